@@ -1,0 +1,42 @@
+# Every target sets itself up from nothing but Python >= 3.11 and reuses the environment afterwards.
+PYTHON ?= python3
+VENV := .venv
+OUT ?= demo
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export MPLBACKEND = Agg
+
+.PHONY: demo test lint bench test-newest clean
+
+demo: $(READY)
+	$(BIN)/python examples/annealing_series.py --out "$(OUT)"
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)
+	@set -e; for script in benchmarks/*.py; do \
+	  test -e "$$script" || { echo "benchmarks/ holds no script"; exit 1; }; \
+	  echo "== $$script"; $(BIN)/python "$$script"; \
+	done
+
+# The newest release of everything that the declared ranges allow, in an environment of its own.
+test-newest:
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --upgrade pip
+	.venv-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[test]'
+	.venv-newest/bin/python -m pytest
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -e '.[test,lint,bench]' -c constraints.txt
+	touch $@
+
+clean:
+	rm -rf .venv .venv-newest demo bench build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,73 @@
+"""Uncertainty-aware classification of EELS spectrum images.
+
+Every public name is importable from here and loads its module on first use (PEP 562), so that
+``import eels_bayes`` is light and a program that only predicts loads neither Pyro nor GPyTorch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from eels_bayes import metrics, plots, simulate
+    from eels_bayes.classifier import EELSClassifier, load_model
+    from eels_bayes.fingerprints import FingerprintLibrary, Variations
+    from eels_bayes.gp import GPClassifier, fit_gp
+    from eels_bayes.io import load
+    from eels_bayes.prediction import Prediction
+    from eels_bayes.preprocess import Preprocessor
+    from eels_bayes.spectra import Flag, ImageInfo, Spectra
+    from eels_bayes.vae import SpectrumVAE
+
+__version__ = "0.1.0.dev0"
+
+# Public name -> the module that defines it; a module stands for itself.
+_HOME = {
+    "EELSClassifier": "classifier",
+    "FingerprintLibrary": "fingerprints",
+    "Flag": "spectra",
+    "GPClassifier": "gp",
+    "ImageInfo": "spectra",
+    "Prediction": "prediction",
+    "Preprocessor": "preprocess",
+    "Spectra": "spectra",
+    "SpectrumVAE": "vae",
+    "Variations": "fingerprints",
+    "fit_gp": "gp",
+    "load": "io",
+    "load_model": "classifier",
+    "metrics": "metrics",
+    "plots": "plots",
+    "simulate": "simulate",
+}
+
+__all__ = [
+    "EELSClassifier",
+    "FingerprintLibrary",
+    "Flag",
+    "GPClassifier",
+    "ImageInfo",
+    "Prediction",
+    "Preprocessor",
+    "Spectra",
+    "SpectrumVAE",
+    "Variations",
+    "fit_gp",
+    "load",
+    "load_model",
+    "metrics",
+    "plots",
+    "simulate",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"{__name__}.{_HOME[name]}")
+    value = module if name == _HOME[name] else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,374 @@
+"""The generative model of an experiment's pixels, fitted without labels.
+
+A pixel's counts over its norm are, in bins of about 1.5 eV,
+
+    y = p + B u + (1 + e) f_k(E - d) + noise,     u ~ N(mean, S),  e ~ N(0, t^2),  d ~ N(0, s^2)
+
+``p`` is a reference power law, ``B`` a fixed physical basis (amplitude and exponent of the power law,
+smooth modes times it, the library's overlapping nuisance shapes), ``f_k`` a fingerprint or a mixture
+of two, and the noise Poisson. The mean and covariance of ``u``, the class weights and the library's
+overall gain, shift and broadening come from the unlabelled pixels by expectation-maximisation: a
+mixture of factor analysers with known loadings (Ghahramani and Hinton, CRG-TR-96-1, 1996).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+from tqdm.auto import trange
+
+from eels_bayes.fingerprints import FingerprintLibrary, shift_and_broaden
+from eels_bayes.spectra import Spectra
+
+Array = NDArray[np.float64]
+
+BIN_WIDTH = 1.5  # eV: finer than a core-loss feature, coarse enough for counts to be near Gaussian
+MIXING = (0.25, 0.5, 0.75)  # share of the first partner in a two-class pixel
+FIT_PIXELS = 6000  # more do not sharpen the population's parameters noticeably
+N_SMOOTH = 8  # smooth modes of the continuum
+PRIOR_PIXELS = 50.0  # weight of the initial covariance, in pixels (inverse-Wishart)
+TOLERANCE = 1e-4  # nats a pixel between iterations
+
+
+@dataclass(frozen=True)
+class LibraryFit:
+    """How the library stands in this experiment: one gain, shift and broadening for all spectra.
+
+    ``gain`` is measured over simulated intensity; ``shift`` and ``broadening`` (a Gaussian's variance)
+    are in eV and eV^2.
+    """
+
+    gain: float = 1.0
+    shift: float = 0.0
+    broadening: float = 0.0
+
+    def apply(self, energy: Array, intensity: Array) -> Array:
+        """Fingerprints (M, N) on ``energy`` (N,) as this experiment shows them."""
+        step = energy[1] - energy[0]
+        sigma = np.sqrt(max(self.broadening, 0.0)) / step
+        return self.gain * shift_and_broaden(intensity, self.shift / step, sigma)
+
+
+@dataclass(frozen=True, eq=False)
+class ForwardModel:
+    """The fitted population of an experiment's pixels; all intensities in edge units.
+
+    Attributes
+    ----------
+    library : FingerprintLibrary
+        On the window's axis, as this experiment shows it (``library_fit`` applied).
+    library_fit : LibraryFit
+    reference : (2,) array
+        Amplitude at the window's start and exponent of the reference power law ``p``.
+    mean, covariance : (P,) and (P, P) arrays
+        Population of the coefficients ``u``.
+    class_weights : (K,) array
+        Share of each class, its part in mixed pixels included.
+    pair_weights : (K, K) array
+        Upper triangle: weight of pixels that mix two classes; diagonal: weight of pure pixels.
+    log_likelihood : tuple of float
+        Mean log-likelihood of each iteration, nats a pixel.
+    """
+
+    library: FingerprintLibrary
+    library_fit: LibraryFit
+    reference: Array
+    mean: Array
+    covariance: Array
+    class_weights: Array
+    pair_weights: Array
+    log_likelihood: tuple[float, ...]
+
+
+def basis(energy: Array, reference: Array, library: FingerprintLibrary) -> tuple[Array, Array]:
+    """Reference power law (N,) and the columns ``B`` (N, P) on ``energy`` (N,) in eV.
+
+    The columns are the reference times 1, minus ``log(E / E0)`` and the leading eigenvectors of a
+    squared-exponential kernel, then the nuisance shapes. ``E0`` is the window's start.
+    """
+    e0 = library.energy[0]
+    power = reference[0] * (energy / e0) ** -reference[1]
+    nuisances = [np.interp(energy, library.energy, row, left=0.0) for row in library.nuisances]
+    columns = [np.ones_like(energy), -np.log(energy / e0), *_smooth_modes(energy)]
+    return power, np.stack([power * c for c in columns] + nuisances, axis=1)
+
+
+def _smooth_modes(energy: Array) -> Array:
+    """Leading modes (N_SMOOTH, N) of a random curve of unit variance; correlation span / 5.5."""
+    grid = np.linspace(energy[0], energy[-1], 80)
+    length = (grid[-1] - grid[0]) / 5.5
+    kernel = np.exp(-0.5 * ((grid[:, None] - grid) / length) ** 2)
+    value, vector = np.linalg.eigh(kernel)
+    modes = (vector * np.sqrt(np.maximum(value, 0.0)))[:, ::-1][:, :N_SMOOTH]
+    # Eigenvectors' signs are arbitrary: fix them, so that every grid gives the same coefficients.
+    modes = modes * np.where(modes[-1] < 0, -1.0, 1.0)
+    return np.array([np.interp(energy, grid, mode) for mode in modes.T])
+
+
+def _initial_covariance(library: FingerprintLibrary) -> Array:
+    """Prior variances: 5 % amplitude, 0.1 exponent, 0.3 % smooth misfit, half an edge of overlap."""
+    peak = float(np.abs(library.intensity).max())
+    overlap = [(0.5 * peak / max(np.abs(row).max(), 1e-12)) ** 2 for row in library.nuisances]
+    return np.diag([0.05**2, 0.1**2, *[0.003**2] * N_SMOOTH, *overlap])
+
+
+@dataclass(frozen=True, eq=False)
+class _Binned:
+    """Pixels in coarse bins: intensity (n, B) in edge units, noise variance ``v_i rho_b``."""
+
+    energy: Array
+    intensity: Array
+    level: Array  # v, (n,)
+    shape: Array  # rho, (B,)
+    n_per_bin: int
+    n_channels: int  # C, before binning
+
+    def bin(self, rows: Array) -> Array:
+        """Rows (..., C) on the canonical axis -> means (..., B) over bins."""
+        skip = rows.shape[-1] % self.n_per_bin
+        return rows[..., skip:].reshape(*rows.shape[:-1], -1, self.n_per_bin).mean(-1)
+
+
+def _binned(spectra: Spectra, rng: np.random.Generator) -> _Binned:
+    ok = np.flatnonzero(spectra.ok)
+    if len(ok) > FIT_PIXELS:
+        ok = np.sort(rng.choice(ok, FIT_PIXELS, replace=False))
+    energy = spectra.preprocessor.canonical_energy
+    n_per_bin = max(1, round(BIN_WIDTH / (energy[1] - energy[0])))
+    empty = np.empty(0)
+    fine = _Binned(energy, empty, empty, empty, n_per_bin, len(energy))
+    norm = spectra.norm[ok].astype(float)
+    intensity = fine.bin(spectra.counts[ok].astype(float)) / norm[:, None]
+    shape = np.maximum(intensity.mean(0), 1e-6)
+    level = spectra.gain[ok].astype(float) / (norm * n_per_bin)
+    return replace(
+        fine, energy=fine.bin(energy), intensity=intensity, level=level, shape=shape
+    )
+
+
+def _pairs(n_classes: int) -> list[tuple[int, int, float]]:
+    """Components: every class pure, then every two classes at the shares of ``MIXING``."""
+    pure = [(k, k, 1.0) for k in range(n_classes)]
+    return pure + [(a, b, w) for a, b in combinations(range(n_classes), 2) for w in MIXING]
+
+
+def fit_forward_model(
+    spectra: Spectra,
+    library: FingerprintLibrary,
+    *,
+    iterations: int = 200,
+    seed: int = 0,
+    show_progressbar: bool = True,
+) -> ForwardModel:
+    """Fit the population of continua, nuisances and classes to unlabelled pixels.
+
+    Parameters
+    ----------
+    spectra : Spectra
+        Flagged pixels are left out.
+    library : FingerprintLibrary
+        Resampled to the spectra's axis here.
+    iterations : int
+        Most expectation-maximisation steps.
+    seed : int
+        Of the choice of pixels where there are more than are needed.
+
+    Returns
+    -------
+    ForwardModel
+    """
+    library = library.resample(spectra.energy)
+    data = _binned(spectra, np.random.default_rng(seed))
+    ok = spectra.ok
+    reference = np.median(spectra.background[ok], axis=0).astype(float)
+    if not np.isfinite(reference).all() or reference[0] <= 0:
+        reference = np.array([float(data.shape.mean()), 0.0])
+    power, columns = basis(data.energy, reference, library)
+    white = 1.0 / np.sqrt(data.shape)
+    target = (data.intensity - power) * white
+    columns = columns * white[:, None]
+
+    components = _pairs(library.n_classes)
+    weight = np.array([0.9 / library.n_classes if a == b else 0.0 for a, b, _ in components])
+    weight[library.n_classes :] = 0.1 / max(1, len(components) - library.n_classes)
+    covariance = prior_covariance = _initial_covariance(library)
+    mean = np.zeros(len(covariance))
+    fit = LibraryFit()
+    history: list[float] = []
+    bar = trange(iterations, desc="forward model", disable=not show_progressbar, leave=True)
+    for _ in bar:
+        shapes = _shapes(data, library, fit, components, white)
+        step = _expectation(target, data.level, columns, mean, covariance, shapes, weight)
+        history.append(step.log_likelihood)
+        weight, mean, covariance, fit = _maximisation(
+            step, mean, covariance, prior_covariance, fit, library
+        )
+        bar.set_postfix(loglik=f"{history[-1]:.4f}", refresh=False)
+        if len(history) > 20 and history[-1] - history[-6] < 5 * TOLERANCE:
+            break
+    bar.close()
+    pair_weights = np.zeros((library.n_classes, library.n_classes))
+    class_weights = np.zeros(library.n_classes)
+    for (a, b, share), w in zip(components, weight, strict=True):
+        pair_weights[a, b] += w
+        class_weights[a] += share * w
+        class_weights[b] += (1.0 - share) * w
+    shown = replace(library, intensity=fit.apply(library.energy, library.intensity))
+    return ForwardModel(
+        shown, fit, reference, mean, covariance, class_weights, pair_weights, tuple(history)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Shape:
+    """One component in whitened bins: mean (B,) and loadings (B, q) of standard-normal factors.
+
+    The first three factors are intensity, shift and squared broadening; the rest is the spread of
+    the class's own fingerprints.
+    """
+
+    mean: Array
+    loadings: Array
+
+
+def _shapes(
+    data: _Binned,
+    library: FingerprintLibrary,
+    fit: LibraryFit,
+    components: list[tuple[int, int, float]],
+    white: Array,
+) -> list[_Shape]:
+    vary = library.variations
+    # The population's mean broadening belongs to the mean; its spread is a factor.
+    intensity = replace(fit, broadening=fit.broadening + vary.broadening**2).apply(
+        library.energy, library.intensity
+    )
+    step = library.energy[1] - library.energy[0]
+    below = data.n_channels - len(library.energy)
+
+    def whitened(rows: Array) -> Array:
+        return data.bin(np.pad(rows, ((0, 0), (below, 0)))) * white
+
+    per_class = []
+    for k in range(library.n_classes):
+        rows = intensity[library.labels == k]
+        mean = rows.mean(0)
+        slope = np.gradient(mean, step)
+        loadings = [
+            vary.intensity * mean,
+            -vary.shift * slope,
+            # sd of sigma^2 for a half-normal sigma is sqrt(2) times its mean square.
+            0.5 * np.sqrt(2.0) * vary.broadening**2 * np.gradient(slope, step),
+            *((rows - mean) / np.sqrt(len(rows))),
+        ]
+        per_class.append((whitened(mean[None])[0], whitened(np.array(loadings))))
+    shapes = []
+    for a, b, share in components:
+        (mean_a, load_a), (mean_b, load_b) = per_class[a], per_class[b]
+        if a == b:
+            shapes.append(_Shape(mean_a, load_a.T))
+            continue
+        common = share * load_a[:3] + (1 - share) * load_b[:3]
+        spread = [share * load_a[3:], (1 - share) * load_b[3:]]
+        mean = share * mean_a + (1 - share) * mean_b
+        shapes.append(_Shape(mean, np.concatenate([common, *spread]).T))
+    return shapes
+
+
+@dataclass(frozen=True, eq=False)
+class _Expectation:
+    """Sufficient statistics over pixels and components."""
+
+    responsibility: Array  # (components,) sums over pixels
+    first: Array  # (P,) sum of E[a]
+    second: Array  # (P, P) sum of E[a a']
+    library: Array  # (3,) mean of the library's common factors
+    n: int
+    log_likelihood: float
+
+
+def component_log_likelihood(
+    target: Array, level: Array, columns: Array, root: Array, mean: Array, shape: _Shape
+) -> tuple[Array, Array, Array, Array]:
+    """Log-likelihood (n,) of whitened pixels (n, B) under one component, and its factors' posterior.
+
+    The covariance is ``v I + A A'`` with ``A = [columns root, loadings]``: in the singular basis of
+    ``A`` it is diagonal for every pixel's own noise level ``v``.
+
+    Returns
+    -------
+    log_likelihood (n,), posterior mean (n, P + q), posterior variances (n, P + q) in the singular
+    basis, and that basis (P + q, P + q).
+    """
+    loadings = np.concatenate([columns @ root, shape.loadings], axis=1)
+    # Through the small Gram matrix: its null directions simply keep their prior.
+    value, basis_v = np.linalg.eigh(loadings.T @ loadings)
+    value = np.maximum(value, 0.0)
+    residual = target - columns @ mean - shape.mean
+    projected = residual @ loadings @ basis_v  # sqrt(value) times coordinates
+    shrink = 1.0 / (level[:, None] + value)
+    quadratic = ((residual**2).sum(1) - (projected**2 * shrink).sum(1)) / level
+    log_det = np.log(level[:, None] + value).sum(1) + (target.shape[1] - len(value)) * np.log(level)
+    log_likelihood = -0.5 * (quadratic + log_det + target.shape[1] * np.log(2 * np.pi))
+    return log_likelihood, projected * shrink, level[:, None] * shrink, basis_v
+
+
+def _expectation(
+    target: Array,
+    level: Array,
+    columns: Array,
+    mean: Array,
+    covariance: Array,
+    shapes: list[_Shape],
+    weight: Array,
+) -> _Expectation:
+    root = np.linalg.cholesky(covariance)
+    p = len(mean)
+    posts = [component_log_likelihood(target, level, columns, root, mean, s) for s in shapes]
+    joint = np.stack([post[0] for post in posts], axis=1) + np.log(np.maximum(weight, 1e-12))
+    total = logsumexp(joint, axis=1)
+    gamma = np.exp(joint - total[:, None])
+    first, second = np.zeros(p), np.zeros((p, p))
+    library, library_n = np.zeros(3), 1e-9
+    for (_, a, var, basis_v), g, shape in zip(posts, gamma.T, shapes, strict=True):
+        mean_a = g @ a @ basis_v.T
+        moment = basis_v @ ((a * g[:, None]).T @ a + np.diag(g @ var)) @ basis_v.T
+        first += mean_a[:p]
+        second += moment[:p, :p]
+        if np.abs(shape.mean).max() > 0:  # a class without an edge says nothing of the library
+            library += mean_a[p : p + 3]
+            library_n += g.sum()
+    return _Expectation(
+        gamma.sum(0), first, second, library / library_n, len(target), float(total.mean())
+    )
+
+
+def _maximisation(
+    step: _Expectation,
+    mean: Array,
+    covariance: Array,
+    prior_covariance: Array,
+    fit: LibraryFit,
+    library: FingerprintLibrary,
+) -> tuple[Array, Array, Array, LibraryFit]:
+    root = np.linalg.cholesky(covariance)
+    # The mean's own prior has the initial covariance: a smooth mean misfit is possible, not likely.
+    precision, prior_precision = np.linalg.inv(covariance), np.linalg.inv(prior_covariance)
+    target = step.n * mean + root @ step.first
+    new_mean = np.linalg.solve(step.n * precision + prior_precision, precision @ target)
+    shift = new_mean - mean
+    sums = root @ step.second @ root.T
+    cross = np.outer(root @ step.first, shift)
+    scatter = sums - cross - cross.T + step.n * np.outer(shift, shift)
+    new_covariance = (scatter + PRIOR_PIXELS * prior_covariance) / (step.n + PRIOR_PIXELS)
+    vary = library.variations
+    new_fit = LibraryFit(
+        fit.gain * (1.0 + vary.intensity * step.library[0]),
+        fit.shift + vary.shift * step.library[1],
+        max(0.0, fit.broadening + np.sqrt(2.0) * vary.broadening**2 * step.library[2]),
+    )
+    return step.responsibility / step.n, new_mean, new_covariance, new_fit

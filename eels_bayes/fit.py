@@ -1,0 +1,186 @@
+"""One generic training loop: progress, early stopping, history, interruption and resumption."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to train.
+
+    Parameters
+    ----------
+    epochs : int
+        Largest number of epochs; the learning rate falls to zero over them on a cosine.
+    steps : int
+        Optimiser steps an epoch.
+    learning_rate : float
+        Adam's initial learning rate.
+    patience : int
+        Epochs without a better validation loss after which training stops.
+    """
+
+    epochs: int
+    steps: int
+    learning_rate: float = 1e-3
+    patience: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "steps", "patience"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+
+
+@dataclass(eq=False)
+class FitState:
+    """Where a training run stands; hand it back to :func:`fit` to go on from there."""
+
+    epoch: int = 0
+    training_loss: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    best_loss: float = math.inf
+    best_epoch: int = -1
+    best: dict[str, Tensor] | None = None
+    current: dict[str, Tensor] | None = None
+    optimizer: dict[str, Any] | None = None
+    generator: Tensor | None = None
+    done: bool = False
+
+    def history(self) -> dict[str, list[float]]:
+        """Mean training and validation loss of each epoch, in nats a spectrum."""
+        return {"training": list(self.training_loss), "validation": list(self.validation_loss)}
+
+
+def fit(
+    module: nn.Module,
+    training_loss: Callable[[torch.Generator], Tensor],
+    validation_loss: Callable[[], Tensor],
+    schedule: Schedule,
+    state: FitState,
+    *,
+    seed: int = 0,
+    description: str = "",
+    show_progressbar: bool = True,
+) -> FitState:
+    """Train ``module`` in place and leave it at its best epoch.
+
+    The random stream belongs to the run, not to the process: it is seeded here, and an interrupted
+    run that is resumed from its ``state`` continues the very stream it left, so it ends where an
+    uninterrupted one would.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Its parameters are trained.
+    training_loss : callable
+        Takes the run's generator, returns the loss of one fresh batch (nats a spectrum).
+    validation_loss : callable
+        Returns the loss on data that never train.
+    schedule : Schedule
+    state : FitState
+        A new one to begin, an interrupted one to resume. Updated in place at each epoch's end, so
+        that a ``KeyboardInterrupt`` loses no finished epoch.
+
+    Raises
+    ------
+    FloatingPointError
+        If a loss is not finite.
+    """
+    if state.done:
+        return state
+    optimizer = torch.optim.Adam(module.parameters(), lr=schedule.learning_rate)
+    generator = torch.Generator().manual_seed(seed)
+    if state.current is not None:
+        module.load_state_dict(state.current)
+        optimizer.load_state_dict(copy.deepcopy(state.optimizer or {}))
+        assert state.generator is not None
+        generator.set_state(state.generator)
+    bar = tqdm(
+        total=schedule.epochs,
+        initial=state.epoch,
+        desc=description,
+        unit="epoch",
+        disable=not show_progressbar,
+    )
+    try:
+        # Dropout and Pyro draw from the global stream; forking keeps the user's untouched.
+        with bar, torch.random.fork_rng(devices=[]):
+            while not state.done:
+                torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
+                _epoch(module, training_loss, schedule, optimizer, generator, state)
+                _validate(module, validation_loss, schedule, state)
+                state.current = _copy(module)
+                state.optimizer = copy.deepcopy(optimizer.state_dict())
+                state.generator = generator.get_state()
+                bar.update()
+                bar.set_postfix(loss=f"{state.validation_loss[-1]:.3f}", refresh=False)
+    finally:
+        module.eval()
+    assert state.best is not None
+    module.load_state_dict(state.best)
+    state.current = state.best
+    state.optimizer = None
+    return state
+
+
+def _epoch(
+    module: nn.Module,
+    training_loss: Callable[[torch.Generator], Tensor],
+    schedule: Schedule,
+    optimizer: torch.optim.Adam,
+    generator: torch.Generator,
+    state: FitState,
+) -> None:
+    module.train()
+    total = 0.0
+    for step in range(schedule.steps):
+        progress = (state.epoch + step / schedule.steps) / schedule.epochs
+        for group in optimizer.param_groups:
+            group["lr"] = schedule.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+        loss = training_loss(generator)
+        optimizer.zero_grad()
+        loss.backward()
+        # A rare hard batch must not throw away what was learnt so far.
+        nn.utils.clip_grad_norm_(module.parameters(), 10.0)
+        optimizer.step()
+        total += float(loss.detach())
+    if not math.isfinite(total):
+        raise FloatingPointError(
+            f"the training loss became {total} in epoch {state.epoch}; a smaller learning_rate "
+            "or input without extreme values would help"
+        )
+    state.training_loss.append(total / schedule.steps)
+
+
+def _validate(
+    module: nn.Module,
+    validation_loss: Callable[[], Tensor],
+    schedule: Schedule,
+    state: FitState,
+) -> None:
+    module.eval()
+    with torch.no_grad():
+        loss = float(validation_loss())
+    if not math.isfinite(loss):
+        raise FloatingPointError(f"the validation loss became {loss} in epoch {state.epoch}")
+    state.validation_loss.append(loss)
+    if loss < state.best_loss:
+        state.best_loss, state.best_epoch, state.best = loss, state.epoch, _copy(module)
+    state.epoch += 1
+    stale = state.epoch - 1 - state.best_epoch
+    state.done = state.epoch >= schedule.epochs or stale >= schedule.patience
+
+
+def _copy(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}

@@ -1,0 +1,138 @@
+"""Networks of the VAE and of the noisy encoder: 1-D convolutions, script-safe.
+
+The layer sizes are those of Hollenbach et al., Sci. Rep. 14, 17881 (2024): four strided convolutions
+of 16, 32, 32 and 64 filters with kernels 7, 7, 3 and 3, LeakyReLU of slope 0.3, no normalisation
+layers, and one dense layer. The decoder mirrors them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+FILTERS = (16, 32, 32, 64)
+KERNELS = (7, 7, 3, 3)
+SLOPE = 0.3
+# Scales outside this range of log sd are numerical accidents, not posteriors.
+LOG_SD_MIN, LOG_SD_MAX = -7.0, 3.0
+
+
+class Gaussian(NamedTuple):
+    """Mean and standard deviation of a diagonal Gaussian, both (n, D)."""
+
+    mean: Tensor
+    sd: Tensor
+
+
+class GaussianMixture(NamedTuple):
+    """R diagonal Gaussians a row: log_weight (n, R), mean and sd (n, R, D)."""
+
+    log_weight: Tensor
+    mean: Tensor
+    sd: Tensor
+
+
+def conv_trunk(in_channels: int, dropout: float) -> nn.Sequential:
+    """Four strided convolutions; (n, in_channels, L) -> (n, 64 * ceil(L / 16))."""
+    layers: list[nn.Module] = []
+    for filters, kernel in zip(FILTERS, KERNELS, strict=True):
+        layers += [
+            nn.Conv1d(in_channels, filters, kernel, stride=2, padding=kernel // 2),
+            nn.LeakyReLU(SLOPE),
+        ]
+        if dropout > 0:
+            layers.append(nn.Dropout(dropout))
+        in_channels = filters
+    return nn.Sequential(*layers, nn.Flatten())
+
+
+def trunk_length(n_channels: int) -> int:
+    """Length of a spectrum of ``n_channels`` after the four strides of two."""
+    for _ in FILTERS:
+        n_channels = (n_channels + 1) // 2
+    return n_channels
+
+
+class ConvEncoder(nn.Module):
+    """Spectrum (n, L) -> mean and sd (n, D) of its latent Gaussian."""
+
+    def __init__(self, n_channels: int, latent_dim: int, dropout: float = 0.2):
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.trunk = conv_trunk(1, dropout)
+        self.head = nn.Linear(FILTERS[-1] * trunk_length(n_channels), 2 * latent_dim)
+
+    def forward(self, spectrum: Tensor) -> Gaussian:
+        out = self.head(self.trunk(spectrum.unsqueeze(1)))
+        log_sd = out[:, self.latent_dim :].clamp(LOG_SD_MIN, LOG_SD_MAX)
+        return Gaussian(out[:, : self.latent_dim], log_sd.exp())
+
+
+class ConvDecoder(nn.Module):
+    """Latent (n, D) -> spectrum (n, L); the encoder mirrored."""
+
+    def __init__(self, n_channels: int, latent_dim: int):
+        super().__init__()
+        self.n_channels = n_channels
+        self.length = trunk_length(n_channels)
+        self.dense = nn.Linear(latent_dim, FILTERS[-1] * self.length)
+        layers: list[nn.Module] = []
+        filters = (*FILTERS[::-1][1:], 1)
+        for n_in, n_out, kernel in zip(FILTERS[::-1], filters, KERNELS[::-1], strict=True):
+            layers += [
+                nn.LeakyReLU(SLOPE),
+                nn.ConvTranspose1d(
+                    n_in, n_out, kernel, stride=2, padding=kernel // 2, output_padding=1
+                ),
+            ]
+        self.trunk = nn.Sequential(*layers)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        hidden = self.dense(latent).reshape(-1, FILTERS[-1], self.length)
+        # Each stride doubles, so the result is a little longer than the window: cut its end.
+        return self.trunk(hidden)[:, 0, : self.n_channels]
+
+
+class MixtureEncoder(nn.Module):
+    """Noisy spectrum with its side information -> mixture of R diagonal Gaussians over z.
+
+    The convolutions see the spectrum in units of its noise and the noise itself; ``features``
+    (n, F) holds what is not a spectrum (pre-edge residuals, background, noise level) and joins
+    before the hidden layer.
+    """
+
+    def __init__(
+        self,
+        n_channels: int,
+        n_features: int,
+        latent_dim: int,
+        n_components: int,
+        hidden: int = 128,
+    ):
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.n_components = n_components
+        self.trunk = conv_trunk(2, 0.0)
+        # A linear path beside the convolutions: matched filters are linear in the spectrum, and
+        # what decides at single-pixel noise is an integral over the whole window.
+        self.linear = nn.Linear(n_channels, hidden)
+        self.dense = nn.Linear(
+            FILTERS[-1] * trunk_length(n_channels) + hidden + n_features, hidden
+        )
+        self.mix = nn.Linear(hidden, hidden)
+        self.head = nn.Linear(hidden, n_components * (1 + 2 * latent_dim))
+
+    def forward(self, spectrum: Tensor, noise: Tensor, features: Tensor) -> GaussianMixture:
+        """``spectrum`` and ``noise`` are (n, L), ``features`` (n, F)."""
+        trunk = self.trunk(torch.stack([spectrum, noise], dim=1))
+        hidden = torch.cat([trunk, self.linear(spectrum), features], dim=1)
+        hidden = nn.functional.leaky_relu(self.dense(hidden), 0.3)
+        hidden = hidden + nn.functional.leaky_relu(self.mix(hidden), 0.3)
+        out = self.head(hidden)
+        r, d = self.n_components, self.latent_dim
+        log_weight = torch.log_softmax(out[:, :r], dim=1)
+        mean = out[:, r : r + r * d].reshape(-1, r, d)
+        log_sd = out[:, r + r * d :].reshape(-1, r, d).clamp(-7.0, 3.0)
+        return GaussianMixture(log_weight, mean, log_sd.exp())

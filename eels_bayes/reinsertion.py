@@ -1,0 +1,185 @@
+"""Clean edge spectra put back into the experiment: matched (clean, noisy) pairs.
+
+A clean edge is set on a continuum, a dose and a sub-channel offset drawn from what the data show,
+counts are drawn, and they go through the very preprocessing that made the data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from eels_bayes import noise
+from eels_bayes.align import rebin
+from eels_bayes.continuum import ForwardModel, basis
+from eels_bayes.preprocess import Edges, Preprocessor
+from eels_bayes.spectra import Spectra
+
+Array = NDArray[np.float64]
+
+
+class Pairs(NamedTuple):
+    """n clean edge spectra and what the detector and the preprocessing make of them.
+
+    Attributes
+    ----------
+    clean : Tensor (n, L)
+        Edge units, nuisance shapes included.
+    fractions : Tensor (n, K)
+        Share of each class.
+    noisy : Edges
+        As the preprocessor returns them.
+    norm : Tensor (n,)
+        Counts a channel of an intensity of 1.0.
+    """
+
+    clean: Tensor
+    fractions: Tensor
+    noisy: Edges
+    norm: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Reinsertion:
+    """Draws pairs; see :func:`reinsertion`.
+
+    Attributes
+    ----------
+    model : ForwardModel
+    preprocessor : Preprocessor
+    energy : (C,) array
+        Canonical axis, eV.
+    norm, gain, offset : (n,) arrays
+        Of the data's pixels, drawn from together: counts a channel of an intensity of 1.0, variance
+        per count, and the position of detector channels relative to the canonical ones, eV.
+    detector_step : float
+        Width of a detector channel, eV.
+    """
+
+    model: ForwardModel
+    preprocessor: Preprocessor
+    energy: Array
+    norm: Array
+    gain: Array
+    offset: Array
+    detector_step: float
+
+    def clean(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Edges of single pixels without nuisance shapes (n, L), and class shares (n, K)."""
+        model = self.model
+        n_classes = model.library.n_classes
+        flat = rng.choice(n_classes**2, size=n, p=model.pair_weights.ravel())
+        first, second = np.divmod(flat, n_classes)
+        share = np.where(first == second, 1.0, rng.uniform(0.1, 0.9, n))
+        fractions = np.zeros((n, n_classes))
+        np.add.at(fractions, (np.arange(n), first), share)
+        np.add.at(fractions, (np.arange(n), second), 1.0 - share)
+        edge, _, _ = model.library.vary(n, rng, labels=first)
+        mixed = np.flatnonzero(first != second)
+        other, _, _ = model.library.vary(len(mixed), rng, labels=second[mixed])
+        edge[mixed] = share[mixed, None] * edge[mixed] + (1.0 - share[mixed, None]) * other
+        return edge, fractions
+
+    def continuum(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Continua (n, C) with their nuisance shapes, and the shapes' intensities (n, Q)."""
+        model = self.model
+        u = rng.multivariate_normal(model.mean, model.covariance, size=n, method="cholesky")
+        overlap = u[:, u.shape[1] - len(model.library.nuisances) :]
+        # An overlapping edge adds intensity; the Gaussian's negative tail is not physical.
+        np.maximum(overlap, 0.0, out=overlap)
+        power, columns = basis(self.energy, model.reference, model.library)
+        return power + u @ columns.T, overlap
+
+    def draw(
+        self,
+        n: int,
+        rng: np.random.Generator,
+        *,
+        edge: Array | None = None,
+        dose: float | Array = 1.0,
+    ) -> Pairs:
+        """Draw ``n`` pairs.
+
+        Parameters
+        ----------
+        n : int
+        rng : numpy.random.Generator
+        edge : (n, L) array, optional
+            Clean edges to put back, in edge units; by default fingerprints under their variations,
+            classes and mixtures as frequent as in the data.
+        dose : float or (n,) array
+            Multiplies the data's doses.
+        """
+        n_classes = self.model.library.n_classes
+        if edge is None:
+            edge, fractions = self.clean(n, rng)
+        else:
+            fractions = np.full((n, n_classes), np.nan)
+        continuum, overlap = self.continuum(n, rng)
+        rate = continuum
+        rate[:, -edge.shape[1] :] += edge
+        pixel = rng.integers(len(self.norm), size=n)
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        noisy, norm = self._detect(
+            torch.as_tensor(rate, dtype=torch.float32),
+            torch.as_tensor(self.norm[pixel] * dose, dtype=torch.float32),
+            torch.as_tensor(self.gain[pixel], dtype=torch.float32),
+            torch.as_tensor(self.offset[pixel], dtype=torch.float32),
+            generator,
+        )
+        clean = edge + overlap @ self.model.library.nuisances
+        return Pairs(
+            torch.as_tensor(clean, dtype=torch.float32),
+            torch.as_tensor(fractions, dtype=torch.float32),
+            noisy,
+            norm,
+        )
+
+    def _detect(
+        self, rate: Tensor, norm: Tensor, gain: Tensor, offset: Tensor, generator: torch.Generator
+    ) -> tuple[Edges, Tensor]:
+        """Rates (n, C) in edge units -> what the preprocessing makes of their counts."""
+        pre = self.preprocessor
+        step = self.energy[1] - self.energy[0]
+        n_detector = int(np.ceil(rate.shape[1] * step / self.detector_step)) + 2
+        # Rates are smooth on the scale of a channel, so interpolation onto the detector is harmless.
+        start = self.energy[0] - 0.5 * step - 0.5 * self.detector_step
+        grid = (np.arange(n_detector) * self.detector_step + start - self.energy[0]) / step
+        low = np.clip(np.floor(grid).astype(int), 0, rate.shape[1] - 2)
+        part = torch.as_tensor(np.clip(grid - low, 0.0, 1.0), dtype=torch.float32)
+        on_detector = rate[:, low] * (1 - part) + rate[:, low + 1] * part
+        on_detector = on_detector * (norm * (self.detector_step / step))[:, None]
+        counts = noise.draw_counts(on_detector / gain[:, None], 1.0, generator) * gain[:, None]
+        canonical, factor = rebin(
+            counts, start, self.detector_step, -offset, self.energy[0], step, rate.shape[1]
+        )
+        # The norm is measured too: Poisson noise of a window of gross counts.
+        if pre.normalize is not None:
+            n_reference = (pre.normalize[1] - pre.normalize[0]) / step
+            electrons = norm / pre.unit * n_reference / gain
+            norm = norm * (1.0 + torch.randn(len(norm), generator=generator) / electrons.sqrt())
+        return pre.extract(canonical, canonical.clamp_min(0.0) * gain[:, None], norm, factor), norm
+
+
+def reinsertion(model: ForwardModel, spectra: Spectra) -> Reinsertion:
+    """Set up drawing from a fitted forward model at the doses and offsets of ``spectra``."""
+    ok = spectra.ok
+    energy = spectra.preprocessor.canonical_energy
+    step = float(np.median([info.energy[1] for info in spectra.images]))
+    start = np.array([info.energy[0] for info in spectra.images])[spectra.image[ok]]
+    # Where the first detector channel's centre falls within a channel of the canonical axis.
+    offset = np.mod(start - spectra.shift[ok] - energy[0], step)
+    return Reinsertion(
+        model,
+        spectra.preprocessor,
+        energy,
+        spectra.norm[ok].astype(float),
+        spectra.gain[ok].astype(float),
+        offset,
+        step,
+    )

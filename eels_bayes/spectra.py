@@ -1,0 +1,271 @@
+"""Spectra: edge spectra with their standard deviation, where they come from, and flags."""
+
+from __future__ import annotations
+
+import copy
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+    import xarray
+    from exspy.signals import EELSSpectrum
+    from numpy.typing import NDArray
+
+
+class Flag(enum.IntFlag):
+    """Why a pixel could not be used; flags add up."""
+
+    OK = 0
+    NON_FINITE = 1
+    DEAD = 2
+    NO_BACKGROUND = 4
+    NO_REFERENCE = 8
+    OFF_AXIS = 16
+
+
+REASONS: dict[Flag, str] = {
+    Flag.NON_FINITE: "NaN or infinite counts",
+    Flag.DEAD: "the same counts in every channel",
+    Flag.NO_BACKGROUND: "no counts above the noise in the background window",
+    Flag.NO_REFERENCE: "no counts above the noise in the normalize window",
+    Flag.OFF_AXIS: "the window leaves the energy axis after alignment",
+}
+
+
+def describe(flag: int) -> str:
+    """Words for a pixel's flag; '' where it is OK."""
+    return "; ".join(text for one, text in REASONS.items() if flag & one)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageInfo:
+    """Where pixels come from.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Navigation shape in numpy order; () for a single spectrum.
+    axes : tuple of dict
+        HyperSpy's dictionaries of the navigation axes, numpy order.
+    metadata : dict
+        HyperSpy's metadata as a plain dictionary.
+    title : str
+        Title of the signal.
+    """
+
+    shape: tuple[int, ...]
+    axes: tuple[dict[str, Any], ...]
+    metadata: dict[str, Any]
+    title: str
+
+
+@dataclass(frozen=True, eq=False)
+class Spectra:
+    """Edge spectra of n pixels, of one or of many images.
+
+    Attributes
+    ----------
+    intensity, sd : ndarray (n, L) float32
+        Aligned, normalised, background-free intensity and its standard deviation, in units of
+        `norm`; NaN rows where a pixel is flagged.
+    energy : ndarray (L,) float64
+        Channel centres, eV.
+    image, position : ndarray (n,) int64
+        Index into `images`, and flat C-order index in that image's navigation shape.
+    images : tuple of ImageInfo
+        One for each spectrum image.
+    flag : ndarray (n,) int64
+        `Flag` values; 0 is OK.
+    context : ndarray (n, Q) float32
+        Residuals before the edge in bins of 5 eV, units of `norm`; Q may be 0.
+    background : ndarray (n, 2) float32
+        Background at the window's start in units of `norm`, and its exponent.
+    norm : ndarray (n,) float32
+        Counts per channel that make an intensity of 1.
+    shift : ndarray (n,) float32
+        Energy shift removed, eV.
+    counts : ndarray (n, C) float32
+        Aligned, rebinned counts on the preprocessor's canonical axis.
+    gain : ndarray (n,) float32
+        Variance per detector count.
+    preprocessor : Preprocessor
+        What made the spectra.
+    """
+
+    intensity: NDArray[np.float32]
+    sd: NDArray[np.float32]
+    energy: NDArray[np.float64]
+    image: NDArray[np.int64]
+    position: NDArray[np.int64]
+    images: tuple[ImageInfo, ...]
+    flag: NDArray[np.int64]
+    context: NDArray[np.float32]
+    background: NDArray[np.float32]
+    norm: NDArray[np.float32]
+    shift: NDArray[np.float32]
+    counts: NDArray[np.float32]
+    gain: NDArray[np.float32]
+    preprocessor: torch.nn.Module
+
+    def __post_init__(self) -> None:
+        n, n_window = len(self.flag), len(self.energy)
+        for name in _PER_PIXEL:
+            if len(getattr(self, name)) != n:
+                raise ValueError(
+                    f"{name} has {len(getattr(self, name))} rows; {n} are needed, as in flag"
+                )
+        for name in ("intensity", "sd"):
+            if getattr(self, name).shape != (n, n_window):
+                raise ValueError(
+                    f"{name} has shape {getattr(self, name).shape}; {(n, n_window)} is needed: "
+                    "pixels and energies"
+                )
+
+    def __len__(self) -> int:
+        return len(self.flag)
+
+    def __repr__(self) -> str:
+        span = f"{self.energy[0]:g}-{self.energy[-1]:g} eV" if len(self.energy) else "no energies"
+        return (
+            f"<Spectra: {len(self)} pixels ({int(self.ok.sum())} usable) of {len(self.images)} "
+            f"images, {len(self.energy)} channels, {span}>"
+        )
+
+    @property
+    def ok(self) -> NDArray[np.bool_]:
+        """True where a pixel is usable; (n,)."""
+        return np.asarray(self.flag == 0)
+
+    def __getitem__(self, index: slice | NDArray[Any] | Sequence[int]) -> Spectra:
+        """Some of the pixels; `images` stays whole, so that maps keep their shape."""
+        if not isinstance(index, slice):
+            index = np.asarray(index)
+            if index.ndim != 1 or index.dtype.kind not in "iub":
+                raise TypeError(
+                    f"index has shape {index.shape} and type {index.dtype}; a slice, a 1-D array "
+                    "of integers or a 1-D mask is needed"
+                )
+        return replace(self, **{name: getattr(self, name)[index] for name in _PER_PIXEL})
+
+    def reasons(self) -> list[str]:
+        """Why each pixel is flagged, in words; '' where it is OK."""
+        return [describe(int(flag)) for flag in self.flag]
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Spectra]) -> Spectra:
+        """Join spectra made by one preprocessor; images that parts share stay one image.
+
+        Raises
+        ------
+        ValueError
+            Nothing to join, or parts that differ in their energies, context or canonical axis.
+        """
+        parts = list(parts)
+        if not parts:
+            raise ValueError("parts is empty; at least one Spectra is needed")
+        first = parts[0]
+        images: list[ImageInfo] = []
+        numbers: list[NDArray[np.int64]] = []
+        for k, part in enumerate(parts):
+            if not np.array_equal(part.energy, first.energy) or any(
+                getattr(part, name).shape[1] != getattr(first, name).shape[1]
+                for name in ("context", "counts")
+            ):
+                raise ValueError(
+                    f"parts[{k}] lies on another energy axis than parts[0]; "
+                    "use one Preprocessor for all of them"
+                )
+            if not _same_settings(part.preprocessor, first.preprocessor):
+                raise ValueError(
+                    f"parts[{k}] was made by a Preprocessor with other settings than parts[0]; "
+                    "use one Preprocessor for all of them"
+                )
+            renumbered = []
+            for info in part.images:
+                known = [i for i, seen in enumerate(images) if seen is info]
+                if not known:
+                    images.append(info)
+                renumbered.append(known[0] if known else len(images) - 1)
+            numbers.append(np.asarray(renumbered, np.int64)[part.image])
+        joined: dict[str, Any] = {
+            name: np.concatenate([getattr(part, name) for part in parts]) for name in _PER_PIXEL
+        }
+        joined["image"] = np.concatenate(numbers)
+        return replace(first, images=tuple(images), **joined)
+
+    def to_signals(self) -> list[EELSSpectrum]:
+        """One HyperSpy signal of edge spectra per image, NaN where there is no usable pixel.
+
+        Navigation axes and metadata are the image's own; what was done is in
+        ``metadata.eels_bayes``.
+        """
+        from exspy.signals import EELSSpectrum
+
+        step = float(self.energy[1] - self.energy[0]) if len(self.energy) > 1 else 1.0
+        energy_axis = {
+            "name": "Energy loss",
+            "units": "eV",
+            "size": len(self.energy),
+            "offset": float(self.energy[0]),
+            "scale": step,
+            "navigate": False,
+        }
+        signals = []
+        for k, info in enumerate(self.images):
+            mine = self.image == k
+            data = np.full((int(np.prod(info.shape)), len(self.energy)), np.nan, np.float32)
+            data[self.position[mine]] = self.intensity[mine]
+            axes = [copy.deepcopy(axis) for axis in info.axes] + [dict(energy_axis)]
+            signal = EELSSpectrum(
+                data.reshape(*info.shape, -1), axes=axes, metadata=copy.deepcopy(info.metadata)
+            )
+            signal.metadata.add_dictionary({"eels_bayes": {"quantity": "edge spectrum"}})
+            options = getattr(self.preprocessor, "options", None)
+            if callable(options):
+                signal.metadata.add_dictionary({"eels_bayes": {"preprocessor": options()}})
+            signals.append(signal)
+        return signals
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Everything per pixel as a Dataset over ``pixel``, ``energy`` and ``bin``."""
+        import xarray
+
+        unit = "counts per channel"
+        return xarray.Dataset(
+            {
+                "intensity": (("pixel", "energy"), self.intensity, {"units": "norm"}),
+                "sd": (("pixel", "energy"), self.sd, {"units": "norm"}),
+                "context": (("pixel", "bin"), self.context, {"units": "norm"}),
+                "background": ("pixel", self.background[:, 0], {"units": "norm"}),
+                "exponent": ("pixel", self.background[:, 1], {"units": ""}),
+                "norm": ("pixel", self.norm, {"units": unit}),
+                "shift": ("pixel", self.shift, {"units": "eV"}),
+                "gain": ("pixel", self.gain, {"units": "counts"}),
+                "flag": ("pixel", self.flag, {"reasons": str(REASONS)}),
+            },
+            coords={
+                "energy": ("energy", self.energy, {"units": "eV"}),
+                "image": ("pixel", self.image),
+                "position": ("pixel", self.position),
+            },
+        )
+
+
+def _same_settings(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    if not (hasattr(one, "options") and hasattr(other, "options")):
+        return False
+    return bool(one.options() == other.options())
+
+
+_PER_PIXEL = tuple(
+    field.name
+    for field in fields(Spectra)
+    if field.name not in ("energy", "images", "preprocessor")
+)

@@ -1,0 +1,229 @@
+"""The entropy of a prediction, split into its causes, in nats.
+
+    H[y|x]  =  E H[y|z,f]  +  I(y; z | x)  +  I(y; f | z, x)
+    total   =  aleatoric   +  encoder      +  classifier
+
+The latent ``z`` given a spectrum is a mixture of R Gaussians, the logits given ``z`` are Gaussian
+with independent classes, and ``p(y | z, f) = softmax(f)``. All expectations are averages over the
+same fixed quasi-random nodes, encoder nodes outside and classifier nodes inside, so one input
+always gives one answer, and by Jensen's inequality no term is negative.
+
+Everything but `normal_nodes` runs unchanged under ``torch.jit.script``. Notation: n spectra,
+R components, K classes, D latent dimensions, Q1 encoder nodes, Q2 classifier nodes.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .psi import GPConstants, gp_moments
+
+__all__ = [
+    "CLASSIFIER_NODES",
+    "ENCODER_NODES",
+    "Decomposition",
+    "decompose",
+    "decompose_latent",
+    "normal_nodes",
+]
+
+ENCODER_NODES = 64
+CLASSIFIER_NODES = 16
+
+
+class Decomposition(NamedTuple):
+    """Class probabilities and where their doubt comes from.
+
+    Attributes
+    ----------
+    probabilities : Tensor
+        (n, K), rows sum to one.
+    total, aleatoric, encoder, classifier : Tensor
+        (n,), nats, not negative; the first is the sum of the other three and the entropy of
+        ``probabilities``.
+    """
+
+    probabilities: Tensor
+    total: Tensor
+    aleatoric: Tensor
+    encoder: Tensor
+    classifier: Tensor
+
+
+def normal_nodes(n_nodes: int, dim: int, seed: int = 0) -> Tensor:
+    """Return quasi-random nodes of the standard normal distribution.
+
+    Scrambled Sobol points through the normal quantile, shifted and rotated so that their mean is
+    zero and their covariance the identity exactly (with no more nodes than dimensions, which
+    leaves no room for that, only mean and variances are matched).
+
+    Parameters
+    ----------
+    n_nodes : int
+        Number of nodes, at least 2; powers of two fill space best.
+    dim : int
+        Dimension, at least 1.
+    seed : int
+        Seed of the scrambling.
+
+    Returns
+    -------
+    Tensor
+        (n_nodes, dim), float64.
+
+    Raises
+    ------
+    ValueError
+        If ``n_nodes`` is below 2 or ``dim`` below 1.
+    """
+    if n_nodes < 2:
+        raise ValueError(f"n_nodes must be at least 2, got {n_nodes}")
+    if dim < 1:
+        raise ValueError(f"dim must be at least 1, got {dim}")
+    engine = torch.quasirandom.SobolEngine(dim, scramble=True, seed=seed)
+    uniform = engine.draw(n_nodes, dtype=torch.float64).clamp(1e-9, 1.0 - 1e-9)
+    points = torch.special.ndtri(uniform)
+    points = points - points.mean(0)
+    if n_nodes <= dim:
+        return points / points.square().mean(0).sqrt()
+    root = torch.linalg.cholesky(points.T @ points / n_nodes)
+    return torch.linalg.solve_triangular(root, points.T, upper=False).T.contiguous()
+
+
+def _factor(cov: Tensor) -> Tensor:
+    """Return L (n, K, K) with ``L L' = cov`` for positive semi-definite ``cov`` (n, K, K).
+
+    Outer-product Cholesky whose pivots have a floor at rounding, so that a singular or slightly
+    indefinite matrix is no error. Plain loops over K keep it exportable.
+    """
+    largest = torch.diagonal(cov, dim1=1, dim2=2).amax(1, keepdim=True)
+    floor = (1e-6 * largest).clamp(min=1e-30)
+    n_classes = cov.size(1)
+    columns: list[Tensor] = []
+    rest = cov
+    for j in range(n_classes):
+        column = rest[:, :, j]
+        column = column * torch.maximum(column[:, j : j + 1], floor).rsqrt()
+        columns.append(column)
+        if j + 1 < n_classes:
+            rest = torch.addcmul(rest, column.unsqueeze(2), column.unsqueeze(1), value=-1.0)
+    # what is left above the diagonal is rounding
+    return torch.stack(columns, 2)
+
+
+def _entropy(probabilities: Tensor) -> Tensor:
+    return -torch.xlogy(probabilities, probabilities).sum(1)
+
+
+def decompose(
+    weights: Tensor,
+    mean: Tensor,
+    cov_encoder: Tensor,
+    var_classifier: Tensor,
+    encoder_nodes: Tensor,
+    classifier_nodes: Tensor,
+) -> Decomposition:
+    """Return class probabilities and the three parts of their entropy.
+
+    At nodes ``a`` and ``b`` the logits are ``f = mean + L a + sd b``. Since ``exp(f)`` is a product
+    of an encoder and a classifier factor, all sums over classes and over classifier nodes are
+    matrix products, and exponentials are taken of ``Q1 + Q2`` nodes instead of ``Q1 Q2``.
+
+    Parameters
+    ----------
+    weights : Tensor
+        Weights of the mixture's components, (n, R), rows sum to one.
+    mean : Tensor
+        Mean logits of each component, (n, R, K).
+    cov_encoder : Tensor
+        Covariance of the logits that the spread of the latent causes, (n, R, K, K).
+    var_classifier : Tensor
+        Variance of the logits at a given latent, (n, R, K), not negative.
+    encoder_nodes, classifier_nodes : Tensor
+        Standard normal nodes of `normal_nodes`, (Q1, K) and (Q2, K).
+
+    Returns
+    -------
+    Decomposition
+        ``encoder`` holds the spread within and between components. A row with NaN gives NaN in
+        that row only.
+    """
+    n, n_components, n_classes = mean.size(0), mean.size(1), mean.size(2)
+    n_inner = float(classifier_nodes.size(0))
+    # Two factors of exp(-limit) or more keep their product a normal number. Differences between
+    # logits beyond the limit matter only where both factors reach it in opposite directions.
+    limit = 300.0 if mean.dtype == torch.float64 else 40.0
+    factor = _factor(cov_encoder.flatten(0, 1))
+    outer = mean.flatten(0, 1).unsqueeze(2) + factor @ encoder_nodes.t()
+    inner = var_classifier.flatten(0, 1).sqrt().unsqueeze(2) * classifier_nodes.t()
+    outer = (outer - outer.amax(1, keepdim=True)).clamp(min=-limit)  # (n R, K, Q1)
+    inner = (inner - inner.amax(1, keepdim=True)).clamp(min=-limit)  # (n R, K, Q2)
+    exp_outer = outer.exp()
+    exp_inner = inner.exp()
+    norm = exp_inner.transpose(1, 2) @ exp_outer  # (n R, Q2, Q1), sum over classes of exp(f)
+    sums = torch.cat((exp_inner, exp_inner * inner), 1) / n_inner @ norm.reciprocal()
+    given_z = exp_outer * sums[:, :n_classes]  # p(y | z) at each encoder node
+    # E[log norm - sum_k p_k f_k], the sum of p_k f_k split like the factors
+    energy = torch.addcmul(given_z * outer, exp_outer, sums[:, n_classes:])
+    given_zf = norm.log().mean((1, 2)) - energy.sum(1).mean(1)
+    marginal = (given_z.mean(2).view(n, n_components, n_classes) * weights.unsqueeze(2)).sum(1)
+    mean_given_zf = (given_zf.view(n, n_components) * weights).sum(1)
+    mean_given_z = (_entropy(given_z).mean(1).view(n, n_components) * weights).sum(1)
+    # clamped against rounding only: each difference is one of Jensen's
+    aleatoric = mean_given_zf.clamp(min=0.0)
+    classifier = (mean_given_z - mean_given_zf).clamp(min=0.0)
+    encoder = (_entropy(marginal) - mean_given_z).clamp(min=0.0)
+    return Decomposition(
+        marginal, aleatoric + encoder + classifier, aleatoric, encoder, classifier
+    )
+
+
+def decompose_latent(
+    weights: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    constants: GPConstants,
+    encoder_nodes: Tensor,
+    classifier_nodes: Tensor,
+    chunk_size: int = 128,
+) -> Decomposition:
+    """Return the decomposition for latents that are mixtures of Gaussians.
+
+    Parameters
+    ----------
+    weights : Tensor
+        (n, R), rows sum to one.
+    mean, var : Tensor
+        Means and variances of the components in latent space, (n, R, D).
+    constants : GPConstants
+        The trained classifier, in the dtype of the input.
+    encoder_nodes, classifier_nodes : Tensor
+        Nodes of `normal_nodes`, (Q1, K) and (Q2, K).
+    chunk_size : int
+        Spectra taken at a time: bounds the memory, does not change the result.
+
+    Returns
+    -------
+    Decomposition
+    """
+    probabilities: list[Tensor] = []
+    terms: list[Tensor] = []
+    n_components, n_classes = mean.size(1), constants.A.size(1)
+    for start in range(0, max(mean.size(0), 1), chunk_size):
+        stop = start + chunk_size
+        moments = gp_moments(
+            mean[start:stop].flatten(0, 1), var[start:stop].flatten(0, 1), constants
+        )
+        part = decompose(
+            weights[start:stop],
+            moments.mean.view(-1, n_components, n_classes),
+            moments.cov_encoder.view(-1, n_components, n_classes, n_classes),
+            moments.var_classifier.view(-1, n_components, n_classes),
+            encoder_nodes,
+            classifier_nodes,
+        )
+        probabilities.append(part.probabilities)
+        terms.append(torch.stack((part.total, part.aleatoric, part.encoder, part.classifier)))
+    joined = torch.cat(terms, 1)
+    return Decomposition(torch.cat(probabilities), joined[0], joined[1], joined[2], joined[3])

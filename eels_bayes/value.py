@@ -1,0 +1,124 @@
+"""The library's value (a fluorine fraction, a valence) as a function of the latent.
+
+Gaussian-process regression of the value on latents of pure and mixed clean spectra, in the sparse
+form of Titsias (AISTATS 2009), so that mean and variance under a Gaussian latent are closed forms of
+the same psi statistics as the classifier's.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import gpytorch
+import torch
+from torch import Tensor
+
+from eels_bayes.psi import GPConstants, gp_moments
+
+N_HYPER = 400  # points that the kernel's parameters are fitted on
+N_INDUCING = 48
+STEPS = 80
+
+
+class ValueRegression(NamedTuple):
+    """``constants`` of one function (K = 1) and the variance of the value at a known latent."""
+
+    constants: GPConstants
+    noise_var: Tensor
+
+
+class _ExactGP(gpytorch.models.ExactGP):
+    def __init__(self, x: Tensor, y: Tensor, likelihood: gpytorch.likelihoods.GaussianLikelihood):
+        super().__init__(x, y, likelihood)
+        self.mean_module = gpytorch.means.ZeroMean()
+        self.covar_module = gpytorch.kernels.ScaleKernel(
+            gpytorch.kernels.RBFKernel(
+                ard_num_dims=x.shape[1],
+                lengthscale_prior=gpytorch.priors.LogNormalPrior(0.5 * math.log(x.shape[1]), 0.7),
+            )
+        )
+        self.covar_module.base_kernel.lengthscale = math.sqrt(x.shape[1])
+
+    def forward(self, x: Tensor) -> gpytorch.distributions.MultivariateNormal:
+        return gpytorch.distributions.MultivariateNormal(self.mean_module(x), self.covar_module(x))
+
+
+def fit_value(latents: Tensor, values: Tensor, *, seed: int = 0) -> ValueRegression:
+    """Fit the regression.
+
+    Parameters
+    ----------
+    latents : Tensor (N, D)
+    values : Tensor (N,)
+        In the library's unit.
+    seed : int
+        Of the choice of points.
+
+    Returns
+    -------
+    ValueRegression
+        Its tensors are float64.
+    """
+    latents, values = latents.double(), values.double()
+    width = latents.std(0).clamp_min(1e-3 * float(latents.std(0).max()) + 1e-12)
+    center, unit = values.mean(), values.std().clamp_min(1e-9)
+    x, y = latents / width, (values - center) / unit
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randperm(len(x), generator=generator)
+    some = rows[:N_HYPER]
+    likelihood = gpytorch.likelihoods.GaussianLikelihood().double()
+    model = _ExactGP(x[some], y[some], likelihood).double()
+    objective = gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, model)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+    model.train()
+    # Cholesky is exact and fast at this size, and draws no random probe vectors.
+    with gpytorch.settings.max_cholesky_size(10 * N_HYPER):
+        for _ in range(STEPS):
+            optimizer.zero_grad()
+            loss = -objective(model(x[some]), y[some])
+            loss.backward()
+            optimizer.step()
+    lengthscale = model.covar_module.base_kernel.lengthscale.detach()[0] * width
+    outputscale = model.covar_module.outputscale.detach() * unit**2
+    noise = likelihood.noise.detach()[0] * unit**2
+    inducing = latents[rows[-N_INDUCING:]]
+
+    def kernel(a: Tensor, b: Tensor) -> Tensor:
+        return outputscale * torch.exp(-0.5 * torch.cdist(a / lengthscale, b / lengthscale) ** 2)
+
+    k_uu = kernel(inducing, inducing)
+    k_uu = k_uu + 1e-6 * outputscale * torch.eye(len(inducing), dtype=torch.float64)
+    k_uf = kernel(inducing, latents)
+    sigma = k_uu + k_uf @ k_uf.T / noise
+    weights = torch.linalg.solve(sigma, k_uf @ (values - center)) / noise
+    constants = GPConstants(
+        inducing,
+        lengthscale,
+        outputscale,
+        center.reshape(1),
+        weights[:, None],
+        (torch.linalg.inv(k_uu) - torch.linalg.inv(sigma))[None],
+    )
+    return ValueRegression(constants, noise)
+
+
+def value_moments(
+    weights: Tensor, mean: Tensor, var: Tensor, regression: ValueRegression
+) -> tuple[Tensor, Tensor]:
+    """Posterior mean and sd (n,) of the value for latents that are mixtures of Gaussians.
+
+    Parameters
+    ----------
+    weights : Tensor (n, R)
+    mean, var : Tensor (n, R, D)
+    regression : ValueRegression
+    """
+    n, r, _ = mean.shape
+    moments = gp_moments(mean.flatten(0, 1), var.flatten(0, 1), regression.constants)
+    center = moments.mean.reshape(n, r)
+    spread = moments.cov_encoder.reshape(n, r) + moments.var_classifier.reshape(n, r)
+    value = (weights * center).sum(1)
+    # Law of total variance over the components, plus what a known latent leaves open.
+    total = (weights * (spread + (center - value.unsqueeze(1)) ** 2)).sum(1)
+    return value, (total + regression.noise_var).clamp_min(0.0).sqrt()

@@ -1,0 +1,153 @@
+"""Spectra keep pixels, images and flags together."""
+
+import numpy as np
+import pytest
+import torch
+
+from eels_bayes.spectra import Flag, ImageInfo, Spectra
+
+ENERGY = 677 + 0.25 * np.arange(6)
+
+
+def info(shape: tuple[int, ...], title: str = "one") -> ImageInfo:
+    axes = tuple(
+        {
+            "_type": "UniformDataAxis",
+            "name": name,
+            "units": "nm",
+            "scale": 0.5,
+            "offset": 2.0,
+            "size": size,
+            "navigate": True,
+        }
+        for name, size in zip("yx"[-len(shape) :] if shape else "", shape, strict=True)
+    )
+    return ImageInfo(shape, axes, {"General": {"title": title}}, title)
+
+
+def make(images: tuple[ImageInfo, ...], seed: int = 0, options: object = None) -> Spectra:
+    sizes = [int(np.prod(one.shape)) for one in images]
+    n = sum(sizes)
+    rng = np.random.default_rng(seed)
+    draw = lambda *shape: rng.normal(size=shape).astype(np.float32)  # noqa: E731
+    module = torch.nn.Module()
+    if options is not None:
+        module.options = lambda: options
+    return Spectra(
+        intensity=draw(n, 6),
+        sd=np.abs(draw(n, 6)),
+        energy=ENERGY,
+        image=np.repeat(np.arange(len(images)), sizes),
+        position=np.concatenate([np.arange(size) for size in sizes]),
+        images=images,
+        flag=np.zeros(n, np.int64),
+        context=draw(n, 2),
+        background=draw(n, 2),
+        norm=draw(n),
+        shift=draw(n),
+        counts=draw(n, 8),
+        gain=np.ones(n, np.float32),
+        preprocessor=module,
+    )
+
+
+def test_indexing_takes_pixels_and_keeps_images() -> None:
+    spectra = make((info((2, 3)), info((4,))))
+    assert len(spectra) == 10
+    mask = spectra.image == 1
+    for part, rows in (
+        (spectra[2:5], [2, 3, 4]),
+        (spectra[np.array([7, 0])], [7, 0]),
+        (spectra[mask], [6, 7, 8, 9]),
+    ):
+        np.testing.assert_array_equal(part.intensity, spectra.intensity[rows])
+        np.testing.assert_array_equal(part.position, spectra.position[rows])
+        assert part.images is spectra.images
+    with pytest.raises(TypeError, match=r"index has shape \(\).*a 1-D mask is needed"):
+        spectra[3]  # type: ignore[index]
+
+
+def test_reasons_are_words() -> None:
+    spectra = make((info((3,)),))
+    spectra.flag[:] = [Flag.OK, Flag.DEAD, Flag.NON_FINITE | Flag.OFF_AXIS]
+    assert spectra.ok.tolist() == [True, False, False]
+    assert spectra.reasons() == [
+        "",
+        "the same counts in every channel",
+        "NaN or infinite counts; the window leaves the energy axis after alignment",
+    ]
+    assert "3 pixels (1 usable) of 1 images" in repr(spectra)
+
+
+def test_shapes_that_do_not_belong_together_are_refused() -> None:
+    from dataclasses import replace
+
+    spectra = make((info((3,)),))
+    with pytest.raises(ValueError, match="norm has 2 rows; 3 are needed"):
+        replace(spectra, norm=spectra.norm[:2])
+    with pytest.raises(ValueError, match=r"sd has shape \(3, 5\); \(3, 6\) is needed"):
+        replace(spectra, sd=spectra.sd[:, :5])
+
+
+def test_concatenate_joins_images_and_rejoins_parts_of_one() -> None:
+    one, other = make((info((2, 3)),)), make((info((4,), "two"),), seed=1)
+    both = Spectra.concatenate([one, other_of(one, other)])
+    assert [image.title for image in both.images] == ["one", "two"]
+    assert both.image.tolist() == [0] * 6 + [1] * 4
+    again = Spectra.concatenate([one[:2], one[2:]])
+    assert again.images == one.images
+    np.testing.assert_array_equal(again.intensity, one.intensity)
+
+
+def other_of(one: Spectra, other: Spectra) -> Spectra:
+    """`other` as if the same preprocessor had made it."""
+    from dataclasses import replace
+
+    return replace(other, preprocessor=one.preprocessor)
+
+
+def test_concatenate_refuses_what_does_not_fit() -> None:
+    from dataclasses import replace
+
+    one = make((info((3,)),), options={"unit": 1})
+    with pytest.raises(ValueError, match="parts is empty"):
+        Spectra.concatenate([])
+    moved = replace(one, energy=one.energy + 0.25)
+    with pytest.raises(ValueError, match=r"parts\[1\] lies on another energy axis"):
+        Spectra.concatenate([one, moved])
+    longer = replace(one, counts=np.zeros((3, 9), np.float32))
+    with pytest.raises(ValueError, match=r"parts\[1\] lies on another energy axis"):
+        Spectra.concatenate([one, longer])
+    same = make((info((3,)),), options={"unit": 1})
+    assert len(Spectra.concatenate([one, same])) == 6
+    different = make((info((3,)),), options={"unit": 2})
+    with pytest.raises(ValueError, match=r"parts\[1\] was made by a Preprocessor with other"):
+        Spectra.concatenate([one, different])
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (2, 3)])
+def test_signals_keep_axes_metadata_and_places(shape: tuple[int, ...]) -> None:
+    spectra = make((info(shape),), options={"unit": 0.5})
+    n = len(spectra)
+    signal = spectra[np.arange(n)[::-1][: max(1, n - 1)]].to_signals()[0]
+    assert signal.metadata.Signal.signal_type == "EELS"
+    assert signal.data.shape == (*shape, 6)
+    flat = signal.data.reshape(n, 6)
+    first = 0 if n == 1 else 1
+    np.testing.assert_array_equal(flat[first:], spectra.intensity[first:])
+    assert n == 1 or np.isnan(flat[0]).all()
+    np.testing.assert_allclose(signal.axes_manager[-1].axis, ENERGY)
+    assert signal.metadata.General.title == "one"
+    assert signal.metadata.eels_bayes.preprocessor.unit == 0.5
+    for axis in signal.axes_manager.navigation_axes:
+        assert (axis.scale, axis.offset, axis.units) == (0.5, 2.0, "nm")
+
+
+def test_xarray_holds_everything_with_units() -> None:
+    spectra = make((info((2, 3)), info((2,))))
+    data = spectra.to_xarray()
+    assert dict(data.sizes) == {"pixel": 8, "energy": 6, "bin": 2}
+    np.testing.assert_array_equal(data.intensity, spectra.intensity)
+    assert data.energy.attrs["units"] == "eV"
+    assert data.norm.attrs["units"] == "counts per channel"
+    assert data.image.to_numpy().tolist() == [0] * 6 + [1] * 2
