@@ -13,7 +13,7 @@ demo: $(READY)
 	$(BIN)/python examples/annealing_series.py --out "$(OUT)"
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -31,7 +31,7 @@ test-newest:
 	$(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --upgrade pip
 	.venv-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[test]'
-	.venv-newest/bin/python -m pytest
+	OMP_NUM_THREADS=1 .venv-newest/bin/python -m pytest -n 2 --dist loadfile
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -30,7 +30,7 @@ BIN_WIDTH = 1.5  # eV: finer than a core-loss feature, coarse enough for counts 
 MIXING = (0.25, 0.5, 0.75)  # share of the first partner in a two-class pixel
 FIT_PIXELS = 6000  # more do not sharpen the population's parameters noticeably
 N_SMOOTH = 8  # smooth modes of the continuum
-PRIOR_PIXELS = 50.0  # weight of the initial covariance, in pixels (inverse-Wishart)
+PRIOR_PIXELS = 2.0  # weight of the initial covariance, in pixels (inverse-Wishart)
 TOLERANCE = 1e-4  # nats a pixel between iterations
 
 
@@ -110,9 +110,9 @@ def _smooth_modes(energy: Array) -> Array:
 
 
 def _initial_covariance(library: FingerprintLibrary) -> Array:
-    """Prior variances: 5 % amplitude, 0.1 exponent, 0.3 % smooth misfit, half an edge of overlap."""
+    """Prior variances: 5 % amplitude, 0.1 exponent, 0.3 % misfit, 15 % of an edge of overlap."""
     peak = float(np.abs(library.intensity).max())
-    overlap = [(0.5 * peak / max(np.abs(row).max(), 1e-12)) ** 2 for row in library.nuisances]
+    overlap = [(0.15 * peak / max(np.abs(row).max(), 1e-12)) ** 2 for row in library.nuisances]
     return np.diag([0.05**2, 0.1**2, *[0.003**2] * N_SMOOTH, *overlap])
 
 
@@ -145,9 +145,7 @@ def _binned(spectra: Spectra, rng: np.random.Generator) -> _Binned:
     intensity = fine.bin(spectra.counts[ok].astype(float)) / norm[:, None]
     shape = np.maximum(intensity.mean(0), 1e-6)
     level = spectra.gain[ok].astype(float) / (norm * n_per_bin)
-    return replace(
-        fine, energy=fine.bin(energy), intensity=intensity, level=level, shape=shape
-    )
+    return replace(fine, energy=fine.bin(energy), intensity=intensity, level=level, shape=shape)
 
 
 def _pairs(n_classes: int) -> list[tuple[int, int, float]]:
@@ -160,7 +158,8 @@ def fit_forward_model(
     spectra: Spectra,
     library: FingerprintLibrary,
     *,
-    iterations: int = 200,
+    class_weights: Array | None = None,
+    iterations: int = 120,
     seed: int = 0,
     show_progressbar: bool = True,
 ) -> ForwardModel:
@@ -172,6 +171,8 @@ def fit_forward_model(
         Flagged pixels are left out.
     library : FingerprintLibrary
         Resampled to the spectra's axis here.
+    class_weights : (K,) array, optional
+        Weights of the pure classes where they are known; learned if left out.
     iterations : int
         Most expectation-maximisation steps.
     seed : int
@@ -207,6 +208,9 @@ def fit_forward_model(
         weight, mean, covariance, fit = _maximisation(
             step, mean, covariance, prior_covariance, fit, library
         )
+        if class_weights is not None:
+            pure = weight[: library.n_classes]
+            weight[: library.n_classes] = class_weights * pure.sum()
         bar.set_postfix(loglik=f"{history[-1]:.4f}", refresh=False)
         if len(history) > 20 and history[-1] - history[-6] < 5 * TOLERANCE:
             break

@@ -159,6 +159,7 @@ def read_counts(signal: EELSSpectrum) -> RawImage:
         axes=tuple(one.get_axis_dictionary() for one in nav),
         metadata=signal.metadata.as_dictionary(),
         title=str(signal.metadata.get_item("General.title", "")),
+        energy=(offset, scale),
     )
     return RawImage(flat, offset, scale, gain, readout, info)
 

@@ -118,9 +118,7 @@ class MixtureEncoder(nn.Module):
         # A linear path beside the convolutions: matched filters are linear in the spectrum, and
         # what decides at single-pixel noise is an integral over the whole window.
         self.linear = nn.Linear(n_channels, hidden)
-        self.dense = nn.Linear(
-            FILTERS[-1] * trunk_length(n_channels) + hidden + n_features, hidden
-        )
+        self.dense = nn.Linear(FILTERS[-1] * trunk_length(n_channels) + hidden + n_features, hidden)
         self.mix = nn.Linear(hidden, hidden)
         self.head = nn.Linear(hidden, n_components * (1 + 2 * latent_dim))
 

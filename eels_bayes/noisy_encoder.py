@@ -95,20 +95,30 @@ def moments(mixture: GaussianMixture) -> tuple[Tensor, Tensor]:
     return mean, (second - mean**2).clamp_min(1e-12).sqrt()
 
 
+def draw(mixture: GaussianMixture, n_draws: int, generator: torch.Generator) -> Tensor:
+    """Draws (n, n_draws, D) from row-wise mixtures."""
+    weight = mixture.log_weight.exp().cpu()
+    which = torch.multinomial(weight, n_draws, replacement=True, generator=generator)
+    index = which.to(mixture.mean.device).unsqueeze(-1).expand(-1, -1, mixture.mean.shape[-1])
+    noise = torch.randn(index.shape, generator=generator).to(mixture.mean)
+    return mixture.mean.gather(1, index) + mixture.sd.gather(1, index) * noise
+
+
 def draw_pairs(
     vae: SpectrumVAE, reinsertion: Reinsertion, n: int, rng: np.random.Generator
 ) -> tuple[Pairs, Tensor]:
     """n pairs and latents z ~ q(z | clean), a small share of them of no class at all."""
     dose = np.exp(DOSE_SPREAD * rng.standard_normal(n))
-    edge, _ = reinsertion.clean(n, rng)
+    edge, _ = reinsertion.edges(n, rng)
     none = rng.random(n) < NONE_SHARE
+    device = vae.log_b.device
     with torch.no_grad():
         z = torch.as_tensor(rng.standard_normal((int(none.sum()), vae.latent_dim)))
-        edge[none] = vae.decode(z.float()).numpy()
+        edge[none] = vae.decode(z.float().to(device)).cpu().numpy()
         pairs = reinsertion.draw(n, rng, edge=edge, dose=dose)
-        mean, sd = vae.encode(pairs.clean)
+        mean, sd = vae.encode(pairs.clean.to(device))
         noise = torch.as_tensor(rng.standard_normal(mean.shape), dtype=mean.dtype)
-    return pairs, mean + sd * noise
+    return pairs, mean.cpu() + sd.cpu() * noise
 
 
 def fit_noisy_encoder(

@@ -24,9 +24,7 @@ class NoveltyScale(NamedTuple):
     tables: Tensor
 
 
-def statistics(
-    residual: Tensor, surprise: Tensor, whitening: Tensor, center: Tensor
-) -> Tensor:
+def statistics(residual: Tensor, surprise: Tensor, whitening: Tensor, center: Tensor) -> Tensor:
     """The three statistics (n, 3) of residuals (n, L) in units of their sd and surprises (n,).
 
     ``surprise`` is minus the log prior density of the latent, nats.

@@ -227,6 +227,8 @@ class Preprocessor(nn.Module):
         gain, readout : float
             Variance of a count: ``gain * counts + readout``.
         """
+        if not counts.is_floating_point():
+            counts = counts.to(torch.float32)
         bad_shift = ~torch.isfinite(shift)
         shift = torch.where(bad_shift, torch.zeros_like(shift), shift)
         canonical, factor = self.rebin(counts, offset, scale, shift)
@@ -347,11 +349,14 @@ class Preprocessor(nn.Module):
         if isinstance(data, Tensor):
             if offset is None or scale is None:
                 raise TypeError("counts as a tensor need offset and scale of their axis in eV")
+            if data.ndim != 2:
+                raise ValueError(f"counts have shape {tuple(data.shape)}; (n, E) is needed")
             if shift is None:
-                shift = torch.zeros_like(data[:, 0])
+                shift = torch.zeros(len(data), device=data.device)
             return super().__call__(data, offset, scale, shift, gain, readout)
         signals = _as_list(data)
-        if not self.calibrated:
+        first_time = not self.calibrated
+        if first_time:
             self.calibrate(signals)
         bar = tqdm(
             signals,
@@ -364,6 +369,8 @@ class Preprocessor(nn.Module):
             parts = [self._process(self._read(signal, k)) for k, signal in enumerate(bar)]
         spectra = Spectra.concatenate(parts)
         if not spectra.ok.any():
+            if first_time:
+                self._ready.fill_(False)  # nothing was learned from these
             reasons = {describe(int(flag)) for flag in np.unique(spectra.flag)}
             raise ValueError(
                 f"none of {len(spectra)} pixels is usable: {', or '.join(sorted(reasons))}"
@@ -443,20 +450,17 @@ class Preprocessor(nn.Module):
             out = self.forward(
                 image.counts[chunk], raw.offset, raw.scale, shift[chunk], raw.gain, raw.readout
             )
+            if image.filled.any():
+                mask = torch.from_numpy(image.filled).float().expand(len(out.flag), -1)
+                share, _ = self.rebin(mask, raw.offset, raw.scale, shift[chunk])
+                share = share[:, -out.sd.shape[1] :] * (raw.scale / self.step)
+                out = out._replace(sd=out.sd * torch.sqrt(1 + 3 * share))
             parts.append(out)
         whole = Processed(*(torch.cat(field) for field in zip(*parts, strict=True)))
-        sd = whole.sd
-        if image.filled.any():
-            mask = torch.from_numpy(image.filled).float()[None]
-            for rows in shift.unique():
-                share = self.rebin(mask, raw.offset, raw.scale, rows[None])[0]
-                share = share * (raw.scale / self.step)
-                mine = shift == rows
-                sd[mine] = sd[mine] * torch.sqrt(1 + 3 * share[:, -sd.shape[1] :])
         n = len(whole.flag)
         return Spectra(
             intensity=whole.intensity.numpy(),
-            sd=sd.numpy(),
+            sd=whole.sd.numpy(),
             energy=self.energy,
             image=np.zeros(n, np.int64),
             position=np.arange(n),

@@ -41,9 +41,7 @@ def class_log_density(prior: FingerprintPrior, z: Tensor) -> Tensor:
     precision = prior.sd.reshape(-1, dim) ** -2
     mean = prior.mean.reshape(-1, dim)
     # (z - m)^2 / s^2 by matrix products: no (n, K J, D) array.
-    quadratic = (
-        z**2 @ precision.T - 2 * z @ (mean * precision).T + (mean**2 * precision).sum(-1)
-    )
+    quadratic = z**2 @ precision.T - 2 * z @ (mean * precision).T + (mean**2 * precision).sum(-1)
     log_norm = -prior.sd.log().sum(-1).reshape(-1) - 0.5 * dim * math.log(2 * math.pi)
     component = (log_norm - 0.5 * quadratic).unflatten(-1, (n_classes, n_variations))
     classes = component.logsumexp(-1) - math.log(n_variations)
@@ -61,7 +59,9 @@ def class_probabilities(prior: FingerprintPrior, z: Tensor) -> Tensor:
     return (class_log_density(prior, z) + prior.log_weight).softmax(-1)
 
 
-def distribution(prior: FingerprintPrior | None, latent_dim: int, like: Tensor) -> dist.Distribution:
+def distribution(
+    prior: FingerprintPrior | None, latent_dim: int, like: Tensor
+) -> dist.Distribution:
     """The prior as a Pyro distribution over one latent of ``latent_dim`` dimensions.
 
     ``None`` stands for the standard normal. ``like`` gives dtype and device.

@@ -81,15 +81,16 @@ def _kernel_moments(
     tg = t * g
     inv = one_t.reciprocal()
     a = (mean.unsqueeze(1) - inducing) / lengthscale
-    quadratic = a.square() @ torch.stack((inv, inv * tg), dim=2)
-    logs = torch.log1p(torch.stack((t, tg), dim=2)).sum(1, keepdim=True)
-    exponent = -0.5 * (quadratic[:, :, 0] + logs[:, :, 0])
+    at = a.transpose(1, 2)
+    quadratic = torch.stack((inv, inv * tg), dim=1) @ at.square()
+    logs = torch.log1p(torch.stack((t, tg), dim=1)).sum(2, keepdim=True)
+    exponent = -0.5 * (quadratic[:, 0] + logs[:, 0])
     # exp(-80) is nothing beside 1, and zero is faster than the denormals that products would give
     first = outputscale * torch.nn.functional.threshold(exponent, -80.0, -1000.0).exp()
     # the two sides of the outer sum carry half of the constant each
-    half = 0.25 * logs[:, :, 1] - 0.5 * quadratic[:, :, 1]
+    half = 0.25 * logs[:, 1] - 0.5 * quadratic[:, 1]
     rho = half.unsqueeze(2) + half.unsqueeze(1)
-    rho.baddbmm_(a * g.unsqueeze(1), a.transpose(1, 2))
+    rho.baddbmm_(a * g.unsqueeze(1), at)
     # rho > 80 only where psi2 < s2^2 exp(-80); unclamped it could make inf * 0
     ratio = torch.expm1(rho.clamp_(max=80.0))
     outer = first.unsqueeze(2) * first.unsqueeze(1)

@@ -69,8 +69,8 @@ class Reinsertion:
     offset: Array
     detector_step: float
 
-    def clean(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Edges of single pixels without nuisance shapes (n, L), and class shares (n, K)."""
+    def edges(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Edges of single pixels (n, L) without overlapping shapes, and class shares (n, K)."""
         model = self.model
         n_classes = model.library.n_classes
         flat = rng.choice(n_classes**2, size=n, p=model.pair_weights.ravel())
@@ -85,15 +85,24 @@ class Reinsertion:
         edge[mixed] = share[mixed, None] * edge[mixed] + (1.0 - share[mixed, None]) * other
         return edge, fractions
 
-    def continuum(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Continua (n, C) with their nuisance shapes, and the shapes' intensities (n, Q)."""
+    def coefficients(self, n: int, rng: np.random.Generator) -> Array:
+        """Continuum coefficients ``u`` (n, P) of single pixels."""
         model = self.model
         u = rng.multivariate_normal(model.mean, model.covariance, size=n, method="cholesky")
-        overlap = u[:, u.shape[1] - len(model.library.nuisances) :]
         # An overlapping edge adds intensity; the Gaussian's negative tail is not physical.
+        overlap = u[:, u.shape[1] - len(model.library.nuisances) :]
         np.maximum(overlap, 0.0, out=overlap)
-        power, columns = basis(self.energy, model.reference, model.library)
-        return power + u @ columns.T, overlap
+        return u
+
+    def overlap(self, u: Array) -> Array:
+        """Overlapping shapes (n, L) of coefficients (n, P), edge units."""
+        shapes = self.model.library.nuisances
+        return u[:, u.shape[1] - len(shapes) :] @ shapes
+
+    def draw_clean(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Clean edge spectra (n, L) with overlapping shapes, and class shares (n, K)."""
+        edge, fractions = self.edges(n, rng)
+        return edge + self.overlap(self.coefficients(n, rng)), fractions
 
     def draw(
         self,
@@ -117,11 +126,12 @@ class Reinsertion:
         """
         n_classes = self.model.library.n_classes
         if edge is None:
-            edge, fractions = self.clean(n, rng)
+            edge, fractions = self.edges(n, rng)
         else:
             fractions = np.full((n, n_classes), np.nan)
-        continuum, overlap = self.continuum(n, rng)
-        rate = continuum
+        u = self.coefficients(n, rng)
+        power, columns = basis(self.energy, self.model.reference, self.model.library)
+        rate = power + u @ columns.T
         rate[:, -edge.shape[1] :] += edge
         pixel = rng.integers(len(self.norm), size=n)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
@@ -132,9 +142,8 @@ class Reinsertion:
             torch.as_tensor(self.offset[pixel], dtype=torch.float32),
             generator,
         )
-        clean = edge + overlap @ self.model.library.nuisances
         return Pairs(
-            torch.as_tensor(clean, dtype=torch.float32),
+            torch.as_tensor(edge + self.overlap(u), dtype=torch.float32),
             torch.as_tensor(fractions, dtype=torch.float32),
             noisy,
             norm,

@@ -56,12 +56,15 @@ class ImageInfo:
         HyperSpy's metadata as a plain dictionary.
     title : str
         Title of the signal.
+    energy : (offset, scale)
+        Centre of the detector's first channel and width of its channels, eV.
     """
 
     shape: tuple[int, ...]
     axes: tuple[dict[str, Any], ...]
     metadata: dict[str, Any]
     title: str
+    energy: tuple[float, float]
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,8 +2,8 @@
 
 The file is a safetensors container with one entry of metadata: under the format's name, a JSON
 object of the format's version, the kind of thing stored, and its settings. Whatever the bytes are,
-reading gives either finite tensors and plain values or a ``ValueError`` that says what is wrong;
-nothing is ever unpickled.
+reading gives either tensors without NaN and plain values or a ``ValueError`` that says what is
+wrong; nothing is ever unpickled.
 """
 
 import contextlib
@@ -47,7 +47,8 @@ def write(
     kind : str
         What the file holds, e.g. ``"classifier"``; `read` asks for it.
     tensors : mapping of str to Tensor or ndarray
-        Finite real numbers of any shape; written as they are, from any device.
+        Real numbers of any shape and from any device, written as they are. Infinity is a number
+        (a prior that knows nothing has an infinite sd), NaN is none.
     config : mapping
         Plain JSON values under string keys. Tuples come back as lists.
 
@@ -56,7 +57,7 @@ def write(
     TypeError
         If a value is none that the file can hold.
     ValueError
-        If a number is NaN or infinite, or a key is reserved.
+        If a tensor holds NaN, a setting is NaN or infinite, or a name is reserved.
     FileNotFoundError
         If the folder does not exist.
     """
@@ -99,7 +100,7 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], di
         If the file cannot be opened.
     ValueError
         If it is not such a file, is damaged, holds another kind, comes from a newer version, or
-        holds a number that is NaN or infinite.
+        has a tensor that holds NaN.
     """
     path = Path(path)
     data = path.read_bytes()
@@ -112,8 +113,8 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], di
         raise ValueError(f"{path}: a safetensors file, but not one that eels_bayes has written")
     config = _config(path, _from_json(path, metadata[FORMAT]), kind)
     for name, tensor in tensors.items():
-        if not _finite(tensor):
-            raise ValueError(f"{path}: tensor {name!r} holds NaN or infinite numbers; damaged")
+        if torch.isnan(tensor).any():
+            raise ValueError(f"{path}: tensor {name!r} holds NaN; damaged")
     return tensors, config
 
 
@@ -130,13 +131,9 @@ def _to_tensor(name: str, value: Tensor | np.ndarray) -> Tensor:
         raise TypeError(f"tensors[{name!r}]: must be real, integer or bool numbers, got {got}")
     # Copies, because the container refuses tensors that share memory.
     tensor = value.detach().cpu().clone(memory_format=torch.contiguous_format)
-    if not _finite(tensor):
-        raise ValueError(f"tensors[{name!r}]: holds NaN or infinite numbers; give finite ones")
+    if torch.isnan(tensor).any():
+        raise ValueError(f"tensors[{name!r}]: holds NaN; did the fit diverge?")
     return tensor
-
-
-def _finite(tensor: Tensor) -> bool:
-    return bool(torch.isfinite(tensor).all())
 
 
 def _to_json(header: dict[str, Any]) -> str:

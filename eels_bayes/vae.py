@@ -19,6 +19,7 @@ from pyro.infer import Trace_ELBO
 from torch import Tensor, nn
 
 from eels_bayes import prior as priors
+from eels_bayes.fit import FitState, Schedule, fit
 from eels_bayes.nets import ConvDecoder, ConvEncoder, Gaussian
 
 Likelihood = Literal["laplace", "normal", "student_t"]
@@ -27,6 +28,7 @@ LIKELIHOODS: dict[str, Callable[[Tensor, Tensor], dist.Distribution]] = {
     "normal": dist.Normal,
     "student_t": lambda mean, scale: dist.StudentT(4.0, mean, scale),
 }
+BATCH = 128
 _instances = itertools.count()
 
 
@@ -131,3 +133,49 @@ class SpectrumVAE(nn.Module):
         with pyro.get_param_store().scope():
             loss = Trace_ELBO().differentiable_loss(self.model, self.guide, spectrum)
         return loss / len(spectrum)
+
+
+def fit_vae(
+    vae: SpectrumVAE,
+    spectra: Tensor,
+    held_out: Tensor,
+    schedule: Schedule,
+    state: FitState,
+    *,
+    seed: int = 0,
+    show_progressbar: bool = True,
+) -> FitState:
+    """Train ``vae`` in place on clean spectra (N, L) by stochastic variational inference.
+
+    Parameters
+    ----------
+    vae : SpectrumVAE
+    spectra, held_out : Tensor (N, L)
+        Clean spectra to train and to validate on, in edge units, on any device.
+    schedule, state
+        As :func:`eels_bayes.fit.fit` takes them.
+    seed : int
+        Of everything random in training.
+    """
+    device = vae.log_b.device
+
+    def training_loss(generator: torch.Generator) -> Tensor:
+        rows = torch.randint(len(spectra), (BATCH,), generator=generator)
+        return vae.negative_elbo(spectra[rows].to(device))
+
+    def validation_loss() -> Tensor:
+        # The same latent draws at every epoch, so that epochs can be compared.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return vae.negative_elbo(held_out.to(device))
+
+    return fit(
+        vae,
+        training_loss,
+        validation_loss,
+        schedule,
+        state,
+        seed=seed,
+        description="VAE",
+        show_progressbar=show_progressbar,
+    )

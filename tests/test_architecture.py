@@ -28,6 +28,7 @@ ORDER = [
     "vae",
     "continuum",
     "reinsertion",
+    "denoise",
     "noisy_encoder",
     "psi",
     "gp",

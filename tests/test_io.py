@@ -29,6 +29,7 @@ def test_counts_come_in_navigation_order(shape: tuple[int, ...]) -> None:
     assert raw.info.shape == shape
     assert (raw.offset, raw.scale, raw.gain, raw.readout) == (100.0, 0.5, 1.0, 0.0)
     assert raw.info.title == "made"
+    assert raw.info.energy == (100.0, 0.5)
     assert [axis["size"] for axis in raw.info.axes] == list(shape)
 
 

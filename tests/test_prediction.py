@@ -39,7 +39,7 @@ def info(shape: tuple[int, ...], title: str, units: str | None = "nm") -> ImageI
             "Noise_properties": {"Variance_linear_model": {"gain_factor": 2.0}},
         },
     }
-    return ImageInfo(shape, axes, metadata, title)
+    return ImageInfo(shape, axes, metadata, title, (390.0, 0.25))
 
 
 def prediction(
@@ -264,7 +264,7 @@ def test_real_axes_come_back(data_dir: Path) -> None:
         shape = tuple(axis.size for axis in navigation)
         pred = prediction((shape,))
         dictionaries = tuple(axis.get_axis_dictionary() for axis in navigation)
-        images = (ImageInfo(shape, dictionaries, source.metadata.as_dictionary(), "real"),)
+        images = (ImageInfo(shape, dictionaries, source.metadata.as_dictionary(), "real", (300.0, 1.0)),)
         fields = {field: getattr(pred, field) for field in Prediction.__dataclass_fields__}
         maps = Prediction(**(fields | {"images": images})).to_signals()
         got = maps["total"][0]
@@ -450,7 +450,7 @@ def test_maps_that_cannot_be_drawn() -> None:
         prediction(values=False).plot_maps(["labels", "value"])
     with pytest.raises(IndexError, match="image 9 does not exist; there are 4"):
         prediction().plot_maps(images=9)
-    stack = ImageInfo((2, 2, 3), ({}, {}, {}), {}, "stack")
+    stack = ImageInfo((2, 2, 3), ({}, {}, {}), {}, "stack", (390.0, 0.25))
     pred = prediction(((12,),))
     fields = {field: getattr(pred, field) for field in Prediction.__dataclass_fields__}
     with pytest.raises(ValueError, match=r"images\[0\] has 3 navigation axes; maps need at most"):

@@ -131,7 +131,6 @@ def test_the_dispersion_is_the_first_signals_and_wider_channels_are_sums(
     assert pre.step == 0.5
     wide = eb.Preprocessor((677, 737), 2.0, (650, 680))(image)
     np.testing.assert_allclose(wide.energy, 677 + 2 * np.arange(30))
-    # channels of 2 eV about 677 cover 676 to 678: the fine ones from 676.25 to 677.75, and so on
     sums = fine.counts.sum(1)[0] / wide.counts.sum(1)[0]
     assert sums == pytest.approx(fine.counts.shape[1] * 0.5 / (wide.counts.shape[1] * 2), rel=0.03)
 
@@ -340,6 +339,30 @@ def test_readout_noise_enters_the_sd() -> None:
     assert float(ratio.max()) < 1.08
 
 
+@pytest.mark.parametrize("model", ["shrunk", "power_law"])
+def test_sd_is_right_for_steep_backgrounds_over_wide_windows(model: str) -> None:
+    energy = 200 + 2.0 * np.arange(200)
+    lam = 3000 * (energy / 210) ** -5.0
+    counts = np.random.default_rng(8).poisson(lam, (4000, 200)).astype(np.float32)
+    pre = eb.Preprocessor((380, 590), 2.0, (210, 378), background_model=model)
+    out = pre(torch.from_numpy(counts), 200.0, 2.0)  # not calibrated: exponent free
+    ratio = torch.sqrt(out.sd.square().mean(0) / out.intensity.double().var(0))
+    assert float(ratio.min()) > 0.92
+    assert float(ratio.max()) < 1.08
+
+
+def test_sd_never_falls_below_the_backgrounds_own_noise() -> None:
+    counts = torch.poisson(torch.full((50, 540), 0.2), generator=torch.Generator().manual_seed(0))
+    pre = eb.Preprocessor((677, 737), 0.5, (600, 680))
+    out = pre(counts, 500.0, 0.5)
+    ok = out.flag == 0
+    assert int(ok.sum()) > 40
+    background = out.counts[ok, -120:] - out.intensity[ok]
+    assert bool((out.sd[ok][:, 10:].square() >= 0.999 * background[:, 10:]).all())
+    bare = eb.Preprocessor((677, 737), 0.5)(counts, 500.0, 0.5)
+    assert float(bare.sd.min()) > 0.2
+
+
 # Alignment
 
 
@@ -441,6 +464,15 @@ def test_no_usable_pixel_is_an_error_that_says_why() -> None:
             eb.Preprocessor(**OPTIONS)(signal_of(counts))
 
 
+def test_dark_noise_is_no_background_and_no_reference_even_where_its_mean_is_positive() -> None:
+    dark = np.random.default_rng(0).normal(0.0, 50.0, (200, 540)).astype(np.float32)
+    counts = torch.from_numpy(dark)
+    background = eb.Preprocessor((677, 737), 0.5, (600, 680))(counts, 500.0, 0.5)
+    reference = eb.Preprocessor((677, 737), 0.5, normalize=(570, 592.5))(counts, 500.0, 0.5)
+    assert int((background.flag == eb.Flag.NO_BACKGROUND).sum()) > 195
+    assert int((reference.flag == eb.Flag.NO_REFERENCE).sum()) > 195
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -475,6 +507,25 @@ def test_finer_channels_than_the_data_have_are_refused(image: EELSSpectrum) -> N
         pre(torch.ones(2, 540), 500.0, 0.5)
     with pytest.raises(ValueError, match="the dispersion is not known yet"):
         eb.Preprocessor((677, 737))(torch.ones(2, 540), 500.0, 0.5)
+
+
+def test_nothing_is_learned_from_signals_that_are_refused(image: EELSSpectrum) -> None:
+    pre = eb.Preprocessor(**OPTIONS)
+    with pytest.raises(ValueError, match="none of 2 pixels is usable"):
+        pre(signal_of(np.zeros((2, 540))))
+    assert not pre.calibrated
+    same(pre(image), eb.Preprocessor(**OPTIONS)(image))
+
+
+def test_the_progress_bar_is_shown_when_asked_for(
+    image: EELSSpectrum, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pre = eb.Preprocessor(**OPTIONS)
+    pre(image, show_progressbar=False)
+    pre(image)  # quick
+    assert capsys.readouterr().err == ""
+    pre(image, show_progressbar=True)
+    assert "preprocess: 100%" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -512,6 +563,16 @@ def test_what_is_no_signal_is_refused(image: EELSSpectrum) -> None:
         pre(["file.dm4"])
     with pytest.raises(TypeError, match="need offset and scale"):
         pre(torch.ones(2, 540))
+    with pytest.raises(ValueError, match=r"counts have shape \(540,\); \(n, E\) is needed"):
+        pre(torch.ones(540), 500.0, 0.5)
+
+
+def test_counts_of_any_number_type_are_the_same(image: EELSSpectrum) -> None:
+    pre = eb.Preprocessor(**OPTIONS)
+    counts = torch.from_numpy(image.data.reshape(30, -1))
+    wanted = pre(counts, 500.0, 0.5)
+    for kind in (torch.int16, torch.int64, torch.float64):
+        same(pre(counts.to(kind), 500.0, 0.5), wanted, rtol=1e-4)
 
 
 def test_dead_channels_are_filled_with_a_larger_sd(image: EELSSpectrum) -> None:

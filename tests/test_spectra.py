@@ -22,7 +22,7 @@ def info(shape: tuple[int, ...], title: str = "one") -> ImageInfo:
         }
         for name, size in zip("yx"[-len(shape) :] if shape else "", shape, strict=True)
     )
-    return ImageInfo(shape, axes, {"General": {"title": title}}, title)
+    return ImageInfo(shape, axes, {"General": {"title": title}}, title, (390.0, 0.25))
 
 
 def make(images: tuple[ImageInfo, ...], seed: int = 0, options: object = None) -> Spectra:
