@@ -99,9 +99,7 @@ def moment_deviations(n_models: int, n_draws: int, seed: int) -> dict[str, dict[
         estimates = monte_carlo(mean, var, constants, n_draws, generator)
         for name, (estimate, error) in estimates.items():
             deviation = (getattr(exact, name)[0] - estimate).abs().max() / scales[name]
-            found.setdefault(name, []).append(
-                (float(deviation), float(error.max()) / scales[name])
-            )
+            found.setdefault(name, []).append((float(deviation), float(error.max()) / scales[name]))
     report = {}
     for name, values in found.items():
         deviations, errors = np.array(values).T
@@ -127,8 +125,11 @@ def node_deviations(n_models: int, n_draws: int, seed: int) -> dict[str, float]:
         moments = gp_moments(mean, log_var.exp(), constants)
         result = decompose(
             torch.ones(1, 1, dtype=torch.float64),
-            *(part.unsqueeze(1) for part in moments),
-            *nodes,
+            moments.mean.unsqueeze(1),
+            moments.cov_encoder.unsqueeze(1),
+            moments.var_classifier.unsqueeze(1),
+            nodes[0],
+            nodes[1],
         )
         cov = moments.cov_encoder[0] + torch.diag(moments.var_classifier[0])
         values, vectors = torch.linalg.eigh(cov)

@@ -7,6 +7,7 @@ spectra -> forward model (continuum) -> clean spectra -> VAE -> pairs (reinserti
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -29,7 +30,7 @@ from eels_bayes.nets import GaussianMixture
 from eels_bayes.noisy_encoder import NoisyEncoder, fit_noisy_encoder
 from eels_bayes.novelty import NoveltyScale
 from eels_bayes.prediction import Prediction
-from eels_bayes.preprocess import Preprocessor
+from eels_bayes.preprocess import Edges, Preprocessor
 from eels_bayes.psi import GPConstants
 from eels_bayes.reinsertion import Reinsertion, reinsertion
 from eels_bayes.spectra import Spectra
@@ -43,14 +44,15 @@ from eels_bayes.vae import Likelihood, SpectrumVAE, fit_vae
 from eels_bayes.value import ValueRegression, fit_value, value_moments
 
 KIND = "classifier"
-N_VARIATIONS = 24  # J, components of the explicit prior a class
+N_VARIATIONS = 16  # J, components of the explicit prior a class
 N_CLEAN = 8192  # clean spectra drawn from the library for the VAE
 N_LATENTS = 3000  # labelled latents the GP is trained on
 N_VALUES = 2000
 HELD_OUT = 0.2  # share of pixels that only calibrate novelty
+N_SIMULATED = 2000  # drawn ones that do so where those are too few
 NONE_WEIGHT = 0.03  # prior weight of "none of these"
 PREDICT_BATCH = 1024
-VAE_SCHEDULE = Schedule(epochs=40, steps=64, learning_rate=2e-3, patience=8)
+VAE_SCHEDULE = Schedule(epochs=25, steps=64, learning_rate=2e-3, patience=8)
 ENCODER_SCHEDULE = Schedule(epochs=60, steps=100, learning_rate=2e-3, patience=12)
 
 
@@ -206,7 +208,7 @@ class EELSClassifier:
         vae = self._fit_vae(run, source, training, bar)
         encoder = self._fit_encoder(run, source, vae, bar)
         gp, value = self._fit_heads(run.forward, source, vae, bar)
-        scale = _calibrate_novelty(vae, encoder, held_out, self.device)
+        scale = self._calibrate_novelty(source, vae, encoder, held_out)
         self.fitted = Fitted(
             spectra.preprocessor, spectra.energy, run.forward, vae, encoder, gp, value, scale
         )
@@ -298,6 +300,23 @@ class EELSClassifier:
         latents = _draw_latents(vae, _tensor(clean), rng)
         return gp, fit_value(latents, torch.as_tensor(fractions @ values), seed=self.seed)
 
+    def _calibrate_novelty(
+        self, source: Reinsertion, vae: SpectrumVAE, encoder: NoisyEncoder, held_out: Spectra
+    ) -> NoveltyScale:
+        """On held-out pixels, or on drawn ones where those are too few to show tails."""
+        pixels: Spectra | Edges = held_out
+        if len(held_out) < novelty.MIN_PIXELS:
+            warnings.warn(
+                f"spectra hold {len(held_out)} pixels beside those of the training, and novelty "
+                f"needs {novelty.MIN_PIXELS} to be calibrated on: it is calibrated on simulated "
+                "pixels instead and knows no more of this experiment than the forward model does",
+                stacklevel=3,
+            )
+            noisy = source.draw(N_SIMULATED, np.random.default_rng([self.seed, 4])).noisy
+            pixels = Edges(*(x[noisy.flag == 0] for x in noisy))
+        mixture = _posterior(encoder, pixels, self.device)
+        return novelty.calibrate(*_novelty_inputs(vae, pixels, mixture, self.device))
+
     def predict(self, spectra: Spectra, *, show_progressbar: bool = True) -> Prediction:
         """Class probabilities, their doubt and its causes for every pixel.
 
@@ -381,6 +400,22 @@ class EELSClassifier:
             _scatter(upper, rows, n),
         )
 
+    def latent_prior(self) -> priors.FingerprintPrior:
+        """The explicit prior of the fitted model: components' mean and sd (K, J, D), weights.
+
+        Raises
+        ------
+        RuntimeError
+            Before ``fit``, or with ``prior="standard"``, which has no components.
+        """
+        if self.fitted is None:
+            raise RuntimeError("this classifier is not fitted; call fit(spectra) first")
+        with torch.no_grad():
+            prior = self.fitted.vae.prior()
+        if prior is None:
+            raise RuntimeError("prior='standard' has no fingerprint components")
+        return priors.FingerprintPrior(*(x.cpu() for x in prior))
+
     def _checked(self, spectra: Spectra) -> Fitted:
         if self.fitted is None:
             raise RuntimeError("this classifier is not fitted; call fit(spectra) first")
@@ -427,7 +462,7 @@ def _weights(given: ArrayLike | None, n_classes: int) -> NDArray[np.float64] | N
     return weights / weights.sum()
 
 
-def _tensor(array: NDArray[Any]) -> Tensor:
+def _tensor(array: NDArray[Any] | Tensor) -> Tensor:
     return torch.as_tensor(array, dtype=torch.float32)
 
 
@@ -451,7 +486,9 @@ def _draw_latents(vae: SpectrumVAE, clean: Tensor, rng: np.random.Generator) -> 
     return mean.cpu() + sd.cpu() * _tensor(rng.standard_normal(mean.shape))
 
 
-def _posterior(encoder: NoisyEncoder, spectra: Spectra, device: torch.device) -> GaussianMixture:
+def _posterior(
+    encoder: NoisyEncoder, spectra: Spectra | Edges, device: torch.device
+) -> GaussianMixture:
     inputs = (spectra.intensity, spectra.sd, spectra.context, spectra.background)
     with torch.no_grad():
         mixture: GaussianMixture = encoder(*(_tensor(x).to(device) for x in inputs))
@@ -459,7 +496,7 @@ def _posterior(encoder: NoisyEncoder, spectra: Spectra, device: torch.device) ->
 
 
 def _novelty_inputs(
-    vae: SpectrumVAE, spectra: Spectra, mixture: GaussianMixture, device: torch.device
+    vae: SpectrumVAE, spectra: Spectra | Edges, mixture: GaussianMixture, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Residuals (n, L) in units of their sd, and surprises (n,), on the CPU."""
     with torch.no_grad():
@@ -474,13 +511,6 @@ def _novelty_inputs(
             density = priors.log_density(prior, mixture.mean)
         surprise = -(mixture.log_weight.exp() * density).sum(1)
     return residual.cpu(), surprise.cpu()
-
-
-def _calibrate_novelty(
-    vae: SpectrumVAE, encoder: NoisyEncoder, held_out: Spectra, device: torch.device
-) -> NoveltyScale:
-    mixture = _posterior(encoder, held_out, device)
-    return novelty.calibrate(*_novelty_inputs(vae, held_out, mixture, device))
 
 
 def _predict(
@@ -596,9 +626,6 @@ def _pack(clf: EELSClassifier, fitted: Fitted) -> tuple[dict[str, Any], dict[str
         ("preprocessor", fitted.preprocessor),
     ):
         tensors |= {f"{name}.{k}": v for k, v in module.state_dict().items()}
-    # A free exponent has infinite spread, which a file of finite numbers cannot hold.
-    exponent = "preprocessor.extractor.exponent"
-    tensors[exponent] = torch.where(tensors[exponent].isinf(), -1.0, tensors[exponent])
     if fitted.value is not None:
         tensors |= {f"value.{k}": v for k, v in fitted.value.constants._asdict().items()}
         tensors["value.noise_var"] = fitted.value.noise_var
@@ -634,11 +661,7 @@ def _unpack(tensors: dict[str, Tensor], config: dict[str, Any]) -> EELSClassifie
         seed=config["seed"],
     )
     pre = Preprocessor.from_options(config["preprocessor"])
-    state = _prefixed("preprocessor", tensors)
-    state["extractor.exponent"] = torch.where(
-        state["extractor.exponent"] < 0, torch.inf, state["extractor.exponent"]
-    )
-    pre.load_state_dict(state)
+    pre.load_state_dict(_prefixed("preprocessor", tensors))
     state = _prefixed("vae", tensors)
     energy = tensors["energy"].numpy()
     vae = SpectrumVAE(
@@ -653,7 +676,7 @@ def _unpack(tensors: dict[str, Tensor], config: dict[str, Any]) -> EELSClassifie
     state = _prefixed("encoder", tensors)
     encoder = NoisyEncoder(len(energy), len(state["center"]) - 3, clf.latent_dim)
     encoder.load_state_dict(state)
-    arrays = {name: tensors[f"forward.{name}"].numpy() for name in _FORWARD}
+    arrays: dict[str, Any] = {name: tensors[f"forward.{name}"].numpy() for name in _FORWARD}
     forward = ForwardModel(
         library=_library("shown", tensors, names, variations),
         library_fit=LibraryFit(**config["library_fit"]),

@@ -4,10 +4,10 @@ A pixel's counts over its norm are, in bins of about 1.5 eV,
 
     y = p + B u + (1 + e) f_k(E - d) + noise,     u ~ N(mean, S),  e ~ N(0, t^2),  d ~ N(0, s^2)
 
-``p`` is a reference power law, ``B`` a fixed physical basis (amplitude and exponent of the power law,
-smooth modes times it, the library's overlapping nuisance shapes), ``f_k`` a fingerprint or a mixture
-of two, and the noise Poisson. The mean and covariance of ``u``, the class weights and the library's
-overall gain, shift and broadening come from the unlabelled pixels by expectation-maximisation: a
+``p`` is a reference power law, ``B`` a fixed physical basis (amplitude and exponent of the power
+law, smooth modes times it, the library's overlapping nuisance shapes), ``f_k`` a fingerprint or a
+mixture of two, and the noise Poisson. The mean and covariance of ``u``, the class weights and the
+library's overall gain, shift and broadening come from the unlabelled pixels by expectation-maximisation: a
 mixture of factor analysers with known loadings (Ghahramani and Hinton, CRG-TR-96-1, 1996).
 """
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from tqdm.auto import trange
 from eels_bayes.fingerprints import FingerprintLibrary, shift_and_broaden
 from eels_bayes.spectra import Spectra
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 
 BIN_WIDTH = 1.5  # eV: finer than a core-loss feature, coarse enough for counts to be near Gaussian
 MIXING = (0.25, 0.5, 0.75)  # share of the first partner in a two-class pixel
@@ -38,8 +39,8 @@ TOLERANCE = 1e-4  # nats a pixel between iterations
 class LibraryFit:
     """How the library stands in this experiment: one gain, shift and broadening for all spectra.
 
-    ``gain`` is measured over simulated intensity; ``shift`` and ``broadening`` (a Gaussian's variance)
-    are in eV and eV^2.
+    ``gain`` is measured over simulated intensity, ``shift`` is in eV, and ``broadening`` is the
+    variance of a Gaussian in eV^2.
     """
 
     gain: float = 1.0
@@ -137,7 +138,7 @@ def _binned(spectra: Spectra, rng: np.random.Generator) -> _Binned:
     ok = np.flatnonzero(spectra.ok)
     if len(ok) > FIT_PIXELS:
         ok = np.sort(rng.choice(ok, FIT_PIXELS, replace=False))
-    energy = spectra.preprocessor.canonical_energy
+    energy = spectra.canonical_energy
     n_per_bin = max(1, round(BIN_WIDTH / (energy[1] - energy[0])))
     empty = np.empty(0)
     fine = _Binned(energy, empty, empty, empty, n_per_bin, len(energy))
@@ -298,7 +299,7 @@ class _Expectation:
 def component_log_likelihood(
     target: Array, level: Array, columns: Array, root: Array, mean: Array, shape: _Shape
 ) -> tuple[Array, Array, Array, Array]:
-    """Log-likelihood (n,) of whitened pixels (n, B) under one component, and its factors' posterior.
+    """Log-likelihood (n,) of whitened pixels (n, B) under a component; its factors' posterior.
 
     The covariance is ``v I + A A'`` with ``A = [columns root, loadings]``: in the singular basis of
     ``A`` it is diagonal for every pixel's own noise level ``v``.

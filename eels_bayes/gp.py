@@ -65,9 +65,7 @@ class _SharedKernelGP(gpytorch.models.ApproximateGP):
                     0.5 * math.log(dim), _PRIOR_LOG_SD
                 ),
             ),
-            outputscale_prior=gpytorch.priors.LogNormalPrior(
-                math.log(_OUTPUTSCALE), _PRIOR_LOG_SD
-            ),
+            outputscale_prior=gpytorch.priors.LogNormalPrior(math.log(_OUTPUTSCALE), _PRIOR_LOG_SD),
         )
         self.double()
         self.covar_module.base_kernel.lengthscale = math.sqrt(dim)
@@ -153,7 +151,14 @@ class GPClassifier:
                     f"state[{name!r}] must have shape {shape} to go with inducing "
                     f"{(n_inducing, dim)}, got {tuple(tensors[name].shape)}"
                 )
-        return cls(**tensors)
+        return cls(
+            inducing=tensors["inducing"],
+            lengthscale=tensors["lengthscale"],
+            outputscale=tensors["outputscale"],
+            variational_mean=tensors["variational_mean"],
+            variational_factor=tensors["variational_factor"],
+            jitter=tensors["jitter"],
+        )
 
     def constants(self, dtype: torch.dtype = torch.float64) -> GPConstants:
         """Return what `eels_bayes.psi.gp_moments` needs; computed in float64, given in ``dtype``.
@@ -238,7 +243,7 @@ def _spread_points(points: Tensor, n_points: int, generator: torch.Generator) ->
 
 
 def _check_training_data(
-    latents: Tensor, labels: Tensor, n_classes: int, steps: int, n_inducing: int
+    latents: Tensor, labels: Tensor, n_classes: int, options: Mapping[str, int]
 ) -> None:
     if latents.ndim != 2 or not latents.is_floating_point():
         raise ValueError(
@@ -266,10 +271,10 @@ def _check_training_data(
         )
     if not (latents.amax(0) > latents.amin(0)).any():
         raise ValueError("latents are all the same point; nothing can be told apart")
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, got {steps}")
-    if n_inducing < 2:
-        raise ValueError(f"n_inducing must be at least 2, got {n_inducing}")
+    for name, value in options.items():
+        least = 2 if name == "n_inducing" else 1
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, got {value}")
 
 
 def fit_gp(
@@ -319,7 +324,8 @@ def fit_gp(
     ValueError
         If the latents or labels are of the wrong shape, not finite or of one class only.
     """
-    _check_training_data(latents, labels, n_classes, steps, n_inducing)
+    options = {"steps": steps, "n_inducing": n_inducing, "batch_size": batch_size}
+    _check_training_data(latents, labels, n_classes, options)
     latents = latents.detach().to("cpu", torch.float64)
     labels = labels.detach().to("cpu", torch.int64)
     centre, scale = latents.mean(0), latents.std(0, correction=0)
@@ -336,9 +342,7 @@ def fit_gp(
 
     generator = torch.Generator().manual_seed(seed)
     model = _SharedKernelGP(_spread_points(points, n_inducing, generator), n_classes, _JITTER)
-    likelihood = gpytorch.likelihoods.SoftmaxLikelihood(
-        num_classes=n_classes, mixing_weights=False
-    )
+    likelihood = gpytorch.likelihoods.SoftmaxLikelihood(num_classes=n_classes, mixing_weights=False)
     objective = gpytorch.mlls.VariationalELBO(likelihood, model, num_data=len(points))
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)

@@ -1,8 +1,8 @@
 """Networks of the VAE and of the noisy encoder: 1-D convolutions, script-safe.
 
-The layer sizes are those of Hollenbach et al., Sci. Rep. 14, 17881 (2024): four strided convolutions
-of 16, 32, 32 and 64 filters with kernels 7, 7, 3 and 3, LeakyReLU of slope 0.3, no normalisation
-layers, and one dense layer. The decoder mirrors them.
+The layer sizes are those of Hollenbach et al., Sci. Rep. 14, 17881 (2024): four strided
+convolutions of 16, 32, 32 and 64 filters with kernels 7, 7, 3 and 3, LeakyReLU of slope 0.3, no
+normalisation layers, and one dense layer. The decoder mirrors them.
 """
 
 from __future__ import annotations

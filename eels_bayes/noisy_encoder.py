@@ -23,6 +23,7 @@ from eels_bayes.vae import SpectrumVAE
 N_COMPONENTS = 8
 BATCH = 256
 POOL = 20 * BATCH  # pairs drawn at a time: large batches make the preprocessing efficient
+REUSE = 2  # passes over them: drawing costs as much as training
 N_VALIDATION = 4096
 # Doses are spread a little beyond the data's (sd of the logarithm), so that one model also serves
 # thinner and thicker places.
@@ -42,6 +43,10 @@ class NoisyEncoder(nn.Module):
     scale : float
         Typical intensity, edge units.
     """
+
+    scale: Tensor
+    center: Tensor
+    width: Tensor
 
     def __init__(
         self,
@@ -158,9 +163,9 @@ def fit_noisy_encoder(
         while True:
             rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
             pairs, z = draw_pairs(vae, reinsertion, POOL, rng)
-            for start in range(0, POOL, BATCH):
-                rows = slice(start, start + BATCH)
-                yield Edges(*(x[rows] for x in pairs.noisy)), z[rows]
+            for _ in range(REUSE):
+                for rows in torch.as_tensor(rng.permutation(POOL)).split(BATCH):
+                    yield Edges(*(x[rows] for x in pairs.noisy)), z[rows]
 
     stream: list[Iterator[tuple[Edges, Tensor]]] = []
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 N_MODES = 24  # cosines a smooth residual is expanded in
 N_TABLE = 512  # quantiles kept of each statistic's distribution
+MIN_PIXELS = 50  # fewer do not show tails
 
 
 class NoveltyScale(NamedTuple):
@@ -69,9 +70,10 @@ def calibrate(residual: Tensor, surprise: Tensor) -> NoveltyScale:
         With fewer than 50 pixels: tails cannot be known from so few.
     """
     n, n_channels = residual.shape
-    if n < 50:
+    if n < MIN_PIXELS:
         raise ValueError(
-            f"novelty needs at least 50 held-out pixels to calibrate, got {n}: fit on more spectra"
+            f"novelty needs at least {MIN_PIXELS} held-out pixels to calibrate, got {n}: "
+            "fit on more spectra"
         )
     grid = (torch.arange(n_channels, dtype=residual.dtype) + 0.5) / n_channels
     order = torch.arange(min(N_MODES, n_channels), dtype=residual.dtype)

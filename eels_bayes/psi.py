@@ -11,8 +11,8 @@ of Girard et al., NIPS 2003, and of Titsias and Lawrence, AISTATS 2010). They ar
                 + sum_d a_md a_m'd t_d / (1 + 2 t_d)
 
 with ``t = var / l^2`` and ``a = (mean - u) / l``. The last term is a matrix product, and because
-``rho`` goes to zero with the input variance, ``psi2 - psi1 psi1' = psi1 psi1' expm1(rho)`` keeps its
-relative accuracy in float32 where the plain difference would cancel.
+``rho`` goes to zero with the input variance, ``psi2 - psi1 psi1' = psi1 psi1' expm1(rho)`` keeps
+its relative accuracy in float32 where the plain difference would cancel.
 
 Everything here runs unchanged under ``torch.jit.script``. Notation: n inputs, D latent dimensions,
 M inducing points, K classes.

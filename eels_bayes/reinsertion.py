@@ -6,8 +6,9 @@ counts are drawn, and they go through the very preprocessing that made the data.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +21,9 @@ from eels_bayes.continuum import ForwardModel, basis
 from eels_bayes.preprocess import Edges, Preprocessor
 from eels_bayes.spectra import Spectra
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
+
+GROUP = 256  # pairs that share one sub-channel offset
 
 
 class Pairs(NamedTuple):
@@ -34,14 +37,11 @@ class Pairs(NamedTuple):
         Share of each class.
     noisy : Edges
         As the preprocessor returns them.
-    norm : Tensor (n,)
-        Counts a channel of an intensity of 1.0.
     """
 
     clean: Tensor
     fractions: Tensor
     noisy: Edges
-    norm: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,50 +135,65 @@ class Reinsertion:
         rate[:, -edge.shape[1] :] += edge
         pixel = rng.integers(len(self.norm), size=n)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        noisy, norm = self._detect(
-            torch.as_tensor(rate, dtype=torch.float32),
-            torch.as_tensor(self.norm[pixel] * dose, dtype=torch.float32),
-            torch.as_tensor(self.gain[pixel], dtype=torch.float32),
-            torch.as_tensor(self.offset[pixel], dtype=torch.float32),
-            generator,
+        rates, norm, gain = (
+            torch.as_tensor(x, dtype=torch.float32)
+            for x in (rate, self.norm[pixel] * dose, self.gain[pixel])
         )
+        counts, factor = [], []
+        # Pixels of one image share their offset, and so do the rows of a group here.
+        for rows in torch.arange(n).split(GROUP):
+            offset = float(self.offset[rng.integers(len(self.offset))])
+            group = self._count(rates[rows], norm[rows], gain[rows], offset, generator)
+            counts.append(group[0])
+            factor.append(group[1].expand_as(group[0]))
+        noisy = self._extract(torch.cat(counts), torch.cat(factor), norm, gain, generator)
         return Pairs(
             torch.as_tensor(edge + self.overlap(u), dtype=torch.float32),
             torch.as_tensor(fractions, dtype=torch.float32),
             noisy,
-            norm,
         )
 
-    def _detect(
-        self, rate: Tensor, norm: Tensor, gain: Tensor, offset: Tensor, generator: torch.Generator
-    ) -> tuple[Edges, Tensor]:
-        """Rates (n, C) in edge units -> what the preprocessing makes of their counts."""
-        pre = self.preprocessor
-        step = self.energy[1] - self.energy[0]
-        n_detector = int(np.ceil(rate.shape[1] * step / self.detector_step)) + 2
-        # Rates are smooth on the scale of a channel, so interpolation onto the detector is harmless.
-        start = self.energy[0] - 0.5 * step - 0.5 * self.detector_step
-        grid = (np.arange(n_detector) * self.detector_step + start - self.energy[0]) / step
+    def _count(
+        self, rate: Tensor, norm: Tensor, gain: Tensor, offset: float, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Counts (n, C) on the canonical axis of rates (n, C) in edge units; see `align.rebin`."""
+        step = float(self.energy[1] - self.energy[0])
+        width = self.detector_step
+        n_detector = math.ceil(rate.shape[1] * step / width) + 2
+        start = float(self.energy[0]) - 0.5 * step - 0.5 * width
+        # Rates are smooth on the scale of a channel: interpolation onto the detector is harmless.
+        grid = (start + offset + width * np.arange(n_detector) - self.energy[0]) / step
         low = np.clip(np.floor(grid).astype(int), 0, rate.shape[1] - 2)
         part = torch.as_tensor(np.clip(grid - low, 0.0, 1.0), dtype=torch.float32)
-        on_detector = rate[:, low] * (1 - part) + rate[:, low + 1] * part
-        on_detector = on_detector * (norm * (self.detector_step / step))[:, None]
-        counts = noise.draw_counts(on_detector / gain[:, None], 1.0, generator) * gain[:, None]
-        canonical, factor = rebin(
-            counts, start, self.detector_step, -offset, self.energy[0], step, rate.shape[1]
-        )
+        detected = torch.lerp(rate[:, low], rate[:, low + 1], part)
+        detected = detected * (norm * (width / step))[:, None]
+        counts = noise.draw_counts(detected / gain[:, None], 1.0, generator) * gain[:, None]
+        shift = torch.full_like(norm, -offset)
+        return rebin(counts, start, width, shift, float(self.energy[0]), step, rate.shape[1])
+
+    def _extract(
+        self,
+        counts: Tensor,
+        factor: Tensor,
+        norm: Tensor,
+        gain: Tensor,
+        generator: torch.Generator,
+    ) -> Edges:
+        """What the preprocessing makes of canonical counts (n, C)."""
+        pre = self.preprocessor
         # The norm is measured too: Poisson noise of a window of gross counts.
         if pre.normalize is not None:
+            step = float(self.energy[1] - self.energy[0])
             n_reference = (pre.normalize[1] - pre.normalize[0]) / step
             electrons = norm / pre.unit * n_reference / gain
             norm = norm * (1.0 + torch.randn(len(norm), generator=generator) / electrons.sqrt())
-        return pre.extract(canonical, canonical.clamp_min(0.0) * gain[:, None], norm, factor), norm
+        return pre.extract(counts, counts.clamp_min(0.0) * gain[:, None], norm, factor)
 
 
 def reinsertion(model: ForwardModel, spectra: Spectra) -> Reinsertion:
     """Set up drawing from a fitted forward model at the doses and offsets of ``spectra``."""
     ok = spectra.ok
-    energy = spectra.preprocessor.canonical_energy
+    energy = spectra.canonical_energy
     step = float(np.median([info.energy[1] for info in spectra.images]))
     start = np.array([info.energy[0] for info in spectra.images])[spectra.image[ok]]
     # Where the first detector channel's centre falls within a channel of the canonical axis.

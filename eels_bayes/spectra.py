@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    import torch
     import xarray
     from exspy.signals import EELSSpectrum
     from numpy.typing import NDArray
@@ -113,7 +112,7 @@ class Spectra:
     shift: NDArray[np.float32]
     counts: NDArray[np.float32]
     gain: NDArray[np.float32]
-    preprocessor: torch.nn.Module
+    preprocessor: Any
 
     def __post_init__(self) -> None:
         n, n_window = len(self.flag), len(self.energy)
@@ -138,6 +137,14 @@ class Spectra:
             f"<Spectra: {len(self)} pixels ({int(self.ok.sum())} usable) of {len(self.images)} "
             f"images, {len(self.energy)} channels, {span}>"
         )
+
+    @property
+    def canonical_energy(self) -> NDArray[np.float64]:
+        """Channel centres (C,) of `counts`, eV; the last L are `energy`."""
+        step = float(self.energy[1] - self.energy[0])
+        before = self.counts.shape[1] - len(self.energy)
+        energy: NDArray[np.float64] = self.energy[0] + step * np.arange(-before, len(self.energy))
+        return energy
 
     @property
     def ok(self) -> NDArray[np.bool_]:

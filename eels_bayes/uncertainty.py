@@ -166,18 +166,25 @@ def decompose(
     var_classifier : Tensor
         Variance of the logits at a given latent, (n, R, K), not negative.
     encoder_nodes, classifier_nodes : Tensor
-        Standard normal nodes, (Q1, K-1) and (Q2, K-1), such as `default_nodes` gives.
+        Standard normal nodes, (Q1, K-1) and (Q2, K-1), such as `default_nodes` gives; further
+        dimensions are not used.
 
     Returns
     -------
     Decomposition
         ``encoder`` holds the spread within and between components. A row with NaN gives NaN in
         that row only.
+
+    Raises
+    ------
+    ValueError
+        If the nodes have fewer than K-1 dimensions.
     """
     n, n_components, n_classes = mean.size(0), mean.size(1), mean.size(2)
-    if encoder_nodes.size(1) != n_classes - 1 or classifier_nodes.size(1) != n_classes - 1:
+    n_contrasts = n_classes - 1
+    if encoder_nodes.size(1) < n_contrasts or classifier_nodes.size(1) < n_contrasts:
         raise ValueError(
-            f"nodes for {n_classes} classes must have {n_classes - 1} dimensions, "
+            f"nodes for {n_classes} classes must have at least {n_contrasts} dimensions, "
             f"got {encoder_nodes.size(1)} and {classifier_nodes.size(1)}"
         )
     n_inner = float(classifier_nodes.size(0))
@@ -187,8 +194,11 @@ def decompose(
     factor = _contrast_factor(
         torch.cat((cov_encoder.flatten(0, 1), torch.diag_embed(var_classifier.flatten(0, 1))))
     )
-    outer = mean.flatten(0, 1).unsqueeze(2) + factor[: n * n_components] @ encoder_nodes.t()
-    inner = factor[n * n_components :] @ classifier_nodes.t()
+    outer = (
+        mean.flatten(0, 1).unsqueeze(2)
+        + factor[: n * n_components] @ encoder_nodes[:, :n_contrasts].t()
+    )
+    inner = factor[n * n_components :] @ classifier_nodes[:, :n_contrasts].t()
     outer = (outer - outer.amax(1, keepdim=True)).clamp(min=-limit)  # (n R, K, Q1)
     inner = (inner - inner.amax(1, keepdim=True)).clamp(min=-limit)  # (n R, K, Q2)
     exp_outer = outer.exp()
@@ -206,9 +216,7 @@ def decompose(
     aleatoric = mean_given_zf.clamp(min=0.0)
     classifier = (mean_given_z - mean_given_zf).clamp(min=0.0)
     encoder = (_entropy(marginal) - mean_given_z).clamp(min=0.0)
-    return Decomposition(
-        marginal, aleatoric + encoder + classifier, aleatoric, encoder, classifier
-    )
+    return Decomposition(marginal, aleatoric + encoder + classifier, aleatoric, encoder, classifier)
 
 
 def decompose_latent(

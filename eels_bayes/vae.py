@@ -45,13 +45,17 @@ class SpectrumVAE(nn.Module):
         J physical variations of each of K classes, whose posteriors are the explicit prior's
         components. ``None`` makes the prior a standard normal.
     class_weights : Tensor, (K + 1,), optional
-        Prior weights of the classes and, last, of "none of these"; equal classes and 0.1 by default.
+        Prior weights of the classes and, last, of "none of these"; by default equal, and 0.1.
     likelihood : {"laplace", "normal", "student_t"}
     scale : float
         Typical intensity, in the unit of the spectra; the networks work in multiples of it.
     dropout : float
         Of the encoder's convolutions.
     """
+
+    scale: Tensor
+    fingerprints: Tensor | None
+    class_weights: Tensor
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
 """The library's value (a fluorine fraction, a valence) as a function of the latent.
 
 Gaussian-process regression of the value on latents of pure and mixed clean spectra, in the sparse
-form of Titsias (AISTATS 2009), so that mean and variance under a Gaussian latent are closed forms of
-the same psi statistics as the classifier's.
+form of Titsias (AISTATS 2009), so that mean and variance under a Gaussian latent are closed forms
+of the same psi statistics as the classifier's.
 """
 
 from __future__ import annotations

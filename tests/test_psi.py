@@ -88,7 +88,7 @@ def assert_moments_agree(mean, var, constants, seed):
         assert (deviation <= tolerance).all(), (name, deviation, tolerance)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 2**31),
     dim=st.integers(1, 16),
@@ -97,9 +97,7 @@ def assert_moments_agree(mean, var, constants, seed):
     spread=st.floats(0.3, 3.0),
     reach=st.floats(0.5, 3.0),
     noise=st.floats(0.0, 1.2),
-    log_var=st.lists(
-        st.one_of(st.just(-math.inf), st.floats(-7.0, 4.0)), min_size=16, max_size=16
-    ),
+    log_var=st.lists(st.one_of(st.just(-math.inf), st.floats(-7.0, 4.0)), min_size=16, max_size=16),
 )
 def test_moments_match_monte_carlo(seed, dim, n_inducing, n_classes, spread, reach, noise, log_var):
     constants = random_constants(
@@ -111,15 +109,15 @@ def test_moments_match_monte_carlo(seed, dim, n_inducing, n_classes, spread, rea
     assert_moments_agree(mean, var, constants, seed + 2)
 
 
-@pytest.mark.parametrize("dim", [1, 2, 4, 8, 16])
-@pytest.mark.parametrize("var", [0.0, 1e-4, 0.1, 1.0, 100.0])
+@pytest.mark.parametrize("dim", [1, 4, 16])
+@pytest.mark.parametrize("var", [0.0, 1e-3, 0.5, 100.0])
 def test_moments_match_monte_carlo_over_dimensions_and_variances(dim, var):
     constants = random_constants(dim, 20, dim, 4)
     mean = torch.linspace(-1.0, 1.0, dim, dtype=torch.float64)
     assert_moments_agree(mean, torch.full((dim,), var, dtype=torch.float64), constants, 10 + dim)
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 2**31),
     centre=st.floats(-4.0, 4.0),
@@ -144,7 +142,9 @@ def test_moments_match_gauss_hermite_quadrature_exactly(seed, centre, log_sd, re
     scale = float(constants.outputscale) * (1 + float(constants.A.abs().max())) ** 2
     close = {"rtol": 1e-7, "atol": 1e-9 * scale}
     torch.testing.assert_close(exact.mean[0], mean, **close)
-    torch.testing.assert_close(exact.cov_encoder[0], (weights[:, None] * centred).T @ centred, **close)
+    torch.testing.assert_close(
+        exact.cov_encoder[0], (weights[:, None] * centred).T @ centred, **close
+    )
     torch.testing.assert_close(exact.var_classifier[0], (weights @ v).clamp(min=0.0), **close)
 
 
@@ -159,9 +159,7 @@ def test_psi_statistics_match_quadrature_in_two_dimensions():
     kernel = kernel_at(mean + var.sqrt() * grid, constants)
     first, second = (f(mean, var, *constants[:3])[0] for f in (psi1, psi2))
     torch.testing.assert_close(first, weight @ kernel, rtol=1e-9, atol=1e-12)
-    torch.testing.assert_close(
-        second, (weight[:, None] * kernel).T @ kernel, rtol=1e-9, atol=1e-12
-    )
+    torch.testing.assert_close(second, (weight[:, None] * kernel).T @ kernel, rtol=1e-9, atol=1e-12)
 
 
 def test_zero_variance_is_the_plain_posterior():
