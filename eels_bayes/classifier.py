@@ -53,7 +53,7 @@ N_SIMULATED = 2000  # drawn ones that do so where those are too few
 NONE_WEIGHT = 0.03  # prior weight of "none of these"
 PREDICT_BATCH = 1024
 VAE_SCHEDULE = Schedule(epochs=25, steps=64, learning_rate=2e-3, patience=8)
-ENCODER_SCHEDULE = Schedule(epochs=60, steps=100, learning_rate=2e-3, patience=12)
+ENCODER_SCHEDULE = Schedule(epochs=40, steps=100, learning_rate=2e-3, patience=10)
 
 
 class Denoised(NamedTuple):

@@ -7,8 +7,9 @@ A pixel's counts over its norm are, in bins of about 1.5 eV,
 ``p`` is a reference power law, ``B`` a fixed physical basis (amplitude and exponent of the power
 law, smooth modes times it, the library's overlapping nuisance shapes), ``f_k`` a fingerprint or a
 mixture of two, and the noise Poisson. The mean and covariance of ``u``, the class weights and the
-library's overall gain, shift and broadening come from the unlabelled pixels by expectation-maximisation: a
-mixture of factor analysers with known loadings (Ghahramani and Hinton, CRG-TR-96-1, 1996).
+library's overall gain, shift and broadening come from the unlabelled pixels by
+expectation-maximisation: a mixture of factor analysers with known loadings (Ghahramani and Hinton,
+CRG-TR-96-1, 1996).
 """
 
 from __future__ import annotations

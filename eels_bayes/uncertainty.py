@@ -136,10 +136,6 @@ def _contrast_factor(cov: Tensor) -> Tensor:
     return torch.stack(columns, 2)
 
 
-def _entropy(probabilities: Tensor) -> Tensor:
-    return -torch.xlogy(probabilities, probabilities).sum(1)
-
-
 def decompose(
     weights: Tensor,
     mean: Tensor,
@@ -187,7 +183,6 @@ def decompose(
             f"nodes for {n_classes} classes must have at least {n_contrasts} dimensions, "
             f"got {encoder_nodes.size(1)} and {classifier_nodes.size(1)}"
         )
-    n_inner = float(classifier_nodes.size(0))
     # Two factors of exp(-limit) or more keep their product a normal number. Differences between
     # logits beyond the limit matter only where both factors reach it in opposite directions.
     limit = 300.0 if mean.dtype == torch.float64 else 40.0
@@ -204,18 +199,27 @@ def decompose(
     exp_outer = outer.exp()
     exp_inner = inner.exp()
     norm = exp_inner.transpose(1, 2) @ exp_outer  # (n R, Q2, Q1), sum over classes of exp(f)
-    sums = torch.cat((exp_inner, exp_inner * inner), 1) / n_inner @ norm.reciprocal()
+    sums = torch.cat((exp_inner, exp_inner * inner), 1) @ norm.reciprocal() / norm.size(1)
     given_z = exp_outer * sums[:, :n_classes]  # p(y | z) at each encoder node
     # E[log norm - sum_k p_k f_k], the sum of p_k f_k split like the factors
     energy = torch.addcmul(given_z * outer, exp_outer, sums[:, n_classes:])
-    given_zf = norm.log().mean((1, 2)) - energy.sum(1).mean(1)
-    marginal = (given_z.mean(2).view(n, n_components, n_classes) * weights.unsqueeze(2)).sum(1)
-    mean_given_zf = (given_zf.view(n, n_components) * weights).sum(1)
-    mean_given_z = (_entropy(given_z).mean(1).view(n, n_components) * weights).sum(1)
+    n_outer = norm.size(2)
+    of_component = torch.cat(
+        (
+            given_z.mean(2),
+            -torch.xlogy(given_z, given_z).sum((1, 2), keepdim=True)[:, 0] / n_outer,
+            norm.log().mean((1, 2)).unsqueeze(1) - energy.sum((1, 2), keepdim=True)[:, 0] / n_outer,
+        ),
+        1,
+    )
+    average = weights.unsqueeze(1) @ of_component.view(n, n_components, n_classes + 2)
+    marginal = average[:, 0, :n_classes]
+    mean_given_z, mean_given_zf = average[:, 0, n_classes], average[:, 0, n_classes + 1]
+    entropy = -torch.xlogy(marginal, marginal).sum(1)
     # clamped against rounding only: each difference is one of Jensen's
     aleatoric = mean_given_zf.clamp(min=0.0)
     classifier = (mean_given_z - mean_given_zf).clamp(min=0.0)
-    encoder = (_entropy(marginal) - mean_given_z).clamp(min=0.0)
+    encoder = (entropy - mean_given_z).clamp(min=0.0)
     return Decomposition(marginal, aleatoric + encoder + classifier, aleatoric, encoder, classifier)
 
 
@@ -247,10 +251,9 @@ def decompose_latent(
     -------
     Decomposition
     """
-    probabilities: list[Tensor] = []
-    terms: list[Tensor] = []
-    n_components, n_classes = mean.size(1), constants.A.size(1)
-    for start in range(0, max(mean.size(0), 1), chunk_size):
+    n, n_components, n_classes = mean.size(0), mean.size(1), constants.A.size(1)
+    parts: list[Decomposition] = []
+    for start in range(0, max(n, 1), chunk_size):
         stop = start + chunk_size
         moments = gp_moments(
             mean[start:stop].flatten(0, 1), var[start:stop].flatten(0, 1), constants
@@ -263,7 +266,13 @@ def decompose_latent(
             encoder_nodes,
             classifier_nodes,
         )
-        probabilities.append(part.probabilities)
-        terms.append(torch.stack((part.total, part.aleatoric, part.encoder, part.classifier)))
-    joined = torch.cat(terms, 1)
-    return Decomposition(torch.cat(probabilities), joined[0], joined[1], joined[2], joined[3])
+        parts.append(part)
+    if len(parts) == 1:
+        return parts[0]
+    return Decomposition(
+        torch.cat([part.probabilities for part in parts]),
+        torch.cat([part.total for part in parts]),
+        torch.cat([part.aleatoric for part in parts]),
+        torch.cat([part.encoder for part in parts]),
+        torch.cat([part.classifier for part in parts]),
+    )

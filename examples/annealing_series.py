@@ -53,7 +53,6 @@ short = {"vae_schedule": Schedule(3, 10), "encoder_schedule": Schedule(3, 20)} i
 clf = eb.EELSClassifier(library, prior="fingerprint", latent_dim=16, seed=args.seed, **short)
 clf.fit(spectra)
 pred = clf.predict(spectra)
-denoised = clf.denoise(spectra)
 
 
 # %% The usual way: principal components, then peak over shoulder
@@ -118,13 +117,17 @@ figures["latent"] = eb.plots.latent(
     component_sd=prior.sd.flatten(0, 1),
     component_labels=np.repeat(np.arange(library.n_classes), prior.mean.shape[1]),
 )
-of_class = [pred.labels == k for k in range(library.n_classes)]
+# One pixel a class, the surest: what a single spectrum says of its edge.
+surest = [
+    int(np.where(pred.labels == k, pred.probabilities[:, k], -1).argmax())
+    for k in range(library.n_classes)
+]
+denoised = clf.denoise(spectra[np.array(surest)])
 figures["denoised"] = eb.plots.spectra_bands(
     spectra.energy,
-    *(
-        np.array([band[rows].mean(0) for rows in of_class])
-        for band in (denoised.mean, denoised.lower, denoised.upper)
-    ),
+    denoised.mean,
+    denoised.lower,
+    denoised.upper,
     pred.class_names,
     fingerprints=library.resample(spectra.energy).class_spectra,
 )
