@@ -8,40 +8,38 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
-from tqdm.auto import tqdm
 
-from eels_bayes import noisy_encoder as noisy
 from eels_bayes import novelty, store
 from eels_bayes import prior as priors
-from eels_bayes.continuum import ForwardModel, LibraryFit, fit_forward_model
+from eels_bayes.continuum import ForwardModel, fit_forward_model
 from eels_bayes.denoise import principal_components
-from eels_bayes.fingerprints import FingerprintLibrary, Variations
+from eels_bayes.fingerprints import FingerprintLibrary
 from eels_bayes.fit import FitState, Schedule
 from eels_bayes.gp import GPClassifier, fit_gp
-from eels_bayes.nets import GaussianMixture
-from eels_bayes.noisy_encoder import NoisyEncoder, fit_noisy_encoder
+from eels_bayes.inference import (
+    Fitted,
+    decoded_bands,
+    novelty_inputs,
+    posterior,
+    predict,
+    tensor,
+)
+from eels_bayes.model_file import library_from, library_tensors, pack, unpack
+from eels_bayes.noisy_encoder import N_FIXED, NoisyEncoder, fit_noisy_encoder
 from eels_bayes.novelty import NoveltyScale
 from eels_bayes.prediction import Prediction
-from eels_bayes.preprocess import Edges, Preprocessor
-from eels_bayes.psi import GPConstants
+from eels_bayes.preprocess import Edges
 from eels_bayes.reinsertion import Reinsertion, reinsertion
 from eels_bayes.spectra import Spectra
-from eels_bayes.uncertainty import (
-    CLASSIFIER_NODES,
-    ENCODER_NODES,
-    decompose_latent,
-    normal_nodes,
-)
 from eels_bayes.vae import Likelihood, SpectrumVAE, fit_vae
-from eels_bayes.value import ValueRegression, fit_value, value_moments
+from eels_bayes.value import ValueRegression, fit_value
 
 KIND = "classifier"
 N_VARIATIONS = 16  # J, components of the explicit prior a class
@@ -51,7 +49,6 @@ N_VALUES = 2000
 HELD_OUT = 0.2  # share of pixels that only calibrate novelty
 N_SIMULATED = 2000  # drawn ones that do so where those are too few
 NONE_WEIGHT = 0.03  # prior weight of "none of these"
-PREDICT_BATCH = 1024
 VAE_SCHEDULE = Schedule(epochs=25, steps=64, learning_rate=2e-3, patience=8)
 ENCODER_SCHEDULE = Schedule(epochs=40, steps=100, learning_rate=2e-3, patience=10)
 
@@ -63,20 +60,6 @@ class Denoised(NamedTuple):
     mean: NDArray[np.float32]
     lower: NDArray[np.float32]
     upper: NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class Fitted:
-    """Everything that prediction needs."""
-
-    preprocessor: Preprocessor
-    energy: NDArray[np.float64]
-    forward: ForwardModel
-    vae: SpectrumVAE
-    encoder: NoisyEncoder
-    gp: GPClassifier
-    value: ValueRegression | None
-    novelty: NoveltyScale
 
 
 @dataclass(eq=False)
@@ -227,8 +210,8 @@ class EELSClassifier:
         n_classes = model.library.n_classes
         labels = np.repeat(np.arange(n_classes), N_VARIATIONS)
         fingerprints = _labelled(source, labels, rng).unflatten(0, (n_classes, N_VARIATIONS))
-        drawn = _tensor(source.draw_clean(N_CLEAN, rng)[0])
-        denoised = _tensor(principal_components(training, seed=self.seed))
+        drawn = tensor(source.draw_clean(N_CLEAN, rng)[0])
+        denoised = tensor(principal_components(training, seed=self.seed))
         clean = torch.cat([drawn, denoised[:N_CLEAN]])
         order = torch.as_tensor(rng.permutation(len(clean)))
         clean, held_out = clean[order[len(clean) // 10 :]], clean[order[: len(clean) // 10]]
@@ -240,7 +223,7 @@ class EELSClassifier:
                     clean.shape[1],
                     self.latent_dim,
                     fingerprints if self.prior == "fingerprint" else None,
-                    _tensor(weights) if self.prior == "fingerprint" else None,
+                    tensor(weights) if self.prior == "fingerprint" else None,
                     likelihood=self.likelihood,
                     scale=float(drawn.square().mean().sqrt()),
                 ).to(self.device)
@@ -297,7 +280,7 @@ class EELSClassifier:
         if values is None:
             return gp, None
         clean, fractions = source.draw_clean(N_VALUES, rng)
-        latents = _draw_latents(vae, _tensor(clean), rng)
+        latents = _draw_latents(vae, tensor(clean), rng)
         return gp, fit_value(latents, torch.as_tensor(fractions @ values), seed=self.seed)
 
     def _calibrate_novelty(
@@ -314,8 +297,8 @@ class EELSClassifier:
             )
             noisy = source.draw(N_SIMULATED, np.random.default_rng([self.seed, 4])).noisy
             pixels = Edges(*(x[noisy.flag == 0] for x in noisy))
-        mixture = _posterior(encoder, pixels, self.device)
-        return novelty.calibrate(*_novelty_inputs(vae, pixels, mixture, self.device))
+        mixture = posterior(encoder, pixels, self.device)
+        return novelty.calibrate(*novelty_inputs(vae, pixels, mixture, self.device))
 
     def predict(self, spectra: Spectra, *, show_progressbar: bool = True) -> Prediction:
         """Class probabilities, their doubt and its causes for every pixel.
@@ -335,25 +318,9 @@ class EELSClassifier:
             If the energy axis is another than the one of the fit.
         """
         fitted = self._checked(spectra)
-        rows = np.flatnonzero(spectra.ok)
-        nodes = (
-            normal_nodes(ENCODER_NODES, self.library.n_classes, 0).float(),
-            normal_nodes(CLASSIFIER_NODES, self.library.n_classes, 1).float(),
-        )
-        constants = fitted.gp.constants(torch.float32)
-        batches = tqdm(
-            np.array_split(rows, max(1, -(-len(rows) // PREDICT_BATCH))),
-            desc="predict",
-            delay=3,
-            disable=not show_progressbar,
-        )
-        parts = [_predict(fitted, spectra[b], constants, nodes, self.device) for b in batches]
-        columns = {
-            name: _scatter(np.concatenate([p[name] for p in parts]), rows, len(spectra))
-            for name in parts[0]
-        }
+        columns = predict(fitted, spectra, self.device, show_progressbar=show_progressbar)
         labels = np.full(len(spectra), -1)
-        labels[rows] = columns["probabilities"][rows].argmax(1)
+        labels[spectra.ok] = columns["probabilities"][spectra.ok].argmax(1)
         return Prediction(
             labels=labels,
             class_names=self.library.class_names,
@@ -380,25 +347,15 @@ class EELSClassifier:
         fitted = self._checked(spectra)
         if not 0 < level < 1:
             raise ValueError(f"level must lie between 0 and 1, got {level}")
-        rows = np.flatnonzero(spectra.ok)
-        generator = torch.Generator().manual_seed(seed)
-        tails = torch.tensor([0.5 - level / 2, 0.5 + level / 2])
-        parts = []
-        for batch in np.array_split(rows, max(1, -(-len(rows) // 128))):
-            mixture = _posterior(fitted.encoder, spectra[batch], self.device)
-            with torch.no_grad():
-                z = noisy.draw(mixture, n_draws, generator)
-                decoded = fitted.vae.decode(z.flatten(0, 1)).unflatten(0, z.shape[:2])
-            band = torch.quantile(decoded, tails.to(decoded), dim=1)
-            parts.append(torch.stack([decoded.mean(1), band[0], band[1]]).cpu().numpy())
-        mean, lower, upper = np.concatenate(parts, axis=1)
-        n = len(spectra)
-        return Denoised(
-            spectra.energy,
-            _scatter(mean, rows, n),
-            _scatter(lower, rows, n),
-            _scatter(upper, rows, n),
+        bands = decoded_bands(
+            fitted,
+            spectra,
+            self.device,
+            level=level,
+            n_draws=n_draws,
+            generator=torch.Generator().manual_seed(seed),
         )
+        return Denoised(spectra.energy, *bands)
 
     def latent_prior(self) -> priors.FingerprintPrior:
         """The explicit prior of the fitted model: components' mean and sd (K, J, D), weights.
@@ -433,7 +390,7 @@ class EELSClassifier:
                 f"{spectra.energy[-1]:g} eV, but the fit was on {len(energy)} from "
                 f"{energy[0]:g} to {energy[-1]:g} eV: use the fit's own preprocessor"
             )
-        n_context = self.fitted.encoder.center.numel() - 3
+        n_context = self.fitted.encoder.center.numel() - N_FIXED
         if spectra.context.shape[1] != n_context:
             raise ValueError(
                 f"spectra hold {spectra.context.shape[1]} pre-edge residuals, the fit {n_context}: "
@@ -447,7 +404,19 @@ class EELSClassifier:
         """Write the fitted model to one file of tensors and JSON; see :func:`load_model`."""
         if self.fitted is None:
             raise RuntimeError("this classifier is not fitted; there is nothing to save")
-        tensors, config = _pack(self, self.fitted)
+        tensors, config = pack(self.fitted)
+        tensors |= library_tensors("library", self.library)
+        if self.class_weights is not None:
+            tensors["class_weights"] = self.class_weights
+        config["classifier"] = {
+            "prior": self.prior,
+            "latent_dim": self.latent_dim,
+            "likelihood": self.likelihood,
+            "seed": self.seed,
+            "vae_schedule": vars(self.vae_schedule),
+            "encoder_schedule": vars(self.encoder_schedule),
+            "history": self.history,
+        }
         store.write(path, KIND, tensors, config)
 
 
@@ -462,10 +431,6 @@ def _weights(given: ArrayLike | None, n_classes: int) -> NDArray[np.float64] | N
     return weights / weights.sum()
 
 
-def _tensor(array: NDArray[Any] | Tensor) -> Tensor:
-    return torch.as_tensor(array, dtype=torch.float32)
-
-
 def _split(spectra: Spectra, seed: int) -> tuple[Spectra, Spectra]:
     """Pixels for the VAE and pixels that only calibrate novelty."""
     rows = np.random.default_rng([seed, 3]).permutation(np.flatnonzero(spectra.ok))
@@ -476,81 +441,14 @@ def _split(spectra: Spectra, seed: int) -> tuple[Spectra, Spectra]:
 def _labelled(source: Reinsertion, labels: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
     """Clean spectra (n, L) of given classes under their variations, overlapping shapes included."""
     edge, _, _ = source.model.library.vary(len(labels), rng, labels=labels)
-    return _tensor(edge + source.overlap(source.coefficients(len(labels), rng)))
+    return tensor(edge + source.overlap(source.coefficients(len(labels), rng)))
 
 
 def _draw_latents(vae: SpectrumVAE, clean: Tensor, rng: np.random.Generator) -> Tensor:
     """One draw (n, D) of q(z | clean) for each spectrum."""
     with torch.no_grad():
         mean, sd = vae.encode(clean.to(vae.log_b.device))
-    return mean.cpu() + sd.cpu() * _tensor(rng.standard_normal(mean.shape))
-
-
-def _posterior(
-    encoder: NoisyEncoder, spectra: Spectra | Edges, device: torch.device
-) -> GaussianMixture:
-    inputs = (spectra.intensity, spectra.sd, spectra.context, spectra.background)
-    with torch.no_grad():
-        mixture: GaussianMixture = encoder(*(_tensor(x).to(device) for x in inputs))
-    return mixture
-
-
-def _novelty_inputs(
-    vae: SpectrumVAE, spectra: Spectra | Edges, mixture: GaussianMixture, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Residuals (n, L) in units of their sd, and surprises (n,), on the CPU."""
-    with torch.no_grad():
-        mean, _ = noisy.moments(mixture)
-        residual = (_tensor(spectra.intensity).to(device) - vae.decode(mean)) / _tensor(
-            spectra.sd
-        ).to(device)
-        prior = vae.prior()
-        if prior is None:
-            density = -0.5 * (mixture.mean**2).sum(-1)
-        else:
-            density = priors.log_density(prior, mixture.mean)
-        surprise = -(mixture.log_weight.exp() * density).sum(1)
-    return residual.cpu(), surprise.cpu()
-
-
-def _predict(
-    fitted: Fitted,
-    spectra: Spectra,
-    constants: GPConstants,
-    nodes: tuple[Tensor, Tensor],
-    device: torch.device,
-) -> dict[str, NDArray[np.float32]]:
-    """All fields of a Prediction that networks give, for usable pixels."""
-    mixture = _posterior(fitted.encoder, spectra, device)
-    residual, surprise = _novelty_inputs(fitted.vae, spectra, mixture, device)
-    mixture = GaussianMixture(*(x.cpu() for x in mixture))
-    weights, var = mixture.log_weight.exp(), mixture.sd**2
-    parts = decompose_latent(weights, mixture.mean, var, constants, *nodes)
-    latent_mean, latent_sd = noisy.moments(mixture)
-    scale = fitted.novelty
-    statistics = novelty.statistics(residual, surprise, scale.whitening, scale.center)
-    if fitted.value is None:
-        value = value_sd = torch.full_like(parts.total, torch.nan)
-    else:
-        value, value_sd = value_moments(
-            weights.double(), mixture.mean.double(), var.double(), fitted.value
-        )
-    columns = {
-        **parts._asdict(),
-        "novelty": novelty.score(statistics, scale),
-        "value": value,
-        "value_sd": value_sd,
-        "latent_mean": latent_mean,
-        "latent_sd": latent_sd,
-    }
-    return {name: column.float().numpy() for name, column in columns.items()}
-
-
-def _scatter(values: NDArray[np.float32], rows: NDArray[np.int64], n: int) -> NDArray[np.float32]:
-    """Rows of the usable pixels among all n, NaN elsewhere."""
-    out = np.full((n, *values.shape[1:]), np.nan, dtype=np.float32)
-    out[rows] = values
-    return out
+    return mean.cpu() + sd.cpu() * tensor(rng.standard_normal(mean.shape))
 
 
 def load_model(path: str | os.PathLike[str]) -> EELSClassifier:
@@ -565,136 +463,19 @@ def load_model(path: str | os.PathLike[str]) -> EELSClassifier:
     """
     tensors, config = store.read(path, KIND)
     try:
-        return _unpack(tensors, config)
+        options = dict(config["classifier"])
+        history = options.pop("history")
+        for name in ("vae_schedule", "encoder_schedule"):
+            options[name] = Schedule(**options[name])
+        weights = tensors.get("class_weights")
+        clf = EELSClassifier(
+            library_from("library", tensors, config["class_names"], config["variations"]),
+            class_weights=None if weights is None else weights.numpy(),
+            **options,
+        )
+        clf.fitted, clf.history = unpack(tensors, config), history
     except (KeyError, TypeError, RuntimeError, IndexError, AttributeError) as error:
         raise ValueError(
             f"{os.fspath(path)} holds no complete classifier ({error}); save the model again"
         ) from error
-
-
-def _library_tensors(prefix: str, library: FingerprintLibrary) -> dict[str, Any]:
-    tensors = {
-        f"{prefix}.energy": library.energy,
-        f"{prefix}.intensity": library.intensity,
-        f"{prefix}.labels": library.labels,
-        f"{prefix}.nuisances": library.nuisances,
-    }
-    if library.values is not None:
-        tensors[f"{prefix}.values"] = library.values
-    return tensors
-
-
-def _library(
-    prefix: str, tensors: dict[str, Tensor], class_names: Sequence[str], variations: dict[str, Any]
-) -> FingerprintLibrary:
-    arrays = {
-        name: tensors[f"{prefix}.{name}"].numpy()
-        for name in ("energy", "intensity", "labels", "nuisances")
-    }
-    values = tensors.get(f"{prefix}.values")
-    return FingerprintLibrary(
-        **arrays,
-        class_names=tuple(class_names),
-        values=None if values is None else values.numpy(),
-        variations=Variations(**variations),
-    )
-
-
-def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The entries under one prefix, without it."""
-    start = f"{prefix}."
-    return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
-
-
-# ForwardModel's plain arrays, stored under their names.
-_FORWARD = ("reference", "mean", "covariance", "class_weights", "pair_weights", "log_likelihood")
-
-
-def _pack(clf: EELSClassifier, fitted: Fitted) -> tuple[dict[str, Any], dict[str, Any]]:
-    forward = fitted.forward
-    tensors: dict[str, Any] = {
-        "energy": fitted.energy,
-        **_library_tensors("library", clf.library),
-        **_library_tensors("shown", forward.library),
-        **{f"forward.{name}": np.asarray(getattr(forward, name)) for name in _FORWARD},
-        **{f"gp.{k}": v for k, v in fitted.gp.state.items()},
-        **{f"novelty.{k}": v for k, v in fitted.novelty._asdict().items()},
-    }
-    for name, module in (
-        ("vae", fitted.vae),
-        ("encoder", fitted.encoder),
-        ("preprocessor", fitted.preprocessor),
-    ):
-        tensors |= {f"{name}.{k}": v for k, v in module.state_dict().items()}
-    if fitted.value is not None:
-        tensors |= {f"value.{k}": v for k, v in fitted.value.constants._asdict().items()}
-        tensors["value.noise_var"] = fitted.value.noise_var
-    if clf.class_weights is not None:
-        tensors["class_weights"] = clf.class_weights
-    config = {
-        "class_names": list(clf.library.class_names),
-        "variations": vars(clf.library.variations),
-        "library_fit": {k: float(v) for k, v in vars(forward.library_fit).items()},
-        "prior": clf.prior,
-        "latent_dim": clf.latent_dim,
-        "likelihood": clf.likelihood,
-        "seed": clf.seed,
-        "vae_schedule": vars(clf.vae_schedule),
-        "encoder_schedule": vars(clf.encoder_schedule),
-        "preprocessor": fitted.preprocessor.options(),
-        "history": clf.history,
-    }
-    return tensors, config
-
-
-def _unpack(tensors: dict[str, Tensor], config: dict[str, Any]) -> EELSClassifier:
-    names, variations = config["class_names"], config["variations"]
-    weights = tensors.get("class_weights")
-    clf = EELSClassifier(
-        _library("library", tensors, names, variations),
-        prior=config["prior"],
-        latent_dim=config["latent_dim"],
-        likelihood=config["likelihood"],
-        class_weights=None if weights is None else weights.numpy(),
-        vae_schedule=Schedule(**config["vae_schedule"]),
-        encoder_schedule=Schedule(**config["encoder_schedule"]),
-        seed=config["seed"],
-    )
-    pre = Preprocessor.from_options(config["preprocessor"])
-    pre.load_state_dict(_prefixed("preprocessor", tensors))
-    state = _prefixed("vae", tensors)
-    energy = tensors["energy"].numpy()
-    vae = SpectrumVAE(
-        len(energy),
-        clf.latent_dim,
-        state.get("fingerprints"),
-        state.get("class_weights"),
-        likelihood=clf.likelihood,
-        scale=float(state["scale"]),
-    )
-    vae.load_state_dict(state)
-    state = _prefixed("encoder", tensors)
-    encoder = NoisyEncoder(len(energy), len(state["center"]) - 3, clf.latent_dim)
-    encoder.load_state_dict(state)
-    arrays: dict[str, Any] = {name: tensors[f"forward.{name}"].numpy() for name in _FORWARD}
-    forward = ForwardModel(
-        library=_library("shown", tensors, names, variations),
-        library_fit=LibraryFit(**config["library_fit"]),
-        **{**arrays, "log_likelihood": tuple(arrays["log_likelihood"].tolist())},
-    )
-    value = None
-    if "value.noise_var" in tensors:
-        state = _prefixed("value", tensors)
-        value = ValueRegression(noise_var=state.pop("noise_var"), constants=GPConstants(**state))
-    clf.fitted = Fitted(
-        preprocessor=pre,
-        energy=energy,
-        forward=forward,
-        vae=vae.eval(),
-        encoder=encoder.eval(),
-        gp=GPClassifier.from_state(_prefixed("gp", tensors)),
-        value=value,
-        novelty=NoveltyScale(**_prefixed("novelty", tensors)),
-    )
-    clf.history = config["history"]
     return clf

@@ -101,7 +101,10 @@ def fit(
         return state
     optimizer = torch.optim.Adam(module.parameters(), lr=schedule.learning_rate)
     generator = torch.Generator().manual_seed(seed)
-    if state.current is not None:
+    if state.current is None:  # where an interruption of the first epoch goes back to
+        state.current, state.optimizer = _copy(module), copy.deepcopy(optimizer.state_dict())
+        state.generator = generator.get_state()
+    else:
         module.load_state_dict(state.current)
         optimizer.load_state_dict(copy.deepcopy(state.optimizer or {}))
         assert state.generator is not None
@@ -118,8 +121,10 @@ def fit(
         with bar, torch.random.fork_rng(devices=[]):
             while not state.done:
                 torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
-                _epoch(module, training_loss, schedule, optimizer, generator, state)
-                _validate(module, validation_loss, schedule, state)
+                trained = _epoch(module, training_loss, schedule, optimizer, generator, state.epoch)
+                validated = _validate(module, validation_loss, state.epoch)
+                # Only now, so that an interrupted epoch leaves no trace.
+                _record(module, trained, validated, schedule, state)
                 state.current = _copy(module)
                 state.optimizer = copy.deepcopy(optimizer.state_dict())
                 state.generator = generator.get_state()
@@ -140,12 +145,13 @@ def _epoch(
     schedule: Schedule,
     optimizer: torch.optim.Adam,
     generator: torch.Generator,
-    state: FitState,
-) -> None:
+    epoch: int,
+) -> float:
+    """Train for one epoch; its mean loss."""
     module.train()
     total = 0.0
     for step in range(schedule.steps):
-        progress = (state.epoch + step / schedule.steps) / schedule.epochs
+        progress = (epoch + step / schedule.steps) / schedule.epochs
         for group in optimizer.param_groups:
             group["lr"] = schedule.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
         loss = training_loss(generator)
@@ -157,26 +163,28 @@ def _epoch(
         total += float(loss.detach())
     if not math.isfinite(total):
         raise FloatingPointError(
-            f"the training loss became {total} in epoch {state.epoch}; a smaller learning_rate "
+            f"the training loss became {total} in epoch {epoch}; a smaller learning_rate "
             "or input without extreme values would help"
         )
-    state.training_loss.append(total / schedule.steps)
+    return total / schedule.steps
 
 
-def _validate(
-    module: nn.Module,
-    validation_loss: Callable[[], Tensor],
-    schedule: Schedule,
-    state: FitState,
-) -> None:
+def _validate(module: nn.Module, validation_loss: Callable[[], Tensor], epoch: int) -> float:
     module.eval()
     with torch.no_grad():
         loss = float(validation_loss())
     if not math.isfinite(loss):
-        raise FloatingPointError(f"the validation loss became {loss} in epoch {state.epoch}")
-    state.validation_loss.append(loss)
-    if loss < state.best_loss:
-        state.best_loss, state.best_epoch, state.best = loss, state.epoch, _copy(module)
+        raise FloatingPointError(f"the validation loss became {loss} in epoch {epoch}")
+    return loss
+
+
+def _record(
+    module: nn.Module, trained: float, validated: float, schedule: Schedule, state: FitState
+) -> None:
+    state.training_loss.append(trained)
+    state.validation_loss.append(validated)
+    if validated < state.best_loss:
+        state.best_loss, state.best_epoch, state.best = validated, state.epoch, _copy(module)
     state.epoch += 1
     stale = state.epoch - 1 - state.best_epoch
     state.done = state.epoch >= schedule.epochs or stale >= schedule.patience

@@ -61,12 +61,13 @@ class ConvEncoder(nn.Module):
     def __init__(self, n_channels: int, latent_dim: int, dropout: float = 0.2):
         super().__init__()
         self.latent_dim = latent_dim
+        self.log_sd_min, self.log_sd_max = LOG_SD_MIN, LOG_SD_MAX  # scripting sees no globals
         self.trunk = conv_trunk(1, dropout)
         self.head = nn.Linear(FILTERS[-1] * trunk_length(n_channels), 2 * latent_dim)
 
     def forward(self, spectrum: Tensor) -> Gaussian:
         out = self.head(self.trunk(spectrum.unsqueeze(1)))
-        log_sd = out[:, self.latent_dim :].clamp(LOG_SD_MIN, LOG_SD_MAX)
+        log_sd = out[:, self.latent_dim :].clamp(self.log_sd_min, self.log_sd_max)
         return Gaussian(out[:, : self.latent_dim], log_sd.exp())
 
 
@@ -77,6 +78,7 @@ class ConvDecoder(nn.Module):
         super().__init__()
         self.n_channels = n_channels
         self.length = trunk_length(n_channels)
+        self.filters = FILTERS[-1]
         self.dense = nn.Linear(latent_dim, FILTERS[-1] * self.length)
         layers: list[nn.Module] = []
         filters = (*FILTERS[::-1][1:], 1)
@@ -90,7 +92,7 @@ class ConvDecoder(nn.Module):
         self.trunk = nn.Sequential(*layers)
 
     def forward(self, latent: Tensor) -> Tensor:
-        hidden = self.dense(latent).reshape(-1, FILTERS[-1], self.length)
+        hidden = self.dense(latent).reshape(-1, self.filters, self.length)
         # Each stride doubles, so the result is a little longer than the window: cut its end.
         return self.trunk(hidden)[:, 0, : self.n_channels]
 

@@ -21,6 +21,7 @@ from eels_bayes.reinsertion import Pairs, Reinsertion
 from eels_bayes.vae import SpectrumVAE
 
 N_COMPONENTS = 8
+N_FIXED = 3  # features beside the pre-edge residuals: noise level and background
 BATCH = 256
 POOL = 20 * BATCH  # pairs drawn at a time: large batches make the preprocessing efficient
 REUSE = 2  # passes over them: drawing costs as much as training
@@ -57,7 +58,7 @@ class NoisyEncoder(nn.Module):
         scale: float = 1.0,
     ):
         super().__init__()
-        n_features = n_context + 3
+        n_features = n_context + N_FIXED
         self.net = MixtureEncoder(n_channels, n_features, latent_dim, n_components)
         self.register_buffer("scale", torch.tensor(float(scale)))
         self.register_buffer("center", torch.zeros(n_features))

@@ -88,7 +88,7 @@ def smooth(prior: FingerprintPrior) -> FingerprintPrior:
     (Silverman, Density Estimation, 1986, eq. 4.14) in the dimensions the class varies in.
     """
     n_variations = prior.mean.shape[1]
-    spread = prior.mean.std(1, keepdim=True)
+    spread = prior.mean.std(1, correction=min(1, n_variations - 1), keepdim=True)
     # Effective dimension of a class's variation: the participation ratio of its variances.
     var = spread.squeeze(1) ** 2
     dim = (var.sum(-1) ** 2 / (var**2).sum(-1).clamp_min(1e-12)).clamp_min(1.0)

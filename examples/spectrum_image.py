@@ -2,10 +2,10 @@
 
 Fingerprints come from a file (energy, intensity and label; optionally class_name, fluorine_fraction
 or value, nuisances), or are calculated from hydrogenic cross-sections: one class for each entry of
-``--edges`` ("Cu_L3+Zn_L3" is both together) and one for pixels that show none of them.
+``--edges`` ("Cu_L3+Zn_L3" is as much of both) and one for pixels that show none of them.
 
-    python examples/spectrum_image.py CuZn_EELS_mapping_tutorial.hspy --edges Cu_L3 Zn_L3 \\
-        --background 780 920 --window 900 1300
+    python examples/spectrum_image.py CuZn_EELS_mapping_tutorial.hspy \\
+        --edges Cu_L3 Zn_L3 Cu_L3+Zn_L3 --background 780 920 --window 900 1300
     python examples/spectrum_image.py "series/*.dm4" --fingerprints mine.npz --background 650 680 \\
         --window 677 737 --normalize 570 592.5 --align 567.5 627.5 --dispersion 0.25 --unit 0.035
     python examples/spectrum_image.py --simulate 8 --fingerprints mine.npz ...
@@ -49,7 +49,10 @@ parser.add_argument(
 parser.add_argument("--align", **band, help="a reference edge to align on, eV")
 parser.add_argument("--dispersion", type=float, help="eV a channel; by default the file's")
 parser.add_argument(
-    "--unit", type=float, default=1.0, help="share of the counts in --normalize that is 1 (%(default)g)"
+    "--unit",
+    type=float,
+    default=1.0,
+    help="share of the counts in --normalize that is 1 (%(default)g)",
 )
 parser.add_argument(
     "--gain",
@@ -74,7 +77,9 @@ def read_library(path: Path) -> eb.FingerprintLibrary:
     if missing:
         raise SystemExit(f"{path} lacks {', '.join(sorted(missing))}; it holds {', '.join(arrays)}")
     names = arrays.get("class_name")
-    values = next((arrays[k] for k in ("value", "values", "fluorine_fraction") if k in arrays), None)
+    values = next(
+        (arrays[k] for k in ("value", "values", "fluorine_fraction") if k in arrays), None
+    )
     return eb.FingerprintLibrary.from_arrays(
         arrays["energy"],
         arrays["intensity"],
@@ -85,34 +90,45 @@ def read_library(path: Path) -> eb.FingerprintLibrary:
     )
 
 
-def edge_shape(subshell: str, energy: np.ndarray, metadata: dict) -> np.ndarray:
+def beam_of(signal) -> dict[str, float]:
+    """Beam energy (keV), convergence and collection semi-angle (mrad) from the metadata, or BEAM."""
+    found = {}
+    for name, default in BEAM.items():
+        where = "Detector.EELS." if name == "collection_angle" else ""
+        stated = signal.metadata.get_item(f"Acquisition_instrument.TEM.{where}{name}")
+        found[name] = float(stated or default)
+        if not stated:
+            print(f"the file does not state the {name.replace('_', ' ')}; assumed: {default:g}")
+    return found
+
+
+def edge_shape(subshell: str, energy: np.ndarray, beam: dict[str, float]) -> np.ndarray:
     """Hydrogenic cross-section (Egerton's SIGMAK and SIGMAL), averaged over each channel (L,)."""
     from exspy.components import EELSCLEdge
 
-    tem = metadata.get("Acquisition_instrument", {}).get("TEM", {})
-    found = {**tem, **tem.get("Detector", {}).get("EELS", {})}
-    beam = {name: float(found.get(name, default)) for name, default in BEAM.items()}
     step = energy[1] - energy[0]
     # exSpy's default cross-sections would be downloaded.
     edge = EELSCLEdge(subshell, GOS="hydrogenic")
     edge.fine_structure_active = False
-    edge.set_microscope_parameters(
-        beam["beam_energy"], beam["convergence_angle"], beam["collection_angle"], step
-    )
+    edge.set_microscope_parameters(*(beam[name] for name in BEAM), step)
     within = (np.arange(20) - 9.5) / 20 * step
     return edge.function((energy[:, None] + within).ravel()).reshape(len(energy), -1).mean(1)
 
 
-def edge_library(classes: list[str], spectra: eb.Spectra) -> eb.FingerprintLibrary:
+def edge_library(
+    classes: list[str], spectra: eb.Spectra, beam: dict[str, float]
+) -> eb.FingerprintLibrary:
     """One class for each entry of `classes`, in several intensities, and one without an edge.
 
     How much of an element a pixel holds varies freely, so every class gets fingerprints of several
     intensities. They are quantiles of the amplitude that least squares find in the pixels for the
     sum of all shapes, over the pixels where it stands out: no label is needed.
     """
-    metadata = spectra.images[0].metadata
     subshells = list(dict.fromkeys(part for name in classes for part in name.split("+")))
-    shapes = np.array([edge_shape(name, spectra.energy, metadata) for name in subshells])
+    elements = {name: name.split("_")[0] for name in subshells}
+    if len(set(elements.values())) < len(subshells):
+        elements = {name: name.replace("_", " ") for name in subshells}
+    shapes = np.array([edge_shape(name, spectra.energy, beam) for name in subshells])
     shapes /= shapes.max()
     ok = spectra.ok
     weight = 1.0 / np.sqrt(np.mean(spectra.sd[ok].astype(float) ** 2, axis=0))
@@ -122,8 +138,8 @@ def edge_library(classes: list[str], spectra: eb.Spectra) -> eb.FingerprintLibra
     total, error = amplitude.sum(1), float(np.sqrt(covariance.sum()))
     standing = total[total > STANDS_OUT * error]
     print(
-        f"{len(standing)} of {len(total)} pixels show {' or '.join(subshells)} by more than "
-        f"{STANDS_OUT:g} errors"
+        f"{len(standing)} of {len(total)} pixels show {' or '.join(elements.values())} by more "
+        f"than {STANDS_OUT:g} errors"
     )
     if not len(standing):
         print("fingerprints are made for the least that one pixel could show")
@@ -131,11 +147,12 @@ def edge_library(classes: list[str], spectra: eb.Spectra) -> eb.FingerprintLibra
     scales = np.quantile(standing, SCALES)
     rows, labels = [], []
     for name in classes:
-        parts = [shapes[subshells.index(part)] for part in name.split("+")]
-        rows += [scale * np.mean(parts, axis=0) for scale in scales]
-        labels += [name.replace("_", " ")] * len(scales)
+        parts = name.split("+")
+        shape = np.mean([shapes[subshells.index(part)] for part in parts], axis=0)
+        rows += [scale * shape for scale in scales]
+        labels += [" + ".join(elements[part] for part in parts)] * len(scales)
     rows.append(np.zeros_like(spectra.energy))
-    labels.append("neither" if len(classes) == 2 else "none")
+    labels.append("neither" if len(subshells) == 2 else "none")
     step = spectra.energy[1] - spectra.energy[0]
     # A tenth of the intensity fills the gaps between the scales.
     known = eb.Variations(shift=0.25 * step, broadening=0.5 * step, intensity=0.1)
@@ -145,11 +162,15 @@ def edge_library(classes: list[str], spectra: eb.Spectra) -> eb.FingerprintLibra
 # %% Signals
 def measured_gain(signal, low: float, high: float) -> float:
     """Variance of a count from its scatter between neighbouring channels, where nothing is sharp."""
-    counts = signal.isig[low:high].data.astype(float)
+    axis = signal.axes_manager.signal_axes[0].axis
+    counts = signal.data[..., (axis >= low) & (axis <= high)].astype(float)
+    if counts.shape[-1] < 5:
+        return 0.0
     second = counts[..., :-2] - 2 * counts[..., 1:-1] + counts[..., 2:]
-    level = np.maximum(counts.mean(-1, keepdims=True), 1e-9)
+    level = counts.mean(-1, keepdims=True)
+    level[~(level > 0)] = np.nan
     # The median leaves spikes out; 6 and 0.6745 make it a Gaussian channel's variance.
-    return float((np.median(np.abs(second) / np.sqrt(6 * level)) / 0.6745) ** 2)
+    return float((np.nanmedian(np.abs(second) / np.sqrt(6 * level)) / 0.6745) ** 2)
 
 
 def set_gain(signal, low: float, high: float) -> None:
@@ -205,7 +226,7 @@ pre = eb.Preprocessor(
 spectra = pre(signals)
 print(spectra)
 if library is None:
-    library = edge_library(args.edges, spectra)
+    library = edge_library(args.edges, spectra, beam_of(signals[0]))
 
 # %% Fit without labels, then read every pixel
 short = {"vae_schedule": Schedule(2, 5), "encoder_schedule": Schedule(2, 5)} if args.smoke else {}
@@ -221,14 +242,15 @@ parts = ("total", "aleatoric", "encoder", "classifier")
 print(f"\n{'':12s}{'pixels':>8s}" + "".join(f"{name:>12s}" for name in (*parts, "novelty")))
 for k, name in enumerate([*pred.class_names, "all"]):
     rows = pred.ok if name == "all" and k == len(pred.class_names) else pred.labels == k
-    means = [np.mean(getattr(pred, part)[rows]) if rows.any() else np.nan for part in (*parts, "novelty")]
-    print(f"{name:12s}{rows.sum():8d}" + "".join(f"{mean:12.3f}" for mean in means))
+    columns = [getattr(pred, part)[rows] for part in (*parts, "novelty")]
+    means = "".join(f"{column.mean():12.3f}" if rows.any() else f"{'-':>12s}" for column in columns)
+    print(f"{name:12s}{rows.sum():8d}{means}")
 print("uncertainties are means in nats; novelty is near 1 for pixels like nothing known")
 for reason, count in Counter(reason for reason in pred.reasons() if reason).items():
     print(f"flagged: {count} pixels, {reason}")
 if truth is not None:
     row = eb.metrics.summary(pred.probabilities, truth)
-    print(f"against the truth: accuracy {row['accuracy']:.3f}, NLL {row['nll']:.3f}, ECE {row['ece']:.3f}")
+    print("against the truth: " + ", ".join(f"{name} {value:.3f}" for name, value in row.items()))
 
 # %% Figures and files
 args.out.mkdir(parents=True, exist_ok=True)
@@ -242,6 +264,9 @@ def class_means(rows: np.ndarray) -> np.ndarray:
     return np.array([m.mean(0) if len(m) else np.full(rows.shape[1], np.nan) for m in mine])
 
 
+unit = "counts"
+if pre.normalize is not None:
+    unit = "{:.3g} of the counts at {:g}-{:g} eV".format(args.unit, *pre.normalize)
 figures = {
     "maps": pred.plot_maps(),
     "spectra": eb.plots.spectra_bands(
@@ -249,6 +274,7 @@ figures = {
         *(class_means(rows) for rows in (denoised.mean, denoised.lower, denoised.upper)),
         pred.class_names,
         fingerprints=seen.class_spectra,
+        unit=unit,
     ),
     "latent": eb.plots.latent(
         pred.latent_mean,
@@ -259,6 +285,19 @@ figures = {
         component_labels=np.repeat(np.arange(library.n_classes), prior.mean.shape[1]),
     ),
 }
+for ax, mean in zip(figures["spectra"].axes, class_means(spectra.intensity), strict=True):
+    ax.plot(spectra.energy, mean, ".", color="0.45", ms=3, label="measured")
+figures["spectra"].axes[-1].legend(*[[x[-1]] for x in ax.get_legend_handles_labels()])
+if len(pred.images) == 1 and len(pred.images[0].shape) == 2:
+    vertical, horizontal = pred.images[0].axes
+    size = eb.plots.Pixel(vertical["scale"], horizontal["scale"], str(horizontal["units"]))
+    figures["probabilities"] = eb.plots.maps(
+        list(np.moveaxis(pred.map("probabilities"), -1, 0)),
+        pred.class_names,
+        name="Class probability",
+        limits=(0.0, 1.0),
+        pixels=[size] * library.n_classes,
+    )
 for name, figure in figures.items():
     figure.savefig(args.out / f"{name}.png", dpi=150)
 for name, images in pred.to_signals().items():

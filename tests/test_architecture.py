@@ -41,6 +41,8 @@ ORDER = [
     "store",
     "fast",
     "live",
+    "inference",
+    "model_file",
     "classifier",
     "diagnostics",
     "active",

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -62,7 +62,7 @@ def scripted(losses: list[float], patience: int) -> tuple[nn.Module, FitState, l
     module, seen = nn.Linear(1, 1, bias=False), []
 
     def validation_loss() -> torch.Tensor:
-        seen.append(float(module.weight))
+        seen.append(module.weight.item())
         return torch.tensor(losses[len(seen) - 1])
 
     state = fit(
@@ -86,6 +86,7 @@ def test_training_lowers_both_losses() -> None:
     assert not problem.module.training
 
 
+@settings(max_examples=40)
 @given(st.lists(st.floats(-5, 5, width=32), min_size=1, max_size=8), st.integers(1, 4))
 def test_stops_by_patience_and_restores_the_best_epoch(losses: list[float], patience: int) -> None:
     module, state, seen = scripted(losses, patience)
@@ -97,7 +98,7 @@ def test_stops_by_patience_and_restores_the_best_epoch(losses: list[float], pati
             break
     assert len(seen) == epoch + 1 == state.epoch
     assert state.best_epoch == best and state.best_loss == losses[best]
-    assert float(module.weight) == seen[best]
+    assert module.weight.item() == seen[best]
     assert state.validation_loss == losses[: epoch + 1]
     assert len(state.training_loss) == epoch + 1
 
@@ -108,13 +109,13 @@ def test_learning_rate_falls_on_a_cosine_and_gradients_are_clipped() -> None:
     positions = []
 
     def training_loss(generator: torch.Generator) -> torch.Tensor:
-        positions.append(float(module.weight))
+        positions.append(module.weight.item())
         return 1e6 * module.weight.sum()
 
     schedule = Schedule(2, 4, learning_rate=0.1)
     validation = lambda: -module.weight.sum().abs()  # noqa: E731
     fit(module, training_loss, validation, schedule, FitState(), show_progressbar=False)
-    positions.append(float(module.weight))
+    positions.append(module.weight.item())
     # Adam's step under a constant gradient is the learning rate itself
     steps = -torch.tensor(positions).diff()
     wanted = [0.05 * (1 + math.cos(math.pi * k / 8)) for k in range(8)]
@@ -137,6 +138,7 @@ def test_interrupted_anywhere_and_resumed_equals_uninterrupted(call: int) -> Non
     assert (state.best_epoch, state.best_loss) == (wanted.best_epoch, wanted.best_loss)
 
 
+@settings(max_examples=20)
 @given(st.frozensets(st.integers(1, 2 * CALLS), max_size=6))
 def test_interrupted_again_and_again(calls: frozenset[int]) -> None:
     whole = Problem()

@@ -35,8 +35,17 @@ def predict(classifier, mean, var=0.0):
     )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Matrices this small only lose by threads, badly so where test workers share the cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
-def trained():
+def trained(one_thread):
     latents, labels = clusters(450, seed=0)
     options = {"n_inducing": 24, "steps": 200, "batch_size": 225, "learning_rate": 0.05}
     return fit_gp(latents, labels, 3, **options, show_progressbar=False)

@@ -1,0 +1,169 @@
+"""From edge spectra to every field of a prediction, by a fitted model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from eels_bayes import noisy_encoder as noisy
+from eels_bayes import novelty
+from eels_bayes import prior as priors
+from eels_bayes.continuum import ForwardModel
+from eels_bayes.edges import Edges
+from eels_bayes.gp import GPClassifier
+from eels_bayes.nets import GaussianMixture
+from eels_bayes.noisy_encoder import NoisyEncoder
+from eels_bayes.novelty import NoveltyScale
+from eels_bayes.preprocess import Preprocessor
+from eels_bayes.psi import GPConstants
+from eels_bayes.spectra import Spectra
+from eels_bayes.uncertainty import (
+    CLASSIFIER_NODES,
+    ENCODER_NODES,
+    decompose_latent,
+    normal_nodes,
+)
+from eels_bayes.vae import SpectrumVAE
+from eels_bayes.value import ValueRegression, value_moments
+
+BATCH = 1024
+DECODE_BATCH = 128
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """Everything that prediction needs."""
+
+    preprocessor: Preprocessor
+    energy: NDArray[np.float64]
+    forward: ForwardModel
+    vae: SpectrumVAE
+    encoder: NoisyEncoder
+    gp: GPClassifier
+    value: ValueRegression | None
+    novelty: NoveltyScale
+
+
+def tensor(array: NDArray[Any] | Tensor) -> Tensor:
+    return torch.as_tensor(array, dtype=torch.float32)
+
+
+def posterior(
+    encoder: NoisyEncoder, spectra: Spectra | Edges, device: torch.device
+) -> GaussianMixture:
+    inputs = (spectra.intensity, spectra.sd, spectra.context, spectra.background)
+    with torch.no_grad():
+        mixture: GaussianMixture = encoder(*(tensor(x).to(device) for x in inputs))
+    return mixture
+
+
+def novelty_inputs(
+    vae: SpectrumVAE, spectra: Spectra | Edges, mixture: GaussianMixture, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Residuals (n, L) in units of their sd, and surprises (n,), on the CPU."""
+    with torch.no_grad():
+        mean, _ = noisy.moments(mixture)
+        residual = (tensor(spectra.intensity).to(device) - vae.decode(mean)) / tensor(
+            spectra.sd
+        ).to(device)
+        prior = vae.prior()
+        if prior is None:
+            density = -0.5 * (mixture.mean**2).sum(-1)
+        else:
+            density = priors.log_density(prior, mixture.mean)
+        surprise = -(mixture.log_weight.exp() * density).sum(1)
+    return residual.cpu(), surprise.cpu()
+
+
+def predict(
+    fitted: Fitted, spectra: Spectra, device: torch.device, *, show_progressbar: bool = True
+) -> dict[str, NDArray[np.float32]]:
+    """Columns of a Prediction (n rows, NaN where flagged) for spectra on the fitted axis."""
+    rows = np.flatnonzero(spectra.ok)
+    n_classes = fitted.gp.n_classes
+    nodes = (
+        normal_nodes(ENCODER_NODES, n_classes, 0).float(),
+        normal_nodes(CLASSIFIER_NODES, n_classes, 1).float(),
+    )
+    constants = fitted.gp.constants(torch.float32)
+    batches = tqdm(
+        np.array_split(rows, max(1, -(-len(rows) // BATCH))),
+        desc="predict",
+        delay=3,
+        disable=not show_progressbar,
+    )
+    parts = [_predict(fitted, spectra[b], constants, nodes, device) for b in batches]
+    return {
+        name: _scatter(np.concatenate([part[name] for part in parts]), rows, len(spectra))
+        for name in parts[0]
+    }
+
+
+def decoded_bands(
+    fitted: Fitted,
+    spectra: Spectra,
+    device: torch.device,
+    *,
+    level: float,
+    n_draws: int,
+    generator: torch.Generator,
+) -> NDArray[np.float32]:
+    """Mean, lower and upper end of the decoded spectra's band, (3, n, L); NaN where flagged."""
+    rows = np.flatnonzero(spectra.ok)
+    tails = torch.tensor([0.5 - level / 2, 0.5 + level / 2], device=device)
+    parts = []
+    for batch in np.array_split(rows, max(1, -(-len(rows) // DECODE_BATCH))):
+        mixture = posterior(fitted.encoder, spectra[batch], device)
+        with torch.no_grad():
+            z = noisy.draw(mixture, n_draws, generator)
+            decoded = fitted.vae.decode(z.flatten(0, 1)).unflatten(0, z.shape[:2])
+        band = torch.quantile(decoded, tails, dim=1)
+        parts.append(torch.stack([decoded.mean(1), band[0], band[1]]).cpu().numpy())
+    bands = np.concatenate(parts, axis=1)
+    return np.stack([_scatter(band, rows, len(spectra)) for band in bands])
+
+
+def _predict(
+    fitted: Fitted,
+    spectra: Spectra,
+    constants: GPConstants,
+    nodes: tuple[Tensor, Tensor],
+    device: torch.device,
+) -> dict[str, NDArray[np.float32]]:
+    """All fields of a Prediction that networks give, for usable pixels."""
+    mixture = posterior(fitted.encoder, spectra, device)
+    residual, surprise = novelty_inputs(fitted.vae, spectra, mixture, device)
+    mixture = GaussianMixture(*(x.cpu() for x in mixture))
+    weights, var = mixture.log_weight.exp(), mixture.sd**2
+    parts = decompose_latent(weights, mixture.mean, var, constants, *nodes)
+    latent_mean, latent_sd = noisy.moments(mixture)
+    scale = fitted.novelty
+    statistics = novelty.statistics(residual, surprise, scale.whitening, scale.center)
+    if fitted.value is None:
+        value = value_sd = torch.full_like(parts.total, torch.nan)
+    else:
+        value, value_sd = value_moments(
+            weights.double(), mixture.mean.double(), var.double(), fitted.value
+        )
+    columns = {
+        **parts._asdict(),
+        "novelty": novelty.score(statistics, scale),
+        "value": value,
+        "value_sd": value_sd,
+        "latent_mean": latent_mean,
+        "latent_sd": latent_sd,
+    }
+    return {name: column.float().numpy() for name, column in columns.items()}
+
+
+def _scatter(values: NDArray[np.float32], rows: NDArray[np.int64], n: int) -> NDArray[np.float32]:
+    """Rows of the usable pixels among all n, NaN elsewhere."""
+    out = np.full((n, *values.shape[1:]), np.nan, dtype=np.float32)
+    out[rows] = values
+    return out
