@@ -23,12 +23,7 @@ from eels_bayes.novelty import NoveltyScale
 from eels_bayes.preprocess import Preprocessor
 from eels_bayes.psi import GPConstants
 from eels_bayes.spectra import Spectra
-from eels_bayes.uncertainty import (
-    CLASSIFIER_NODES,
-    ENCODER_NODES,
-    decompose_latent,
-    normal_nodes,
-)
+from eels_bayes.uncertainty import decompose_latent, default_nodes
 from eels_bayes.vae import SpectrumVAE
 from eels_bayes.value import ValueRegression, value_moments
 
@@ -86,11 +81,8 @@ def predict(
 ) -> dict[str, NDArray[np.float32]]:
     """Columns of a Prediction (n rows, NaN where flagged) for spectra on the fitted axis."""
     rows = np.flatnonzero(spectra.ok)
-    n_classes = fitted.gp.n_classes
-    nodes = (
-        normal_nodes(ENCODER_NODES, n_classes, 0).float(),
-        normal_nodes(CLASSIFIER_NODES, n_classes, 1).float(),
-    )
+    encoder_nodes, classifier_nodes = default_nodes(fitted.gp.n_classes)
+    nodes = (encoder_nodes.float(), classifier_nodes.float())
     constants = fitted.gp.constants(torch.float32)
     batches = tqdm(
         np.array_split(rows, max(1, -(-len(rows) // BATCH))),

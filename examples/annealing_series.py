@@ -117,12 +117,12 @@ figures["latent"] = eb.plots.latent(
     component_sd=prior.sd.flatten(0, 1),
     component_labels=np.repeat(np.arange(library.n_classes), prior.mean.shape[1]),
 )
-# One pixel a class, the surest: what a single spectrum says of its edge.
-surest = [
-    int(np.where(pred.labels == k, pred.probabilities[:, k], -1).argmax())
-    for k in range(library.n_classes)
-]
-denoised = clf.denoise(spectra[np.array(surest)])
+# One pixel a class, of middling confidence: what a single spectrum says of its edge.
+typical = []
+for k in range(library.n_classes):
+    likely = np.argsort(pred.probabilities[:, k])[-max(1, (pred.labels == k).sum()) :]
+    typical.append(likely[len(likely) // 2])
+denoised = clf.denoise(spectra[np.array(typical)])
 figures["denoised"] = eb.plots.spectra_bands(
     spectra.energy,
     denoised.mean,

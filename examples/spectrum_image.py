@@ -27,6 +27,7 @@ from eels_bayes.fit import Schedule
 SCALES = np.linspace(0.05, 0.95, 10)  # quantiles of the amplitudes that fingerprints are made for
 STANDS_OUT = 3.0  # errors by which an amplitude must exceed zero to count for them
 BEAM = {"beam_energy": 200.0, "convergence_angle": 10.0, "collection_angle": 20.0}  # keV, mrad
+APART = 4  # channels between those that the noise is measured by
 LOUDER = 1.3  # measured noise over the file's from which the measured one is believed
 
 parser = argparse.ArgumentParser(
@@ -91,7 +92,7 @@ def read_library(path: Path) -> eb.FingerprintLibrary:
 
 
 def beam_of(signal) -> dict[str, float]:
-    """Beam energy (keV), convergence and collection semi-angle (mrad) from the metadata, or BEAM."""
+    """Beam energy (keV) and semi-angles (mrad) from the metadata, or else from BEAM."""
     found = {}
     for name, default in BEAM.items():
         where = "Detector.EELS." if name == "collection_angle" else ""
@@ -161,16 +162,22 @@ def edge_library(
 
 # %% Signals
 def measured_gain(signal, low: float, high: float) -> float:
-    """Variance of a count from its scatter between neighbouring channels, where nothing is sharp."""
+    """Variance of a count from its scatter about neighbours in a smooth stretch; 0 if unknown.
+
+    Neighbours APART channels away, because nearer ones share electrons and look too quiet.
+    """
     axis = signal.axes_manager.signal_axes[0].axis
     counts = signal.data[..., (axis >= low) & (axis <= high)].astype(float)
-    if counts.shape[-1] < 5:
-        return 0.0
-    second = counts[..., :-2] - 2 * counts[..., 1:-1] + counts[..., 2:]
     level = counts.mean(-1, keepdims=True)
+    if counts.shape[-1] <= 2 * APART or not (level > 0).any():
+        return 0.0
     level[~(level > 0)] = np.nan
-    # The median leaves spikes out; 6 and 0.6745 make it a Gaussian channel's variance.
-    return float((np.nanmedian(np.abs(second) / np.sqrt(6 * level)) / 0.6745) ** 2)
+    below, here, above = (
+        counts[..., start : start + counts.shape[-1] - 2 * APART] for start in (0, APART, 2 * APART)
+    )
+    # The median leaves spikes out; 6 and 0.6745 make it the variance of one Gaussian channel.
+    scatter = np.nanmedian(np.abs(below - 2 * here + above) / np.sqrt(6 * level))
+    return float((scatter / 0.6745) ** 2)
 
 
 def set_gain(signal, low: float, high: float) -> None:
@@ -181,7 +188,7 @@ def set_gain(signal, low: float, high: float) -> None:
     if gain is None:
         gain, measured = stated, measured_gain(signal, low, high)
         if measured > LOUDER * stated:
-            # Only upwards: neighbours that share electrons look quieter than they are.
+            # Only upwards: channels that were smoothed look quieter than they are.
             gain = measured
             print(
                 f"variance of a count: {stated:.3g} says the file, {measured:.3g} say the counts; "
@@ -266,7 +273,8 @@ def class_means(rows: np.ndarray) -> np.ndarray:
 
 unit = "counts"
 if pre.normalize is not None:
-    unit = "{:.3g} of the counts at {:g}-{:g} eV".format(args.unit, *pre.normalize)
+    amount = "per count" if args.unit == 1 else f"in {args.unit:g} of the counts"
+    unit = "{} at {:g}-{:g} eV".format(amount, *pre.normalize)
 figures = {
     "maps": pred.plot_maps(),
     "spectra": eb.plots.spectra_bands(
@@ -287,7 +295,7 @@ figures = {
 }
 for ax, mean in zip(figures["spectra"].axes, class_means(spectra.intensity), strict=True):
     ax.plot(spectra.energy, mean, ".", color="0.45", ms=3, label="measured")
-figures["spectra"].axes[-1].legend(*[[x[-1]] for x in ax.get_legend_handles_labels()])
+ax.legend(handles=ax.lines[-1:], loc="upper right", fontsize=8, frameon=False)
 if len(pred.images) == 1 and len(pred.images[0].shape) == 2:
     vertical, horizontal = pred.images[0].axes
     size = eb.plots.Pixel(vertical["scale"], horizontal["scale"], str(horizontal["units"]))
