@@ -81,7 +81,8 @@ def classify(path: Path, edges: Sequence[str], seed: int) -> dict[str, NDArray[A
         if done.returncode:
             raise RuntimeError(f"the example failed:\n{done.stderr[-3000:]}")
         signal = hs.load(Path(out) / "probabilities.hspy")
-    return dict(zip(signal.metadata.eels_bayes.class_names, signal.data.T, strict=True))
+    names = signal.metadata.eels_bayes.class_names
+    return dict(zip(names, np.moveaxis(signal.data, -1, 0), strict=True))
 
 
 def main() -> None:
@@ -98,7 +99,7 @@ def main() -> None:
     start = time.perf_counter()
     probabilities = classify(options.file, options.edges, options.seed)
     seconds = time.perf_counter() - start
-    present = 1.0 - probabilities["neither"].T.astype(float)
+    present = 1.0 - probabilities["neither"].astype(float)
     value, error = linear_fit(options.file)
     intensity = value.sum(0)
     significance = intensity / np.hypot(*error)

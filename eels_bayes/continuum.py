@@ -34,6 +34,7 @@ FIT_PIXELS = 6000  # more do not sharpen the population's parameters noticeably
 N_SMOOTH = 8  # smooth modes of the continuum
 PRIOR_PIXELS = 2.0  # weight of the initial covariance, in pixels (inverse-Wishart)
 TOLERANCE = 1e-4  # nats a pixel between iterations
+LONGEST_LEAP = 30.0  # of an extrapolation, in steps
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def fit_forward_model(
     library: FingerprintLibrary,
     *,
     class_weights: Array | None = None,
-    iterations: int = 120,
+    iterations: int = 25,
     seed: int = 0,
     show_progressbar: bool = True,
 ) -> ForwardModel:
@@ -176,7 +177,7 @@ def fit_forward_model(
     class_weights : (K,) array, optional
         Weights of the pure classes where they are known; learned if left out.
     iterations : int
-        Most expectation-maximisation steps.
+        Most rounds of three expectation-maximisation steps.
     seed : int
         Of the choice of pixels where there are more than are needed.
 
@@ -198,25 +199,33 @@ def fit_forward_model(
     components = _pairs(library.n_classes)
     weight = np.array([0.9 / library.n_classes if a == b else 0.0 for a, b, _ in components])
     weight[library.n_classes :] = 0.1 / max(1, len(components) - library.n_classes)
-    covariance = prior_covariance = _initial_covariance(library)
-    mean = np.zeros(len(covariance))
-    fit = LibraryFit()
-    history: list[float] = []
-    bar = trange(iterations, desc="forward model", disable=not show_progressbar, leave=True)
-    for _ in bar:
-        shapes = _shapes(data, library, fit, components, white)
-        step = _expectation(target, data.level, columns, mean, covariance, shapes, weight)
-        history.append(step.log_likelihood)
-        weight, mean, covariance, fit = _maximisation(
-            step, mean, covariance, prior_covariance, fit, library
-        )
+    prior_covariance = _initial_covariance(library)
+    now = _Parameters(weight, np.zeros(len(prior_covariance)), prior_covariance, LibraryFit())
+    width = np.sqrt(np.diag(prior_covariance))
+
+    def improve(old: _Parameters) -> tuple[_Parameters, float]:
+        """One step of expectation-maximisation, and the log-likelihood before it."""
+        shapes = _shapes(data, library, old.library_fit, components, white)
+        step = _expectation(target, data.level, columns, old, shapes)
+        new = _maximisation(step, old, prior_covariance, library)
         if class_weights is not None:
-            pure = weight[: library.n_classes]
-            weight[: library.n_classes] = class_weights * pure.sum()
-        bar.set_postfix(loglik=f"{history[-1]:.4f}", refresh=False)
-        if len(history) > 20 and history[-1] - history[-6] < 5 * TOLERANCE:
+            pure = new.weight[: library.n_classes]
+            new.weight[: library.n_classes] = class_weights * pure.sum()
+        return new, step.log_likelihood
+
+    history: list[float] = []
+    bar = trange(iterations, desc="forward model", disable=not show_progressbar)
+    for _ in bar:
+        first, likelihood = improve(now)
+        second, _ = improve(first)
+        leap, leap_likelihood = improve(_extrapolated(now, first, second, width))
+        history.append(likelihood)
+        now = leap if leap_likelihood >= likelihood else second
+        bar.set_postfix(loglik=f"{likelihood:.4f}", refresh=False)
+        if len(history) > 5 and history[-1] - history[-4] < 3 * TOLERANCE:
             break
     bar.close()
+    weight, mean, covariance, fit = now.weight, now.mean, now.covariance, now.library_fit
     pair_weights = np.zeros((library.n_classes, library.n_classes))
     class_weights = np.zeros(library.n_classes)
     for (a, b, share), w in zip(components, weight, strict=True):
@@ -227,6 +236,60 @@ def fit_forward_model(
     return ForwardModel(
         shown, fit, reference, mean, covariance, class_weights, pair_weights, tuple(history)
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Parameters:
+    """What is fitted: weights of the components, population of ``u``, the library's standing."""
+
+    weight: Array
+    mean: Array
+    covariance: Array
+    library_fit: LibraryFit
+
+    def vector(self, width: Array) -> Array:
+        """As free numbers of comparable size; ``width`` (P,) is the prior sd of ``u``."""
+        root = np.linalg.cholesky(self.covariance) / width[:, None]
+        lower = np.tril_indices(len(root), -1)
+        fit = self.library_fit
+        return np.concatenate(
+            [
+                np.log(np.maximum(self.weight, 1e-10)),
+                self.mean / width,
+                np.log(np.diag(root)),
+                root[lower],
+                [np.log(fit.gain), fit.shift, fit.broadening],
+            ]
+        )
+
+    def replaced(self, vector: Array, width: Array) -> _Parameters:
+        """The parameters of such a vector."""
+        n, p = len(self.weight), len(self.mean)
+        weight = np.exp(vector[:n] - vector[:n].max())
+        root = np.diag(np.exp(vector[n + p : n + 2 * p]))
+        root[np.tril_indices(p, -1)] = vector[n + 2 * p : -3]
+        root = root * width[:, None]
+        gain, shift, broadening = vector[-3:]
+        return _Parameters(
+            weight / weight.sum(),
+            vector[n : n + p] * width,
+            root @ root.T,
+            LibraryFit(float(np.exp(gain)), float(shift), max(0.0, float(broadening))),
+        )
+
+
+def _extrapolated(
+    start: _Parameters, first: _Parameters, second: _Parameters, width: Array
+) -> _Parameters:
+    """Where two steps of a slow fixed-point iteration lead to.
+
+    The squared extrapolation (scheme S3) of Varadhan and Roland, Scand. J. Stat. 35, 335 (2008).
+    """
+    begin, middle, end = (one.vector(width) for one in (start, first, second))
+    step, bend = middle - begin, (end - middle) - (middle - begin)
+    length = np.linalg.norm(step) / max(float(np.linalg.norm(bend)), 1e-12)
+    length = float(np.clip(length, 1.0, LONGEST_LEAP))
+    return start.replaced(begin + 2 * length * step + length**2 * bend, width)
 
 
 @dataclass(frozen=True, eq=False)
@@ -327,12 +390,11 @@ def _expectation(
     target: Array,
     level: Array,
     columns: Array,
-    mean: Array,
-    covariance: Array,
+    now: _Parameters,
     shapes: list[_Shape],
-    weight: Array,
 ) -> _Expectation:
-    root = np.linalg.cholesky(covariance)
+    mean, weight = now.mean, now.weight
+    root = np.linalg.cholesky(now.covariance)
     p = len(mean)
     posts = [component_log_likelihood(target, level, columns, root, mean, s) for s in shapes]
     joint = np.stack([post[0] for post in posts], axis=1) + np.log(np.maximum(weight, 1e-12))
@@ -354,13 +416,9 @@ def _expectation(
 
 
 def _maximisation(
-    step: _Expectation,
-    mean: Array,
-    covariance: Array,
-    prior_covariance: Array,
-    fit: LibraryFit,
-    library: FingerprintLibrary,
-) -> tuple[Array, Array, Array, LibraryFit]:
+    step: _Expectation, old: _Parameters, prior_covariance: Array, library: FingerprintLibrary
+) -> _Parameters:
+    mean, covariance, fit = old.mean, old.covariance, old.library_fit
     root = np.linalg.cholesky(covariance)
     # The mean's own prior has the initial covariance: a smooth mean misfit is possible, not likely.
     precision, prior_precision = np.linalg.inv(covariance), np.linalg.inv(prior_covariance)
@@ -377,4 +435,4 @@ def _maximisation(
         fit.shift + vary.shift * step.library[1],
         max(0.0, fit.broadening + np.sqrt(2.0) * vary.broadening**2 * step.library[2]),
     )
-    return step.responsibility / step.n, new_mean, new_covariance, new_fit
+    return _Parameters(step.responsibility / step.n, new_mean, new_covariance, new_fit)

@@ -97,8 +97,9 @@ def moments(mixture: GaussianMixture) -> tuple[Tensor, Tensor]:
     """Mean and sd (n, D) of row-wise mixtures."""
     weight = mixture.log_weight.exp().unsqueeze(-1)
     mean = (weight * mixture.mean).sum(1)
-    second = (weight * (mixture.sd**2 + mixture.mean**2)).sum(1)
-    return mean, (second - mean**2).clamp_min(1e-12).sqrt()
+    # Around the mean: the difference of second moments cancels where the sd is small.
+    centred = mixture.mean - mean.unsqueeze(1)
+    return mean, (weight * (mixture.sd**2 + centred**2)).sum(1).sqrt()
 
 
 def draw(mixture: GaussianMixture, n_draws: int, generator: torch.Generator) -> Tensor:
@@ -168,12 +169,13 @@ def fit_noisy_encoder(
                 for rows in torch.as_tensor(rng.permutation(POOL)).split(BATCH):
                     yield Edges(*(x[rows] for x in pairs.noisy)), z[rows]
 
-    stream: list[Iterator[tuple[Edges, Tensor]]] = []
+    stream: dict[int, Iterator[tuple[Edges, Tensor]]] = {}
 
     def training_loss(generator: torch.Generator) -> Tensor:
-        if not stream:
-            stream.append(batches(generator))
-        return loss(*next(stream[0]))
+        if state.epoch not in stream:  # afresh in every epoch, so that a resumed one repeats itself
+            stream.clear()
+            stream[state.epoch] = batches(generator)
+        return loss(*next(stream[state.epoch]))
 
     validation: Callable[[], Tensor] = lambda: loss(held_out.noisy, held_out_z)  # noqa: E731
     return fit(

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pyro.distributions as dist
 import torch
 from torch import Tensor
+from torch.distributions import constraints
 
 
 class FingerprintPrior(NamedTuple):
@@ -59,6 +60,12 @@ def class_probabilities(prior: FingerprintPrior, z: Tensor) -> Tensor:
     return (class_log_density(prior, z) + prior.log_weight).softmax(-1)
 
 
+class _Mixture(dist.MixtureSameFamily):
+    """Pyro's mixture with the support that MCMC asks for."""
+
+    support = constraints.real_vector
+
+
 def distribution(
     prior: FingerprintPrior | None, latent_dim: int, like: Tensor
 ) -> dist.Distribution:
@@ -71,7 +78,7 @@ def distribution(
         return dist.Normal(zero[0], 1.0 + zero[0]).to_event(1)
     n_variations = prior.mean.shape[1]
     per_component = (prior.log_weight[:-1] - math.log(n_variations)).repeat_interleave(n_variations)
-    return dist.MixtureSameFamily(
+    return _Mixture(
         dist.Categorical(logits=torch.cat([per_component, prior.log_weight[-1:]])),
         dist.Normal(
             torch.cat([prior.mean.flatten(0, 1), zero]),

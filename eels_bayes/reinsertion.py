@@ -56,7 +56,8 @@ class Reinsertion:
         Canonical axis, eV.
     norm, gain, offset : (n,) arrays
         Of the data's pixels, drawn from together: counts a channel of an intensity of 1.0, variance
-        per count, and the position of detector channels relative to the canonical ones, eV.
+        per count, and the position of detector channels' borders relative to the first canonical
+        one, eV.
     detector_step : float
         Width of a detector channel, eV.
     """
@@ -196,8 +197,9 @@ def reinsertion(model: ForwardModel, spectra: Spectra) -> Reinsertion:
     energy = spectra.canonical_energy
     step = float(np.median([info.energy[1] for info in spectra.images]))
     start = np.array([info.energy[0] for info in spectra.images])[spectra.image[ok]]
-    # Where the first detector channel's centre falls within a channel of the canonical axis.
-    offset = np.mod(start - spectra.shift[ok] - energy[0], step)
+    # Borders of detector channels relative to the canonical axis's first, up to whole channels.
+    first_edge = energy[0] - 0.5 * (energy[1] - energy[0])
+    offset = np.mod(start - 0.5 * step - spectra.shift[ok] - first_edge, step)
     return Reinsertion(
         model,
         spectra.preprocessor,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import pyro
 import pyro.distributions as dist
@@ -92,6 +92,10 @@ class SpectrumVAE(nn.Module):
         self.register_buffer("class_weights", class_weights)
         # Pyro's parameter store is global; a name of its own keeps each model's parameters its own.
         self.pyro_name = f"spectrum_vae_{next(_instances)}"
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.pyro_name = f"spectrum_vae_{next(_instances)}"  # a copy is a model of its own
 
     def encode(self, spectrum: Tensor) -> Gaussian:
         """Guide's posterior q(z | x) of clean spectra (n, L): mean and sd (n, D)."""

@@ -146,12 +146,12 @@ def test_svi_on_one_model_leaves_another_alone():
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 def test_a_copy_is_a_model_of_its_own(duplicate):
     one, x = make(), spectra(16)
-    SVI(one.model, one.guide, pyro.optim.Adam({"lr": 1e-2}), Trace_ELBO()).step(x)
     twin = duplicate(one)
+    SVI(one.model, one.guide, pyro.optim.Adam({"lr": 1e-2}), Trace_ELBO()).step(x)
     before = copy.deepcopy(one.state_dict())
     SVI(twin.model, twin.guide, pyro.optim.Adam({"lr": 1e-2}), Trace_ELBO()).step(x)
     assert all(torch.equal(value, before[name]) for name, value in one.state_dict().items())
-    assert not torch.equal(twin.log_b, before["log_b"])
+    assert not torch.equal(twin.log_b, torch.tensor(-1.0))
 
 
 def test_negative_elbo_leaves_the_store_untouched():
@@ -165,15 +165,15 @@ def test_negative_elbo_leaves_the_store_untouched():
 
 def test_predictive_draws_latents_and_spectra():
     vae, x = make(), spectra(5)
-    drawn = Predictive(vae.model, guide=vae.guide, num_samples=400)(x)
-    assert drawn["z"].shape == (400, 5, D)
+    drawn = Predictive(vae.model, guide=vae.guide, num_samples=200)(x)
+    assert drawn["z"].shape == (200, 5, D)
     mean, sd = vae.encode(x)
-    assert ((drawn["z"].mean(0) - mean).abs() < 5 * sd / 20).all()
-    torch.testing.assert_close(drawn["z"].std(0), sd, rtol=0.25, atol=0)
-    free = Predictive(poutine.uncondition(vae.model), guide=vae.guide, num_samples=400)(x)
-    assert free["x"].shape == (400, 5, L)
+    assert ((drawn["z"].mean(0) - mean).abs() < 5 * sd / 14).all()
+    torch.testing.assert_close(drawn["z"].std(0), sd, rtol=0.3, atol=0)
+    free = Predictive(poutine.uncondition(vae.model), guide=vae.guide, num_samples=200)(x)
+    assert free["x"].shape == (200, 5, L)
     # The Laplace noise has sd sqrt(2) b around the decoded draws
-    noise = (free["x"] - vae.decode(free["z"].flatten(0, 1)).reshape(400, 5, L)).std()
+    noise = (free["x"] - vae.decode(free["z"].flatten(0, 1)).reshape(200, 5, L)).std()
     torch.testing.assert_close(noise, math.sqrt(2) * vae.log_b.exp(), rtol=0.05, atol=0)
 
 
