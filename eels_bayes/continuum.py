@@ -287,8 +287,8 @@ def _extrapolated(
     """
     begin, middle, end = (one.vector(width) for one in (start, first, second))
     step, bend = middle - begin, (end - middle) - (middle - begin)
-    length = np.linalg.norm(step) / max(float(np.linalg.norm(bend)), 1e-12)
-    length = float(np.clip(length, 1.0, LONGEST_LEAP))
+    ratio = np.linalg.norm(step) / max(float(np.linalg.norm(bend)), 1e-12)
+    length = float(np.clip(ratio, 1.0, LONGEST_LEAP))
     return start.replaced(begin + 2 * length * step + length**2 * bend, width)
 
 

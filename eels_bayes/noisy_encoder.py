@@ -23,7 +23,7 @@ from eels_bayes.vae import SpectrumVAE
 N_COMPONENTS = 8
 N_FIXED = 3  # features beside the pre-edge residuals: noise level and background
 BATCH = 256
-POOL = 20 * BATCH  # pairs drawn at a time: large batches make the preprocessing efficient
+POOL = 25 * BATCH  # pairs drawn at a time: large batches make the preprocessing efficient
 REUSE = 2  # passes over them: drawing costs as much as training
 N_VALIDATION = 4096
 # Doses are spread a little beyond the data's (sd of the logarithm), so that one model also serves
