@@ -15,7 +15,7 @@ CRG-TR-96-1, 1996).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from eels_bayes.spectra import Spectra
 Array = NDArray[Any]
 
 BIN_WIDTH = 1.5  # eV: finer than a core-loss feature, coarse enough for counts to be near Gaussian
-MIXING = (0.25, 0.5, 0.75)  # share of the first partner in a two-class pixel
+MIXING = (0.2, 0.4, 0.6, 0.8)  # share of the first partner in a two-class pixel
 FIT_PIXELS = 6000  # more do not sharpen the population's parameters noticeably
 N_SMOOTH = 8  # smooth modes of the continuum
 PRIOR_PIXELS = 2.0  # weight of the initial covariance, in pixels (inverse-Wishart)
@@ -72,7 +72,8 @@ class ForwardModel:
     class_weights : (K,) array
         Share of each class, its part in mixed pixels included.
     pair_weights : (K, K) array
-        Upper triangle: weight of pixels that mix two classes; diagonal: weight of pure pixels.
+        Upper triangle: weight of pixels that mix two classes (see `mixing_pairs`); diagonal:
+        weight of pure pixels.
     log_likelihood : tuple of float
         Mean log-likelihood of each iteration, nats a pixel.
     """
@@ -151,10 +152,24 @@ def _binned(spectra: Spectra, rng: np.random.Generator) -> _Binned:
     return replace(fine, energy=fine.bin(energy), intensity=intensity, level=level, shape=shape)
 
 
-def _pairs(n_classes: int) -> list[tuple[int, int, float]]:
-    """Components: every class pure, then every two classes at the shares of ``MIXING``."""
-    pure = [(k, k, 1.0) for k in range(n_classes)]
-    return pure + [(a, b, w) for a, b in combinations(range(n_classes), 2) for w in MIXING]
+def mixing_pairs(library: FingerprintLibrary) -> list[tuple[int, int]]:
+    """Classes that may share a pixel, the smaller index first.
+
+    Where classes have values, only neighbours in value: spectra that scale with the value make a
+    mixture of the outer two the very spectrum of a class between them, and a composition that
+    varies continuously passes through that class. Without values, any two.
+    """
+    values = library.class_values
+    if values is None:
+        return list(combinations(range(library.n_classes), 2))
+    order = np.argsort(values, kind="stable").tolist()
+    return [(min(a, b), max(a, b)) for a, b in pairwise(order)]
+
+
+def _components(library: FingerprintLibrary) -> list[tuple[int, int, float]]:
+    """Every class pure, then every pair that may mix at the shares of ``MIXING``."""
+    pure = [(k, k, 1.0) for k in range(library.n_classes)]
+    return pure + [(a, b, share) for a, b in mixing_pairs(library) for share in MIXING]
 
 
 def fit_forward_model(
@@ -196,7 +211,7 @@ def fit_forward_model(
     target = (data.intensity - power) * white
     columns = columns * white[:, None]
 
-    components = _pairs(library.n_classes)
+    components = _components(library)
     weight = np.array([0.9 / library.n_classes if a == b else 0.0 for a, b, _ in components])
     weight[library.n_classes :] = 0.1 / max(1, len(components) - library.n_classes)
     prior_covariance = _initial_covariance(library)

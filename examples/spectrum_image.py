@@ -262,7 +262,7 @@ if truth is not None:
 # %% Figures and files
 args.out.mkdir(parents=True, exist_ok=True)
 prior = clf.latent_prior()
-seen = clf.fitted.forward.library  # the fingerprints as this experiment shows them
+shown = clf.fitted.forward.library.class_spectra  # as this experiment broadens and shifts them
 
 
 def class_means(rows: np.ndarray) -> np.ndarray:
@@ -271,6 +271,10 @@ def class_means(rows: np.ndarray) -> np.ndarray:
     return np.array([m.mean(0) if len(m) else np.full(rows.shape[1], np.nan) for m in mine])
 
 
+mean = class_means(denoised.mean)
+if args.edges:  # of any amplitude: drawn at that of the class's pixels
+    scale = (mean * shown).sum(1) / np.maximum((shown**2).sum(1), 1e-12)
+    shown = shown * np.where(np.isfinite(scale), scale, 1.0)[:, None]
 unit = "counts"
 if pre.normalize is not None:
     amount = "per count" if args.unit == 1 else f"in {args.unit:g} of the counts"
@@ -279,9 +283,9 @@ figures = {
     "maps": pred.plot_maps(),
     "spectra": eb.plots.spectra_bands(
         denoised.energy,
-        *(class_means(rows) for rows in (denoised.mean, denoised.lower, denoised.upper)),
+        *(mean, class_means(denoised.lower), class_means(denoised.upper)),
         pred.class_names,
-        fingerprints=seen.class_spectra,
+        fingerprints=shown,
         unit=unit,
     ),
     "latent": eb.plots.latent(
@@ -293,8 +297,8 @@ figures = {
         component_labels=np.repeat(np.arange(library.n_classes), prior.mean.shape[1]),
     ),
 }
-for ax, mean in zip(figures["spectra"].axes, class_means(spectra.intensity), strict=True):
-    ax.plot(spectra.energy, mean, ".", color="0.45", ms=3, label="measured")
+for ax, measured in zip(figures["spectra"].axes, class_means(spectra.intensity), strict=True):
+    ax.plot(spectra.energy, measured, ".", color="0.45", ms=3, label="measured")
 ax.legend(handles=ax.lines[-1:], loc="upper right", fontsize=8, frameon=False)
 if len(pred.images) == 1 and len(pred.images[0].shape) == 2:
     vertical, horizontal = pred.images[0].axes
