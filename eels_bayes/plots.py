@@ -765,7 +765,7 @@ def _principal_plane(
     pca = PCA(2, svd_solver="full").fit(source)
     what = "the prior's means" if of_prior else "the pixels"
     first, second = (
-        f"PC {i + 1} ({100 * part:.2g} % of the variance of {what})"
+        f"PC {i + 1} ({100 * part:.3g} % of the variance of {what})"
         for i, part in enumerate(pca.explained_variance_ratio_)
     )
     centres = pca.transform(mean) if len(mean) else np.zeros((0, 2))
