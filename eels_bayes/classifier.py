@@ -6,6 +6,7 @@ spectra -> forward model (continuum) -> clean spectra -> VAE -> pairs (reinserti
 
 from __future__ import annotations
 
+import operator
 import os
 import warnings
 from dataclasses import dataclass, field
@@ -38,7 +39,7 @@ from eels_bayes.prediction import Prediction
 from eels_bayes.preprocess import Edges
 from eels_bayes.reinsertion import Reinsertion, reinsertion
 from eels_bayes.spectra import Spectra
-from eels_bayes.vae import Likelihood, SpectrumVAE, fit_vae
+from eels_bayes.vae import LIKELIHOODS, Likelihood, SpectrumVAE, fit_vae
 from eels_bayes.value import ValueRegression, fit_value
 
 KIND = "classifier"
@@ -122,6 +123,8 @@ class EELSClassifier:
             )
         if prior not in ("fingerprint", "standard"):
             raise ValueError(f"prior must be 'fingerprint' or 'standard', got {prior!r}")
+        if likelihood not in LIKELIHOODS:
+            raise ValueError(f"likelihood must be one of {sorted(LIKELIHOODS)}, got {likelihood!r}")
         if latent_dim < 1:
             raise ValueError(f"latent_dim must be at least 1, got {latent_dim}")
         self.library = library
@@ -131,7 +134,7 @@ class EELSClassifier:
         self.class_weights = _weights(class_weights, library.n_classes)
         self.vae_schedule = vae_schedule
         self.encoder_schedule = encoder_schedule
-        self.seed = seed
+        self.seed = operator.index(seed)
         self.device = torch.device(device)
         self.fitted: Fitted | None = None
         self.history: dict[str, dict[str, list[float]]] = {}
@@ -474,7 +477,7 @@ def load_model(path: str | os.PathLike[str]) -> EELSClassifier:
             **options,
         )
         clf.fitted, clf.history = unpack(tensors, config), history
-    except (KeyError, TypeError, RuntimeError, IndexError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise ValueError(
             f"{os.fspath(path)} holds no complete classifier ({error}); save the model again"
         ) from error

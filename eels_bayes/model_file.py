@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -44,7 +45,7 @@ def library_from(
         **arrays,
         class_names=tuple(class_names),
         values=None if values is None else values.numpy(),
-        variations=Variations(**variations),
+        variations=_exactly(Variations, variations),
     )
 
 
@@ -52,6 +53,64 @@ def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The entries under one prefix, without it."""
     start = f"{prefix}."
     return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+
+
+_Settings = TypeVar("_Settings", LibraryFit, Variations)
+
+
+def _exactly(kind: type[_Settings], values: dict[str, Any]) -> _Settings:
+    """A dataclass of numbers, none of them left to its default."""
+    names = {field.name for field in dataclasses.fields(kind)}
+    if set(values) != names:
+        raise ValueError(f"{kind.__name__} has {sorted(values)} where {sorted(names)} belong")
+    return kind(**{name: float(value) for name, value in values.items()})
+
+
+# Sizes of what no constructor checks, one letter a dimension; digits are themselves. What shares a
+# letter fits together: K classes, N = K + 1, D latent, L channels.
+_SHAPES = {
+    "energy": "L",
+    "shown.energy": "L",
+    "vae.log_b": "",
+    "vae.scale": "",
+    "vae.fingerprints": "KJL",
+    "vae.class_weights": "N",
+    "encoder.scale": "",
+    "preprocessor._ready": "",
+    "gp.inducing": "MD",
+    "gp.variational_mean": "KM",
+    "forward.reference": "2",
+    "forward.mean": "P",
+    "forward.covariance": "PP",
+    "forward.class_weights": "K",
+    "forward.pair_weights": "KK",
+    "forward.log_likelihood": "I",
+    "novelty.whitening": "LW",
+    "novelty.center": "W",
+    "novelty.tables": "4T",
+    "value.inducing": "VD",
+    "value.lengthscale": "D",
+    "value.outputscale": "",
+    "value.mean": "1",
+    "value.A": "V1",
+    "value.B": "1VV",
+    "value.noise_var": "",
+}
+
+
+def _check_shapes(tensors: dict[str, Tensor], n_classes: int, latent_dim: int) -> None:
+    """Raise where sizes disagree, before anything is built from them."""
+    sizes = {"K": n_classes, "N": n_classes + 1, "D": latent_dim, "1": 1, "2": 2, "4": 4}
+    for name, letters in _SHAPES.items():
+        if name not in tensors:
+            continue
+        shape = tuple(tensors[name].shape)
+        fits = len(shape) == len(letters)
+        if not fits or any(
+            sizes.setdefault(letter, size) != size
+            for letter, size in zip(letters, shape, strict=True)
+        ):
+            raise ValueError(f"{name} has shape {shape}, which does not fit the rest")
 
 
 # ForwardModel's plain arrays, stored under their names.
@@ -90,6 +149,9 @@ def pack(fitted: Fitted) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def unpack(tensors: dict[str, Tensor], config: dict[str, Any]) -> Fitted:
     """The fitted model of :func:`pack`; raises where parts are missing or do not fit together."""
+    _check_shapes(tensors, len(config["class_names"]), config["latent_dim"])
+    if ("vae.fingerprints" in tensors) != ("vae.class_weights" in tensors):
+        raise ValueError("vae.fingerprints and vae.class_weights belong together; one is missing")
     pre = Preprocessor.from_options(config["preprocessor"])
     pre.load_state_dict(_prefixed("preprocessor", tensors))
     state = _prefixed("vae", tensors)
@@ -109,12 +171,11 @@ def unpack(tensors: dict[str, Tensor], config: dict[str, Any]) -> Fitted:
     arrays: dict[str, Any] = {name: tensors[f"forward.{name}"].numpy() for name in _FORWARD}
     forward = ForwardModel(
         library=library_from("shown", tensors, config["class_names"], config["variations"]),
-        library_fit=LibraryFit(**config["library_fit"]),
+        library_fit=_exactly(LibraryFit, config["library_fit"]),
         **{**arrays, "log_likelihood": tuple(arrays["log_likelihood"].tolist())},
     )
     value = None
-    if "value.noise_var" in tensors:
-        state = _prefixed("value", tensors)
+    if state := _prefixed("value", tensors):
         value = ValueRegression(noise_var=state.pop("noise_var"), constants=GPConstants(**state))
     return Fitted(
         preprocessor=pre,

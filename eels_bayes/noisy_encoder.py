@@ -45,10 +45,6 @@ class NoisyEncoder(nn.Module):
         Typical intensity, edge units.
     """
 
-    scale: Tensor
-    center: Tensor
-    width: Tensor
-
     def __init__(
         self,
         n_channels: int,
@@ -63,6 +59,9 @@ class NoisyEncoder(nn.Module):
         self.register_buffer("scale", torch.tensor(float(scale)))
         self.register_buffer("center", torch.zeros(n_features))
         self.register_buffer("width", torch.ones(n_features))
+        self.scale: Tensor
+        self.center: Tensor
+        self.width: Tensor
 
     def features(self, sd: Tensor, context: Tensor, background: Tensor) -> Tensor:
         """What is not a spectrum, (n, F): noise level, background, pre-edge residuals."""

@@ -85,6 +85,11 @@ def calibrate(residual: Tensor, surprise: Tensor) -> NoveltyScale:
     whitening = cosines @ root
     center = (modes @ root).mean(0)
     parts = statistics(residual, surprise, whitening, center)
+    # The modes' covariance knows these pixels. Each one's energy as without itself (the deleted
+    # Mahalanobis distance), or few pixels would make all others new.
+    energy = parts[:, 1].clamp(max=0.999 * (n - 1) ** 2 / n)
+    deleted = (n / (n - 1)) ** 2 * (n - 2) / (n - 1) * energy / (1 - n * energy / (n - 1) ** 2)
+    parts[:, 1] = deleted
     levels = (torch.arange(N_TABLE, dtype=residual.dtype) + 0.5) / N_TABLE
     tables = [torch.quantile(parts[:, i], levels) for i in range(3)]
     scale = NoveltyScale(whitening, center, torch.stack([*tables, tables[0]]))

@@ -2,7 +2,9 @@
 
 Fingerprints come from a file (energy, intensity and label; optionally class_name, fluorine_fraction
 or value, nuisances), or are calculated from hydrogenic cross-sections: one class for each entry of
-``--edges`` ("Cu_L3+Zn_L3" is as much of both) and one for pixels that show none of them.
+``--edges`` ("Cu_L3+Zn_L3" is as much of both) and one for pixels that show none of them. Hydrogenic
+edges have neither white lines nor other fine structure: where those are strong, classes are found
+but ``novelty`` is high and denoised spectra are wrong; fingerprints from a file do better.
 
     python examples/spectrum_image.py CuZn_EELS_mapping_tutorial.hspy \\
         --edges Cu_L3 Zn_L3 Cu_L3+Zn_L3 --background 780 920 --window 900 1300
@@ -277,8 +279,7 @@ if args.edges:  # of any amplitude: drawn at that of the class's pixels
     shown = shown * np.where(np.isfinite(scale), scale, 1.0)[:, None]
 unit = "counts"
 if pre.normalize is not None:
-    amount = "per count" if args.unit == 1 else f"in {args.unit:g} of the counts"
-    unit = "{} at {:g}-{:g} eV".format(amount, *pre.normalize)
+    unit = "per count at {:g}-{:g} eV".format(*pre.normalize) if args.unit == 1 else "edge units"
 figures = {
     "maps": pred.plot_maps(),
     "spectra": eb.plots.spectra_bands(

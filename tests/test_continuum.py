@@ -12,6 +12,7 @@ from eels_bayes.continuum import (
     basis,
     component_log_likelihood,
     fit_forward_model,
+    mixing_pairs,
 )
 from eels_bayes.fingerprints import FingerprintLibrary, Variations
 from eels_bayes.spectra import ImageInfo, Spectra
@@ -102,9 +103,7 @@ def test_component_log_likelihood_is_the_dense_gaussians():
     shape.loadings[:, 2] = 0.0  # a null direction, as a class without an edge has
     level = rng.uniform(0.05, 2.0, n)
     target = 3 * rng.normal(size=(n, n_bins))
-    found, a, var, directions = component_log_likelihood(
-        target, level, columns, root, mean, shape
-    )
+    found, a, var, directions = component_log_likelihood(target, level, columns, root, mean, shape)
     loadings = np.concatenate([columns @ root, shape.loadings], axis=1)
     for i in range(n):
         dense = level[i] * np.eye(n_bins) + loadings @ loadings.T
@@ -246,8 +245,16 @@ def test_library_fit_moves_scales_and_broadens(shift):
 
 
 def test_library_off_the_window_is_an_error(data):
-    short = FingerprintLibrary.from_arrays(
-        ENERGY[:-10], library().intensity[:, :-10], [0, 1, 2]
-    )
+    short = FingerprintLibrary.from_arrays(ENERGY[:-10], library().intensity[:, :-10], [0, 1, 2])
     with pytest.raises(ValueError, match="fingerprints cover 677 to 731.5 eV, but the axis asked"):
         fit(data[0], short)
+
+
+def test_classes_that_may_share_a_pixel_are_neighbours_in_value():
+    lib = library()
+    assert mixing_pairs(lib) == [(0, 1), (0, 2), (1, 2)]
+    valued = dataclasses.replace(lib, values=np.array([0.5, 0.0, 0.25]))
+    assert mixing_pairs(valued) == [(1, 2), (0, 2)]
+    spectra, _ = simulate(n=200)
+    pair_weights = fit(spectra, valued, iterations=3).pair_weights
+    assert pair_weights[0, 1] == 0 and (np.tril(pair_weights, -1) == 0).all()

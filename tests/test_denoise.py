@@ -84,9 +84,7 @@ def test_flagged_pixels_are_left_out():
     bad[[3, 77]] = True
     intensity, sd = spectra.intensity.copy(), spectra.sd.copy()
     intensity[bad], sd[bad] = np.nan, np.nan
-    flagged = dataclasses.replace(
-        spectra, intensity=intensity, sd=sd, flag=bad.astype(np.int64)
-    )
+    flagged = dataclasses.replace(spectra, intensity=intensity, sd=sd, flag=bad.astype(np.int64))
     found = principal_components(flagged)
     assert found.shape == (198, 40) and np.isfinite(found).all()
     np.testing.assert_allclose(found, principal_components(spectra[~bad]), atol=1e-5)

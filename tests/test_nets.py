@@ -44,8 +44,11 @@ def test_layers_are_those_of_the_paper():
     assert [m.in_channels for m in up] == list(FILTERS[::-1])
     assert [m.kernel_size[0] for m in up] == list(KERNELS[::-1])
     assert all(m.stride == (2,) for m in down + up)
-    slopes = {m.negative_slope for m in [*encoder.modules(), *decoder.modules()]
-              if isinstance(m, nn.LeakyReLU)}
+    slopes = {
+        m.negative_slope
+        for m in [*encoder.modules(), *decoder.modules()]
+        if isinstance(m, nn.LeakyReLU)
+    }
     assert slopes == {SLOPE}
     assert not any("Norm" in type(m).__name__ for m in [*encoder.modules(), *decoder.modules()])
 

@@ -47,9 +47,7 @@ def reference(prior):
         for k in range(n_classes)
     ]
     zero = torch.zeros(dim, dtype=prior.mean.dtype)
-    none = torch.distributions.MultivariateNormal(
-        zero, torch.eye(dim, dtype=prior.mean.dtype)
-    )
+    none = torch.distributions.MultivariateNormal(zero, torch.eye(dim, dtype=prior.mean.dtype))
     return [*classes, none]
 
 

@@ -151,7 +151,9 @@ def test_offsets_within_a_channel_do_not_move_a_sharp_edge(source, offset):
     np.testing.assert_allclose(mean[near].sum(), peak[near].sum(), rtol=0.01)
     # what mixing neighbours broadens is no more than the channels' own width
     centred = (energy[near] - wanted) ** 2
-    broadening = (mean[near] @ centred) / mean[near].sum() - (peak[near] @ centred) / peak[near].sum()
+    broadening = (mean[near] @ centred) / mean[near].sum() - (peak[near] @ centred) / peak[
+        near
+    ].sum()
     assert -0.01 < broadening < 0.25**2
 
 

@@ -1,0 +1,496 @@
+"""The classifier as a whole: repeatable, interruptible, local to each pixel, and safe to load."""
+
+import dataclasses
+import functools
+import io
+import json
+import pickle
+import struct
+
+import numpy as np
+import pytest
+import torch
+
+import eels_bayes as eb
+from eels_bayes import classifier as module
+from eels_bayes import fit as training
+from eels_bayes import noisy_encoder, store
+from eels_bayes.classifier import KIND, EELSClassifier, load_model
+from eels_bayes.fit import Schedule
+from eels_bayes.gp import fit_gp
+
+SHORT = Schedule(2, 5)
+FLOATS = (
+    "probabilities total aleatoric encoder classifier novelty value value_sd latent_mean latent_sd"
+).split()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small():
+    """The same way through everything, with little of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        sizes = {"N_CLEAN": 400, "N_LATENTS": 200, "N_VALUES": 150, "N_SIMULATED": 200}
+        for name, value in sizes.items():
+            patch.setattr(module, name, value)
+        for name, value in {"POOL": 512, "N_VALIDATION": 256}.items():
+            patch.setattr(noisy_encoder, name, value)
+        patch.setattr(module, "fit_gp", functools.partial(fit_gp, steps=40, n_inducing=12))
+        yield
+
+
+@pytest.fixture(scope="module")
+def spectra():
+    series = eb.simulate.annealing_series(n_images=4, shape=(10, 8))
+    pre = eb.Preprocessor(
+        (677, 737), 0.5, background=(600, 675), normalize=(570, 592.5), align=(565, 600)
+    )
+    return pre(series.signals)
+
+
+def new(**options):
+    settings = {"latent_dim": 4, "vae_schedule": SHORT, "encoder_schedule": SHORT} | options
+    return EELSClassifier(eb.FingerprintLibrary.example(), **settings)
+
+
+@pytest.fixture(scope="module")
+def fitted(spectra):
+    return new().fit(spectra, show_progressbar=False)
+
+
+@pytest.fixture(scope="module")
+def prediction(fitted, spectra):
+    return fitted.predict(spectra)
+
+
+@pytest.fixture(scope="module")
+def saved(fitted, tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "model.eels"
+    fitted.save(path)
+    return path
+
+
+def assert_equal(one, two, rows=slice(None), tolerance=0.0):
+    for name in FLOATS:
+        np.testing.assert_allclose(
+            getattr(one, name),
+            getattr(two, name)[rows],
+            rtol=tolerance,
+            atol=tolerance,
+            err_msg=name,
+        )
+    np.testing.assert_array_equal(one.labels, two.labels[rows])
+
+
+def with_flags(spectra, rows, flag=eb.Flag.NON_FINITE):
+    parts = {name: getattr(spectra, name).copy() for name in ("flag", "intensity", "sd", "context")}
+    parts["background"] = spectra.background.copy()
+    for name, part in parts.items():
+        part[rows] = int(flag) if name == "flag" else np.nan
+    return dataclasses.replace(spectra, **parts)
+
+
+def test_prediction_keeps_its_laws(prediction, spectra):
+    n = len(spectra)
+    np.testing.assert_allclose(prediction.probabilities.sum(1), 1.0, atol=1e-5)
+    assert (prediction.probabilities >= 0).all()
+    parts = prediction.aleatoric + prediction.encoder + prediction.classifier
+    np.testing.assert_allclose(parts, prediction.total, atol=1e-5)
+    for part in (prediction.aleatoric, prediction.encoder, prediction.classifier):
+        assert (part >= -1e-6).all()
+    entropy = -(prediction.probabilities * np.log(prediction.probabilities + 1e-30)).sum(1)
+    np.testing.assert_allclose(prediction.total, entropy, atol=1e-4)
+    assert (prediction.labels == prediction.probabilities.argmax(1)).all()
+    assert ((0 <= prediction.novelty) & (prediction.novelty <= 1)).all()
+    assert (prediction.value_sd > 0).all() and (prediction.latent_sd > 0).all()
+    assert prediction.latent_mean.shape == (n, 4)
+    np.testing.assert_array_equal(prediction.position, spectra.position)
+    assert prediction.class_names == eb.FingerprintLibrary.example().class_names
+
+
+def test_history_holds_every_stage(fitted):
+    assert set(fitted.history) == {"forward model", "VAE", "noisy encoder", "GP"}
+    assert len(fitted.history["VAE"]["validation"]) == SHORT.epochs
+    assert all(np.isfinite(v).all() for part in fitted.history.values() for v in part.values())
+    assert repr(fitted).endswith("fitted>") and "not fitted" in repr(new())
+
+
+def test_same_seed_same_model_and_global_generators_untouched(fitted, spectra, prediction):
+    torch.rand(3)
+    torchs, numpys = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    again = new().fit(spectra, show_progressbar=False)
+    assert torch.equal(torch.get_rng_state(), torchs)
+    assert (np.random.get_state()[1] == numpys).all()  # noqa: NPY002
+    assert_equal(again.predict(spectra), prediction)
+    assert again.history == fitted.history
+
+
+def test_another_seed_is_another_model(spectra, prediction):
+    other = new(seed=1).fit(spectra, show_progressbar=False)
+    assert not np.allclose(other.predict(spectra).latent_mean, prediction.latent_mean)
+
+
+def test_order_of_the_pixels_does_not_matter(fitted, spectra, prediction):
+    order = np.random.default_rng(0).permutation(len(spectra))
+    found = fitted.predict(spectra[order])
+    assert_equal(found, prediction, order, 1e-4)
+    np.testing.assert_array_equal(found.image, spectra.image[order])
+
+
+def test_one_pixel_is_predicted_as_among_many(fitted, spectra, prediction):
+    assert_equal(fitted.predict(spectra[7:8]), prediction, slice(7, 8), 1e-4)
+
+
+def test_batches_do_not_matter(fitted, spectra, prediction, monkeypatch):
+    monkeypatch.setattr("eels_bayes.inference.BATCH", 33)
+    assert_equal(fitted.predict(spectra), prediction, tolerance=1e-4)
+
+
+def test_flagged_pixels_are_nan_and_their_neighbours_unchanged(fitted, spectra, prediction):
+    rows = np.array([0, 11, 160])
+    found = fitted.predict(with_flags(spectra, rows))
+    for name in FLOATS:
+        assert np.isnan(getattr(found, name)[rows]).all(), name
+    assert (found.labels[rows] == -1).all() and (found.flag[rows] == 1).all()
+    others = np.setdiff1d(np.arange(len(spectra)), rows)
+    for name in FLOATS:
+        np.testing.assert_allclose(
+            getattr(found, name)[others], getattr(prediction, name)[others], rtol=1e-4, atol=1e-4
+        )
+    assert (found.labels[others] == prediction.labels[others]).all()
+
+
+def test_flagged_pixels_are_left_out_of_the_fit(spectra):
+    rows = np.arange(0, len(spectra), 40)
+    bad = new().fit(with_flags(spectra, rows), show_progressbar=False)
+    without = new().fit(
+        spectra[np.setdiff1d(np.arange(len(spectra)), rows)], show_progressbar=False
+    )
+    assert bad.history == without.history
+    assert np.isfinite(bad.predict(spectra).probabilities).all()
+
+
+def interrupt(monkeypatch, owner, name, call):
+    """Raise KeyboardInterrupt at the given call of a function."""
+    original, calls = getattr(owner, name), []
+
+    def wrapped(*args, **options):
+        calls.append(1)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return original(*args, **options)
+
+    monkeypatch.setattr(owner, name, wrapped)
+    return calls
+
+
+# epochs 1 and 2 are the VAE's, 3 and 4 the noisy encoder's
+@pytest.mark.parametrize(
+    ("owner", "name", "call"),
+    [
+        (training, "_validate", 1),
+        (training, "_validate", 4),
+        (module, "fit_value", 1),
+    ],
+)
+def test_interrupted_fit_goes_on(spectra, prediction, fitted, monkeypatch, owner, name, call):
+    clf = new()
+    with monkeypatch.context() as patch:
+        interrupt(patch, owner, name, call)
+        with pytest.raises(KeyboardInterrupt):
+            clf.fit(spectra, show_progressbar=False)
+    assert clf.fitted is None
+    with pytest.raises(RuntimeError, match="not fitted"):
+        clf.predict(spectra)
+    with monkeypatch.context() as patch:
+        forward = interrupt(patch, module, "fit_forward_model", 0)
+        epochs = interrupt(patch, training, "_validate", 0)
+        clf.fit(spectra, show_progressbar=False)
+    assert not forward  # what was done is not done again
+    assert len(epochs) == 4 - min(call - 1, 4) if owner is training else len(epochs) == 0
+    assert_equal(clf.predict(spectra), prediction)
+    assert clf.history == fitted.history
+
+
+def test_interrupted_fit_starts_anew_with_other_spectra(spectra, monkeypatch):
+    clf = new()
+    with monkeypatch.context() as patch:
+        interrupt(patch, training, "_validate", 2)
+        with pytest.raises(KeyboardInterrupt):
+            clf.fit(spectra, show_progressbar=False)
+    some = spectra[:250]
+    clf.fit(some, show_progressbar=False)
+    assert clf.history == new().fit(some, show_progressbar=False).history
+
+
+def test_a_failed_refit_keeps_the_fitted_model(fitted, spectra, prediction, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupt(patch, module, "fit_forward_model", 1)
+        with pytest.raises(KeyboardInterrupt):
+            fitted.fit(spectra, show_progressbar=False)
+    assert_equal(fitted.predict(spectra), prediction)
+
+
+@pytest.mark.parametrize(
+    "options", [{"prior": "standard"}, {"likelihood": "student_t", "class_weights": [4, 2, 1, 1]}]
+)
+def test_options_reach_the_model_and_survive_the_file(spectra, tmp_path, options):
+    clf = new(**options).fit(spectra, show_progressbar=False)
+    path = tmp_path / "model.eels"
+    clf.save(path)
+    again = load_model(path)
+    assert_equal(again.predict(spectra), clf.predict(spectra), tolerance=1e-6)
+    assert again.prior == clf.prior and again.likelihood == clf.likelihood
+    if "prior" in options:
+        assert clf.fitted.vae.prior() is None
+        with pytest.raises(RuntimeError, match="prior='standard' has no fingerprint components"):
+            clf.latent_prior()
+    else:
+        np.testing.assert_allclose(again.class_weights, [0.5, 0.25, 0.125, 0.125])
+        pure = np.diag(again.fitted.forward.pair_weights)
+        np.testing.assert_allclose(pure / pure.sum(), [0.5, 0.25, 0.125, 0.125])
+        assert again.fitted.vae.likelihood == "student_t"
+
+
+def test_latent_prior_is_the_mixture_of_the_classes(fitted):
+    prior = fitted.latent_prior()
+    assert prior.mean.shape == prior.sd.shape == (4, module.N_VARIATIONS, 4)
+    assert not prior.mean.requires_grad
+    assert float(prior.log_weight.exp().sum()) == pytest.approx(1.0)
+    np.testing.assert_allclose(
+        prior.log_weight.exp()[:4] / 0.97, fitted.fitted.forward.class_weights, rtol=1e-4
+    )
+
+
+def test_a_library_without_values_gives_none(spectra, tmp_path):
+    library = dataclasses.replace(eb.FingerprintLibrary.example(), values=None)
+    clf = EELSClassifier(library, latent_dim=3, vae_schedule=SHORT, encoder_schedule=SHORT)
+    clf.fit(spectra, show_progressbar=False)
+    clf.save(tmp_path / "model.eels")
+    for one in (clf, load_model(tmp_path / "model.eels")):
+        found = one.predict(spectra)
+        assert np.isnan(found.value).all() and np.isnan(found.value_sd).all()
+        assert np.isfinite(found.probabilities).all()
+
+
+def test_few_pixels_warn_that_novelty_is_simulated(spectra):
+    clf = new()
+    with pytest.warns(UserWarning, match=r"spectra hold 12 pixels .*simulated pixels instead"):
+        clf.fit(spectra[:60], show_progressbar=False)
+    assert np.isfinite(clf.predict(spectra).novelty).all()
+
+
+def test_denoised_spectra_lie_in_their_bands(fitted, spectra):
+    rows = np.array([3, 4])
+    bad = with_flags(spectra[:40], rows)
+    energy, mean, lower, upper = fitted.denoise(bad, n_draws=50)
+    np.testing.assert_array_equal(energy, spectra.energy)
+    assert mean.shape == lower.shape == upper.shape == (40, len(energy))
+    others = np.setdiff1d(np.arange(40), rows)
+    for part in (mean, lower, upper):
+        assert np.isnan(part[rows]).all() and np.isfinite(part[others]).all()
+    assert (lower[others] <= upper[others]).all()
+    narrow = fitted.denoise(bad, n_draws=50, level=0.5)
+    width, narrow_width = (
+        np.nanmean(b.upper - b.lower) for b in (fitted.denoise(bad, n_draws=50), narrow)
+    )
+    assert narrow_width < width
+    np.testing.assert_array_equal(fitted.denoise(bad, n_draws=50).mean, mean)
+    with pytest.raises(ValueError, match="level must lie between 0 and 1, got 1"):
+        fitted.denoise(bad, level=1.0)
+
+
+# --- input errors
+
+
+def test_wrong_input_to_fit_and_predict(fitted, spectra):
+    for call in (new().fit, fitted.predict, fitted.denoise):
+        with pytest.raises(TypeError, match=r"spectra is a ndarray; make Spectra with .*Preproc"):
+            call(spectra.intensity)
+    with pytest.raises(RuntimeError, match=r"not fitted; call fit\(spectra\) first"):
+        new().predict(spectra)
+    with pytest.raises(RuntimeError, match="not fitted"):
+        new().latent_prior()
+    with pytest.raises(RuntimeError, match="nothing to save"):
+        new().save("nowhere.eels")
+    everything = with_flags(spectra, np.arange(len(spectra)))
+    with pytest.raises(ValueError, match=r"only 0 of 320 pixels are usable.*reasons\(\)"):
+        new().fit(everything)
+    with pytest.raises(ValueError, match=r"no pixel of spectra is usable: see spectra.reasons"):
+        fitted.predict(everything)
+
+
+def test_spectra_on_another_axis(fitted, spectra):
+    n = len(spectra.energy)
+    moved = dataclasses.replace(spectra, energy=spectra.energy + 0.5)
+    with pytest.raises(
+        ValueError, match=rf"{n} channels from 677.5 to 737 eV, but .* from 677 to 736.5 eV"
+    ):
+        fitted.predict(moved)
+    short = dataclasses.replace(
+        spectra,
+        energy=spectra.energy[:-3],
+        intensity=spectra.intensity[:, :-3],
+        sd=spectra.sd[:, :-3],
+    )
+    with pytest.raises(ValueError, match=rf"have {n - 3} channels .*use the fit's own preproc"):
+        fitted.predict(short)
+    blind = dataclasses.replace(spectra, context=spectra.context[:, :-1])
+    with pytest.raises(ValueError, match=r"hold 14 pre-edge residuals, the fit 15: use the fit's"):
+        fitted.predict(blind)
+
+
+def test_a_library_that_does_not_cover_the_window(spectra):
+    library = eb.FingerprintLibrary.example().resample(np.arange(680, 730, 0.25))
+    with pytest.raises(ValueError, match=r"cover 680 to 729.75 eV, but the axis asked for runs"):
+        EELSClassifier(library).fit(spectra)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"prior": "vamp"}, ValueError, "prior must be 'fingerprint' or 'standard', got 'vamp'"),
+        ({"latent_dim": 0}, ValueError, "latent_dim must be at least 1, got 0"),
+        ({"class_weights": [1, 2]}, ValueError, "class_weights must be 4 positive numbers"),
+        ({"class_weights": [1, 1, 1, 0]}, ValueError, "class_weights must be 4 positive numbers"),
+        ({"class_weights": [1, 1, 1, np.nan]}, ValueError, "class_weights must be 4 positive"),
+        ({"seed": 0.5}, TypeError, "'float' object cannot be interpreted as an integer"),
+        ({"likelihood": "cauchy"}, ValueError, "likelihood must be one of .*got 'cauchy'"),
+    ],
+)
+def test_options_that_cannot_be(options, error, message):
+    with pytest.raises(error, match=message):
+        new(**options)
+
+
+def test_a_library_that_is_none():
+    with pytest.raises(TypeError, match=r"library is a dict; make one with FingerprintLibrary"):
+        EELSClassifier({})
+
+
+# --- model files
+
+
+def test_saved_and_loaded_predicts_the_same(fitted, spectra, prediction, saved):
+    again = load_model(saved)
+    assert_equal(again.predict(spectra), prediction, tolerance=1e-6)
+    assert again.history == fitted.history and again.seed == fitted.seed
+    assert again.vae_schedule == SHORT and again.latent_dim == 4
+    assert again.fitted.forward.log_likelihood == fitted.fitted.forward.log_likelihood
+    np.testing.assert_allclose(again.library.intensity, fitted.library.intensity)
+    # the preprocessor in the file makes the same spectra of raw counts
+    series = eb.simulate.annealing_series(n_images=4, shape=(10, 8))
+    found = again.fitted.preprocessor(series.signals[:1])
+    np.testing.assert_allclose(found.intensity, spectra.intensity[:80], rtol=1e-5, atol=1e-5)
+    # and a second generation is the same file
+    again.save(saved.with_name("second.eels"))
+    assert saved.with_name("second.eels").read_bytes() == saved.read_bytes()
+
+
+def test_files_that_are_no_models(saved, tmp_path):
+    data = saved.read_bytes()
+    buffer = io.BytesIO()
+    torch.save({"a": torch.zeros(2)}, buffer)
+    cases = {
+        "half": (data[: len(data) // 2], "truncated or damaged"),
+        "last byte": (data[:-1], "truncated or damaged"),
+        "random": (np.random.default_rng(0).bytes(5000), "not a file that eels_bayes has written"),
+        "empty": (b"", "not a file"),
+        "pickle": (pickle.dumps(_Bomb()), "a Python pickle: it may hold a program"),
+        "torch": (buffer.getvalue(), "a zip archive, as torch.save writes"),
+    }
+    for name, (content, message) in cases.items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            load_model(path)
+    assert not _Bomb.exploded
+    store.write(tmp_path / "other", "library", {}, {})
+    with pytest.raises(ValueError, match="holds 'library', but 'classifier' is asked for"):
+        load_model(tmp_path / "other")
+    with pytest.raises(FileNotFoundError):
+        load_model(tmp_path / "none")
+
+
+class _Bomb:
+    exploded = False
+
+    def __reduce__(self):
+        return (_explode, ())
+
+
+def _explode():
+    _Bomb.exploded = True
+
+
+def tampered(saved, path, tensors=None, config=None):
+    """Write a copy of the model with changed parts, and try to read and use it."""
+    old_tensors, old_config = store.read(saved, KIND)
+    store.write(path, KIND, {**old_tensors, **(tensors or {})}, {**old_config, **(config or {})})
+    return load_model(path)
+
+
+def test_every_missing_part_is_named(saved, tmp_path):
+    tensors, config = store.read(saved, KIND)
+    path, accepted = tmp_path / "model.eels", set()
+    for name in tensors:
+        store.write(path, KIND, {k: v for k, v in tensors.items() if k != name}, config)
+        try:
+            load_model(path)
+        except ValueError as error:
+            assert name.split(".")[-1] in str(error)
+        else:
+            accepted.add(name)
+    assert accepted <= {"library.values", "shown.values"}  # a library may have none
+    for name in config:
+        store.write(path, KIND, tensors, {k: v for k, v in config.items() if k != name})
+        with pytest.raises(ValueError, match=name):
+            load_model(path)
+
+
+def test_every_wrong_shape_is_refused(saved, tmp_path):
+    tensors, config = store.read(saved, KIND)
+    path, accepted = tmp_path / "model.eels", []
+    tensors["forward.log_likelihood"] = torch.zeros(3)  # the one that may have any length
+    for name, value in tensors.items():
+        for change in (value.unsqueeze(0), torch.cat([value.reshape(-1)] * 2)[: value.numel() + 1]):
+            store.write(path, KIND, {**tensors, name: change}, config)
+            try:
+                load_model(path)
+            except ValueError as error:
+                assert "holds no complete classifier (" in str(error)
+            else:
+                accepted.append((name, tuple(change.shape)))
+    assert accepted == [("forward.log_likelihood", (4,))]
+
+
+@pytest.mark.parametrize("value", [None, -1, "x", [], {}, 10**9])
+def test_settings_that_cannot_be_are_refused(saved, tmp_path, value):
+    _, config = store.read(saved, KIND)
+    accepted = []
+    for name in config:
+        try:
+            tampered(saved, tmp_path / "model.eels", config={name: value})
+        except ValueError as error:
+            assert "holds no complete classifier (" in str(error)
+        else:
+            accepted.append(name)
+    assert not accepted
+    for name, old in config["classifier"].items():
+        if name == "history" or (isinstance(old, int) and isinstance(value, int)):
+            continue
+        options = {**config["classifier"], name: value}
+        with pytest.raises(ValueError, match=r"\w"):
+            tampered(saved, tmp_path / "model.eels", config={"classifier": options})
+
+
+def test_a_header_that_lies_about_sizes_is_refused(saved, tmp_path):
+    data = saved.read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8 : 8 + size])
+    name = next(key for key in header if key != "__metadata__")
+    header[name]["shape"] = [10**9, 10**9]
+    text = json.dumps(header).encode()
+    path = tmp_path / "model.eels"
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + size :])
+    with pytest.raises(ValueError, match="damaged"):
+        load_model(path)
