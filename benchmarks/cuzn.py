@@ -4,9 +4,10 @@
 
 FILE is exspy-demos' CuZn_EELS_mapping_tutorial.hspy. `examples/spectrum_image.py` classifies its
 pixels; exSpy subtracts a power law and fits the hydrogenic Cu and Zn L edges to the same window by
-linear least squares. The number is Spearman's rank correlation of 1 - P(neither) with the fitted
-intensity of both elements together, with its significance (intensity over standard error), and with
-its ratio to the continuum before the edges, which is what the classifier reads. exSpy's fit with three power laws in place of the subtraction shows how well two such fits agree.
+linear least squares. The numbers are Spearman's rank correlations of 1 - P(neither) with the fitted
+intensity of both elements together, with its significance (intensity over standard error), and
+with its ratio to the continuum before the edges, which is what the classifier reads. exSpy's fit
+with three power laws in place of the subtraction shows how well two such fits agree.
 """
 
 from __future__ import annotations
@@ -127,7 +128,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
     if not options.file.is_file():
-        print(f"skipped: {options.file} is absent; it is in hyperspy/exspy-demos")
+        reason = f"{options.file} is absent; it is in hyperspy/exspy-demos"
+        print(json.dumps({"skipped": reason}) if options.json else f"skipped: {reason}")
         return
     # HyperSpy logs to the standard output that it finds: keep JSON clean of it.
     with contextlib.redirect_stdout(sys.stderr):

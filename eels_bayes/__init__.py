@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from eels_bayes import metrics, plots, simulate
     from eels_bayes.classifier import EELSClassifier, load_model
     from eels_bayes.fingerprints import FingerprintLibrary, Variations
+    from eels_bayes.fit import Schedule
     from eels_bayes.gp import GPClassifier, fit_gp
     from eels_bayes.io import load
     from eels_bayes.prediction import Prediction
@@ -29,6 +30,7 @@ _HOME = {
     "ImageInfo": "spectra",
     "Prediction": "prediction",
     "Preprocessor": "preprocess",
+    "Schedule": "fit",
     "Spectra": "spectra",
     "SpectrumVAE": "vae",
     "Variations": "fingerprints",
@@ -48,6 +50,7 @@ __all__ = [
     "ImageInfo",
     "Prediction",
     "Preprocessor",
+    "Schedule",
     "Spectra",
     "SpectrumVAE",
     "Variations",

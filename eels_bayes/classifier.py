@@ -6,6 +6,7 @@ spectra -> forward model (continuum) -> clean spectra -> VAE -> pairs (reinserti
 
 from __future__ import annotations
 
+import copy
 import operator
 import os
 import warnings
@@ -22,7 +23,7 @@ from eels_bayes import prior as priors
 from eels_bayes.continuum import ForwardModel, fit_forward_model
 from eels_bayes.denoise import principal_components
 from eels_bayes.fingerprints import FingerprintLibrary
-from eels_bayes.fit import FitState, Schedule
+from eels_bayes.fit import FitState, Schedule, own_randomness
 from eels_bayes.gp import GPClassifier, fit_gp
 from eels_bayes.inference import (
     Fitted,
@@ -36,7 +37,7 @@ from eels_bayes.model_file import library_from, library_tensors, pack, unpack
 from eels_bayes.noisy_encoder import N_FIXED, NoisyEncoder, fit_noisy_encoder
 from eels_bayes.novelty import NoveltyScale
 from eels_bayes.prediction import Prediction
-from eels_bayes.preprocess import Edges
+from eels_bayes.preprocess import Edges, Preprocessor
 from eels_bayes.reinsertion import Reinsertion, reinsertion
 from eels_bayes.spectra import Spectra
 from eels_bayes.vae import LIKELIHOODS, Likelihood, SpectrumVAE, fit_vae
@@ -47,7 +48,7 @@ N_VARIATIONS = 16  # J, components of the explicit prior a class
 N_CLEAN = 8192  # clean spectra drawn from the library for the VAE
 N_LATENTS = 3000  # labelled latents the GP is trained on
 N_VALUES = 2000
-HELD_OUT = 0.2  # share of pixels that only calibrate novelty
+HELD_OUT = 0.2  # share of pixels that the VAE does not see and novelty is calibrated on
 N_SIMULATED = 2000  # drawn ones that do so where those are too few
 NONE_WEIGHT = 0.03  # prior weight of "none of these"
 VAE_SCHEDULE = Schedule(epochs=25, steps=64, learning_rate=2e-3, patience=8)
@@ -125,8 +126,16 @@ class EELSClassifier:
             raise ValueError(f"prior must be 'fingerprint' or 'standard', got {prior!r}")
         if likelihood not in LIKELIHOODS:
             raise ValueError(f"likelihood must be one of {sorted(LIKELIHOODS)}, got {likelihood!r}")
-        if latent_dim < 1:
+        if operator.index(latent_dim) < 1:
             raise ValueError(f"latent_dim must be at least 1, got {latent_dim}")
+        if operator.index(seed) < 0:
+            raise ValueError(f"seed must not be negative, got {seed}")
+        for name, schedule in (
+            ("vae_schedule", vae_schedule),
+            ("encoder_schedule", encoder_schedule),
+        ):
+            if not isinstance(schedule, Schedule):
+                raise TypeError(f"{name} is a {type(schedule).__name__}; give a Schedule")
         self.library = library
         self.prior = prior
         self.latent_dim = latent_dim
@@ -171,6 +180,11 @@ class EELSClassifier:
                 f"spectra is a {type(spectra).__name__}; make Spectra with a Preprocessor: "
                 "Preprocessor(window=...)(signals)"
             )
+        if spectra.preprocessor.background is None:
+            raise ValueError(
+                "spectra still hold their background; the fingerprints have none: give the "
+                "Preprocessor a background window before the edge"
+            )
         self.library.resample(spectra.energy)  # raises where the library does not cover the window
         if int(spectra.ok.sum()) < 2:
             raise ValueError(
@@ -196,7 +210,15 @@ class EELSClassifier:
         gp, value = self._fit_heads(run.forward, source, vae, bar)
         scale = self._calibrate_novelty(source, vae, encoder, held_out)
         self.fitted = Fitted(
-            spectra.preprocessor, spectra.energy, run.forward, vae, encoder, gp, value, scale
+            # A copy: calibrating the user's anew must not change the fitted model.
+            copy.deepcopy(spectra.preprocessor),
+            spectra.energy,
+            run.forward,
+            vae,
+            encoder,
+            gp,
+            value,
+            scale,
         )
         self.history = {
             "forward model": {"log_likelihood": list(run.forward.log_likelihood)},
@@ -213,14 +235,13 @@ class EELSClassifier:
         n_classes = model.library.n_classes
         labels = np.repeat(np.arange(n_classes), N_VARIATIONS)
         fingerprints = _labelled(source, labels, rng).unflatten(0, (n_classes, N_VARIATIONS))
-        drawn = tensor(source.draw_clean(N_CLEAN, rng)[0])
+        drawn = tensor(source.draw_clean(N_CLEAN, rng).spectra)
         denoised = tensor(principal_components(training, seed=self.seed))
         clean = torch.cat([drawn, denoised[:N_CLEAN]])
         order = torch.as_tensor(rng.permutation(len(clean)))
         clean, held_out = clean[order[len(clean) // 10 :]], clean[order[: len(clean) // 10]]
         if run.vae is None:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(self.seed)
+            with own_randomness(self.seed):
                 weights = np.append(model.class_weights * (1 - NONE_WEIGHT), NONE_WEIGHT)
                 run.vae = SpectrumVAE(
                     clean.shape[1],
@@ -245,8 +266,7 @@ class EELSClassifier:
         self, run: _Run, source: Reinsertion, vae: SpectrumVAE, bar: bool
     ) -> NoisyEncoder:
         if run.encoder is None:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(self.seed)
+            with own_randomness(self.seed):
                 run.encoder = NoisyEncoder(
                     vae.n_channels,
                     run.spectra.context.shape[1],
@@ -279,12 +299,11 @@ class EELSClassifier:
             seed=self.seed,
             show_progressbar=bar,
         )
-        values = model.library.class_values
-        if values is None:
+        clean = source.draw_clean(N_VALUES, rng)
+        if clean.values is None:
             return gp, None
-        clean, fractions = source.draw_clean(N_VALUES, rng)
-        latents = _draw_latents(vae, tensor(clean), rng)
-        return gp, fit_value(latents, torch.as_tensor(fractions @ values), seed=self.seed)
+        latents = _draw_latents(vae, tensor(clean.spectra), rng)
+        return gp, fit_value(latents, torch.as_tensor(clean.values), seed=self.seed)
 
     def _calibrate_novelty(
         self, source: Reinsertion, vae: SpectrumVAE, encoder: NoisyEncoder, held_out: Spectra
@@ -391,17 +410,35 @@ class EELSClassifier:
             raise ValueError(
                 f"spectra have {len(spectra.energy)} channels from {spectra.energy[0]:g} to "
                 f"{spectra.energy[-1]:g} eV, but the fit was on {len(energy)} from "
-                f"{energy[0]:g} to {energy[-1]:g} eV: use the fit's own preprocessor"
+                f"{energy[0]:g} to {energy[-1]:g} eV: use the fit's own, classifier.preprocessor"
             )
         n_context = self.fitted.encoder.center.numel() - N_FIXED
         if spectra.context.shape[1] != n_context:
             raise ValueError(
                 f"spectra hold {spectra.context.shape[1]} pre-edge residuals, the fit {n_context}: "
-                "use the fit's own preprocessor"
+                "use the fit's own, classifier.preprocessor"
             )
-        if not spectra.ok.any():
-            raise ValueError("no pixel of spectra is usable: see spectra.reasons()")
+        theirs, ours = spectra.preprocessor.options(), self.fitted.preprocessor.options()
+        for name in ("background", "normalize", "unit", "background_model"):
+            if theirs[name] != ours[name]:
+                raise ValueError(
+                    f"spectra were made with {name}={theirs[name]}, those of the fit with "
+                    f"{ours[name]}: use the fit's own, classifier.preprocessor"
+                )
         return self.fitted
+
+    @property
+    def preprocessor(self) -> Preprocessor:
+        """The fit's own preprocessor, calibrated; new signals go through it.
+
+        Raises
+        ------
+        RuntimeError
+            Before ``fit``.
+        """
+        if self.fitted is None:
+            raise RuntimeError("this classifier is not fitted; call fit(spectra) first")
+        return self.fitted.preprocessor
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model to one file of tensors and JSON; see :func:`load_model`."""
@@ -435,7 +472,7 @@ def _weights(given: ArrayLike | None, n_classes: int) -> NDArray[np.float64] | N
 
 
 def _split(spectra: Spectra, seed: int) -> tuple[Spectra, Spectra]:
-    """Pixels for the VAE and pixels that only calibrate novelty."""
+    """Pixels for the VAE, and pixels held out from it for novelty."""
     rows = np.random.default_rng([seed, 3]).permutation(np.flatnonzero(spectra.ok))
     n_held_out = int(HELD_OUT * len(rows))
     return spectra[np.sort(rows[n_held_out:])], spectra[np.sort(rows[:n_held_out])]
@@ -454,10 +491,18 @@ def _draw_latents(vae: SpectrumVAE, clean: Tensor, rng: np.random.Generator) -> 
     return mean.cpu() + sd.cpu() * tensor(rng.standard_normal(mean.shape))
 
 
-def load_model(path: str | os.PathLike[str]) -> EELSClassifier:
+def load_model(
+    path: str | os.PathLike[str], *, device: str | torch.device = "cpu"
+) -> EELSClassifier:
     """Read a classifier that :meth:`EELSClassifier.save` wrote.
 
     The file is data: tensors and plain values. Opening it runs nothing from it.
+
+    Parameters
+    ----------
+    path : path-like
+    device : str or torch.device
+        Where its networks run.
 
     Raises
     ------
@@ -474,6 +519,7 @@ def load_model(path: str | os.PathLike[str]) -> EELSClassifier:
         clf = EELSClassifier(
             library_from("library", tensors, config["class_names"], config["variations"]),
             class_weights=None if weights is None else weights.numpy(),
+            device=device,
             **options,
         )
         clf.fitted, clf.history = unpack(tensors, config), history
@@ -481,4 +527,6 @@ def load_model(path: str | os.PathLike[str]) -> EELSClassifier:
         raise ValueError(
             f"{os.fspath(path)} holds no complete classifier ({error}); save the model again"
         ) from error
+    clf.fitted.vae.to(clf.device)
+    clf.fitted.encoder.to(clf.device)
     return clf

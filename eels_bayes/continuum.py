@@ -14,6 +14,7 @@ CRG-TR-96-1, 1996).
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from typing import Any
@@ -89,7 +90,7 @@ class ForwardModel:
 
 
 def basis(energy: Array, reference: Array, library: FingerprintLibrary) -> tuple[Array, Array]:
-    """Reference power law (N,) and the columns ``B`` (N, P) on ``energy`` (N,) in eV.
+    """Reference power law (C,) and the columns ``B`` (C, P) on the canonical axis (C,) in eV.
 
     The columns are the reference times 1, minus ``log(E / E0)`` and the leading eigenvectors of a
     squared-exponential kernel, then the nuisance shapes. ``E0`` is the window's start.
@@ -137,18 +138,33 @@ class _Binned:
         return rows[..., skip:].reshape(*rows.shape[:-1], -1, self.n_per_bin).mean(-1)
 
 
+def detector_step(spectra: Spectra) -> float:
+    """Width of a detector channel, eV; the median where images differ."""
+    return float(np.median([info.energy[1] for info in spectra.images]))
+
+
 def _binned(spectra: Spectra, rng: np.random.Generator) -> _Binned:
     ok = np.flatnonzero(spectra.ok)
     if len(ok) > FIT_PIXELS:
         ok = np.sort(rng.choice(ok, FIT_PIXELS, replace=False))
     energy = spectra.canonical_energy
-    n_per_bin = max(1, round(BIN_WIDTH / (energy[1] - energy[0])))
+    n_per_bin = max(1, min(round(BIN_WIDTH / (energy[1] - energy[0])), len(energy) // 12))
+    if len(energy) < 8:
+        raise ValueError(
+            f"window and background hold {len(energy)} channels from {energy[0]:g} to "
+            f"{energy[-1]:g} eV; at least 8 are needed to tell an edge from its continuum"
+        )
     empty = np.empty(0)
     fine = _Binned(energy, empty, empty, empty, n_per_bin, len(energy))
     norm = spectra.norm[ok].astype(float)
     intensity = fine.bin(spectra.counts[ok].astype(float)) / norm[:, None]
     shape = np.maximum(intensity.mean(0), 1e-6)
-    level = spectra.gain[ok].astype(float) / (norm * n_per_bin)
+    # Poisson noise follows the pixel's own brightness, which a norm already holds.
+    brightness = np.clip(intensity.mean(1) / shape.mean(), 0.05, 20.0)
+    level = brightness * spectra.gain[ok].astype(float) / (norm * n_per_bin)
+    readout = np.array([info.readout for info in spectra.images])[spectra.image[ok]]
+    summed = (energy[1] - energy[0]) / detector_step(spectra)
+    level += np.mean(1.0 / shape) * readout * summed / (norm**2 * n_per_bin)
     return replace(fine, energy=fine.bin(energy), intensity=intensity, level=level, shape=shape)
 
 
@@ -190,7 +206,8 @@ def fit_forward_model(
     library : FingerprintLibrary
         Resampled to the spectra's axis here.
     class_weights : (K,) array, optional
-        Weights of the pure classes where they are known; learned if left out.
+        Weights of the pure classes where they are known; learned if left out. Those of mixed
+        pixels are always learned.
     iterations : int
         Most rounds of three expectation-maximisation steps.
     seed : int
@@ -206,7 +223,8 @@ def fit_forward_model(
     reference = np.median(spectra.background[ok], axis=0).astype(float)
     if not np.isfinite(reference).all() or reference[0] <= 0:
         reference = np.array([float(data.shape.mean()), 0.0])
-    power, columns = basis(data.energy, reference, library)
+    power, columns = basis(spectra.canonical_energy, reference, library)
+    power, columns = data.bin(power), data.bin(columns.T).T
     white = 1.0 / np.sqrt(data.shape)
     target = (data.intensity - power) * white
     columns = columns * white[:, None]
@@ -233,9 +251,13 @@ def fit_forward_model(
     for _ in bar:
         first, likelihood = improve(now)
         second, _ = improve(first)
-        leap, leap_likelihood = improve(_extrapolated(now, first, second, width))
         history.append(likelihood)
-        now = leap if leap_likelihood >= likelihood else second
+        far, now = _extrapolated(now, first, second, width), second
+        # A leap may go too far, where it is worse or no covariance at all.
+        with contextlib.suppress(np.linalg.LinAlgError):
+            leap, leap_likelihood = improve(far)
+            if leap_likelihood >= likelihood:
+                now = leap
         bar.set_postfix(loglik=f"{likelihood:.4f}", refresh=False)
         if len(history) > 5 and history[-1] - history[-4] < 3 * TOLERANCE:
             break
@@ -281,15 +303,15 @@ class _Parameters:
         """The parameters of such a vector."""
         n, p = len(self.weight), len(self.mean)
         weight = np.exp(vector[:n] - vector[:n].max())
-        root = np.diag(np.exp(vector[n + p : n + 2 * p]))
+        root = np.diag(np.exp(np.clip(vector[n + p : n + 2 * p], -20.0, 20.0)))
         root[np.tril_indices(p, -1)] = vector[n + 2 * p : -3]
         root = root * width[:, None]
-        gain, shift, broadening = vector[-3:]
+        gain, shift, broadening = np.clip(vector[-3:], [-2.0, -10.0, 0.0], [2.0, 10.0, 100.0])
         return _Parameters(
             weight / weight.sum(),
             vector[n : n + p] * width,
             root @ root.T,
-            LibraryFit(float(np.exp(gain)), float(shift), max(0.0, float(broadening))),
+            LibraryFit(float(np.exp(gain)), float(shift), float(broadening)),
         )
 
 
@@ -450,4 +472,6 @@ def _maximisation(
         fit.shift + vary.shift * step.library[1],
         max(0.0, fit.broadening + np.sqrt(2.0) * vary.broadening**2 * step.library[2]),
     )
-    return _Parameters(step.responsibility / step.n, new_mean, new_covariance, new_fit)
+    # One pixel's worth of doubt a component: a class that these pixels lack may be in the next.
+    weight = (step.responsibility + 1.0) / (step.n + len(step.responsibility))
+    return _Parameters(weight, new_mean, new_covariance, new_fit)

@@ -13,8 +13,9 @@ MAX_COMPONENTS = 20
 def principal_components(spectra: Spectra, *, seed: int = 0) -> NDArray[np.float32]:
     """Usable spectra (n, L) rebuilt from the principal components that stand above the noise.
 
-    Spectra are weighted by their noise, so that pure noise has unit eigenvalues up to the
-    Marchenko-Pastur edge ``(1 + sqrt(L / n))^2``; components above it are kept.
+    Spectra are weighted by their noise, so that noise independent between channels has eigenvalues
+    below the Marchenko-Pastur edge ``(1 + sqrt(L / n))^2``; components above it are kept, the
+    background's smooth error among them.
 
     Parameters
     ----------

@@ -544,4 +544,21 @@ def _interpolate(axis: Floats, energy: Floats, rows: Floats) -> Floats:
             f"runs from {axis[0]:g} to {axis[-1]:g} eV; "
             "give fingerprints that cover it, or a narrower axis"
         )
+    if len(axis) > 1 and np.diff(axis).min() > 1.5 * np.diff(energy).max():
+        return _channel_means(axis, energy, rows)
     return np.reshape([np.interp(axis, energy, row) for row in rows], (len(rows), len(axis)))
+
+
+def _channel_means(axis: Floats, energy: Floats, rows: Floats) -> Floats:
+    """Means over channels much wider than the old ones: a detector integrates over a channel."""
+    width = np.diff(axis)
+    borders = np.concatenate(
+        [[axis[0] - width[0] / 2], axis[:-1] + width / 2, [axis[-1] + width[-1] / 2]]
+    )
+    # Beyond its ends a spectrum goes on with its end value.
+    points = np.unique(np.concatenate([energy, borders]))
+    values = np.reshape([np.interp(points, energy, row) for row in rows], (len(rows), len(points)))
+    area = np.zeros_like(values)
+    area[:, 1:] = np.cumsum(0.5 * (values[:, 1:] + values[:, :-1]) * np.diff(points), axis=1)
+    means: Floats = np.diff(area[:, np.searchsorted(points, borders)], axis=1) / np.diff(borders)
+    return means

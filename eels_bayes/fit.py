@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,8 +37,9 @@ class Schedule:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "steps", "patience"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
 
@@ -97,7 +99,8 @@ def fit(
     FloatingPointError
         If a loss is not finite.
     """
-    if state.done:
+    if state.done and state.best is not None:
+        module.load_state_dict(state.best)
         return state
     optimizer = torch.optim.Adam(module.parameters(), lr=schedule.learning_rate)
     generator = torch.Generator().manual_seed(seed)
@@ -118,16 +121,16 @@ def fit(
     )
     try:
         # Dropout and Pyro draw from the global stream; forking keeps the user's untouched.
-        with bar, torch.random.fork_rng(devices=[]):
+        with bar, own_randomness():
             while not state.done:
                 torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
                 trained = _epoch(module, training_loss, schedule, optimizer, generator, state.epoch)
                 validated = _validate(module, validation_loss, state.epoch)
                 # Only now, so that an interrupted epoch leaves no trace.
-                _record(module, trained, validated, schedule, state)
-                state.current = _copy(module)
-                state.optimizer = copy.deepcopy(optimizer.state_dict())
+                current, moments = _copy(module), copy.deepcopy(optimizer.state_dict())
+                state.current, state.optimizer = current, moments
                 state.generator = generator.get_state()
+                _record(module, trained, validated, schedule, state)
                 bar.update()
                 bar.set_postfix(loss=f"{state.validation_loss[-1]:.3f}", refresh=False)
     finally:
@@ -137,6 +140,15 @@ def fit(
     state.current = state.best
     state.optimizer = None
     return state
+
+
+@contextlib.contextmanager
+def own_randomness(seed: int | None = None) -> Iterator[None]:
+    """Leave the process's random streams, CUDA's included, as they were; seed them inside."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        if seed is not None:
+            torch.manual_seed(seed)
+        yield
 
 
 def _epoch(

@@ -21,6 +21,7 @@ from gpytorch.distributions import MultitaskMultivariateNormal, MultivariateNorm
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from .fit import own_randomness
 from .psi import GPConstants, Moments, gp_moments
 
 __all__ = ["GPClassifier", "fit_gp"]
@@ -349,10 +350,9 @@ def fit_gp(
     losses = []
     # the likelihood's samples come from the global generator
     with (
-        torch.random.fork_rng(devices=[]),
+        own_randomness(seed),
         gpytorch.settings.num_likelihood_samples(_LIKELIHOOD_SAMPLES),
     ):
-        torch.manual_seed(seed)
         for _ in tqdm(range(steps), desc="GP", disable=not show_progressbar):
             if batch_size:
                 batch = torch.randint(len(points), (batch_size,), generator=generator)

@@ -81,6 +81,8 @@ def predict(
 ) -> dict[str, NDArray[np.float32]]:
     """Columns of a Prediction (n rows, NaN where flagged) for spectra on the fitted axis."""
     rows = np.flatnonzero(spectra.ok)
+    if len(rows) == 0:
+        return _nothing(fitted, len(spectra))
     encoder_nodes, classifier_nodes = default_nodes(fitted.gp.n_classes)
     nodes = (encoder_nodes.float(), classifier_nodes.float())
     constants = fitted.gp.constants(torch.float32)
@@ -106,8 +108,13 @@ def decoded_bands(
     n_draws: int,
     generator: torch.Generator,
 ) -> NDArray[np.float32]:
-    """Mean, lower and upper end of the decoded spectra's band, (3, n, L); NaN where flagged."""
+    """Mean, lower and upper end of the decoded spectra's band, (3, n, L); NaN where flagged.
+
+    The band is that of the clean spectrum's posterior: of ``decode(z)``, without the likelihood.
+    """
     rows = np.flatnonzero(spectra.ok)
+    if len(rows) == 0:
+        return np.full((3, *spectra.intensity.shape), np.nan, dtype=np.float32)
     tails = torch.tensor([0.5 - level / 2, 0.5 + level / 2], device=device)
     parts = []
     for batch in np.array_split(rows, max(1, -(-len(rows) // DECODE_BATCH))):
@@ -152,6 +159,15 @@ def _predict(
         "latent_sd": latent_sd,
     }
     return {name: column.float().numpy() for name, column in columns.items()}
+
+
+def _nothing(fitted: Fitted, n: int) -> dict[str, NDArray[np.float32]]:
+    """Columns of a Prediction of n flagged pixels."""
+    wide = {"latent_mean": fitted.vae.latent_dim, "latent_sd": fitted.vae.latent_dim}
+    wide["probabilities"] = fitted.gp.n_classes
+    single = ("total", "aleatoric", "encoder", "classifier", "novelty", "value", "value_sd")
+    shapes = {name: (n, size) for name, size in wide.items()} | dict.fromkeys(single, (n,))
+    return {name: np.full(shape, np.nan, dtype=np.float32) for name, shape in shapes.items()}
 
 
 def _scatter(values: NDArray[np.float32], rows: NDArray[np.int64], n: int) -> NDArray[np.float32]:

@@ -160,6 +160,7 @@ def read_counts(signal: EELSSpectrum) -> RawImage:
         metadata=signal.metadata.as_dictionary(),
         title=str(signal.metadata.get_item("General.title", "")),
         energy=(offset, scale),
+        readout=readout,
     )
     return RawImage(flat, offset, scale, gain, readout, info)
 

@@ -142,6 +142,7 @@ def pack(fitted: Fitted) -> tuple[dict[str, Any], dict[str, Any]]:
         "library_fit": {k: float(v) for k, v in vars(forward.library_fit).items()},
         "latent_dim": fitted.vae.latent_dim,
         "likelihood": fitted.vae.likelihood,
+        "n_components": fitted.encoder.net.n_components,
         "preprocessor": fitted.preprocessor.options(),
     }
     return tensors, config
@@ -166,7 +167,12 @@ def unpack(tensors: dict[str, Tensor], config: dict[str, Any]) -> Fitted:
     )
     vae.load_state_dict(state)
     state = _prefixed("encoder", tensors)
-    encoder = NoisyEncoder(len(energy), len(state["center"]) - N_FIXED, config["latent_dim"])
+    encoder = NoisyEncoder(
+        len(energy),
+        len(state["center"]) - N_FIXED,
+        config["latent_dim"],
+        config["n_components"],
+    )
     encoder.load_state_dict(state)
     arrays: dict[str, Any] = {name: tensors[f"forward.{name}"].numpy() for name in _FORWARD}
     forward = ForwardModel(

@@ -116,6 +116,7 @@ class MixtureEncoder(nn.Module):
         super().__init__()
         self.latent_dim = latent_dim
         self.n_components = n_components
+        self.slope, self.low, self.high = SLOPE, LOG_SD_MIN, LOG_SD_MAX
         self.trunk = conv_trunk(2, 0.0)
         # A linear path beside the convolutions: matched filters are linear in the spectrum, and
         # what decides at single-pixel noise is an integral over the whole window.
@@ -128,11 +129,11 @@ class MixtureEncoder(nn.Module):
         """``spectrum`` and ``noise`` are (n, L), ``features`` (n, F)."""
         trunk = self.trunk(torch.stack([spectrum, noise], dim=1))
         hidden = torch.cat([trunk, self.linear(spectrum), features], dim=1)
-        hidden = nn.functional.leaky_relu(self.dense(hidden), 0.3)
-        hidden = hidden + nn.functional.leaky_relu(self.mix(hidden), 0.3)
+        hidden = nn.functional.leaky_relu(self.dense(hidden), self.slope)
+        hidden = hidden + nn.functional.leaky_relu(self.mix(hidden), self.slope)
         out = self.head(hidden)
         r, d = self.n_components, self.latent_dim
         log_weight = torch.log_softmax(out[:, :r], dim=1)
         mean = out[:, r : r + r * d].reshape(-1, r, d)
-        log_sd = out[:, r + r * d :].reshape(-1, r, d).clamp(-7.0, 3.0)
+        log_sd = out[:, r + r * d :].reshape(-1, r, d).clamp(self.low, self.high)
         return GaussianMixture(log_weight, mean, log_sd.exp())

@@ -21,6 +21,7 @@ from eels_bayes.reinsertion import Pairs, Reinsertion
 from eels_bayes.vae import SpectrumVAE
 
 N_COMPONENTS = 8
+SPIKE = 20.0  # signal over noise of a channel above which it counts by its logarithm only
 N_FIXED = 3  # features beside the pre-edge residuals: noise level and background
 BATCH = 256
 POOL = 25 * BATCH  # pairs drawn at a time: large batches make the preprocessing efficient
@@ -55,6 +56,7 @@ class NoisyEncoder(nn.Module):
     ):
         super().__init__()
         n_features = n_context + N_FIXED
+        self.spike = SPIKE  # scripting sees no globals
         self.net = MixtureEncoder(n_channels, n_features, latent_dim, n_components)
         self.register_buffer("scale", torch.tensor(float(scale)))
         self.register_buffer("center", torch.zeros(n_features))
@@ -70,7 +72,16 @@ class NoisyEncoder(nn.Module):
 
     def standardise(self, noisy: Edges) -> None:
         """Set the features' center and width from a first batch of spectra."""
-        features = self.features(noisy.sd, noisy.context, noisy.background)
+        ok = noisy.flag == 0
+        if int(ok.sum()) < 2:
+            raise ValueError(
+                "hardly a simulated spectrum survives the preprocessing: are the norms of spectra "
+                "positive, and do background and normalize hold counts?"
+            )
+        sd, context, background = (
+            x[ok].to(self.scale.device) for x in (noisy.sd, noisy.context, noisy.background)
+        )
+        features = self.features(sd, context, background)
         self.center = features.mean(0)
         self.width = features.std(0).clamp_min(1e-3)
 
@@ -79,15 +90,15 @@ class NoisyEncoder(nn.Module):
     ) -> GaussianMixture:
         """Posterior of the latent; (n, L), (n, L), (n, Q), (n, 2) -> see GaussianMixture."""
         features = (self.features(sd, context, background) - self.center) / self.width
-        # Beyond these limits a channel is a spike; it must not drown the others.
-        signal = (intensity / sd).clamp(-30.0, 30.0)
+        # Linear for all but spikes, which must not drown the other channels.
+        signal = self.spike * torch.asinh(intensity / sd / self.spike)
         noise = (sd / self.scale).log()
         return self.net(signal, noise, features.clamp(-8.0, 8.0))
 
 
 def log_density(mixture: GaussianMixture, z: Tensor) -> Tensor:
     """Log-density (n,) of latents z (n, D) under row-wise mixtures."""
-    gaussian = torch.distributions.Normal(mixture.mean, mixture.sd)
+    gaussian = torch.distributions.Normal(mixture.mean, mixture.sd, validate_args=False)
     component = gaussian.log_prob(z.unsqueeze(1)).sum(-1)
     return torch.logsumexp(mixture.log_weight + component, dim=1)
 
@@ -115,7 +126,7 @@ def draw_pairs(
 ) -> tuple[Pairs, Tensor]:
     """n pairs and latents z ~ q(z | clean), a small share of them of no class at all."""
     dose = np.exp(DOSE_SPREAD * rng.standard_normal(n))
-    edge, _ = reinsertion.edges(n, rng)
+    edge = reinsertion.edges(n, rng).spectra
     none = rng.random(n) < NONE_SHARE
     device = vae.log_b.device
     with torch.no_grad():

@@ -7,6 +7,7 @@ distribution over held-out training pixels; Fisher's statistic of the three (Fis
 Methods, 1925) is calibrated the same way. Script-safe.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -40,8 +41,9 @@ def tail_probability(values: Tensor, table: Tensor) -> Tensor:
     rank = torch.searchsorted(table, values.contiguous())
     n = float(table.size(0))
     inside = (n - rank + 0.5) / (n + 1.0)
-    # Beyond the table the order is kept by an exponential tail of the table's own upper width.
-    width = (table[-1] - table[int(0.9 * n)]).clamp(min=1e-6) / 2.3
+    # Beyond the table the order is kept by an exponential tail, whose scale is the table's from its
+    # 0.9 quantile to its last, the 1 - 0.5 / n.
+    width = (table[-1] - table[int(0.9 * n)]).clamp(min=1e-6) / math.log(0.2 * n)
     beyond = ((values - table[-1]) / width).clamp(0.0, 60.0)
     return inside * torch.exp(-beyond)
 

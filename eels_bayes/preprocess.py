@@ -247,7 +247,8 @@ class Preprocessor(nn.Module):
         off_axis = (low + shift < offset - 0.5 * scale - slack) | (
             high + shift > offset + (counts.shape[1] - 0.5) * scale + slack
         )
-        variance = noise.variance(canonical, gain, readout)
+        # a canonical channel sums the readouts of several
+        variance = noise.variance(canonical, gain, readout * self.step / scale)
         edges = self.extract(canonical, variance, norm, factor)
         flag = edges.flag + off_axis * self._off_axis
         flag = flag | (bad_shift * self.extractor.non_finite)
@@ -431,7 +432,7 @@ class Preprocessor(nn.Module):
         some = slice(None, None, max(1, len(image.counts) // max(wanted, 1)))
         counts, shift, raw = image.counts[some], self._shifts(image)[some], image.raw
         canonical, _ = self.rebin(counts, raw.offset, raw.scale, shift)
-        variance = noise.variance(canonical, raw.gain, raw.readout)
+        variance = noise.variance(canonical, raw.gain, raw.readout * self.step / raw.scale)
         return self.extractor.free_exponents(canonical, variance)
 
     @torch.jit.unused

@@ -39,15 +39,16 @@ def class_log_density(prior: FingerprintPrior, z: Tensor) -> Tensor:
     Tensor, (..., K + 1)
     """
     n_classes, n_variations, dim = prior.mean.shape
-    precision = prior.sd.reshape(-1, dim) ** -2
-    mean = prior.mean.reshape(-1, dim)
+    kind, z = z.dtype, z.double()  # the expanded square cancels where components are narrow
+    precision = prior.sd.reshape(-1, dim).double() ** -2
+    mean = prior.mean.reshape(-1, dim).double()
     # (z - m)^2 / s^2 by matrix products: no (n, K J, D) array.
     quadratic = z**2 @ precision.T - 2 * z @ (mean * precision).T + (mean**2 * precision).sum(-1)
-    log_norm = -prior.sd.log().sum(-1).reshape(-1) - 0.5 * dim * math.log(2 * math.pi)
+    log_norm = -prior.sd.double().log().sum(-1).reshape(-1) - 0.5 * dim * math.log(2 * math.pi)
     component = (log_norm - 0.5 * quadratic).unflatten(-1, (n_classes, n_variations))
     classes = component.logsumexp(-1) - math.log(n_variations)
     none = -0.5 * (z**2).sum(-1, keepdim=True) - 0.5 * dim * math.log(2 * math.pi)
-    return torch.cat([classes, none], dim=-1)
+    return torch.cat([classes, none], dim=-1).to(kind)
 
 
 def log_density(prior: FingerprintPrior, z: Tensor) -> Tensor:

@@ -17,13 +17,21 @@ from torch import Tensor
 
 from eels_bayes import noise
 from eels_bayes.align import rebin
-from eels_bayes.continuum import ForwardModel, basis
+from eels_bayes.continuum import ForwardModel, basis, detector_step
 from eels_bayes.preprocess import Edges, Preprocessor
 from eels_bayes.spectra import Spectra
 
 Array = NDArray[Any]
 
 GROUP = 256  # pairs that share one sub-channel offset
+
+
+class Clean(NamedTuple):
+    """n clean spectra: spectra (n, L) in edge units, class shares (n, K), library values (n,)."""
+
+    spectra: Array
+    fractions: Array
+    values: Array | None
 
 
 class Pairs(NamedTuple):
@@ -58,6 +66,8 @@ class Reinsertion:
         Of the data's pixels, drawn from together: counts a channel of an intensity of 1.0, variance
         per count, and the position of detector channels' borders relative to the first canonical
         one, eV.
+    readout : float
+        Variance of a detector channel's counts that does not depend on them.
     detector_step : float
         Width of a detector channel, eV.
     """
@@ -68,10 +78,11 @@ class Reinsertion:
     norm: Array
     gain: Array
     offset: Array
+    readout: float
     detector_step: float
 
-    def edges(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Edges of single pixels (n, L) without overlapping shapes, and class shares (n, K)."""
+    def edges(self, n: int, rng: np.random.Generator) -> Clean:
+        """Edges of single pixels without overlapping shapes."""
         model = self.model
         n_classes = model.library.n_classes
         flat = rng.choice(n_classes**2, size=n, p=model.pair_weights.ravel())
@@ -80,11 +91,14 @@ class Reinsertion:
         fractions = np.zeros((n, n_classes))
         np.add.at(fractions, (np.arange(n), first), share)
         np.add.at(fractions, (np.arange(n), second), 1.0 - share)
-        edge, _, _ = model.library.vary(n, rng, labels=first)
+        edge, _, value = model.library.vary(n, rng, labels=first)
         mixed = np.flatnonzero(first != second)
-        other, _, _ = model.library.vary(len(mixed), rng, labels=second[mixed])
-        edge[mixed] = share[mixed, None] * edge[mixed] + (1.0 - share[mixed, None]) * other
-        return edge, fractions
+        other, _, other_value = model.library.vary(len(mixed), rng, labels=second[mixed])
+        part = share[mixed]
+        edge[mixed] = part[:, None] * edge[mixed] + (1.0 - part[:, None]) * other
+        if value is not None and other_value is not None:
+            value[mixed] = part * value[mixed] + (1.0 - part) * other_value
+        return Clean(edge, fractions, value)
 
     def coefficients(self, n: int, rng: np.random.Generator) -> Array:
         """Continuum coefficients ``u`` (n, P) of single pixels."""
@@ -100,10 +114,11 @@ class Reinsertion:
         shapes = self.model.library.nuisances
         return u[:, u.shape[1] - len(shapes) :] @ shapes
 
-    def draw_clean(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Clean edge spectra (n, L) with overlapping shapes, and class shares (n, K)."""
-        edge, fractions = self.edges(n, rng)
-        return edge + self.overlap(self.coefficients(n, rng)), fractions
+    def draw_clean(self, n: int, rng: np.random.Generator) -> Clean:
+        """Clean edge spectra with overlapping shapes."""
+        clean = self.edges(n, rng)
+        overlap = self.overlap(self.coefficients(n, rng))
+        return clean._replace(spectra=clean.spectra + overlap)
 
     def draw(
         self,
@@ -127,7 +142,7 @@ class Reinsertion:
         """
         n_classes = self.model.library.n_classes
         if edge is None:
-            edge, fractions = self.edges(n, rng)
+            edge, fractions, _ = self.edges(n, rng)
         else:
             fractions = np.full((n, n_classes), np.nan)
         u = self.coefficients(n, rng)
@@ -169,6 +184,8 @@ class Reinsertion:
         detected = torch.lerp(rate[:, low], rate[:, low + 1], part)
         detected = detected * (norm * (width / step))[:, None]
         counts = noise.draw_counts(detected / gain[:, None], 1.0, generator) * gain[:, None]
+        if self.readout > 0:
+            counts += math.sqrt(self.readout) * torch.randn(counts.shape, generator=generator)
         shift = torch.full_like(norm, -offset)
         return rebin(counts, start, width, shift, float(self.energy[0]), step, rate.shape[1])
 
@@ -188,14 +205,17 @@ class Reinsertion:
             n_reference = (pre.normalize[1] - pre.normalize[0]) / step
             electrons = norm / pre.unit * n_reference / gain
             norm = norm * (1.0 + torch.randn(len(norm), generator=generator) / electrons.sqrt())
-        return pre.extract(counts, counts.clamp_min(0.0) * gain[:, None], norm, factor)
+        readout = self.readout * float(self.energy[1] - self.energy[0]) / self.detector_step
+        # As `noise.variance` has it, with every pixel's own gain.
+        variance = torch.maximum(counts, 0.01 * gain[:, None]) * gain[:, None] + readout
+        return pre.extract(counts, variance, norm, factor)
 
 
 def reinsertion(model: ForwardModel, spectra: Spectra) -> Reinsertion:
     """Set up drawing from a fitted forward model at the doses and offsets of ``spectra``."""
     ok = spectra.ok
     energy = spectra.canonical_energy
-    step = float(np.median([info.energy[1] for info in spectra.images]))
+    step = detector_step(spectra)
     start = np.array([info.energy[0] for info in spectra.images])[spectra.image[ok]]
     # Borders of detector channels relative to the canonical axis's first, up to whole channels.
     first_edge = energy[0] - 0.5 * (energy[1] - energy[0])
@@ -207,5 +227,6 @@ def reinsertion(model: ForwardModel, spectra: Spectra) -> Reinsertion:
         spectra.norm[ok].astype(float),
         spectra.gain[ok].astype(float),
         offset,
+        float(np.mean([info.readout for info in spectra.images])),
         step,
     )

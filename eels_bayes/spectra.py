@@ -57,6 +57,8 @@ class ImageInfo:
         Title of the signal.
     energy : (offset, scale)
         Centre of the detector's first channel and width of its channels, eV.
+    readout : float
+        Variance of a channel's counts that does not depend on them, counts squared.
     """
 
     shape: tuple[int, ...]
@@ -64,6 +66,7 @@ class ImageInfo:
     metadata: dict[str, Any]
     title: str
     energy: tuple[float, float]
+    readout: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ from pyro.infer import Trace_ELBO
 from torch import Tensor, nn
 
 from eels_bayes import prior as priors
-from eels_bayes.fit import FitState, Schedule, fit
+from eels_bayes.fit import FitState, Schedule, fit, own_randomness
 from eels_bayes.nets import ConvDecoder, ConvEncoder, Gaussian
 
 Likelihood = Literal["laplace", "normal", "student_t"]
@@ -173,8 +173,7 @@ def fit_vae(
 
     def validation_loss() -> Tensor:
         # The same latent draws at every epoch, so that epochs can be compared.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with own_randomness(seed):
             return vae.negative_elbo(held_out.to(device))
 
     return fit(

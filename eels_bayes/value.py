@@ -19,6 +19,7 @@ from eels_bayes.psi import GPConstants, gp_moments
 N_HYPER = 400  # points that the kernel's parameters are fitted on
 N_INDUCING = 48
 STEPS = 80
+CHUNK = 1024  # latents a step, to keep memory low
 
 
 class ValueRegression(NamedTuple):
@@ -115,9 +116,11 @@ def value_moments(
     regression : ValueRegression
     """
     n, r, _ = mean.shape
-    moments = gp_moments(mean.flatten(0, 1), var.flatten(0, 1), regression.constants)
-    center = moments.mean.reshape(n, r)
-    spread = moments.cov_encoder.reshape(n, r) + moments.var_classifier.reshape(n, r)
+    chunks = zip(mean.flatten(0, 1).split(CHUNK), var.flatten(0, 1).split(CHUNK), strict=True)
+    moments = [gp_moments(m, v, regression.constants) for m, v in chunks]
+    center = torch.cat([part.mean[:, 0] for part in moments]).reshape(n, r)
+    spread = torch.cat([part.cov_encoder[:, 0, 0] + part.var_classifier[:, 0] for part in moments])
+    spread = spread.reshape(n, r)
     value = (weights * center).sum(1)
     # Law of total variance over the components, plus what a known latent leaves open.
     total = (weights * (spread + (center - value.unsqueeze(1)) ** 2)).sum(1)

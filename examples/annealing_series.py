@@ -16,7 +16,6 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 import eels_bayes as eb
-from eels_bayes.fit import Schedule
 
 WINDOW = (677.0, 737.0)  # F K edge, eV
 BACKGROUND = (650.0, 680.0)  # eV
@@ -49,7 +48,11 @@ print(spectra)
 
 # %% Fit without labels, then read every pixel
 library = eb.FingerprintLibrary.example()
-short = {"vae_schedule": Schedule(3, 10), "encoder_schedule": Schedule(3, 20)} if args.smoke else {}
+short = (
+    {"vae_schedule": eb.Schedule(3, 10), "encoder_schedule": eb.Schedule(3, 20)}
+    if args.smoke
+    else {}
+)
 clf = eb.EELSClassifier(library, prior="fingerprint", latent_dim=16, seed=args.seed, **short)
 clf.fit(spectra)
 pred = clf.predict(spectra)

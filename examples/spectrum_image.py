@@ -183,19 +183,17 @@ def measured_gain(signal, low: float, high: float) -> float:
 
 
 def set_gain(signal, low: float, high: float) -> None:
-    """Correct the noise model of a signal's metadata where the counts contradict it."""
+    """Correct the noise model in a signal's metadata where the counts contradict it."""
     model = "Signal.Noise_properties.Variance_linear_model"
-    stated = signal.metadata.get_item(f"{model}.gain_factor", 1.0)
-    gain = args.gain
+    stated, gain = signal.metadata.get_item(f"{model}.gain_factor", 1.0), args.gain
     if gain is None:
-        gain, measured = stated, measured_gain(signal, low, high)
-        if measured > LOUDER * stated:
-            # Only upwards: channels that were smoothed look quieter than they are.
-            gain = measured
-            print(
-                f"variance of a count: {stated:.3g} says the file, {measured:.3g} say the counts; "
-                "the counts are believed (--gain overrules)"
-            )
+        gain = measured_gain(signal, low, high)
+        if gain <= LOUDER * stated:  # a smoothed file looks quieter than it is
+            return
+        print(
+            f"variance of a count: {stated:.3g} says the file, {gain:.3g} say the counts; "
+            "the counts are believed (--gain overrules)"
+        )
     for name, value in (("gain_factor", gain), ("gain_offset", 0.0), ("correlation_factor", 1.0)):
         signal.metadata.set_item(f"{model}.{name}", value)
 

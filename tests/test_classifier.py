@@ -20,9 +20,18 @@ from eels_bayes.fit import Schedule
 from eels_bayes.gp import fit_gp
 
 SHORT = Schedule(2, 5)
-FLOATS = (
-    "probabilities total aleatoric encoder classifier novelty value value_sd latent_mean latent_sd"
-).split()
+FLOATS = [
+    "probabilities",
+    "total",
+    "aleatoric",
+    "encoder",
+    "classifier",
+    "novelty",
+    "value",
+    "value_sd",
+    "latent_mean",
+    "latent_sd",
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -100,7 +109,7 @@ def test_prediction_keeps_its_laws(prediction, spectra):
     entropy = -(prediction.probabilities * np.log(prediction.probabilities + 1e-30)).sum(1)
     np.testing.assert_allclose(prediction.total, entropy, atol=1e-4)
     assert (prediction.labels == prediction.probabilities.argmax(1)).all()
-    assert ((0 <= prediction.novelty) & (prediction.novelty <= 1)).all()
+    assert ((prediction.novelty >= 0) & (prediction.novelty <= 1)).all()
     assert (prediction.value_sd > 0).all() and (prediction.latent_sd > 0).all()
     assert prediction.latent_mean.shape == (n, 4)
     np.testing.assert_array_equal(prediction.position, spectra.position)

@@ -134,7 +134,7 @@ def test_basis_is_a_power_law_its_derivatives_and_the_overlapping_shapes():
     # the smooth modes hold nearly all of the random curve's unit variance, at every energy
     modes = columns[:, 2:-1] / power[:, None]
     variance = (modes**2).sum(1)
-    assert 0.9 < variance.min() and variance.max() < 1 + 1e-6
+    assert variance.min() > 0.9 and variance.max() < 1 + 1e-6
     # and do not depend on the grid
     _, coarse = basis(AXIS[::3], reference, lib)
     assert np.abs(coarse - columns[::3]).max() < 0.02 * np.abs(columns).max()
@@ -143,8 +143,8 @@ def test_basis_is_a_power_law_its_derivatives_and_the_overlapping_shapes():
 def test_iterations_never_lower_the_likelihood(fitted):
     history = np.array(fitted.log_likelihood)
     assert len(history) > 3
-    # What the steps increase is the likelihood with the covariance's and the mean's prior, worth
-    # some PRIOR_PIXELS of n = 1500, and the library's gain, shift and broadening move by an
+    # What the steps increase is the likelihood with the weights', the mean's and the covariance's
+    # prior, worth a few pixels of n = 1500, and the library's gain, shift and broadening move by an
     # approximate step: the bare likelihood may give back that little, once all else stands still.
     assert np.diff(history).min() > -1e-3
     assert history[-1] > history[0] + 0.05
@@ -246,7 +246,7 @@ def test_library_fit_moves_scales_and_broadens(shift):
 
 def test_library_off_the_window_is_an_error(data):
     short = FingerprintLibrary.from_arrays(ENERGY[:-10], library().intensity[:, :-10], [0, 1, 2])
-    with pytest.raises(ValueError, match="fingerprints cover 677 to 731.5 eV, but the axis asked"):
+    with pytest.raises(ValueError, match=r"cover 677 to 731.5 eV, but the axis asked"):
         fit(data[0], short)
 
 

@@ -203,7 +203,7 @@ def test_validation_loss_that_is_not_finite(value: float) -> None:
     problem, state = Problem(), FitState()
     values = iter([1.0, value])
     problem.validation_loss = lambda: torch.tensor(next(values))  # type: ignore[method-assign]
-    with pytest.raises(FloatingPointError, match="validation loss became (nan|-inf) in epoch 1"):
+    with pytest.raises(FloatingPointError, match=r"validation loss became (nan|-inf) in epoch 1"):
         problem.fit(state)
     assert state.validation_loss == [1.0]
 
@@ -211,9 +211,10 @@ def test_validation_loss_that_is_not_finite(value: float) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epochs": 0}, "epochs must be at least 1, got 0"),
-        ({"steps": -2}, "steps must be at least 1, got -2"),
-        ({"patience": 0}, "patience must be at least 1, got 0"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
+        ({"steps": -2}, "steps must be a whole number of at least 1, got -2"),
+        ({"steps": 2.5}, "steps must be a whole number of at least 1, got 2.5"),
+        ({"patience": 0}, "patience must be a whole number of at least 1, got 0"),
         ({"learning_rate": 0.0}, "learning_rate must be positive, got 0.0"),
         ({"learning_rate": math.nan}, "learning_rate must be positive, got nan"),
     ],

@@ -38,7 +38,7 @@ def test_uniform_on_the_population_it_was_calibrated_on(scale):
     distance = kstest(found.numpy(), "uniform").statistic
     # the 1 % point of two samples' distance: the calibration is a sample too
     assert distance < 1.63 * np.sqrt(1 / 1500 + 1 / 3000)
-    assert 0 <= float(found.min()) and float(found.max()) <= 1
+    assert float(found.min()) >= 0 and float(found.max()) <= 1
 
 
 @pytest.mark.parametrize("n", [50, 100, 300])
@@ -132,7 +132,7 @@ def test_tail_probability_is_the_tables_own(values):
 
 def test_order_is_kept_beyond_the_table():
     table = _SCALE.tables[0]
-    values = table[-1] + torch.arange(1, 20, dtype=table.dtype)
+    values = table[-1] + 0.2 * torch.arange(1, 20, dtype=table.dtype)
     assert (tail_probability(values, table).diff() < 0).all()
 
 

@@ -264,7 +264,9 @@ def test_real_axes_come_back(data_dir: Path) -> None:
         shape = tuple(axis.size for axis in navigation)
         pred = prediction((shape,))
         dictionaries = tuple(axis.get_axis_dictionary() for axis in navigation)
-        images = (ImageInfo(shape, dictionaries, source.metadata.as_dictionary(), "real", (300.0, 1.0)),)
+        images = (
+            ImageInfo(shape, dictionaries, source.metadata.as_dictionary(), "real", (300.0, 1.0)),
+        )
         fields = {field: getattr(pred, field) for field in Prediction.__dataclass_fields__}
         maps = Prediction(**(fields | {"images": images})).to_signals()
         got = maps["total"][0]

@@ -75,9 +75,10 @@ class _Stub:
 
 def test_class_shares_and_shapes_are_the_populations(source):
     n = 6000
-    edge, fractions = source.edges(n, np.random.default_rng(0))
+    edge, fractions, values = source.edges(n, np.random.default_rng(0))
     model = source.model
     np.testing.assert_allclose(fractions.sum(1), 1.0)
+    np.testing.assert_allclose(values, fractions @ model.library.class_values, atol=1e-12)
     mixed = (fractions > 0).sum(1) == 2
     assert abs(mixed.mean() - 0.2) < 5 * np.sqrt(0.16 / n)
     for k in range(4):
@@ -98,8 +99,8 @@ def test_class_shares_and_shapes_are_the_populations(source):
 def test_clean_spectra_are_edges_and_overlapping_shapes(spectra):
     source = reinsertion(population(spectra, overlap=0.08), spectra)
     n = 4000
-    clean, _ = source.draw_clean(n, np.random.default_rng(1))
-    edge, _ = source.edges(n, np.random.default_rng(1))
+    clean, _, _ = source.draw_clean(n, np.random.default_rng(1))
+    edge, _, _ = source.edges(n, np.random.default_rng(1))
     rest = clean - edge  # the same stream draws the same edges
     shape = source.model.library.nuisances[0]
     height = rest @ shape / (shape @ shape)
@@ -121,10 +122,12 @@ def test_pairs_fit_together(source):
     assert all(x.dtype == torch.float32 for x in (pairs.clean, pairs.noisy.intensity))
 
 
-def test_noise_has_the_reported_sd_in_every_channel(source):
+@pytest.mark.parametrize(("gain", "readout"), [(1.0, 0.0), (2.5, 400.0)])
+def test_noise_has_the_reported_sd_in_every_channel(source, gain, readout):
     # The reported sd holds the prior's spread of the exponent, so the draws have just that spread
     spread = float(source.preprocessor.extractor.exponent[1])
     source = still(source, exponent_spread=spread)
+    source = dataclasses.replace(source, gain=gain * np.ones_like(source.norm), readout=readout)
     n = 5000
     edge = np.repeat(source.model.library.class_spectra[:1], n, axis=0)
     pairs = source.draw(n, np.random.default_rng(3), edge=edge)
