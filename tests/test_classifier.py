@@ -1,5 +1,6 @@
 """The classifier as a whole: repeatable, interruptible, local to each pixel, and safe to load."""
 
+import copy
 import dataclasses
 import functools
 import io
@@ -324,8 +325,23 @@ def test_wrong_input_to_fit_and_predict(fitted, spectra):
     everything = with_flags(spectra, np.arange(len(spectra)))
     with pytest.raises(ValueError, match=r"only 0 of 320 pixels are usable.*reasons\(\)"):
         new().fit(everything)
-    with pytest.raises(ValueError, match=r"no pixel of spectra is usable: see spectra.reasons"):
-        fitted.predict(everything)
+    # A frame over vacuum is no error: every pixel comes back flagged.
+    nothing = fitted.predict(everything)
+    assert (nothing.labels == -1).all() and np.isnan(nothing.probabilities).all()
+    assert np.isnan(fitted.denoise(everything).mean).all()
+
+
+def test_spectra_of_another_preprocessor(fitted, spectra):
+    other = copy.deepcopy(spectra.preprocessor)
+    other.unit = 2 * other.unit
+    with pytest.raises(ValueError, match=r"unit=0.07, those of the fit with 0.035: use the fit's"):
+        fitted.predict(dataclasses.replace(spectra, preprocessor=other))
+    other = copy.deepcopy(spectra.preprocessor)
+    other.background = None
+    with pytest.raises(ValueError, match="still hold their background"):
+        new().fit(dataclasses.replace(spectra, preprocessor=other))
+    assert fitted.preprocessor is not spectra.preprocessor
+    assert fitted.preprocessor.options() == spectra.preprocessor.options()
 
 
 def test_spectra_on_another_axis(fitted, spectra):
@@ -341,7 +357,9 @@ def test_spectra_on_another_axis(fitted, spectra):
         intensity=spectra.intensity[:, :-3],
         sd=spectra.sd[:, :-3],
     )
-    with pytest.raises(ValueError, match=rf"have {n - 3} channels .*use the fit's own preproc"):
+    with pytest.raises(
+        ValueError, match=rf"have {n - 3} channels .*use the fit's own, classifier.preproc"
+    ):
         fitted.predict(short)
     blind = dataclasses.replace(spectra, context=spectra.context[:, :-1])
     with pytest.raises(ValueError, match=r"hold 14 pre-edge residuals, the fit 15: use the fit's"):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
+import eels_bayes as eb
 from eels_bayes.continuum import (
     LibraryFit,
     basis,
@@ -258,3 +259,13 @@ def test_classes_that_may_share_a_pixel_are_neighbours_in_value():
     spectra, _ = simulate(n=200)
     pair_weights = fit(spectra, valued, iterations=3).pair_weights
     assert pair_weights[0, 1] == 0 and (np.tril(pair_weights, -1) == 0).all()
+
+
+def test_a_class_that_the_pixels_lack_keeps_a_little_weight():
+    signals = eb.simulate.annealing_series(n_images=1, shape=(12, 10), seed=0).signals
+    pre = eb.Preprocessor((677, 737), 0.5, background=(650, 680), normalize=(570, 592.5))
+    model = fit_forward_model(pre(signals), eb.FingerprintLibrary.example(), show_progressbar=False)
+    # One image at room temperature holds no pixel without fluorine; another may.
+    assert (np.diag(model.pair_weights) > 0.5 / 120).all()
+    assert model.class_weights.sum() == pytest.approx(1.0)
+    assert model.class_weights[-1] < 0.1

@@ -104,3 +104,18 @@ def test_spectrum_image_names_what_a_fingerprint_file_lacks(project_root, tmp_pa
     )
     assert done.returncode != 0
     assert "lacks label; it holds energy, intensity" in done.stderr
+
+
+def test_annealing_series(project_root, tmp_path):
+    done = run(project_root, "annealing_series.py", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    scores = {
+        line[:26].strip(): [float(word) for word in line[26:].split()]
+        for line in done.stdout.splitlines()
+        if line.startswith(("eels_bayes ", "PCA(10)"))
+    }
+    ours, ratio = scores["eels_bayes"], scores["PCA(10) + peak/shoulder"]
+    # Even the short training: accuracy up, NLL, Brier and ECE down.
+    assert ours[0] > ratio[0] and all(a < b for a, b in zip(ours[1:], ratio[1:], strict=True))
+    for name in ("classes", "uncertainty", "latent", "denoised", "reliability", "history"):
+        assert (tmp_path / f"{name}.png").stat().st_size > 10_000

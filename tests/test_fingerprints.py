@@ -88,13 +88,24 @@ def test_from_arrays_copies() -> None:
         library.energy = ENERGY  # type: ignore[misc]
 
 
+def test_resample_to_wide_channels_keeps_the_area() -> None:
+    library = FingerprintLibrary.example()
+    fine = np.arange(640.0, 760.0, 0.01)
+    wide = np.arange(644.0, 760.0, 8.0)
+    integrated = library.resample(wide)
+    for row, new in zip(library.intensity, integrated.intensity, strict=True):
+        values = np.interp(fine, library.energy, row)
+        expected = values.reshape(len(wide), -1).mean(1)  # each channel is 800 fine ones
+        np.testing.assert_allclose(new, expected, atol=2e-3)
+
+
 def test_resample_interpolates_fingerprints_and_nuisances(small: FingerprintLibrary) -> None:
-    axis = np.arange(110.1, 150.0, 0.4)
-    coarse = small.resample(axis)
-    for old, new in ((small.intensity, coarse.intensity), (small.nuisances, coarse.nuisances)):
+    axis = np.arange(110.1, 150.0, 0.3)
+    other = small.resample(axis)
+    for old, new in ((small.intensity, other.intensity), (small.nuisances, other.nuisances)):
         expected = [np.interp(axis, ENERGY, row) for row in old]
         np.testing.assert_allclose(new, expected)
-    assert coarse.class_names == small.class_names
+    assert other.class_names == small.class_names
     np.testing.assert_array_equal(small.resample(ENERGY).intensity, small.intensity)
 
 

@@ -242,3 +242,26 @@ def test_without_normalisation_and_background(series):
     power = reference[0] * (spectra.energy / spectra.energy[0]) ** -3.0
     error = (pairs.noisy.intensity - pairs.clean).numpy() - power
     assert np.abs(error.mean(0)).max() < 5 * np.sqrt(reference[0] / 400)
+
+
+def test_readout_noise_is_put_back(series):
+    """Channel-to-channel scatter and sd of drawn spectra are those of the noisy detector's."""
+    rng = np.random.default_rng(3)
+    signals = []
+    for signal in series.signals:
+        noisy = signal.deepcopy()
+        noisy.data = noisy.data + rng.normal(0.0, 40.0, noisy.data.shape)
+        noisy.metadata.set_item(
+            "Signal.Noise_properties.Variance_linear_model",
+            {"gain_factor": 1.0, "gain_offset": 1600.0, "correlation_factor": 1.0},
+        )
+        signals.append(noisy)
+    spectra = preprocessor()(signals)
+    assert spectra.images[0].readout == 1600.0
+    drawn = reinsertion(population(spectra), spectra).draw(2000, rng).noisy
+
+    def scatter(intensity):
+        return np.diff(np.asarray(intensity), axis=1).std() / np.sqrt(2)
+
+    assert float(drawn.sd.mean()) == pytest.approx(spectra.sd.mean(), rel=0.05)
+    assert scatter(drawn.intensity) == pytest.approx(scatter(spectra.intensity), rel=0.05)
