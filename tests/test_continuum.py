@@ -262,10 +262,11 @@ def test_classes_that_may_share_a_pixel_are_neighbours_in_value():
 
 
 def test_a_class_that_the_pixels_lack_keeps_a_little_weight():
-    signals = eb.simulate.annealing_series(n_images=1, shape=(12, 10), seed=0).signals
+    series = eb.simulate.annealing_series(n_images=2, shape=(12, 10), seed=0)
+    # The first image, at room temperature, holds no pixel without fluorine; another may.
+    assert (series.truth["fractions"][0, ..., -1] == 0).all()
     pre = eb.Preprocessor((677, 737), 0.5, background=(650, 680), normalize=(570, 592.5))
-    model = fit_forward_model(pre(signals), eb.FingerprintLibrary.example(), show_progressbar=False)
-    # One image at room temperature holds no pixel without fluorine; another may.
+    model = fit(pre(series.signals[:1]), eb.FingerprintLibrary.example())
     assert (np.diag(model.pair_weights) > 0.5 / 120).all()
     assert model.class_weights.sum() == pytest.approx(1.0)
-    assert model.class_weights.argmax() == 0
+    assert model.class_weights[-1] < 0.05
