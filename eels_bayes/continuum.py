@@ -125,7 +125,6 @@ def _initial_covariance(library: FingerprintLibrary) -> Array:
 class _Binned:
     """Pixels in coarse bins: intensity (n, B) in edge units, noise variance ``v_i rho_b``."""
 
-    energy: Array
     intensity: Array
     level: Array  # v, (n,)
     shape: Array  # rho, (B,)
@@ -134,8 +133,12 @@ class _Binned:
 
     def bin(self, rows: Array) -> Array:
         """Rows (..., C) on the canonical axis -> means (..., B) over bins."""
-        skip = rows.shape[-1] % self.n_per_bin
-        return rows[..., skip:].reshape(*rows.shape[:-1], -1, self.n_per_bin).mean(-1)
+        return _bin(rows, self.n_per_bin)
+
+
+def _bin(rows: Array, n_per_bin: int) -> Array:
+    skip = rows.shape[-1] % n_per_bin
+    return rows[..., skip:].reshape(*rows.shape[:-1], -1, n_per_bin).mean(-1)
 
 
 def detector_step(spectra: Spectra) -> float:
@@ -154,10 +157,8 @@ def _binned(spectra: Spectra, rng: np.random.Generator) -> _Binned:
             f"window and background hold {len(energy)} channels from {energy[0]:g} to "
             f"{energy[-1]:g} eV; at least 8 are needed to tell an edge from its continuum"
         )
-    empty = np.empty(0)
-    fine = _Binned(energy, empty, empty, empty, n_per_bin, len(energy))
     norm = spectra.norm[ok].astype(float)
-    intensity = fine.bin(spectra.counts[ok].astype(float)) / norm[:, None]
+    intensity = _bin(spectra.counts[ok].astype(float), n_per_bin) / norm[:, None]
     shape = np.maximum(intensity.mean(0), 1e-6)
     # Poisson noise follows the pixel's own brightness, which a norm already holds.
     brightness = np.clip(intensity.mean(1) / shape.mean(), 0.05, 20.0)
@@ -165,7 +166,7 @@ def _binned(spectra: Spectra, rng: np.random.Generator) -> _Binned:
     readout = np.array([info.readout for info in spectra.images])[spectra.image[ok]]
     summed = (energy[1] - energy[0]) / detector_step(spectra)
     level += np.mean(1.0 / shape) * readout * summed / (norm**2 * n_per_bin)
-    return replace(fine, energy=fine.bin(energy), intensity=intensity, level=level, shape=shape)
+    return _Binned(intensity, level, shape, n_per_bin, len(energy))
 
 
 def mixing_pairs(library: FingerprintLibrary) -> list[tuple[int, int]]:

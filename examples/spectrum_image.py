@@ -24,7 +24,6 @@ from pathlib import Path
 import numpy as np
 
 import eels_bayes as eb
-from eels_bayes.fit import Schedule
 
 SCALES = np.linspace(0.05, 0.95, 10)  # quantiles of the amplitudes that fingerprints are made for
 STANDS_OUT = 3.0  # errors by which an amplitude must exceed zero to count for them
@@ -236,7 +235,8 @@ if library is None:
     library = edge_library(args.edges, spectra, beam_of(signals[0]))
 
 # %% Fit without labels, then read every pixel
-short = {"vae_schedule": Schedule(2, 5), "encoder_schedule": Schedule(2, 5)} if args.smoke else {}
+brief = eb.Schedule(epochs=2, steps=5)
+short = {"vae_schedule": brief, "encoder_schedule": brief} if args.smoke else {}
 clf = eb.EELSClassifier(library, prior="fingerprint", latent_dim=16, seed=args.seed, **short)
 clf.fit(spectra)
 pred = clf.predict(spectra)
