@@ -1,0 +1,49 @@
+"""Other ways to read the same edge spectra, on equal terms with eels_bayes.
+
+Every peer takes the Spectra and the FingerprintLibrary that eels_bayes takes, with no label, and
+returns the probabilities (n, K) of the library's classes, one row a pixel, NaN where a pixel is
+flagged:
+
+    peer(spectra, library, *, seed=0, show_progressbar=True) -> ndarray
+
+``PEERS`` names them; ``ABLATIONS`` names parts of eels_bayes that read spectra by themselves.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+import eels_bayes as eb
+
+from . import dual_vae, em_mixture, forward_model, least_squares, nearest, pca_ratio
+
+
+class Peer(Protocol):
+    """What every peer can be called with."""
+
+    def __call__(
+        self,
+        spectra: eb.Spectra,
+        library: eb.FingerprintLibrary,
+        *,
+        seed: int = 0,
+        show_progressbar: bool = True,
+    ) -> NDArray[np.float64]:
+        """Class probabilities (n, K)."""
+        ...
+
+
+PEERS: dict[str, Peer] = {
+    "EM mixture": em_mixture.probabilities,
+    "EM mixture, weights by image": em_mixture.probabilities_by_image,
+    "least squares": least_squares.probabilities,
+    "PCA(10), least squares": least_squares.probabilities_denoised,
+    "PCA(10), nearest by L2": nearest.by_distance,
+    "PCA(10), nearest by cosine": nearest.by_angle,
+    "PCA(10), peak over shoulder": pca_ratio.probabilities,
+    "dual VAE and GP (Hollenbach 2024)": dual_vae.probabilities,
+}
+ABLATIONS: dict[str, Peer] = {"forward model without networks": forward_model.probabilities}
