@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from eels_bayes import metrics, plots, simulate
+    from eels_bayes import diagnostic_plots, diagnostics, metrics, plots, simulate
     from eels_bayes.classifier import EELSClassifier, load_model
     from eels_bayes.fingerprints import FingerprintLibrary, Variations
     from eels_bayes.fit import Schedule
@@ -34,6 +34,8 @@ _HOME = {
     "Spectra": "spectra",
     "SpectrumVAE": "vae",
     "Variations": "fingerprints",
+    "diagnostic_plots": "diagnostic_plots",
+    "diagnostics": "diagnostics",
     "fit_gp": "gp",
     "load": "io",
     "load_model": "classifier",
@@ -54,6 +56,8 @@ __all__ = [
     "Spectra",
     "SpectrumVAE",
     "Variations",
+    "diagnostic_plots",
+    "diagnostics",
     "fit_gp",
     "load",
     "load_model",

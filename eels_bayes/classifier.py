@@ -20,10 +20,12 @@ from torch import Tensor
 
 from eels_bayes import novelty, store
 from eels_bayes import prior as priors
-from eels_bayes.continuum import ForwardModel, fit_forward_model
-from eels_bayes.denoise import principal_components
+from eels_bayes.context import image_weights
+from eels_bayes.denoise import fit_denoiser
+from eels_bayes.evidence import evidence_of
 from eels_bayes.fingerprints import FingerprintLibrary
 from eels_bayes.fit import FitState, Schedule, own_randomness
+from eels_bayes.forward_model import ForwardModel, fit_forward_model, mixing_pairs
 from eels_bayes.gp import GPClassifier, fit_gp
 from eels_bayes.inference import (
     Fitted,
@@ -34,25 +36,25 @@ from eels_bayes.inference import (
     tensor,
 )
 from eels_bayes.model_file import library_from, library_tensors, pack, unpack
-from eels_bayes.noisy_encoder import N_FIXED, NoisyEncoder, fit_noisy_encoder
+from eels_bayes.noisy_encoder import NoisyEncoder, fit_noisy_encoder
 from eels_bayes.novelty import NoveltyScale
 from eels_bayes.prediction import Prediction
 from eels_bayes.preprocess import Edges, Preprocessor
-from eels_bayes.reinsertion import Reinsertion, reinsertion
+from eels_bayes.reinsertion import Pairs, Reinsertion, reinsertion
 from eels_bayes.spectra import Spectra
 from eels_bayes.vae import LIKELIHOODS, Likelihood, SpectrumVAE, fit_vae
-from eels_bayes.value import ValueRegression, fit_value
+from eels_bayes.value import ValueRegression, calibrated, fit_value, value_moments
 
 KIND = "classifier"
 N_VARIATIONS = 16  # J, components of the explicit prior a class
 N_CLEAN = 8192  # clean spectra drawn from the library for the VAE
-N_LATENTS = 3000  # labelled latents the GP is trained on
+N_LATENTS, N_MIXED = 2000, 2000  # pure and mixed labelled latents the GP is trained on
 N_VALUES = 2000
 HELD_OUT = 0.2  # share of pixels that the VAE does not see and novelty is calibrated on
 N_SIMULATED = 2000  # drawn ones that do so where those are too few
 NONE_WEIGHT = 0.03  # prior weight of "none of these"
-VAE_SCHEDULE = Schedule(epochs=25, steps=64, learning_rate=2e-3, patience=8)
-ENCODER_SCHEDULE = Schedule(epochs=40, steps=100, learning_rate=2e-3, patience=10)
+VAE_SCHEDULE = Schedule(epochs=20, steps=64, learning_rate=3e-3, patience=8)
+ENCODER_SCHEDULE = Schedule(epochs=30, steps=100, learning_rate=2e-3, patience=10)
 
 
 class Denoised(NamedTuple):
@@ -208,6 +210,8 @@ class EELSClassifier:
         vae = self._fit_vae(run, source, training, bar)
         encoder = self._fit_encoder(run, source, vae, bar)
         gp, value = self._fit_heads(run.forward, source, vae, bar)
+        if value is not None:
+            value = self._calibrate_value(value, source, vae, encoder)
         scale = self._calibrate_novelty(source, vae, encoder, held_out)
         self.fitted = Fitted(
             # A copy: calibrating the user's anew must not change the fitted model.
@@ -236,10 +240,16 @@ class EELSClassifier:
         labels = np.repeat(np.arange(n_classes), N_VARIATIONS)
         fingerprints = _labelled(source, labels, rng).unflatten(0, (n_classes, N_VARIATIONS))
         drawn = tensor(source.draw_clean(N_CLEAN, rng).spectra)
-        denoised = tensor(principal_components(training, seed=self.seed))
-        clean = torch.cat([drawn, denoised[:N_CLEAN]])
-        order = torch.as_tensor(rng.permutation(len(clean)))
-        clean, held_out = clean[order[len(clean) // 10 :]], clean[order[: len(clean) // 10]]
+        denoiser = fit_denoiser(training, seed=self.seed)
+        some = np.sort(rng.permutation(len(training))[:N_CLEAN])
+        denoised = tensor(denoiser.rebuild(training.intensity[some]))
+        # What denoising leaves of noise and of the background's error, seen where truth is known.
+        pairs, edges = source.draw_edges(N_SIMULATED, rng)
+        left = tensor(denoiser.rebuild(edges.intensity.numpy())) - pairs.clean
+        sd = left[edges.flag == 0].std(0, correction=0).expand_as(denoised)
+        clean, sd = torch.cat([drawn, denoised]), torch.cat([torch.zeros_like(drawn), sd])
+        rows = torch.as_tensor(rng.permutation(len(clean)))
+        training_rows, held_out_rows = rows[len(clean) // 10 :], rows[: len(clean) // 10]
         if run.vae is None:
             with own_randomness(self.seed):
                 weights = np.append(model.class_weights * (1 - NONE_WEIGHT), NONE_WEIGHT)
@@ -253,10 +263,11 @@ class EELSClassifier:
                 ).to(self.device)
         fit_vae(
             run.vae,
-            clean,
-            held_out,
+            clean[training_rows],
+            clean[held_out_rows],
             self.vae_schedule,
             run.vae_state,
+            sd=(sd[training_rows], sd[held_out_rows]),
             seed=self.seed,
             show_progressbar=bar,
         )
@@ -267,12 +278,8 @@ class EELSClassifier:
     ) -> NoisyEncoder:
         if run.encoder is None:
             with own_randomness(self.seed):
-                run.encoder = NoisyEncoder(
-                    vae.n_channels,
-                    run.spectra.context.shape[1],
-                    self.latent_dim,
-                    scale=float(vae.scale),
-                ).to(self.device)
+                evidence = evidence_of(source.model)
+                run.encoder = NoisyEncoder(evidence, self.latent_dim).to(self.device)
         fit_noisy_encoder(
             vae,
             source,
@@ -290,11 +297,19 @@ class EELSClassifier:
         """GP classifier on fingerprints' latents; regression of the value on mixtures' too."""
         rng = np.random.default_rng([self.seed, 2])
         n_classes = model.library.n_classes
-        labels = rng.permutation(np.arange(N_LATENTS) % n_classes)
-        latents = _draw_latents(vae, _labelled(source, labels, rng), rng)
+        # Pure pixels of every class, and mixtures labelled by what dominates them: where the
+        # border between two classes runs is part of what the labels mean.
+        first = rng.permutation(np.arange(N_LATENTS) % n_classes)
+        neighbours = np.array(mixing_pairs(model.library))
+        pairs = neighbours[np.arange(N_MIXED) % len(neighbours)]
+        first, second = np.append(first, pairs[:, 0]), np.append(first, pairs[:, 1])
+        share = np.append(np.ones(N_LATENTS), rng.uniform(0.1, 0.9, N_MIXED))
+        mixed = source.mixed_edges(first, second, share, rng)
+        overlap = source.overlap(source.coefficients(len(first), rng))
+        latents = _draw_latents(vae, tensor(mixed.spectra + overlap), rng)
         gp = fit_gp(
             latents,
-            torch.as_tensor(labels),
+            torch.as_tensor(mixed.fractions.argmax(1)),
             n_classes,
             seed=self.seed,
             show_progressbar=bar,
@@ -305,11 +320,24 @@ class EELSClassifier:
         latents = _draw_latents(vae, tensor(clean.spectra), rng)
         return gp, fit_value(latents, torch.as_tensor(clean.values), seed=self.seed)
 
+    def _calibrate_value(
+        self, value: ValueRegression, source: Reinsertion, vae: SpectrumVAE, encoder: NoisyEncoder
+    ) -> ValueRegression:
+        """On drawn pixels, whose value is known."""
+        rng = np.random.default_rng([self.seed, 5])
+        clean = source.edges(N_SIMULATED, rng)
+        pairs = source.draw(N_SIMULATED, rng, edge=clean.spectra)
+        mixture = posterior(encoder, pairs, self.device)
+        weights, mean, sd = (x.cpu().double() for x in mixture)
+        mean, sd = value_moments(weights.exp(), mean, sd**2, value)
+        return calibrated(value, mean, sd, torch.as_tensor(clean.values))
+
     def _calibrate_novelty(
         self, source: Reinsertion, vae: SpectrumVAE, encoder: NoisyEncoder, held_out: Spectra
     ) -> NoveltyScale:
         """On held-out pixels, or on drawn ones where those are too few to show tails."""
         pixels: Spectra | Edges = held_out
+        mixture = posterior(encoder, held_out, self.device)
         if len(held_out) < novelty.MIN_PIXELS:
             warnings.warn(
                 f"spectra hold {len(held_out)} pixels beside those of the training, and novelty "
@@ -317,18 +345,32 @@ class EELSClassifier:
                 "pixels instead and knows no more of this experiment than the forward model does",
                 stacklevel=3,
             )
-            noisy = source.draw(N_SIMULATED, np.random.default_rng([self.seed, 4])).noisy
-            pixels = Edges(*(x[noisy.flag == 0] for x in noisy))
-        mixture = posterior(encoder, pixels, self.device)
+            pairs, edges = source.draw_edges(N_SIMULATED, np.random.default_rng([self.seed, 4]))
+            ok = edges.flag == 0
+            pixels = Edges(*(x[ok] for x in edges))
+            mixture = posterior(encoder, Pairs(*(x[ok] for x in pairs)), self.device)
         return novelty.calibrate(*novelty_inputs(vae, pixels, mixture, self.device))
 
-    def predict(self, spectra: Spectra, *, show_progressbar: bool = True) -> Prediction:
+    def predict(
+        self,
+        spectra: Spectra,
+        *,
+        context: Literal["pixel", "image"] = "pixel",
+        class_weights: ArrayLike | None = None,
+        show_progressbar: bool = True,
+    ) -> Prediction:
         """Class probabilities, their doubt and its causes for every pixel.
 
         Parameters
         ----------
         spectra : Spectra
             On the energy axis of the fit. Flagged pixels come back as NaN, label -1.
+        context : {"pixel", "image"}
+            Whether a pixel stands by itself, or the other pixels of its image say how frequent
+            each class is there (a hierarchical prior, see `eels_bayes.context`).
+        class_weights : (K,) array, optional
+            Prior weights of the classes in these spectra, where they are known to be others than
+            those of the fit.
         show_progressbar : bool
             Shown where it takes more than a few seconds.
 
@@ -340,7 +382,20 @@ class EELSClassifier:
             If the energy axis is another than the one of the fit.
         """
         fitted = self._checked(spectra)
-        columns = predict(fitted, spectra, self.device, show_progressbar=show_progressbar)
+        if context not in ("pixel", "image"):
+            raise ValueError(f"context must be 'pixel' or 'image', got {context!r}")
+        given, bar = _weights(class_weights, self.library.n_classes), show_progressbar
+        overall = fitted.forward.dominant_weights
+        ratio = None if given is None else np.tile(given / overall, (len(spectra), 1))
+        columns = predict(fitted, spectra, self.device, ratio=ratio, show_progressbar=bar)
+        if context == "image" and spectra.ok.any():
+            ok, prior = spectra.ok, overall if given is None else given
+            found = image_weights(
+                columns["probabilities"][ok], spectra.image[ok], prior, seed=self.seed
+            )
+            mine = np.minimum(spectra.image, len(found.mean) - 1)
+            ratio = found.mean[mine] / overall
+            columns = predict(fitted, spectra, self.device, ratio=ratio, show_progressbar=bar)
         labels = np.full(len(spectra), -1)
         labels[spectra.ok] = columns["probabilities"][spectra.ok].argmax(1)
         return Prediction(
@@ -351,6 +406,7 @@ class EELSClassifier:
             position=spectra.position,
             images=spectra.images,
             **columns,
+            **({} if fitted.value is None else {"value_reach": fitted.value.reach.numpy()}),
         )
 
     def denoise(
@@ -412,11 +468,14 @@ class EELSClassifier:
                 f"{spectra.energy[-1]:g} eV, but the fit was on {len(energy)} from "
                 f"{energy[0]:g} to {energy[-1]:g} eV: use the fit's own, classifier.preprocessor"
             )
-        n_context = self.fitted.encoder.center.numel() - N_FIXED
-        if spectra.context.shape[1] != n_context:
+        bins = self.fitted.forward.continuum.energy
+        if len(bins) != len(spectra.profile_energy) or not np.allclose(
+            bins, spectra.profile_energy, atol=0.1 * (bins[1] - bins[0])
+        ):
             raise ValueError(
-                f"spectra hold {spectra.context.shape[1]} pre-edge residuals, the fit {n_context}: "
-                "use the fit's own, classifier.preprocessor"
+                f"spectra have profiles of {len(spectra.profile_energy)} bins, the fit of "
+                f"{len(bins)} from {bins[0]:g} to {bins[-1]:g} eV: use the fit's own, "
+                "classifier.preprocessor"
             )
         theirs, ours = spectra.preprocessor.options(), self.fitted.preprocessor.options()
         for name in ("background", "normalize", "unit", "background_model"):

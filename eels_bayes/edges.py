@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from eels_bayes.background import fit_power_law, fit_shrunk
 from eels_bayes.spectra import Flag
 
-CONTEXT_BIN = 5.0  # eV
 VARIANCE_SPAN = 2.0  # eV over which the variance is averaged
 
 
@@ -22,7 +21,6 @@ class Edges(NamedTuple):
 
     intensity: Tensor
     sd: Tensor
-    context: Tensor
     background: Tensor
     flag: Tensor
 
@@ -42,7 +40,7 @@ def _stands_out(counts: Tensor) -> Tensor:
 class EdgeExtractor(nn.Module):
     """The canonical axis and the step from its counts to edge spectra.
 
-    The axis holds C channels: L of the window, preceded by those of the context, down to `start`.
+    The axis holds C channels: L of the window, preceded by those from `start` on.
 
     Parameters
     ----------
@@ -70,7 +68,7 @@ class EdgeExtractor(nn.Module):
         self.no_background, self.no_reference = int(Flag.NO_BACKGROUND), int(Flag.NO_REFERENCE)
         self.step = 0.0  # dispersion in eV; 0 until known
         self.first = 0.0  # centre of the first channel, eV
-        self.n_window = self.n_context = self.n_bins = self.bin_size = 0
+        self.n_window = self.n_before = 0
         self._first_fit = self._last_fit = 0
         self._smooth = 1
         self.register_buffer("exponent", torch.tensor([3.0, math.inf]))
@@ -87,9 +85,9 @@ class EdgeExtractor(nn.Module):
                 f"window {self.window} holds {n_window} channels of {step:g} eV; at least 2 are "
                 "needed: widen the window or use a smaller dispersion"
             )
-        n_context = max(0, math.ceil((low - self.start) / step - 1e-6))
-        first = low - n_context * step
-        energy = first + step * np.arange(n_context + n_window)
+        n_before = max(0, math.ceil((low - self.start) / step - 1e-6))
+        first = low - n_before * step
+        energy = first + step * np.arange(n_before + n_window)
         u = torch.zeros(len(energy))
         if self.background is not None:
             # the channels nearest to both ends, both included, as HyperSpy does
@@ -108,10 +106,8 @@ class EdgeExtractor(nn.Module):
                 )
             centre = energy[self._first_fit : self._last_fit].mean()
             u = torch.from_numpy(np.log(energy / centre)).float()
-        self.bin_size = max(1, round(CONTEXT_BIN / step))
-        self.n_bins = n_context // self.bin_size if self.background is not None else 0
         self.step, self.first = step, first
-        self.n_window, self.n_context = n_window, n_context
+        self.n_window, self.n_before = n_window, n_before
         self._smooth = max(1, round(0.5 * (VARIANCE_SPAN / step - 1))) * 2 + 1
         self._u = u.to(self._u.device)
 
@@ -158,8 +154,7 @@ class EdgeExtractor(nn.Module):
         Edges
             Never raises for odd counts: such rows are NaN and flagged.
         """
-        n, n_all = canonical.shape
-        cut = n_all - self.n_window
+        cut = canonical.shape[1] - self.n_window
         finite = torch.isfinite(canonical)
         non_finite = ~(finite.all(1) & torch.isfinite(variance).all(1) & torch.isfinite(norm))
         no_reference = ~non_finite & (norm <= 0)
@@ -235,9 +230,6 @@ class EdgeExtractor(nn.Module):
         nan = torch.full_like(norm, math.nan).unsqueeze(1)
         intensity = torch.where(bad, nan, rest[:, cut:])
         sd = torch.where(bad, nan, torch.sqrt(var[:, cut:]) / scale)
-        before = rest[:, cut - self.n_bins * self.bin_size : cut]
-        context = before.reshape(n, self.n_bins, self.bin_size).mean(2)
-        context = torch.where(bad, nan, context)
         background = torch.stack([model[:, cut] / safe_norm, exponent], dim=1)
         background = torch.where(bad, nan, background)
-        return Edges(intensity, sd, context, background, flag)
+        return Edges(intensity, sd, background, flag)

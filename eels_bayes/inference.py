@@ -14,14 +14,15 @@ from tqdm.auto import tqdm
 from eels_bayes import noisy_encoder as noisy
 from eels_bayes import novelty
 from eels_bayes import prior as priors
-from eels_bayes.continuum import ForwardModel
 from eels_bayes.edges import Edges
+from eels_bayes.forward_model import ForwardModel
 from eels_bayes.gp import GPClassifier
 from eels_bayes.nets import GaussianMixture
 from eels_bayes.noisy_encoder import NoisyEncoder
 from eels_bayes.novelty import NoveltyScale
 from eels_bayes.preprocess import Preprocessor
 from eels_bayes.psi import GPConstants
+from eels_bayes.reinsertion import Pairs
 from eels_bayes.spectra import Spectra
 from eels_bayes.uncertainty import decompose_latent, default_nodes
 from eels_bayes.vae import SpectrumVAE
@@ -50,9 +51,10 @@ def tensor(array: NDArray[Any] | Tensor) -> Tensor:
 
 
 def posterior(
-    encoder: NoisyEncoder, spectra: Spectra | Edges, device: torch.device
+    encoder: NoisyEncoder, spectra: Spectra | Pairs, device: torch.device
 ) -> GaussianMixture:
-    inputs = (spectra.intensity, spectra.sd, spectra.context, spectra.background)
+    """r(z | x) of usable pixels, measured or drawn."""
+    inputs = (spectra.profile, spectra.level)
     with torch.no_grad():
         mixture: GaussianMixture = encoder(*(tensor(x).to(device) for x in inputs))
     return mixture
@@ -77,9 +79,17 @@ def novelty_inputs(
 
 
 def predict(
-    fitted: Fitted, spectra: Spectra, device: torch.device, *, show_progressbar: bool = True
+    fitted: Fitted,
+    spectra: Spectra,
+    device: torch.device,
+    *,
+    ratio: NDArray[np.float64] | None = None,
+    show_progressbar: bool = True,
 ) -> dict[str, NDArray[np.float32]]:
-    """Columns of a Prediction (n rows, NaN where flagged) for spectra on the fitted axis."""
+    """Columns of a Prediction (n rows, NaN where flagged) for spectra on the fitted axis.
+
+    ``ratio`` (n, K): prior weights of the classes over those of the fit, for every pixel.
+    """
     rows = np.flatnonzero(spectra.ok)
     if len(rows) == 0:
         return _nothing(fitted, len(spectra))
@@ -92,7 +102,17 @@ def predict(
         delay=3,
         disable=not show_progressbar,
     )
-    parts = [_predict(fitted, spectra[b], constants, nodes, device) for b in batches]
+    parts = [
+        _predict(
+            fitted,
+            spectra[rows],
+            constants,
+            nodes,
+            device,
+            None if ratio is None else tensor(ratio[rows]),
+        )
+        for rows in batches
+    ]
     return {
         name: _scatter(np.concatenate([part[name] for part in parts]), rows, len(spectra))
         for name in parts[0]
@@ -134,13 +154,15 @@ def _predict(
     constants: GPConstants,
     nodes: tuple[Tensor, Tensor],
     device: torch.device,
+    ratio: Tensor | None,
 ) -> dict[str, NDArray[np.float32]]:
     """All fields of a Prediction that networks give, for usable pixels."""
     mixture = posterior(fitted.encoder, spectra, device)
     residual, surprise = novelty_inputs(fitted.vae, spectra, mixture, device)
     mixture = GaussianMixture(*(x.cpu() for x in mixture))
-    weights, var = mixture.log_weight.exp(), mixture.sd**2
-    parts = decompose_latent(weights, mixture.mean, var, constants, *nodes)
+    var = mixture.sd**2
+    parts = decompose_latent(mixture.log_weight.exp(), mixture.mean, var, constants, *nodes, ratio)
+    mixture = mixture._replace(log_weight=parts.weights.log())
     latent_mean, latent_sd = noisy.moments(mixture)
     scale = fitted.novelty
     statistics = novelty.statistics(residual, surprise, scale.whitening, scale.center)
@@ -148,10 +170,10 @@ def _predict(
         value = value_sd = torch.full_like(parts.total, torch.nan)
     else:
         value, value_sd = value_moments(
-            weights.double(), mixture.mean.double(), var.double(), fitted.value
+            parts.weights.double(), mixture.mean.double(), var.double(), fitted.value
         )
     columns = {
-        **parts._asdict(),
+        **{name: column for name, column in parts._asdict().items() if name != "weights"},
         "novelty": novelty.score(statistics, scale),
         "value": value,
         "value_sd": value_sd,

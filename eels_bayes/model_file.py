@@ -9,11 +9,13 @@ from typing import Any, TypeVar
 import numpy as np
 from torch import Tensor
 
-from eels_bayes.continuum import ForwardModel, LibraryFit
+from eels_bayes.continuum import Continuum
+from eels_bayes.evidence import evidence_of
 from eels_bayes.fingerprints import FingerprintLibrary, Variations
+from eels_bayes.forward_model import ForwardModel, LibraryFit
 from eels_bayes.gp import GPClassifier
 from eels_bayes.inference import Fitted
-from eels_bayes.noisy_encoder import N_FIXED, NoisyEncoder
+from eels_bayes.noisy_encoder import NoisyEncoder
 from eels_bayes.novelty import NoveltyScale
 from eels_bayes.preprocess import Preprocessor
 from eels_bayes.psi import GPConstants
@@ -75,11 +77,18 @@ _SHAPES = {
     "vae.scale": "",
     "vae.fingerprints": "KJL",
     "vae.class_weights": "N",
-    "encoder.scale": "",
+    "encoder.center": "F",
+    "encoder.width": "F",
     "preprocessor._ready": "",
     "gp.inducing": "MD",
     "gp.variational_mean": "KM",
-    "forward.reference": "2",
+    "continuum.energy": "B",
+    "continuum.window": "2",
+    "continuum.reference": "2",
+    "continuum.free": "QB",
+    "forward.mean_profile": "B",
+    "forward.middle": "B",
+    "forward.spread": "B",
     "forward.mean": "P",
     "forward.covariance": "PP",
     "forward.class_weights": "K",
@@ -95,6 +104,7 @@ _SHAPES = {
     "value.A": "V1",
     "value.B": "1VV",
     "value.noise_var": "",
+    "value.reach": "H",
 }
 
 
@@ -114,7 +124,11 @@ def _check_shapes(tensors: dict[str, Tensor], n_classes: int, latent_dim: int) -
 
 
 # ForwardModel's plain arrays, stored under their names.
-_FORWARD = ("reference", "mean", "covariance", "class_weights", "pair_weights", "log_likelihood")
+_FORWARD = (
+    *("mean_profile", "middle", "spread", "mean", "covariance"),
+    *("class_weights", "pair_weights", "log_likelihood"),
+)
+_CONTINUUM = ("energy", "window", "reference", "free")
 
 
 def pack(fitted: Fitted) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -123,7 +137,10 @@ def pack(fitted: Fitted) -> tuple[dict[str, Any], dict[str, Any]]:
     tensors: dict[str, Any] = {
         "energy": fitted.energy,
         **library_tensors("shown", forward.library),
-        **{f"forward.{name}": np.asarray(getattr(forward, name)) for name in _FORWARD},
+        **{f"forward.{name}": getattr(forward, name) for name in _FORWARD},
+        **{
+            f"continuum.{name}": np.asarray(getattr(forward.continuum, name)) for name in _CONTINUUM
+        },
         **{f"gp.{k}": v for k, v in fitted.gp.state.items()},
         **{f"novelty.{k}": v for k, v in fitted.novelty._asdict().items()},
     }
@@ -133,9 +150,12 @@ def pack(fitted: Fitted) -> tuple[dict[str, Any], dict[str, Any]]:
         ("preprocessor", fitted.preprocessor),
     ):
         tensors |= {f"{name}.{k}": v for k, v in module.state_dict().items()}
+    # the evidence follows from the forward model
+    tensors = {k: v for k, v in tensors.items() if not k.startswith("encoder.evidence.")}
     if fitted.value is not None:
         tensors |= {f"value.{k}": v for k, v in fitted.value.constants._asdict().items()}
         tensors["value.noise_var"] = fitted.value.noise_var
+        tensors["value.reach"] = fitted.value.reach
     config = {
         "class_names": list(forward.library.class_names),
         "variations": vars(forward.library.variations),
@@ -166,23 +186,22 @@ def unpack(tensors: dict[str, Tensor], config: dict[str, Any]) -> Fitted:
         scale=float(state["scale"]),
     )
     vae.load_state_dict(state)
-    state = _prefixed("encoder", tensors)
-    encoder = NoisyEncoder(
-        len(energy),
-        len(state["center"]) - N_FIXED,
-        config["latent_dim"],
-        config["n_components"],
-    )
-    encoder.load_state_dict(state)
-    arrays: dict[str, Any] = {name: tensors[f"forward.{name}"].numpy() for name in _FORWARD}
+    continuum = {name: tensors[f"continuum.{name}"].numpy() for name in _CONTINUUM}
+    low, high = continuum.pop("window").tolist()
     forward = ForwardModel(
         library=library_from("shown", tensors, config["class_names"], config["variations"]),
         library_fit=_exactly(LibraryFit, config["library_fit"]),
-        **{**arrays, "log_likelihood": tuple(arrays["log_likelihood"].tolist())},
+        continuum=Continuum(window=(low, high), **continuum),
+        **{name: tensors[f"forward.{name}"].numpy() for name in _FORWARD},
     )
+    evidence = evidence_of(forward)
+    encoder = NoisyEncoder(evidence, config["latent_dim"], config["n_components"])
+    known = {f"evidence.{name}": value for name, value in evidence.state_dict().items()}
+    encoder.load_state_dict(_prefixed("encoder", tensors) | known)
     value = None
     if state := _prefixed("value", tensors):
-        value = ValueRegression(noise_var=state.pop("noise_var"), constants=GPConstants(**state))
+        noise_var, reach = state.pop("noise_var"), state.pop("reach")
+        value = ValueRegression(GPConstants(**state), noise_var, reach)
     return Fitted(
         preprocessor=pre,
         energy=energy,

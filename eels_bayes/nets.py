@@ -1,6 +1,6 @@
-"""Networks of the VAE and of the noisy encoder: 1-D convolutions, script-safe.
+"""Networks of the VAE (1-D convolutions) and of the noisy encoder, script-safe.
 
-The layer sizes are those of Hollenbach et al., Sci. Rep. 14, 17881 (2024): four strided
+The convolutions' sizes are those of Hollenbach et al., Sci. Rep. 14, 17881 (2024): four strided
 convolutions of 16, 32, 32 and 64 filters with kernels 7, 7, 3 and 3, LeakyReLU of slope 0.3, no
 normalisation layers, and one dense layer. The decoder mirrors them.
 """
@@ -98,39 +98,22 @@ class ConvDecoder(nn.Module):
 
 
 class MixtureEncoder(nn.Module):
-    """Noisy spectrum with its side information -> mixture of R diagonal Gaussians over z.
+    """Features (n, F) of a noisy spectrum -> mixture of R diagonal Gaussians over z."""
 
-    The convolutions see the spectrum in units of its noise and the noise itself; ``features``
-    (n, F) holds what is not a spectrum (pre-edge residuals, background, noise level) and joins
-    before the hidden layer.
-    """
-
-    def __init__(
-        self,
-        n_channels: int,
-        n_features: int,
-        latent_dim: int,
-        n_components: int,
-        hidden: int = 128,
-    ):
+    def __init__(self, n_features: int, latent_dim: int, n_components: int, hidden: int = 128):
         super().__init__()
         self.latent_dim = latent_dim
         self.n_components = n_components
-        self.slope, self.low, self.high = SLOPE, LOG_SD_MIN, LOG_SD_MAX
-        self.trunk = conv_trunk(2, 0.0)
-        # A linear path beside the convolutions: matched filters are linear in the spectrum, and
-        # what decides at single-pixel noise is an integral over the whole window.
-        self.linear = nn.Linear(n_channels, hidden)
-        self.dense = nn.Linear(FILTERS[-1] * trunk_length(n_channels) + hidden + n_features, hidden)
-        self.mix = nn.Linear(hidden, hidden)
+        self.low, self.high = LOG_SD_MIN, LOG_SD_MAX
+        self.first = nn.Linear(n_features, hidden)
+        self.second = nn.Linear(hidden, hidden)
+        self.third = nn.Linear(hidden, hidden)
         self.head = nn.Linear(hidden, n_components * (1 + 2 * latent_dim))
 
-    def forward(self, spectrum: Tensor, noise: Tensor, features: Tensor) -> GaussianMixture:
-        """``spectrum`` and ``noise`` are (n, L), ``features`` (n, F)."""
-        trunk = self.trunk(torch.stack([spectrum, noise], dim=1))
-        hidden = torch.cat([trunk, self.linear(spectrum), features], dim=1)
-        hidden = nn.functional.leaky_relu(self.dense(hidden), self.slope)
-        hidden = hidden + nn.functional.leaky_relu(self.mix(hidden), self.slope)
+    def forward(self, features: Tensor) -> GaussianMixture:
+        hidden = nn.functional.silu(self.first(features))
+        hidden = hidden + nn.functional.silu(self.second(hidden))
+        hidden = hidden + nn.functional.silu(self.third(hidden))
         out = self.head(hidden)
         r, d = self.n_components, self.latent_dim
         log_weight = torch.log_softmax(out[:, :r], dim=1)

@@ -3,7 +3,9 @@
 Fitted by maximum likelihood to draws z ~ q(z | clean) for matched (clean, noisy) pairs
 (Papamakarios and Murray, NeurIPS 2016), so its spread is the posterior's, not a regression's error:
 it grows as the dose falls. A mixture of diagonal Gaussians, because at single-pixel noise several
-classes explain one spectrum.
+classes explain one spectrum. It reads the forward model's evidence, not the raw spectrum: what a
+network would have to learn about Poisson noise and continua is known there in closed form, and the
+network need only learn how the latent goes with it, and what is not linear or Gaussian.
 """
 
 from __future__ import annotations
@@ -14,86 +16,67 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from eels_bayes.evidence import PixelEvidence
 from eels_bayes.fit import FitState, Schedule, fit
 from eels_bayes.nets import GaussianMixture, MixtureEncoder
-from eels_bayes.preprocess import Edges
-from eels_bayes.reinsertion import Pairs, Reinsertion
+from eels_bayes.reinsertion import Clean, Pairs, Reinsertion
 from eels_bayes.vae import SpectrumVAE
 
 N_COMPONENTS = 8
-SPIKE = 20.0  # signal over noise of a channel above which it counts by its logarithm only
-N_FIXED = 3  # features beside the pre-edge residuals: noise level and background
 BATCH = 256
-POOL = 25 * BATCH  # pairs drawn at a time: large batches make the preprocessing efficient
-REUSE = 2  # passes over them: drawing costs as much as training
+POOL = 25 * BATCH  # pairs drawn at a time: large batches make drawing efficient
+REUSE = 2  # passes over them
 N_VALIDATION = 4096
 # Doses are spread a little beyond the data's (sd of the logarithm), so that one model also serves
 # thinner and thicker places.
 DOSE_SPREAD = 0.35
 NONE_SHARE = 0.03  # pairs decoded from N(0, I): structures that are none of the fingerprints
+LEAST_LOG = -12.0  # log-probabilities below are all the same
 
 
 class NoisyEncoder(nn.Module):
-    """Edge spectra with their side information -> mixture of R diagonal Gaussians over z.
+    """Profiles and their noise level -> mixture of R diagonal Gaussians over z.
 
     Parameters
     ----------
-    n_channels, n_context, latent_dim : int
-        L, number of pre-edge residuals, D.
-    n_components : int
-        R.
-    scale : float
-        Typical intensity, edge units.
+    evidence : PixelEvidence
+        Of the fitted forward model; not trained.
+    latent_dim, n_components : int
+        D, R.
     """
 
-    def __init__(
-        self,
-        n_channels: int,
-        n_context: int,
-        latent_dim: int,
-        n_components: int = N_COMPONENTS,
-        scale: float = 1.0,
-    ):
+    def __init__(self, evidence: PixelEvidence, latent_dim: int, n_components: int = N_COMPONENTS):
         super().__init__()
-        n_features = n_context + N_FIXED
-        self.spike = SPIKE  # scripting sees no globals
-        self.net = MixtureEncoder(n_channels, n_features, latent_dim, n_components)
-        self.register_buffer("scale", torch.tensor(float(scale)))
+        _, _, n_mixed, n_window = evidence.sizes
+        n_features = 2 * n_mixed + n_window + 1
+        self.least_log = LEAST_LOG  # scripting sees no globals
+        self.evidence = evidence
+        self.net = MixtureEncoder(n_features, latent_dim, n_components)
         self.register_buffer("center", torch.zeros(n_features))
         self.register_buffer("width", torch.ones(n_features))
-        self.scale: Tensor
         self.center: Tensor
         self.width: Tensor
 
-    def features(self, sd: Tensor, context: Tensor, background: Tensor) -> Tensor:
-        """What is not a spectrum, (n, F): noise level, background, pre-edge residuals."""
-        level = (sd / self.scale).mean(1, keepdim=True).log()
-        return torch.cat([level, background, context], dim=1)
+    def features(self, profile: Tensor, level: Tensor) -> Tensor:
+        """Evidence as features (n, F) of comparable size."""
+        return ((self._raw(profile, level) - self.center) / self.width).clamp(-8.0, 8.0)
 
-    def standardise(self, noisy: Edges) -> None:
+    def _raw(self, profile: Tensor, level: Tensor) -> Tensor:
+        found = self.evidence(profile, level)
+        log_probability = found.log_probability.clamp(min=self.least_log)
+        noise = found.noise.log().unsqueeze(1)
+        return torch.cat([log_probability, log_probability.exp(), found.clean, noise], dim=1)
+
+    def standardise(self, profile: Tensor, level: Tensor) -> None:
         """Set the features' center and width from a first batch of spectra."""
-        ok = noisy.flag == 0
-        if int(ok.sum()) < 2:
-            raise ValueError(
-                "hardly a simulated spectrum survives the preprocessing: are the norms of spectra "
-                "positive, and do background and normalize hold counts?"
-            )
-        sd, context, background = (
-            x[ok].to(self.scale.device) for x in (noisy.sd, noisy.context, noisy.background)
-        )
-        features = self.features(sd, context, background)
-        self.center = features.mean(0)
-        self.width = features.std(0).clamp_min(1e-3)
+        with torch.no_grad():
+            features = self._raw(profile, level)
+        self.center, self.width = features.mean(0), features.std(0).clamp_min(1e-3)
 
-    def forward(
-        self, intensity: Tensor, sd: Tensor, context: Tensor, background: Tensor
-    ) -> GaussianMixture:
-        """Posterior of the latent; (n, L), (n, L), (n, Q), (n, 2) -> see GaussianMixture."""
-        features = (self.features(sd, context, background) - self.center) / self.width
-        # Linear for all but spikes, which must not drown the other channels.
-        signal = self.spike * torch.asinh(intensity / sd / self.spike)
-        noise = (sd / self.scale).log()
-        return self.net(signal, noise, features.clamp(-8.0, 8.0))
+    def forward(self, profile: Tensor, level: Tensor) -> GaussianMixture:
+        """Posterior of the latent; (n, B) and (n,) -> see GaussianMixture."""
+        mixture: GaussianMixture = self.net(self.features(profile, level))
+        return mixture
 
 
 def log_density(mixture: GaussianMixture, z: Tensor) -> Tensor:
@@ -121,20 +104,35 @@ def draw(mixture: GaussianMixture, n_draws: int, generator: torch.Generator) -> 
     return mixture.mean.gather(1, index) + mixture.sd.gather(1, index) * noise
 
 
+def draw_edges(
+    vae: SpectrumVAE, reinsertion: Reinsertion, n: int, rng: np.random.Generator
+) -> Clean:
+    """Edges to put back; a few are decoded from N(0, I): of no class, shares and values NaN."""
+    clean = reinsertion.edges(n, rng)
+    none = rng.random(n) < NONE_SHARE
+    z = torch.as_tensor(rng.standard_normal((int(none.sum()), vae.latent_dim)))
+    with torch.no_grad():
+        clean.spectra[none] = vae.decode(z.float().to(vae.log_b.device)).cpu().numpy()
+    clean.fractions[none] = np.nan
+    if clean.values is not None:
+        clean.values[none] = np.nan
+    return clean
+
+
+def draw_doses(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Doses (n,) relative to the data's."""
+    return np.exp(DOSE_SPREAD * rng.standard_normal(n))
+
+
 def draw_pairs(
     vae: SpectrumVAE, reinsertion: Reinsertion, n: int, rng: np.random.Generator
 ) -> tuple[Pairs, Tensor]:
-    """n pairs and latents z ~ q(z | clean), a small share of them of no class at all."""
-    dose = np.exp(DOSE_SPREAD * rng.standard_normal(n))
-    edge = reinsertion.edges(n, rng).spectra
-    none = rng.random(n) < NONE_SHARE
-    device = vae.log_b.device
+    """n pairs and latents z ~ q(z | clean)."""
+    edge = draw_edges(vae, reinsertion, n, rng).spectra
+    pairs = reinsertion.draw(n, rng, edge=edge, dose=draw_doses(n, rng))
     with torch.no_grad():
-        z = torch.as_tensor(rng.standard_normal((int(none.sum()), vae.latent_dim)))
-        edge[none] = vae.decode(z.float().to(device)).cpu().numpy()
-        pairs = reinsertion.draw(n, rng, edge=edge, dose=dose)
-        mean, sd = vae.encode(pairs.clean.to(device))
-        noise = torch.as_tensor(rng.standard_normal(mean.shape), dtype=mean.dtype)
+        mean, sd = vae.encode(pairs.clean.to(vae.log_b.device))
+    noise = torch.as_tensor(rng.standard_normal(mean.shape), dtype=mean.dtype)
     return pairs, mean.cpu() + sd.cpu() * noise
 
 
@@ -162,24 +160,27 @@ def fit_noisy_encoder(
     """
     vae.eval()
     device = next(encoder.parameters()).device
-    held_out, held_out_z = draw_pairs(vae, reinsertion, N_VALIDATION, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    held_out, held_out_z = draw_pairs(vae, reinsertion, N_VALIDATION, rng)
     if state.epoch == 0:
-        encoder.standardise(held_out.noisy)
+        encoder.standardise(held_out.profile.to(device), held_out.level.to(device))
+    with torch.no_grad():
+        held_out_x = encoder.features(held_out.profile.to(device), held_out.level.to(device))
 
-    def loss(noisy: Edges, z: Tensor) -> Tensor:
-        ok = noisy.flag == 0
-        inputs = [x[ok].to(device) for x in noisy[:4]]
-        return -log_density(encoder(*inputs), z[ok].to(device)).mean()
+    def loss(features: Tensor, z: Tensor) -> Tensor:
+        return -log_density(encoder.net(features), z.to(device)).mean()
 
-    def batches(generator: torch.Generator) -> Iterator[tuple[Edges, Tensor]]:
+    def batches(generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         while True:
             rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
             pairs, z = draw_pairs(vae, reinsertion, POOL, rng)
+            with torch.no_grad():
+                features = encoder.features(pairs.profile.to(device), pairs.level.to(device))
             for _ in range(REUSE):
                 for rows in torch.as_tensor(rng.permutation(POOL)).split(BATCH):
-                    yield Edges(*(x[rows] for x in pairs.noisy)), z[rows]
+                    yield features[rows], z[rows]
 
-    stream: dict[int, Iterator[tuple[Edges, Tensor]]] = {}
+    stream: dict[int, Iterator[tuple[Tensor, Tensor]]] = {}
 
     def training_loss(generator: torch.Generator) -> Tensor:
         if state.epoch not in stream:  # afresh in every epoch, so that a resumed one repeats itself
@@ -187,7 +188,7 @@ def fit_noisy_encoder(
             stream[state.epoch] = batches(generator)
         return loss(*next(stream[state.epoch]))
 
-    validation: Callable[[], Tensor] = lambda: loss(held_out.noisy, held_out_z)  # noqa: E731
+    validation: Callable[[], Tensor] = lambda: loss(held_out_x, held_out_z)  # noqa: E731
     return fit(
         encoder,
         training_loss,

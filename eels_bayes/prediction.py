@@ -6,7 +6,7 @@ import copy
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -48,6 +48,13 @@ _TEXT = {name: quantity.text for name, quantity in _MAPS.items()} | {
 }
 
 
+def _gaussian_reach() -> NDArray[np.float64]:
+    from scipy.stats import halfnorm
+
+    reach: NDArray[np.float64] = halfnorm.ppf((np.arange(200) + 0.5) / 200)
+    return reach
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Prediction:
     """Class, uncertainty, novelty and value of n pixels of one or of many images.
@@ -67,6 +74,8 @@ class Prediction:
     value, value_sd : ndarray (n,)
         Posterior mean and standard deviation of the library's value (its unit); NaN where the
         library has none.
+    value_reach : ndarray (T,)
+        How many sd intervals of the value reach, see `value_interval`.
     latent_mean, latent_sd : ndarray (n, D)
         Mean and standard deviation of the latent posterior.
     flag : ndarray (n,) of int
@@ -99,6 +108,7 @@ class Prediction:
     image: NDArray[np.int64]
     position: NDArray[np.int64]
     images: tuple[ImageInfo, ...]
+    value_reach: NDArray[Any] = field(default_factory=_gaussian_reach)
 
     def __post_init__(self) -> None:
         n, n_classes = len(self.flag), len(self.class_names)
@@ -157,6 +167,23 @@ class Prediction:
     def has_value(self) -> bool:
         """Whether the library has values, so that `value` means something."""
         return bool(np.isfinite(self.value).any())
+
+    def value_interval(self, level: float = 0.9) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Ends (n,) and (n,) of the value's interval that holds it with probability `level`.
+
+        As many sd around the mean as hold it among pixels drawn from the forward model; the
+        posterior has several modes, so this is not a Gaussian's number.
+
+        Raises
+        ------
+        ValueError
+            If `level` is not between 0 and 1.
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"level must lie between 0 and 1, got {level}")
+        grid = (np.arange(len(self.value_reach)) + 0.5) / len(self.value_reach)
+        reach = np.interp(level, grid, self.value_reach) * self.value_sd
+        return self.value - reach, self.value + reach
 
     def reasons(self) -> list[str]:
         """Why each pixel is flagged, in words; '' where it is OK."""
@@ -432,7 +459,9 @@ class Prediction:
 
 
 _PER_PIXEL = tuple(
-    field.name for field in fields(Prediction) if field.name not in ("class_names", "images")
+    field.name
+    for field in fields(Prediction)
+    if field.name not in ("class_names", "images", "value_reach")
 )
 
 

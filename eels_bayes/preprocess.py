@@ -28,7 +28,9 @@ from eels_bayes.series import (
 )
 from eels_bayes.spectra import Flag, Spectra, describe
 
-CONTEXT_GAP = 10.0  # eV between the reference edge's window and the context
+PROFILE_BIN = 2.0  # eV: finer than a core-loss feature, counts in it nearly Gaussian
+PROFILE_RANGE = (0.5, 1.5)  # of the window's ends: what lies farther says little about the edge
+PROFILE_MARGIN = 3.0  # eV that later images may drift beyond those calibrated on
 CHUNK = 4096  # pixels a step, to keep memory low
 CALIBRATION_PIXELS = 5000
 
@@ -38,8 +40,9 @@ class Processed(NamedTuple):
 
     intensity: Tensor
     sd: Tensor
-    context: Tensor
     background: Tensor
+    profile: Tensor
+    level: Tensor
     norm: Tensor
     shift: Tensor
     counts: Tensor
@@ -89,7 +92,7 @@ class Preprocessor(nn.Module):
     a channel mixes have a smaller sd and correlated errors.
     """
 
-    __jit_unused_properties__ = ["energy", "canonical_energy", "calibrated"]  # noqa: RUF012
+    __jit_unused_properties__ = ["energy", "canonical_energy", "profile_energy", "calibrated"]  # noqa: RUF012
 
     def __init__(
         self,
@@ -130,16 +133,17 @@ class Preprocessor(nn.Module):
         start = self.window[0]
         if self.background is not None:
             start = min(start, self.background[0])
-            if self.normalize is not None and self.normalize[1] <= self.background[0]:
-                start = min(start, self.normalize[1] + CONTEXT_GAP)
         self.extractor = EdgeExtractor(
             self.window, self.background, start, self.background_model == "shrunk"
         )
         self.step = 0.0  # dispersion in eV; 0 until known
+        self.bin_width = 0.0  # of the profile, eV
         self._off_axis, self._radius = int(Flag.OFF_AXIS), SEARCH
         self.register_buffer("reference", torch.zeros(0))
         self.register_buffer("_ready", torch.tensor(False))
+        self.register_buffer("profile_bins", torch.zeros(2, dtype=torch.int64))
         self.reference: Tensor
+        self.profile_bins: Tensor  # first and last + 1, counted in bins from the window's start
         self._ready: Tensor
         if dispersion is not None:
             self._set_step(checks.positive("dispersion", dispersion, "eV"))
@@ -155,6 +159,7 @@ class Preprocessor(nn.Module):
                 )
             self.reference = torch.zeros(n_align, device=self.reference.device)
         self.step = step
+        self.bin_width = step * max(1, round(PROFILE_BIN / step))
 
     @property
     def energy(self) -> NDArray[np.float64]:
@@ -165,8 +170,18 @@ class Preprocessor(nn.Module):
     def canonical_energy(self) -> NDArray[np.float64]:
         """Channel centres of the aligned counts (C,), eV; its last L channels are `energy`."""
         layout = self.extractor
-        channels = np.arange(layout.n_context + layout.n_window, dtype=np.float64)
+        channels = np.arange(layout.n_before + layout.n_window, dtype=np.float64)
         return layout.first + self.step * channels
+
+    @property
+    def profile_energy(self) -> NDArray[np.float64]:
+        """Bin centres of the profiles (B,), eV; empty before calibration.
+
+        A bin begins where the window does.
+        """
+        first, last = self.profile_bins.tolist()
+        bins = np.arange(first, last, dtype=np.float64)
+        return self.window[0] - 0.5 * self.step + self.bin_width * (bins + 0.5)
 
     @property
     def calibrated(self) -> bool:
@@ -190,7 +205,7 @@ class Preprocessor(nn.Module):
                 f"dispersion is {self.step} eV, finer than the data's {scale} eV: "
                 "use the data's or a coarser one"
             )
-        count = self.extractor.n_context + self.extractor.n_window
+        count = self.extractor.n_before + self.extractor.n_window
         return rebin(counts, offset, scale, shift, self.extractor.first, self.step, count)
 
     def extract(
@@ -243,6 +258,15 @@ class Preprocessor(nn.Module):
             norm = torch.where(norm <= 3 * error, -error, norm) * (self.step * self.unit)
             low = min(low, self.normalize[0])
             high = max(high, self.normalize[1])
+        profile = canonical[:, :0]
+        bins = int(self.profile_bins[1] - self.profile_bins[0])
+        if bins > 0:
+            start = self.window[0] - 0.5 * self.step + self.bin_width * float(self.profile_bins[0])
+            first = start + 0.5 * self.bin_width
+            profile, _ = rebin(counts, offset, scale, shift, first, self.bin_width, bins)
+            low, high = min(low, start), max(high, start + self.bin_width * bins)
+        non_finite = bad_shift | ~torch.isfinite(profile).all(1)
+        profile = profile * (self.step / self.bin_width) / norm.unsqueeze(1)
         slack = 1e-3 * scale
         off_axis = (low + shift < offset - 0.5 * scale - slack) | (
             high + shift > offset + (counts.shape[1] - 0.5) * scale + slack
@@ -250,15 +274,18 @@ class Preprocessor(nn.Module):
         # a canonical channel sums the readouts of several
         variance = noise.variance(canonical, gain, readout * self.step / scale)
         edges = self.extract(canonical, variance, norm, factor)
+        fano = variance.sum(1) / canonical.clamp(min=0.0).sum(1).clamp(min=1e-6)
+        level = fano / norm * (self.step / self.bin_width)
         flag = edges.flag + off_axis * self._off_axis
-        flag = flag | (bad_shift * self.extractor.non_finite)
+        flag = flag | (non_finite * self.extractor.non_finite)
         bad = (flag > 0).unsqueeze(1)
         nan = torch.full_like(norm, math.nan).unsqueeze(1)
         return Processed(
             torch.where(bad, nan, edges.intensity),
             torch.where(bad, nan, edges.sd),
-            torch.where(bad, nan, edges.context),
             torch.where(bad, nan, edges.background),
+            torch.where(bad, nan, profile),
+            torch.where(flag > 0, nan[:, 0], level),
             norm,
             shift,
             canonical,
@@ -294,21 +321,32 @@ class Preprocessor(nn.Module):
             in training. Fewer than three usable pixels leave the exponent free.
         """
         signals = _as_list(signals)
+        self._forget()
         with torch.no_grad():
             # image by image, and twice: a series need not fit into memory
             if self.align is not None:
                 means = [self._read(signal, k).averaged() for k, signal in enumerate(signals)]
                 self.reference = series_reference(means, self.align, self.step, self.align_to)
+            clear, fits = [], []
+            for k, signal in enumerate(signals):
+                image = self._read(signal, k)
+                shift = self._shifts(image)
+                clear.append(image.clear_range(shift, self.window))
+                if self.background is not None:
+                    wanted = CALIBRATION_PIXELS // len(signals)
+                    fits.append(self._exponents(image, shift, wanted))
+            self.profile_bins = torch.tensor(self._profile_bins(clear))
             self.extractor.exponent = torch.tensor([3.0, math.inf])
-            if self.background is not None:
-                fits = [
-                    self._exponents(self._read(signal, k), CALIBRATION_PIXELS // len(signals))
-                    for k, signal in enumerate(signals)
-                ]
+            if fits:
                 exponent, variance = (torch.cat(parts) for parts in zip(*fits, strict=True))
                 self.extractor.exponent = torch.tensor(exponent_prior(exponent, variance))
             self._ready.fill_(True)
         return self
+
+    @torch.jit.unused
+    def _forget(self) -> None:
+        self._ready.fill_(False)
+        self.profile_bins = torch.zeros_like(self.profile_bins)
 
     @torch.jit.unused
     def __call__(
@@ -371,7 +409,7 @@ class Preprocessor(nn.Module):
         spectra = Spectra.concatenate(parts)
         if not spectra.ok.any():
             if first_time:
-                self._ready.fill_(False)  # nothing was learned from these
+                self._forget()  # nothing was learned from these
             reasons = {describe(int(flag)) for flag in np.unique(spectra.flag)}
             raise ValueError(
                 f"none of {len(spectra)} pixels is usable: {', or '.join(sorted(reasons))}"
@@ -424,13 +462,32 @@ class Preprocessor(nn.Module):
         for name, band in (("normalize", self.normalize), ("align", self.align)):
             if band is not None:
                 needed[f"{name} {band}"] = band
+        if len(self.profile_energy):
+            ends = self.profile_energy[[0, -1]] + self.bin_width * np.array([-0.5, 0.5])
+            needed["the range calibrated on"] = (float(ends[0]), float(ends[1]))
         return check_image(raw, number, self.step, needed)
 
     @torch.jit.unused
-    def _exponents(self, image: SeriesImage, wanted: int) -> tuple[Tensor, Tensor]:
+    def _profile_bins(self, clear: list[tuple[float, float]]) -> tuple[int, int]:
+        """Bins that lie in all images' aligned ranges (eV), not too far from the window."""
+        margin = 0.0 if self.align is None else PROFILE_MARGIN
+        canonical, edge = self.canonical_energy, self.window[0] - 0.5 * self.step
+        low = max(PROFILE_RANGE[0] * self.window[0], *(ends[0] + margin for ends in clear))
+        high = min(PROFILE_RANGE[1] * self.window[1], *(ends[1] - margin for ends in clear))
+        # the window and the background before it are needed anyway
+        low = min(low, canonical[0] - 0.5 * self.step)
+        high = max(high, canonical[-1] + 0.5 * self.step)
+        slack = 1e-6
+        return (
+            math.ceil((low - edge) / self.bin_width - slack),
+            math.floor((high - edge) / self.bin_width + slack),
+        )
+
+    @torch.jit.unused
+    def _exponents(self, image: SeriesImage, shift: Tensor, wanted: int) -> tuple[Tensor, Tensor]:
         """Unshrunk exponents of about `wanted` pixels, and their variances."""
         some = slice(None, None, max(1, len(image.counts) // max(wanted, 1)))
-        counts, shift, raw = image.counts[some], self._shifts(image)[some], image.raw
+        counts, shift, raw = image.counts[some], shift[some], image.raw
         canonical, _ = self.rebin(counts, raw.offset, raw.scale, shift)
         variance = noise.variance(canonical, raw.gain, raw.readout * self.step / raw.scale)
         return self.extractor.free_exponents(canonical, variance)
@@ -467,8 +524,10 @@ class Preprocessor(nn.Module):
             position=np.arange(n),
             images=(raw.info,),
             flag=whole.flag.numpy(),
-            context=whole.context.numpy(),
             background=whole.background.numpy(),
+            profile=whole.profile.numpy(),
+            profile_energy=self.profile_energy,
+            level=whole.level.numpy(),
             norm=whole.norm.numpy(),
             shift=whole.shift.numpy(),
             counts=whole.counts.numpy(),

@@ -1,7 +1,8 @@
 """Clean edge spectra put back into the experiment: matched (clean, noisy) pairs.
 
-A clean edge is set on a continuum, a dose and a sub-channel offset drawn from what the data show,
-counts are drawn, and they go through the very preprocessing that made the data.
+A clean edge is set on a continuum and a dose drawn from what the data show, counts are drawn, and
+they are normalised as the data were. Where edge spectra are asked for as well, the same counts go
+through the very preprocessing that made the data.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from torch import Tensor
 
 from eels_bayes import noise
 from eels_bayes.align import rebin
-from eels_bayes.continuum import ForwardModel, basis, detector_step
+from eels_bayes.continuum import tail
+from eels_bayes.forward_model import ForwardModel, onto_bins, wide_axis
 from eels_bayes.preprocess import Edges, Preprocessor
 from eels_bayes.spectra import Spectra
 
@@ -41,15 +43,15 @@ class Pairs(NamedTuple):
     ----------
     clean : Tensor (n, L)
         Edge units, nuisance shapes included.
-    fractions : Tensor (n, K)
-        Share of each class.
-    noisy : Edges
-        As the preprocessor returns them.
+    profile : Tensor (n, B)
+        As in `Spectra`.
+    level : Tensor (n,)
+        As in `Spectra`.
     """
 
     clean: Tensor
-    fractions: Tensor
-    noisy: Edges
+    profile: Tensor
+    level: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +63,7 @@ class Reinsertion:
     model : ForwardModel
     preprocessor : Preprocessor
     energy : (C,) array
-        Canonical axis, eV.
+        Canonical axis of counts, eV.
     norm, gain, offset : (n,) arrays
         Of the data's pixels, drawn from together: counts a channel of an intensity of 1.0, variance
         per count, and the position of detector channels' borders relative to the first canonical
@@ -88,6 +90,14 @@ class Reinsertion:
         flat = rng.choice(n_classes**2, size=n, p=model.pair_weights.ravel())
         first, second = np.divmod(flat, n_classes)
         share = np.where(first == second, 1.0, rng.uniform(0.1, 0.9, n))
+        return self.mixed_edges(first, second, share, rng)
+
+    def mixed_edges(
+        self, first: Array, second: Array, share: Array, rng: np.random.Generator
+    ) -> Clean:
+        """Edges that are a share (n,) of the first class (n,) and for the rest of the second."""
+        model, n = self.model, len(first)
+        n_classes = model.library.n_classes
         fractions = np.zeros((n, n_classes))
         np.add.at(fractions, (np.arange(n), first), share)
         np.add.at(fractions, (np.arange(n), second), 1.0 - share)
@@ -140,34 +150,120 @@ class Reinsertion:
         dose : float or (n,) array
             Multiplies the data's doses.
         """
-        n_classes = self.model.library.n_classes
         if edge is None:
-            edge, fractions, _ = self.edges(n, rng)
-        else:
-            fractions = np.full((n, n_classes), np.nan)
+            edge = self.edges(n, rng).spectra
         u = self.coefficients(n, rng)
-        power, columns = basis(self.energy, self.model.reference, self.model.library)
-        rate = power + u @ columns.T
-        rate[:, -edge.shape[1] :] += edge
         pixel = rng.integers(len(self.norm), size=n)
+        norm, gain = self.norm[pixel] * dose, self.gain[pixel]
+        return self._pairs(edge, u, self._bin_counts(edge, u, norm, gain, rng), norm, gain)
+
+    def draw_edges(
+        self,
+        n: int,
+        rng: np.random.Generator,
+        *,
+        edge: Array | None = None,
+        dose: float | Array = 1.0,
+    ) -> tuple[Pairs, Edges]:
+        """Draw ``n`` pairs with the edge spectra of the same counts; see `draw`."""
+        if edge is None:
+            edge = self.edges(n, rng).spectra
+        u = self.coefficients(n, rng)
+        pixel = rng.integers(len(self.norm), size=n)
+        norm, gain = self.norm[pixel] * dose, self.gain[pixel]
+        energy, model = self.energy, self.model
+        rate = model.continuum.center(energy) + u @ model.continuum.columns(energy, model.library).T
+        rate[:, -edge.shape[1] :] += edge
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        rates, norm, gain = (
-            torch.as_tensor(x, dtype=torch.float32)
-            for x in (rate, self.norm[pixel] * dose, self.gain[pixel])
+        rates, norms, gains = (
+            torch.as_tensor(x, dtype=torch.float32) for x in (rate.clip(0.0), norm, gain)
         )
         counts, factor = [], []
         # Pixels of one image share their offset, and so do the rows of a group here.
         for rows in torch.arange(n).split(GROUP):
             offset = float(self.offset[rng.integers(len(self.offset))])
-            group = self._count(rates[rows], norm[rows], gain[rows], offset, generator)
+            group = self._count(rates[rows], norms[rows], gains[rows], offset, generator)
             counts.append(group[0])
             factor.append(group[1].expand_as(group[0]))
-        noisy = self._extract(torch.cat(counts), torch.cat(factor), norm, gain, generator)
+        canonical = torch.cat(counts)
+        binned = self._bin_counts(edge, u, norm, gain, rng)
+        bins = model.continuum.energy
+        # bins that the channels cover hold the very same electrons
+        inside, covered = onto_bins(bins, *self._whole_bins(canonical.numpy())), self._covered()
+        size = round((bins[1] - bins[0]) / (energy[1] - energy[0]))
+        binned[:, covered] = size * inside[:, covered]
+        pairs = self._pairs(edge, u, binned, norm, gain)
+        measured = torch.as_tensor(norm * self._norm_found(binned, norm), dtype=torch.float32)
+        readout = self.readout * float(energy[1] - energy[0]) / self.detector_step
+        # As `noise.variance` has it, with every pixel's own gain.
+        variance = torch.maximum(canonical, 0.01 * gains[:, None]) * gains[:, None] + readout
+        return pairs, self.preprocessor.extract(canonical, variance, measured, torch.cat(factor))
+
+    def _bin_counts(
+        self, edge: Array, u: Array, norm: Array, gain: Array, rng: np.random.Generator
+    ) -> Array:
+        """Counts (n, B) in the profile's bins."""
+        model = self.model
+        bins, library = model.continuum.energy, model.library
+        fine = wide_axis(bins, library.energy)
+        start = int(np.argmin(np.abs(fine - library.energy[0])))
+        last = edge[:, -1:] * tail(library, fine)[start + edge.shape[1] :]
+        shown = np.concatenate([np.zeros((len(edge), start)), edge, last], axis=1)
+        rate = model.continuum.center(bins) + u @ model.continuum.columns(bins, library).T
+        rate += onto_bins(bins, fine, shown[:, : len(fine)])
+        size = (bins[1] - bins[0]) / (self.energy[1] - self.energy[0])
+        electrons = rng.poisson(np.maximum(rate, 0.0) * (norm * size / gain)[:, None])
+        counts: Array = electrons * gain[:, None]
+        if self.readout > 0:
+            channels = (bins[1] - bins[0]) / self.detector_step
+            counts += rng.normal(0.0, math.sqrt(self.readout * channels), counts.shape)
+        return counts
+
+    def _pairs(self, edge: Array, u: Array, counts: Array, norm: Array, gain: Array) -> Pairs:
+        bins = self.model.continuum.energy
+        size = (bins[1] - bins[0]) / (self.energy[1] - self.energy[0])
+        profile = counts / (norm * size)[:, None]
+        found = self._norm_found(counts, norm)
+        readout = self.readout * (bins[1] - bins[0]) / self.detector_step
+        # where the preprocessor weighs readout against counts
+        fano = gain + readout / np.maximum(counts[:, self._covered()].mean(1), 1e-6)
+        level = fano / (norm * found * size)
         return Pairs(
             torch.as_tensor(edge + self.overlap(u), dtype=torch.float32),
-            torch.as_tensor(fractions, dtype=torch.float32),
-            noisy,
+            torch.as_tensor(profile / found[:, None], dtype=torch.float32),
+            torch.as_tensor(level, dtype=torch.float32),
         )
+
+    def _norm_found(self, counts: Array, norm: Array) -> Array:
+        """Measured norm over the true one (n,): the reference window's counts have noise too."""
+        pre, bins = self.preprocessor, self.model.continuum.energy
+        if pre.normalize is None:
+            return np.ones(len(counts))
+        width = bins[1] - bins[0]
+        low, high = pre.normalize
+        share = np.clip(
+            np.minimum(high, bins + 0.5 * width) - np.maximum(low, bins - 0.5 * width), 0.0, width
+        )
+        if share.sum() < 0.9 * (high - low):  # beyond the profile
+            return np.ones(len(counts))
+        size = width / (self.energy[1] - self.energy[0])
+        mean = counts @ share / share.sum() / size
+        found: Array = np.maximum(pre.unit * mean / norm, 0.1)
+        return found
+
+    def _whole_bins(self, rows: Array) -> tuple[Array, Array]:
+        """The canonical axis and rows on it, from the first bin that begins there."""
+        bins, step = self.model.continuum.energy, self.energy[1] - self.energy[0]
+        width = bins[1] - bins[0]
+        start = (self.energy[0] - 0.5 * step - (bins[0] - 0.5 * width)) / width
+        skip = round((math.ceil(start - 1e-6) - start) * width / step)
+        return self.energy[skip:], rows[..., skip:]
+
+    def _covered(self) -> Array:
+        """Which of the bins (B,) lie wholly on the canonical axis."""
+        bins, everywhere = self.model.continuum.energy, np.ones(len(self.energy))
+        covered: Array = onto_bins(bins, *self._whole_bins(everywhere)) > 0
+        return covered
 
     def _count(
         self, rate: Tensor, norm: Tensor, gain: Tensor, offset: float, generator: torch.Generator
@@ -189,33 +285,13 @@ class Reinsertion:
         shift = torch.full_like(norm, -offset)
         return rebin(counts, start, width, shift, float(self.energy[0]), step, rate.shape[1])
 
-    def _extract(
-        self,
-        counts: Tensor,
-        factor: Tensor,
-        norm: Tensor,
-        gain: Tensor,
-        generator: torch.Generator,
-    ) -> Edges:
-        """What the preprocessing makes of canonical counts (n, C)."""
-        pre = self.preprocessor
-        # The norm is measured too: Poisson noise of a window of gross counts.
-        if pre.normalize is not None:
-            step = float(self.energy[1] - self.energy[0])
-            n_reference = (pre.normalize[1] - pre.normalize[0]) / step
-            electrons = norm / pre.unit * n_reference / gain
-            norm = norm * (1.0 + torch.randn(len(norm), generator=generator) / electrons.sqrt())
-        readout = self.readout * float(self.energy[1] - self.energy[0]) / self.detector_step
-        # As `noise.variance` has it, with every pixel's own gain.
-        variance = torch.maximum(counts, 0.01 * gain[:, None]) * gain[:, None] + readout
-        return pre.extract(counts, variance, norm, factor)
-
 
 def reinsertion(model: ForwardModel, spectra: Spectra) -> Reinsertion:
     """Set up drawing from a fitted forward model at the doses and offsets of ``spectra``."""
     ok = spectra.ok
     energy = spectra.canonical_energy
-    step = detector_step(spectra)
+    # Width of a detector channel; the median where images differ.
+    step = float(np.median([info.energy[1] for info in spectra.images]))
     start = np.array([info.energy[0] for info in spectra.images])[spectra.image[ok]]
     # Borders of detector channels relative to the canonical axis's first, up to whole channels.
     first_edge = energy[0] - 0.5 * (energy[1] - energy[0])

@@ -32,6 +32,8 @@ class SeriesImage:
         Counts with dead channels filled.
     filled : ndarray (E,) bool
         Which channels those are.
+    dead : ndarray (E,) bool
+        Channels that are dead in every pixel and too many in a row to fill.
     raw : RawImage
         As read.
     """
@@ -39,7 +41,18 @@ class SeriesImage:
     name: str
     counts: Tensor
     filled: NDArray[np.bool_]
+    dead: NDArray[np.bool_]
     raw: RawImage
+
+    def clear_range(self, shift: Tensor, window: tuple[float, float]) -> tuple[float, float]:
+        """Energies (low, high) around ``window`` that all pixels have once shifted, eV."""
+        raw = self.raw
+        centre = raw.offset + raw.scale * np.arange(len(self.dead))
+        below = centre[self.dead & (centre < window[0])]
+        above = centre[self.dead & (centre > window[1])]
+        low = float(below[-1] if len(below) else centre[0] - raw.scale) + 0.5 * raw.scale
+        high = float(above[0] if len(above) else centre[-1] + raw.scale) - 0.5 * raw.scale
+        return low - float(shift.min()), high - float(shift.max())
 
     def averaged(self) -> "SeriesImage":
         """The mean over the pixels, as an image of one pixel."""
@@ -93,7 +106,7 @@ def check_image(
                 f"{len(lost)} channels of {name} between {lost[0]:g} and {lost[-1]:g} eV are dead "
                 f"in every pixel, too many to fill, and {what} needs them"
             )
-    return SeriesImage(name, torch.from_numpy(counts), filled, raw)
+    return SeriesImage(name, torch.from_numpy(counts), filled, left, raw)
 
 
 def series_reference(

@@ -32,7 +32,7 @@ REASONS: dict[Flag, str] = {
     Flag.DEAD: "the same counts in every channel",
     Flag.NO_BACKGROUND: "no counts above the noise in the background window",
     Flag.NO_REFERENCE: "no counts above the noise in the normalize window",
-    Flag.OFF_AXIS: "the window leaves the energy axis after alignment",
+    Flag.OFF_AXIS: "energies that are needed leave the axis after alignment",
 }
 
 
@@ -86,10 +86,15 @@ class Spectra:
         One for each spectrum image.
     flag : ndarray (n,) int64
         `Flag` values; 0 is OK.
-    context : ndarray (n, Q) float32
-        Residuals before the edge in bins of 5 eV, units of `norm`; Q may be 0.
     background : ndarray (n, 2) float32
         Background at the window's start in units of `norm`, and its exponent.
+    profile : ndarray (n, B) float32
+        The whole aligned spectrum, background and all: mean counts a channel in bins of about
+        2 eV, units of `norm`. What lies beside the window tells the background beneath it.
+    profile_energy : ndarray (B,) float64
+        Centres of these bins, eV.
+    level : ndarray (n,) float32
+        Noise: variance of an intensity of 1 in one bin of the profile.
     norm : ndarray (n,) float32
         Counts per channel that make an intensity of 1.
     shift : ndarray (n,) float32
@@ -109,8 +114,10 @@ class Spectra:
     position: NDArray[np.int64]
     images: tuple[ImageInfo, ...]
     flag: NDArray[np.int64]
-    context: NDArray[np.float32]
     background: NDArray[np.float32]
+    profile: NDArray[np.float32]
+    profile_energy: NDArray[np.float64]
+    level: NDArray[np.float32]
     norm: NDArray[np.float32]
     shift: NDArray[np.float32]
     counts: NDArray[np.float32]
@@ -124,10 +131,11 @@ class Spectra:
                 raise ValueError(
                     f"{name} has {len(getattr(self, name))} rows; {n} are needed, as in flag"
                 )
-        for name in ("intensity", "sd"):
-            if getattr(self, name).shape != (n, n_window):
+        axes = {"intensity": n_window, "sd": n_window, "profile": len(self.profile_energy)}
+        for name, size in axes.items():
+            if getattr(self, name).shape != (n, size):
                 raise ValueError(
-                    f"{name} has shape {getattr(self, name).shape}; {(n, n_window)} is needed: "
+                    f"{name} has shape {getattr(self, name).shape}; {(n, size)} is needed: "
                     "pixels and energies"
                 )
 
@@ -176,7 +184,7 @@ class Spectra:
         Raises
         ------
         ValueError
-            Nothing to join, or parts that differ in their energies, context or canonical axis.
+            Nothing to join, or parts that differ in their energy axes.
         """
         parts = list(parts)
         if not parts:
@@ -185,9 +193,10 @@ class Spectra:
         images: list[ImageInfo] = []
         numbers: list[NDArray[np.int64]] = []
         for k, part in enumerate(parts):
-            if not np.array_equal(part.energy, first.energy) or any(
-                getattr(part, name).shape[1] != getattr(first, name).shape[1]
-                for name in ("context", "counts")
+            if (
+                not np.array_equal(part.energy, first.energy)
+                or not np.array_equal(part.profile_energy, first.profile_energy)
+                or part.counts.shape[1] != first.counts.shape[1]
             ):
                 raise ValueError(
                     f"parts[{k}] lies on another energy axis than parts[0]; "
@@ -253,9 +262,10 @@ class Spectra:
             {
                 "intensity": (("pixel", "energy"), self.intensity, {"units": "norm"}),
                 "sd": (("pixel", "energy"), self.sd, {"units": "norm"}),
-                "context": (("pixel", "bin"), self.context, {"units": "norm"}),
+                "profile": (("pixel", "bin"), self.profile, {"units": "norm"}),
                 "background": ("pixel", self.background[:, 0], {"units": "norm"}),
                 "exponent": ("pixel", self.background[:, 1], {"units": ""}),
+                "level": ("pixel", self.level, {"units": "norm"}),
                 "norm": ("pixel", self.norm, {"units": unit}),
                 "shift": ("pixel", self.shift, {"units": "eV"}),
                 "gain": ("pixel", self.gain, {"units": "counts"}),
@@ -263,6 +273,7 @@ class Spectra:
             },
             coords={
                 "energy": ("energy", self.energy, {"units": "eV"}),
+                "bin": ("bin", self.profile_energy, {"units": "eV"}),
                 "image": ("pixel", self.image),
                 "position": ("pixel", self.position),
             },
@@ -280,5 +291,5 @@ def _same_settings(one: Any, other: Any) -> bool:
 _PER_PIXEL = tuple(
     field.name
     for field in fields(Spectra)
-    if field.name not in ("energy", "images", "preprocessor")
+    if field.name not in ("energy", "profile_energy", "images", "preprocessor")
 )

@@ -46,6 +46,8 @@ class Decomposition(NamedTuple):
     total, aleatoric, encoder, classifier : Tensor
         (n,), nats, not negative; the first is the sum of the other three and the entropy of
         ``probabilities``.
+    weights : Tensor
+        (n, R), of the mixture's components, rows sum to one: as given, or as ``ratio`` has them.
     """
 
     probabilities: Tensor
@@ -53,6 +55,7 @@ class Decomposition(NamedTuple):
     aleatoric: Tensor
     encoder: Tensor
     classifier: Tensor
+    weights: Tensor
 
 
 def normal_nodes(n_nodes: int, dim: int, seed: int = 0) -> Tensor:
@@ -144,6 +147,7 @@ def decompose(
     var_classifier: Tensor,
     encoder_nodes: Tensor,
     classifier_nodes: Tensor,
+    ratio: Tensor | None = None,
 ) -> Decomposition:
     """Return class probabilities and the three parts of their entropy.
 
@@ -165,6 +169,9 @@ def decompose(
     encoder_nodes, classifier_nodes : Tensor
         Standard normal nodes, (Q1, K-1) and (Q2, K-1), such as `default_nodes` gives; further
         dimensions are not used.
+    ratio : Tensor, optional
+        (n, K) or (1, K), positive: new prior weights of the classes over those that the mixture
+        was computed with. The joint distribution of class, latent and function is weighted by it.
 
     Returns
     -------
@@ -204,16 +211,32 @@ def decompose(
     given_z = exp_outer * sums[:, :n_classes]  # p(y | z) at each encoder node
     # E[log norm - sum_k p_k f_k], the sum of p_k f_k split like the factors
     energy = torch.addcmul(given_z * outer, exp_outer, sums[:, n_classes:])
+    entropy_given_z = -torch.xlogy(given_z, given_z).sum(1)
+    log_norm = norm.log()
+    if ratio is not None:
+        # every node weighs as much more as its classes do; H = log sum - mean log, unnormalised
+        factor_k = ratio.expand(n, -1).repeat_interleave(n_components, 0).unsqueeze(2)
+        tilted = (exp_inner * factor_k).transpose(1, 2) @ exp_outer
+        log_norm = tilted / norm * tilted.log()
+        energy = factor_k * (energy + given_z * factor_k.log())
+        given_z = factor_k * given_z
+        weight_z = given_z.sum(1)
+        entropy_given_z = torch.xlogy(weight_z, weight_z) - torch.xlogy(given_z, given_z).sum(1)
     n_outer = norm.size(2)
     of_component = torch.cat(
         (
             given_z.mean(2),
-            -torch.xlogy(given_z, given_z).sum((1, 2), keepdim=True)[:, 0] / n_outer,
-            norm.log().mean((1, 2)).unsqueeze(1) - energy.sum((1, 2), keepdim=True)[:, 0] / n_outer,
+            entropy_given_z.mean(1, keepdim=True),
+            log_norm.mean((1, 2)).unsqueeze(1) - energy.sum((1, 2), keepdim=True)[:, 0] / n_outer,
         ),
         1,
-    )
-    average = weights.unsqueeze(1) @ of_component.view(n, n_components, n_classes + 2)
+    ).view(n, n_components, n_classes + 2)
+    if ratio is not None:
+        weights = weights * of_component[:, :, :n_classes].sum(2)
+        scale = weights.sum(1, keepdim=True)
+        weights = weights / scale
+        of_component = of_component / of_component[:, :, :n_classes].sum(2, keepdim=True)
+    average = weights.unsqueeze(1) @ of_component
     marginal = average[:, 0, :n_classes]
     mean_given_z, mean_given_zf = average[:, 0, n_classes], average[:, 0, n_classes + 1]
     entropy = -torch.xlogy(marginal, marginal).sum(1)
@@ -221,7 +244,8 @@ def decompose(
     aleatoric = mean_given_zf.clamp(min=0.0)
     classifier = (mean_given_z - mean_given_zf).clamp(min=0.0)
     encoder = (entropy - mean_given_z).clamp(min=0.0)
-    return Decomposition(marginal, aleatoric + encoder + classifier, aleatoric, encoder, classifier)
+    total = aleatoric + encoder + classifier
+    return Decomposition(marginal, total, aleatoric, encoder, classifier, weights)
 
 
 def decompose_latent(
@@ -231,6 +255,7 @@ def decompose_latent(
     constants: GPConstants,
     encoder_nodes: Tensor,
     classifier_nodes: Tensor,
+    ratio: Tensor | None = None,
     chunk_size: int = 128,
 ) -> Decomposition:
     """Return the decomposition for latents that are mixtures of Gaussians.
@@ -245,6 +270,8 @@ def decompose_latent(
         The trained classifier, in the dtype of the input.
     encoder_nodes, classifier_nodes : Tensor
         Standard normal nodes, (Q1, K-1) and (Q2, K-1), such as `default_nodes` gives.
+    ratio : Tensor, optional
+        (n, K), see `decompose`.
     chunk_size : int
         Spectra taken at a time: bounds the memory, does not change the result.
 
@@ -266,6 +293,7 @@ def decompose_latent(
             moments.var_classifier.view(-1, n_components, n_classes),
             encoder_nodes,
             classifier_nodes,
+            None if ratio is None else ratio[start:stop],
         )
         parts.append(part)
     if len(parts) == 1:
@@ -276,4 +304,5 @@ def decompose_latent(
         torch.cat([part.aleatoric for part in parts]),
         torch.cat([part.encoder for part in parts]),
         torch.cat([part.classifier for part in parts]),
+        torch.cat([part.weights for part in parts]),
     )

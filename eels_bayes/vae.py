@@ -28,7 +28,7 @@ LIKELIHOODS: dict[str, Callable[[Tensor, Tensor], dist.Distribution]] = {
     "normal": dist.Normal,
     "student_t": lambda mean, scale: dist.StudentT(4.0, mean, scale),
 }
-BATCH = 128
+BATCH = 64
 _instances = itertools.count()
 
 
@@ -66,7 +66,7 @@ class SpectrumVAE(nn.Module):
         *,
         likelihood: Likelihood = "laplace",
         scale: float = 1.0,
-        dropout: float = 0.2,
+        dropout: float = 0.0,
     ):
         super().__init__()
         if likelihood not in LIKELIHOODS:
@@ -83,7 +83,8 @@ class SpectrumVAE(nn.Module):
         self.likelihood = likelihood
         self.encoder = ConvEncoder(n_channels, latent_dim, dropout)
         self.decoder = ConvDecoder(n_channels, latent_dim)
-        self.log_b = nn.Parameter(torch.tensor(-1.0))
+        # Sharp from the start: a wide likelihood lets latents fall back to the prior, for good.
+        self.log_b = nn.Parameter(torch.tensor(-3.0))
         self.register_buffer("scale", torch.tensor(float(scale)))
         self.register_buffer("fingerprints", fingerprints)
         if fingerprints is not None and class_weights is None:
@@ -136,10 +137,10 @@ class SpectrumVAE(nn.Module):
             mean, scale = self.encode(spectrum)
             return pyro.sample("z", dist.Normal(mean, scale).to_event(1))
 
-    def negative_elbo(self, spectrum: Tensor) -> Tensor:
+    def negative_elbo(self, spectrum: Tensor, sd: Tensor | None = None) -> Tensor:
         """Single-draw estimate of -ELBO in nats a spectrum (differentiable)."""
         with pyro.get_param_store().scope():
-            loss = Trace_ELBO().differentiable_loss(self.model, self.guide, spectrum)
+            loss = Trace_ELBO().differentiable_loss(self.model, self.guide, spectrum, sd)
         return loss / len(spectrum)
 
 
@@ -150,6 +151,7 @@ def fit_vae(
     schedule: Schedule,
     state: FitState,
     *,
+    sd: tuple[Tensor, Tensor] | None = None,
     seed: int = 0,
     show_progressbar: bool = True,
 ) -> FitState:
@@ -162,19 +164,23 @@ def fit_vae(
         Clean spectra to train and to validate on, in edge units, on any device.
     schedule, state
         As :func:`eels_bayes.fit.fit` takes them.
+    sd : pair of Tensor (N, L), optional
+        What is uncertain in the spectra themselves, those held out second; it widens the
+        likelihood.
     seed : int
         Of everything random in training.
     """
     device = vae.log_b.device
+    noise, held_out_noise = sd or (torch.zeros_like(spectra), torch.zeros_like(held_out))
 
     def training_loss(generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(spectra), (BATCH,), generator=generator)
-        return vae.negative_elbo(spectra[rows].to(device))
+        return vae.negative_elbo(spectra[rows].to(device), noise[rows].to(device))
 
     def validation_loss() -> Tensor:
         # The same latent draws at every epoch, so that epochs can be compared.
         with own_randomness(seed):
-            return vae.negative_elbo(held_out.to(device))
+            return vae.negative_elbo(held_out.to(device), held_out_noise.to(device))
 
     return fit(
         vae,

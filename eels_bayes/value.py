@@ -19,14 +19,27 @@ from eels_bayes.psi import GPConstants, gp_moments
 N_HYPER = 400  # points that the kernel's parameters are fitted on
 N_INDUCING = 48
 STEPS = 80
+N_REACH = 200  # quantiles kept
 CHUNK = 1024  # latents a step, to keep memory low
 
 
 class ValueRegression(NamedTuple):
-    """``constants`` of one function (K = 1) and the variance of the value at a known latent."""
+    """The regression and how far its sd reaches.
+
+    Attributes
+    ----------
+    constants : GPConstants
+        Of one function (K = 1).
+    noise_var : Tensor, scalar
+        Variance of the value at a known latent.
+    reach : Tensor (T,)
+        Quantiles of |value - posterior mean| / sd among pixels of known value, at the levels
+        (i + 1/2) / T: intervals of a posterior with several modes are not a Gaussian's.
+    """
 
     constants: GPConstants
     noise_var: Tensor
+    reach: Tensor
 
 
 class _ExactGP(gpytorch.models.ExactGP):
@@ -101,7 +114,26 @@ def fit_value(latents: Tensor, values: Tensor, *, seed: int = 0) -> ValueRegress
         weights[:, None],
         (torch.linalg.inv(k_uu) - torch.linalg.inv(sigma))[None],
     )
-    return ValueRegression(constants, noise)
+    return ValueRegression(constants, noise, gaussian_reach())
+
+
+def gaussian_reach() -> Tensor:
+    """The table of a normal distribution."""
+    levels = (torch.arange(N_REACH, dtype=torch.float64) + 0.5) / N_REACH
+    return math.sqrt(2.0) * torch.erfinv(levels)
+
+
+def calibrated(
+    regression: ValueRegression, mean: Tensor, sd: Tensor, truth: Tensor
+) -> ValueRegression:
+    """The regression with its ``reach`` from n pixels of known value (n,).
+
+    Intervals of mean +- reach sd then cover as they should among such pixels: split conformal
+    prediction with a normalised score (Lei et al., J. Am. Stat. Assoc. 113, 1094 (2018)).
+    """
+    levels = (torch.arange(N_REACH, dtype=torch.float64) + 0.5) / N_REACH
+    score = ((truth - mean) / sd).abs().double()
+    return regression._replace(reach=torch.quantile(score, levels))
 
 
 def value_moments(

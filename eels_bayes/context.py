@@ -1,0 +1,97 @@
+"""What an image says of its own pixels: class weights per image.
+
+    concentration ~ LogNormal,   weights_i ~ Dirichlet(concentration * overall weights)
+    p(x_j | weights_i) = sum_k weights_ik p(k | x_j) / overall_k        for pixels j of image i
+
+The probabilities of single pixels stand for their likelihoods, so the hierarchical prior needs no
+second look at the spectra (a label shift: Saerens, Latinne and Decaestecker, Neural Comput. 14, 21
+(2002)). Where all images share one mix, the concentration grows and nothing changes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import torch
+from numpy.typing import NDArray
+from pyro.infer import SVI, Trace_ELBO
+from pyro.optim import ClippedAdam
+from torch import Tensor
+
+from eels_bayes.fit import own_randomness
+
+STEPS = 400
+LEARNING_RATE = 0.05
+CONCENTRATION = (math.log(8.0), 1.5)  # log-mean and log-sd of its prior: images differ, or do not
+
+
+class ImageWeights(NamedTuple):
+    """Posterior of the class weights: mean and sd (I, K), and of the concentration its median."""
+
+    mean: NDArray[np.float64]
+    sd: NDArray[np.float64]
+    concentration: float
+
+
+def model(ratio: Tensor, image: Tensor, n_images: int, overall: Tensor) -> None:
+    """Pyro model of pixels' likelihood ratios (n, K) in images (n,)."""
+    concentration = pyro.sample("concentration", dist.LogNormal(*CONCENTRATION))
+    with pyro.plate("images", n_images):
+        weights = pyro.sample("weights", dist.Dirichlet(concentration * overall))
+    with pyro.plate("pixels", len(image)):
+        pyro.factor("pixel", (weights[image] * ratio).sum(-1).clamp_min(1e-30).log())
+
+
+def image_weights(
+    probabilities: NDArray[Any],
+    image: NDArray[np.int64],
+    overall: NDArray[np.float64],
+    *,
+    seed: int = 0,
+) -> ImageWeights:
+    """Fit the hierarchical prior by stochastic variational inference.
+
+    Parameters
+    ----------
+    probabilities : (n, K) array
+        Of single pixels under the overall weights; flagged pixels left out.
+    image : (n,) array
+        Index of each pixel's image.
+    overall : (K,) array
+        Class weights that the probabilities were computed with; they sum to one.
+    seed : int
+
+    Returns
+    -------
+    ImageWeights
+        Row i for image i; images without pixels get the prior's.
+    """
+    overall = np.maximum(overall, 1e-4) / np.maximum(overall, 1e-4).sum()
+    n_images = int(image.max()) + 1
+    ratio = torch.as_tensor(probabilities / overall, dtype=torch.float64)
+    index = torch.as_tensor(image)
+    base = torch.as_tensor(overall, dtype=torch.float64)
+    shares = torch.zeros(n_images, len(overall), dtype=torch.float64)
+    shares.index_add_(0, index, torch.as_tensor(probabilities, dtype=torch.float64))
+
+    def guide(ratio: Tensor, image: Tensor, n_images: int, overall: Tensor) -> None:
+        middle = pyro.param("middle", torch.tensor(CONCENTRATION[0], dtype=torch.float64))
+        width = pyro.param("width", torch.tensor(-1.0, dtype=torch.float64))
+        pyro.sample("concentration", dist.LogNormal(middle, width.exp()))
+        # begins as if every pixel's class were drawn from its own probabilities
+        counts = pyro.param("log_counts", (shares + overall).log())
+        with pyro.plate("images", n_images):
+            pyro.sample("weights", dist.Dirichlet(counts.exp()))
+
+    with own_randomness(seed), pyro.get_param_store().scope():
+        svi = SVI(model, guide, ClippedAdam({"lr": LEARNING_RATE, "lrd": 0.99}), Trace_ELBO())
+        for _ in range(STEPS):
+            svi.step(ratio, index, n_images, base)
+        counts = pyro.param("log_counts").detach().exp()
+        concentration = float(pyro.param("middle").detach().exp())
+    posterior = torch.distributions.Dirichlet(counts)
+    return ImageWeights(posterior.mean.numpy(), posterior.stddev.numpy(), concentration)

@@ -1,0 +1,506 @@
+"""The generative model of an experiment's pixels, fitted without labels.
+
+A pixel's profile (its whole spectrum in bins of about 2 eV, in units of its norm) is
+
+    y = center + columns u + (1 + e) f_k(E - d) + noise,    e ~ N(0, t^2),  d ~ N(0, s^2)
+
+with the continuum of `continuum.Continuum`, a fingerprint ``f_k`` or a mixture of two, and Poisson
+noise. The population of ``u``, the class weights and the library's overall gain, shift and
+broadening come from the unlabelled pixels by expectation-maximisation (see `factors`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import combinations, pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm.auto import trange
+
+from eels_bayes.continuum import Continuum, extended, learn_continuum
+from eels_bayes.factors import (
+    N_COMMON,
+    Expectation,
+    Population,
+    Rotated,
+    Shape,
+    expectation,
+    maximisation,
+    rotated,
+)
+from eels_bayes.fingerprints import FingerprintLibrary, Variations, shift_and_broaden
+from eels_bayes.spectra import Spectra
+
+Array = NDArray[Any]
+
+MIXING = (0.2, 0.4, 0.6, 0.8)  # share of the first partner in a two-class pixel
+FIT_PIXELS = 20000  # more do not sharpen the population's parameters noticeably
+TOLERANCE = 1e-4  # nats a pixel in ten iterations
+MEMORY = 10  # steps that an accelerated one is mixed from
+DAMPING = 1e-6  # of the mixture's weights
+SLACK = 1e-3  # nats a pixel that an accelerated step may lose
+MIXED = 0.1  # share of mixed pixels expected beforehand ...
+MIXED_WEIGHT = 0.25  # ... as if seen in so many of the pixels: noise hides what is mixed
+BALANCE = 0.05  # weight of equal classes beforehand, as if seen in so many of the pixels
+VARIATION_PIXELS = 100.0  # weight of the library's own variations, in pixels
+OUTLIER = 6.0  # sd beyond which a bin is a spike or a defect, and is drawn in
+VARIED = ("intensity", "shift", "broadening")  # the common factors' scales
+PAD = 3  # bins before the window that an edge may be shifted or broadened into
+EXPLORED = (-1.0, 1.0)  # eV of shift that the compressed space allows for
+
+
+@dataclass(frozen=True)
+class LibraryFit:
+    """How the library stands in this experiment: one gain, shift and broadening for all spectra.
+
+    ``gain`` is measured over simulated intensity, ``shift`` is in eV, and ``broadening`` is the
+    variance of a Gaussian in eV^2.
+    """
+
+    gain: float = 1.0
+    shift: float = 0.0
+    broadening: float = 0.0
+
+    def apply(self, energy: Array, intensity: Array) -> Array:
+        """Fingerprints (M, N) on ``energy`` (N,) as this experiment shows them."""
+        step = energy[1] - energy[0]
+        sigma = np.sqrt(max(self.broadening, 0.0)) / step
+        return self.gain * shift_and_broaden(intensity, self.shift / step, sigma)
+
+
+@dataclass(frozen=True, eq=False)
+class ForwardModel:
+    """The fitted population of an experiment's pixels; all intensities in edge units.
+
+    Attributes
+    ----------
+    library : FingerprintLibrary
+        On the window's axis, as this experiment shows it (``library_fit`` applied).
+    library_fit : LibraryFit
+    continuum : Continuum
+    mean_profile : (B,) array
+        Mean of the profiles: the shape of their Poisson noise.
+    middle, spread : (B,) arrays
+        Median deviation from the continuum's center and its sd among pixels, both over the root of
+        ``mean_profile``; bins far outside are drawn in.
+    mean, covariance : (P,) and (P, P) arrays
+        Population of the continuum's coefficients ``u``.
+    class_weights : (K,) array
+        Share of each class, its part in mixed pixels included.
+    pair_weights : (K, K) array
+        Upper triangle: weight of pixels that mix two classes (see `mixing_pairs`); diagonal:
+        weight of pure pixels.
+    log_likelihood : (I,) array
+        Mean log-likelihood of each iteration, nats a pixel.
+    """
+
+    library: FingerprintLibrary
+    library_fit: LibraryFit
+    continuum: Continuum
+    mean_profile: Array
+    middle: Array
+    spread: Array
+    mean: Array
+    covariance: Array
+    class_weights: Array
+    pair_weights: Array
+    log_likelihood: Array
+
+    @property
+    def white(self) -> Array:
+        """What whitens the profile's noise (B,)."""
+        white: Array = 1.0 / np.sqrt(self.mean_profile)
+        return white
+
+    def components(self) -> tuple[list[tuple[int, int, float]], Array]:
+        """Components (first class, second class, share of the first) and their weights."""
+        members = components(self.library)
+        shares = len(MIXING)
+        weight = [self.pair_weights[a, b] / (1 if a == b else shares) for a, b, _ in members]
+        return members, np.array(weight)
+
+    def dominance(self) -> Array:
+        """Which class dominates each component, (components, K), rows one-hot."""
+        members, _ = self.components()
+        dominant = [a if share >= 0.5 else b for a, b, share in members]
+        one_hot: Array = np.eye(self.library.n_classes)[dominant]
+        return one_hot
+
+    @property
+    def dominant_weights(self) -> Array:
+        """Share of pixels that each class dominates (K,), none quite zero."""
+        shares = np.maximum(self.components()[1] @ self.dominance(), 1e-4)
+        weights: Array = shares / shares.sum()
+        return weights
+
+    def rotated_components(self) -> list[Rotated]:
+        """Every component's distribution in whitened bins; see `factors.rotated`."""
+        energy = self.continuum.energy
+        columns = self.continuum.columns(energy, self.library) * self.white[:, None]
+        population = Population(self.components()[1], self.mean, self.covariance)
+        # the library is as shown already
+        shapes = edge_shapes(energy, self.library, LibraryFit(), self.white)
+        return [rotated(columns, population, shape) for shape in shapes]
+
+    def whiten(self, profile: Array, level: Array) -> tuple[Array, Array]:
+        """Whitened deviations (n, B) of profiles (n, B) from the center, and their noise (n,)."""
+        return _whiten(
+            profile,
+            level,
+            self.mean_profile,
+            self.continuum.center(self.continuum.energy),
+            self.middle,
+            self.spread,
+        )
+
+
+def _whiten(
+    profile: Array, level: Array, mean: Array, center: Array, middle: Array, spread: Array
+) -> tuple[Array, Array]:
+    # Poisson noise follows the pixel's own brightness, which a norm already holds.
+    brightness = np.clip(profile.mean(1) / mean.mean(), 0.05, 20.0)
+    noise = level * brightness
+    deviation = (profile - center) / np.sqrt(mean)
+    reach = OUTLIER * np.sqrt(spread**2 + noise[:, None])
+    return np.clip(deviation, middle - reach, middle + reach), noise
+
+
+def mixing_pairs(library: FingerprintLibrary) -> list[tuple[int, int]]:
+    """Classes that may share a pixel, the smaller index first.
+
+    Where classes have values, only neighbours in value: spectra that scale with the value make a
+    mixture of the outer two the very spectrum of a class between them, and a composition that
+    varies continuously passes through that class. Without values, any two.
+    """
+    values = library.class_values
+    if values is None:
+        return list(combinations(range(library.n_classes), 2))
+    order = np.argsort(values, kind="stable").tolist()
+    return [(min(a, b), max(a, b)) for a, b in pairwise(order)]
+
+
+def components(library: FingerprintLibrary) -> list[tuple[int, int, float]]:
+    """Every class pure, then every pair that may mix at the shares of ``MIXING``."""
+    pure = [(k, k, 1.0) for k in range(library.n_classes)]
+    return pure + [(a, b, share) for a, b in mixing_pairs(library) for share in MIXING]
+
+
+def onto_bins(energy: Array, fine: Array, rows: Array) -> Array:
+    """Rows (..., N) on a fine axis as means over the bins (..., B) around ``energy``; 0 off it."""
+    width, step = energy[1] - energy[0], fine[1] - fine[0]
+    size = round(width / step)
+    first = round((fine[0] - 0.5 * step - (energy[0] - 0.5 * width)) / width)
+    binned = rows[..., : rows.shape[-1] // size * size]
+    binned = binned.reshape(*rows.shape[:-1], -1, size).mean(-1)
+    out = np.zeros((*rows.shape[:-1], len(energy)))
+    out[..., first : first + binned.shape[-1]] = binned
+    return out
+
+
+def wide_axis(energy: Array, window_axis: Array) -> Array:
+    """The window's channels continued from `PAD` bins before it to the last bin's end."""
+    width, step = energy[1] - energy[0], window_axis[1] - window_axis[0]
+    start = window_axis[0] - 0.5 * step - PAD * width
+    start = max(start, energy[0] - 0.5 * width)
+    n = round((energy[-1] + 0.5 * width - start) / step)
+    fine: Array = start + step * (np.arange(n) + 0.5)
+    return fine
+
+
+def edge_shapes(
+    energy: Array, library: FingerprintLibrary, fit: LibraryFit, white: Array
+) -> list[Shape]:
+    """Components of the mixture in whitened bins.
+
+    The first `N_COMMON` factors are intensity, shift and squared broadening; the rest is the spread
+    of the class's own fingerprints.
+    """
+    vary = library.variations
+    fine = wide_axis(energy, library.energy)
+    step = fine[1] - fine[0]
+    # The population's mean broadening belongs to the mean; its spread is a factor.
+    shown = replace(fit, broadening=fit.broadening + vary.broadening**2)
+    intensity = shown.apply(fine, extended(library, fine).intensity)
+    per_class = []
+    for k in range(library.n_classes):
+        rows = intensity[library.labels == k]
+        mean = rows.mean(0)
+        slope = np.gradient(mean, step)
+        loadings = [
+            vary.intensity * mean,
+            -vary.shift * slope,
+            # sd of sigma^2 for a half-normal sigma is sqrt(2) times its mean square.
+            0.5 * np.sqrt(2.0) * vary.broadening**2 * np.gradient(slope, step),
+            *((rows - mean) / np.sqrt(len(rows))),
+        ]
+        binned = onto_bins(energy, fine, np.array([mean, *loadings])) * white
+        per_class.append((binned[0], binned[1:]))
+    shapes = []
+    for a, b, share in components(library):
+        (mean_a, load_a), (mean_b, load_b) = per_class[a], per_class[b]
+        if a == b:
+            shapes.append(Shape(mean_a, load_a.T))
+            continue
+        common = share * load_a[:N_COMMON] + (1 - share) * load_b[:N_COMMON]
+        spread = [share * load_a[N_COMMON:], (1 - share) * load_b[N_COMMON:]]
+        mean = share * mean_a + (1 - share) * mean_b
+        shapes.append(Shape(mean, np.concatenate([common, *spread]).T))
+    return shapes
+
+
+def fit_forward_model(
+    spectra: Spectra,
+    library: FingerprintLibrary,
+    *,
+    class_weights: Array | None = None,
+    iterations: int = 75,
+    seed: int = 0,
+    show_progressbar: bool = True,
+) -> ForwardModel:
+    """Fit the population of continua, nuisances and classes to unlabelled pixels.
+
+    Parameters
+    ----------
+    spectra : Spectra
+        Flagged pixels are left out.
+    library : FingerprintLibrary
+        Resampled to the spectra's axis here.
+    class_weights : (K,) array, optional
+        Weights of the pure classes where they are known; learned if left out. Those of mixed
+        pixels are always learned.
+    iterations : int
+        Most steps of expectation-maximisation.
+    seed : int
+        Of the choice of pixels where there are more than are needed.
+
+    Returns
+    -------
+    ForwardModel
+
+    Raises
+    ------
+    ValueError
+        If the profiles are too short to tell an edge from its continuum.
+    """
+    library = library.resample(spectra.energy)
+    energy = spectra.profile_energy
+    if len(energy) < 8:
+        raise ValueError(
+            f"the spectra's profiles hold {len(energy)} bins; at least 8 are needed to tell an "
+            "edge from its continuum: widen the window or background"
+        )
+    rng = np.random.default_rng(seed)
+    ok = np.flatnonzero(spectra.ok)
+    if len(ok) > FIT_PIXELS:
+        ok = np.sort(rng.choice(ok, FIT_PIXELS, replace=False))
+    profile, level = spectra.profile[ok].astype(float), spectra.level[ok].astype(float)
+    reference = np.median(spectra.background[ok], axis=0).astype(float)
+    if not np.isfinite(reference).all() or reference[0] <= 0:
+        reference = np.array([float(profile.mean()), 0.0])
+    half = 0.5 * (library.energy[1] - library.energy[0])
+    window = (float(library.energy[0]) - half, float(library.energy[-1]) + half)
+    continuum = learn_continuum(energy, profile, level, window, reference, library, rng)
+    mean_profile = np.maximum(profile.mean(0), 1e-6)
+    white = 1.0 / np.sqrt(mean_profile)
+    deviation = (profile - continuum.center(energy)) * white
+    middle = np.median(deviation, axis=0)
+    # sd from the quartiles, less the noise
+    low, high = np.quantile(deviation, [0.25, 0.75], axis=0)
+    spread = np.sqrt(np.maximum(((high - low) / 1.349) ** 2 - level.mean(), 0.0))
+    target, noise = _whiten(profile, level, mean_profile, continuum.center(energy), middle, spread)
+    columns = continuum.columns(energy, library) * white[:, None]
+    compressed = _span(energy, library, columns, white)
+    target, columns = target @ compressed, compressed.T @ columns
+
+    members = components(library)
+    n_classes = library.n_classes
+    weight = np.array([0.9 / n_classes if a == b else 0.0 for a, b, _ in members])
+    weight[n_classes:] = 0.1 / max(1, len(members) - n_classes)
+    prior_covariance = np.diag(continuum.prior_variances(library))
+    width = np.sqrt(np.diag(prior_covariance))
+    population = Population(weight, np.zeros(len(width)), prior_covariance)
+    now = _State(population, LibraryFit(), library)
+
+    def improve(old: _State) -> tuple[_State, float]:
+        """One step of expectation-maximisation, and the log-likelihood before it."""
+        shapes = [
+            Shape(compressed.T @ shape.mean, compressed.T @ shape.loadings)
+            for shape in edge_shapes(energy, old.library, old.library_fit, white)
+        ]
+        step = expectation(target, noise, columns, old.population, shapes)
+        new = maximisation(step, old.population, prior_covariance)
+        _expect_mixing(new.weight, n_classes)
+        if class_weights is not None:
+            pure = new.weight[:n_classes]
+            new.weight[:n_classes] = class_weights * pure.sum()
+        fit = _moved(old.library_fit, step.common, old.library)
+        varied = _varied(library, old.library, step)
+        return _State(new, fit, varied), step.log_likelihood
+
+    now, history = _accelerated(now, improve, width, iterations, show_progressbar)
+    pair_weights = np.zeros((n_classes, n_classes))
+    shares = np.zeros(n_classes)
+    for (a, b, share), w in zip(members, now.population.weight, strict=True):
+        pair_weights[a, b] += w
+        shares[a] += share * w
+        shares[b] += (1.0 - share) * w
+    shown = now.library_fit.apply(library.energy, library.intensity)
+    return ForwardModel(
+        library=replace(now.library, intensity=shown),
+        library_fit=now.library_fit,
+        continuum=continuum,
+        mean_profile=mean_profile,
+        middle=middle,
+        spread=spread,
+        mean=now.population.mean,
+        covariance=now.population.covariance,
+        class_weights=shares,
+        pair_weights=pair_weights,
+        log_likelihood=np.array(history),
+    )
+
+
+def _span(energy: Array, library: FingerprintLibrary, columns: Array, white: Array) -> Array:
+    """Orthonormal basis (B, R) of all that is not noise.
+
+    The noise is white, so what is orthogonal to every shape says nothing of any of them.
+    """
+    directions = [columns]
+    for shift in (0.0, *EXPLORED):
+        for shape in edge_shapes(energy, library, LibraryFit(shift=shift), white):
+            directions += [shape.mean[:, None], shape.loadings]
+    stacked = np.concatenate(directions, axis=1)
+    stacked = stacked / np.maximum(np.linalg.norm(stacked, axis=0), 1e-12)
+    left, value, _ = np.linalg.svd(stacked, full_matrices=False)
+    span: Array = left[:, value > 1e-6 * value[0]]
+    return span
+
+
+def _moved(fit: LibraryFit, common: Array, library: FingerprintLibrary) -> LibraryFit:
+    """The library's standing after an E-step that found the common factors' means."""
+    vary = library.variations
+    return LibraryFit(
+        float(fit.gain * (1.0 + vary.intensity * common[0])),
+        float(fit.shift + vary.shift * common[1]),
+        float(max(0.0, fit.broadening + np.sqrt(2.0) * vary.broadening**2 * common[2])),
+    )
+
+
+def _expect_mixing(weight: Array, n_classes: int) -> None:
+    """Draw the share of mixed pixels towards `MIXED`, in place: a Beta prior's M-step.
+
+    At low dose the likelihood hardly tells mixed pixels from an imperfect model of pure ones, and
+    would call many of them mixed.
+    """
+    pure = weight[:n_classes] / weight[:n_classes].sum()
+    found = weight[n_classes:].sum()
+    share = (found + MIXED_WEIGHT * MIXED) / (1.0 + MIXED_WEIGHT)
+    weight[n_classes:] *= share / found
+    weight[:n_classes] = (1.0 - share) * (pure + BALANCE / n_classes) / (1.0 + BALANCE)
+
+
+def _varied(
+    given: FingerprintLibrary, old: FingerprintLibrary, step: Expectation
+) -> FingerprintLibrary:
+    """The library with the variations that an E-step found, the given ones weighing a little."""
+    n, prior = float(step.n), VARIATION_PIXELS
+    # the broadening's factor is the square's: its sd goes as the broadening squared
+    powers = (2.0, 2.0, 4.0)
+    found = {}
+    for name, power, centred in zip(
+        VARIED, powers, step.common_square - step.common**2, strict=True
+    ):
+        now, first = getattr(old.variations, name), getattr(given.variations, name)
+        found[name] = float(
+            ((n * centred * now**power + prior * first**power) / (n + prior)) ** (1.0 / power)
+        )
+    return replace(old, variations=Variations(**found))
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """What is fitted: the population, how the library stands, and how much it varies."""
+
+    population: Population
+    library_fit: LibraryFit
+    library: FingerprintLibrary
+
+    def vector(self, width: Array) -> Array:
+        """As free numbers of comparable size; ``width`` (P,) is the prior sd of ``u``."""
+        population, fit = self.population, self.library_fit
+        root = np.linalg.cholesky(population.covariance) / width[:, None]
+        lower = np.tril_indices(len(root), -1)
+        return np.concatenate(
+            [
+                np.log(np.maximum(population.weight, 1e-10)),
+                population.mean / width,
+                np.log(np.diag(root)),
+                root[lower],
+                [np.log(fit.gain), fit.shift, fit.broadening],
+                np.log([max(getattr(self.library.variations, name), 1e-9) for name in VARIED]),
+            ]
+        )
+
+    def replaced(self, vector: Array, width: Array) -> _State:
+        """The state of such a vector."""
+        n, p = len(self.population.weight), len(self.population.mean)
+        weight = np.exp(vector[:n] - vector[:n].max())
+        root = np.diag(np.exp(np.clip(vector[n + p : n + 2 * p], -20.0, 20.0)))
+        root[np.tril_indices(p, -1)] = vector[n + 2 * p : -6]
+        root = root * width[:, None]
+        gain, shift, broadening = np.clip(vector[-6:-3], [-2.0, -10.0, 0.0], [2.0, 10.0, 100.0])
+        varied = dict(zip(VARIED, np.exp(np.clip(vector[-3:], -12.0, 3.0)).tolist(), strict=True))
+        return _State(
+            Population(weight / weight.sum(), vector[n : n + p] * width, root @ root.T),
+            LibraryFit(float(np.exp(gain)), float(shift), float(broadening)),
+            replace(self.library, variations=Variations(**varied)),
+        )
+
+
+def _accelerated(
+    start: _State,
+    improve: Callable[[_State], tuple[_State, float]],
+    width: Array,
+    steps: int,
+    show_progressbar: bool,
+) -> tuple[_State, list[float]]:
+    """Iterate expectation-maximisation, each step mixed with the last few.
+
+    Anderson's acceleration with a damped least-squares fit, begun afresh where the likelihood falls
+    (Henderson and Varadhan, J. Comput. Graph. Stat. 28, 834 (2019)).
+    """
+    history: list[float] = []
+    now, best = start, start
+    points: list[Array] = []
+    images: list[Array] = []
+    bar = trange(steps, desc="forward model", disable=not show_progressbar)
+    for _ in bar:
+        try:
+            improved, likelihood = improve(now)
+        except np.linalg.LinAlgError:  # a leap to where there is no covariance
+            likelihood = -np.inf
+        if history and likelihood < max(history) - SLACK:
+            now, points, images = best, [], []
+            continue
+        best = improved
+        history.append(likelihood)
+        bar.set_postfix(loglik=f"{likelihood:.4f}", refresh=False)
+        if len(history) > 10 and history[-1] - history[-10] < TOLERANCE:
+            break
+        points.append(now.vector(width))
+        images.append(improved.vector(width))
+        points, images = points[-MEMORY:], images[-MEMORY:]
+        now = improved
+        if len(points) > 1:
+            residuals = np.array(images) - np.array(points)
+            change = np.diff(residuals, axis=0).T
+            gram = change.T @ change
+            damping = DAMPING * np.trace(gram) / len(gram) * np.eye(len(gram))
+            part = np.linalg.solve(gram + damping, change.T @ residuals[-1])
+            leap = images[-1] - np.diff(images, axis=0).T @ part
+            now = improved.replaced(leap, width)
+    bar.close()
+    return best, history
