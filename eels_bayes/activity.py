@@ -21,6 +21,7 @@ from eels_bayes.spectra import Spectra
 
 Array = NDArray[Any]
 
+THRESHOLD = 0.01  # of the activity, as in Burda, Grosse and Salakhutdinov, ICLR 2016
 QUADRATURE = 16  # Gauss-Hermite nodes of a marginal KL divergence
 
 
@@ -48,7 +49,11 @@ class ActiveUnits:
 
 
 def active_units(
-    clf: EELSClassifier, spectra: Spectra | ArrayLike, *, threshold: float = 0.01, seed: int = 0
+    clf: EELSClassifier,
+    spectra: Spectra | ArrayLike,
+    *,
+    threshold: float = THRESHOLD,
+    seed: int = 0,
 ) -> ActiveUnits:
     """Which latents of the clean encoder vary with the spectrum at all.
 

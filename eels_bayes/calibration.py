@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from eels_bayes import noisy_encoder as noisy
-from eels_bayes.activity import active_units
+from eels_bayes.activity import THRESHOLD
 from eels_bayes.classifier import EELSClassifier
 from eels_bayes.inference import posterior, tensor
 from eels_bayes.latent_posterior import encoded_draws, fitted_parts
@@ -20,12 +21,12 @@ from eels_bayes.spectra import Spectra
 from eels_bayes.uniformity import (
     Coverage,
     Uniformity,
-    interval_coverage,
     randomised_pit,
     rank_statistics,
     uniformity,
     unit_uniformity,
 )
+from eels_bayes.vae import SpectrumVAE
 
 Array = NDArray[Any]
 
@@ -120,12 +121,12 @@ class Calibration:
     n_draws : int
         Posterior draws a pixel; ranks run from 0 to n_draws.
     ranks : (n, D) int array
-        Of the true latent among the draws, dimension by dimension.
+        Of the true latent among the draws, along each of the posterior's axes.
     latent : Uniformity
         Of ``ranks``: statistic and p-value (D,).
     active : (D,) bool array
-        Dimensions that carry something of the spectrum, see `active_units`; the others are
-        uniform by telling nothing.
+        Axes that carry something of the spectrum: as `active_units` has it, along the axes. The
+        others are uniform by telling nothing.
     density_ranks : (n,) int array
         Of the true latent's posterior log density among the draws'.
     density : Uniformity
@@ -199,7 +200,8 @@ def simulation_based_calibration(
     z = noisy.draw(mixture, n_draws, torch.Generator().manual_seed(seed))
     truth = tensor(known.latent).to(z)
     log_r = torch.stack([noisy.log_density(mixture, draw) for draw in z.unbind(1)], dim=1)
-    ranks = rank_statistics(z.cpu().numpy(), truth.cpu().numpy(), rng)
+    axes = mixture.axes
+    ranks = rank_statistics((z @ axes).cpu().numpy(), (truth @ axes).cpu().numpy(), rng)
     density_ranks = rank_statistics(
         log_r.cpu().numpy(), noisy.log_density(mixture, truth).cpu().numpy(), rng
     )
@@ -213,7 +215,7 @@ def simulation_based_calibration(
         n_draws,
         ranks,
         uniformity(ranks, n_draws, N_BINS),
-        active_units(clf, known.clean).active,
+        _active(fitted_parts(clf).vae, known.clean, axes),
         density_ranks,
         uniformity(density_ranks, n_draws, N_BINS),
         pit,
@@ -221,13 +223,18 @@ def simulation_based_calibration(
     )
 
 
+def _active(vae: SpectrumVAE, clean: Array, axes: Tensor) -> NDArray[np.bool_]:
+    """Which axes (D,) carry something of the clean spectra; see `activity.active_units`."""
+    with torch.no_grad():
+        mean = vae.encode(tensor(clean).to(axes.device)).mean @ axes
+    active: NDArray[np.bool_] = (mean.double().var(0) > THRESHOLD).cpu().numpy()
+    return active
+
+
 def value_coverage(
     prediction: Prediction, truth: ArrayLike, *, levels: ArrayLike = (0.5, 0.9)
 ) -> Coverage:
-    """How often the central intervals of a prediction's value hold the truth.
-
-    Intervals are those of a Gaussian with the posterior's mean and sd. The posterior of a value is
-    often skewed or has two modes, and then they cover wrongly even where mean and sd are right.
+    """How often the intervals of a prediction's value hold the truth: `Prediction.value_interval`.
 
     Parameters
     ----------
@@ -254,4 +261,8 @@ def value_coverage(
     keep = prediction.ok & np.isfinite(truth)
     if not keep.any():
         raise ValueError("no pixel is left: every one is flagged or has no true value")
-    return interval_coverage(prediction.value[keep], prediction.value_sd[keep], truth[keep], levels)
+    level = np.atleast_1d(np.asarray(levels, dtype=np.float64))
+    ends = [prediction.value_interval(float(one)) for one in level]
+    inside = np.array([(low <= truth) & (truth <= high) for low, high in ends])[:, keep]
+    n = int(keep.sum())
+    return Coverage(level, inside.mean(1), np.sqrt(level * (1.0 - level) / n), n)

@@ -54,7 +54,7 @@ HELD_OUT = 0.2  # share of pixels that the VAE does not see and novelty is calib
 N_SIMULATED = 2000  # drawn ones that do so where those are too few
 NONE_WEIGHT = 0.03  # prior weight of "none of these"
 VAE_SCHEDULE = Schedule(epochs=20, steps=64, learning_rate=3e-3, patience=8)
-ENCODER_SCHEDULE = Schedule(epochs=30, steps=100, learning_rate=2e-3, patience=10)
+ENCODER_SCHEDULE = Schedule(epochs=45, steps=100, learning_rate=2e-3, patience=10)
 
 
 class Denoised(NamedTuple):
@@ -209,7 +209,7 @@ class EELSClassifier:
         training, held_out = _split(spectra, self.seed)
         vae = self._fit_vae(run, source, training, bar)
         encoder = self._fit_encoder(run, source, vae, bar)
-        gp, value = self._fit_heads(run.forward, source, vae, bar)
+        gp, value = self._fit_heads(run.forward, source, vae, encoder, bar)
         if value is not None:
             value = self._calibrate_value(value, source, vae, encoder)
         scale = self._calibrate_novelty(source, vae, encoder, held_out)
@@ -292,7 +292,12 @@ class EELSClassifier:
         return run.encoder
 
     def _fit_heads(
-        self, model: ForwardModel, source: Reinsertion, vae: SpectrumVAE, bar: bool
+        self,
+        model: ForwardModel,
+        source: Reinsertion,
+        vae: SpectrumVAE,
+        encoder: NoisyEncoder,
+        bar: bool,
     ) -> tuple[GPClassifier, ValueRegression | None]:
         """GP classifier on fingerprints' latents; regression of the value on mixtures' too."""
         rng = np.random.default_rng([self.seed, 2])
@@ -306,7 +311,8 @@ class EELSClassifier:
         share = np.append(np.ones(N_LATENTS), rng.uniform(0.1, 0.9, N_MIXED))
         mixed = source.mixed_edges(first, second, share, rng)
         overlap = source.overlap(source.coefficients(len(first), rng))
-        latents = _draw_latents(vae, tensor(mixed.spectra + overlap), rng)
+        axes = encoder.axes.cpu()
+        latents = _draw_latents(vae, tensor(mixed.spectra + overlap), rng) @ axes
         gp = fit_gp(
             latents,
             torch.as_tensor(mixed.fractions.argmax(1)),
@@ -317,7 +323,7 @@ class EELSClassifier:
         clean = source.draw_clean(N_VALUES, rng)
         if clean.values is None:
             return gp, None
-        latents = _draw_latents(vae, tensor(clean.spectra), rng)
+        latents = _draw_latents(vae, tensor(clean.spectra), rng) @ axes
         return gp, fit_value(latents, torch.as_tensor(clean.values), seed=self.seed)
 
     def _calibrate_value(
@@ -328,8 +334,8 @@ class EELSClassifier:
         clean = source.edges(N_SIMULATED, rng)
         pairs = source.draw(N_SIMULATED, rng, edge=clean.spectra)
         mixture = posterior(encoder, pairs, self.device)
-        weights, mean, sd = (x.cpu().double() for x in mixture)
-        mean, sd = value_moments(weights.exp(), mean, sd**2, value)
+        log_weight, mean, sd, _ = (x.cpu().double() for x in mixture)
+        mean, sd = value_moments(log_weight.exp(), mean, sd**2, value)
         return calibrated(value, mean, sd, torch.as_tensor(clean.values))
 
     def _calibrate_novelty(

@@ -179,7 +179,11 @@ def learn_continuum(
     if n_free:
         rows = rng.choice(len(profile), min(len(profile), FREE_PIXELS), replace=False)
         deviation = ((profile[rows] - mean) * white)[:, beside]
-        span, _ = np.linalg.qr(np.concatenate([smooth, tails], axis=1)[beside])
+        # many are alike beside the window: what only rounding tells apart is no direction
+        span, size, _ = np.linalg.svd(
+            np.concatenate([smooth, tails], axis=1)[beside], full_matrices=False
+        )
+        span = span[:, size > 1e-6 * size[0]]
         deviation = deviation - (deviation @ span) @ span.T
         variance, shapes = np.linalg.eigh(deviation.T @ deviation / len(rows))
         strength = np.maximum(variance[::-1][:n_free] - level.mean(), 1e-12)

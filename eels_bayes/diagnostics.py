@@ -205,7 +205,7 @@ def nuts(
     )
     elbo_amortised, elbo_gaussian = (
         weighted_draws(model, q, ELBO_DRAWS, seed + 1)[1].mean(1).cpu().numpy()
-        for q in (model.amortised, as_mixture(best))
+        for q in (model.amortised, as_mixture(best, model.amortised.axes))
     )
     dims = ("chain", "draw", "pixel", "latent")
     groups = {

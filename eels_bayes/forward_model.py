@@ -168,6 +168,12 @@ def _whiten(
     return np.clip(deviation, middle - reach, middle + reach), noise
 
 
+def _middle_and_spread(deviation: Array, level: Array) -> tuple[Array, Array]:
+    """Median and sd of whitened deviations (n, B) among pixels, by the quartiles, less noise."""
+    low, middle, high = np.quantile(deviation, [0.25, 0.5, 0.75], axis=0)
+    return middle, np.sqrt(np.maximum(((high - low) / 1.349) ** 2 - level.mean(), 0.0))
+
+
 def mixing_pairs(library: FingerprintLibrary) -> list[tuple[int, int]]:
     """Classes that may share a pixel, the smaller index first.
 
@@ -302,14 +308,15 @@ def fit_forward_model(
         reference = np.array([float(profile.mean()), 0.0])
     half = 0.5 * (library.energy[1] - library.energy[0])
     window = (float(library.energy[0]) - half, float(library.energy[-1]) + half)
-    continuum = learn_continuum(energy, profile, level, window, reference, library, rng)
-    mean_profile = np.maximum(profile.mean(0), 1e-6)
+    # means and principal components bear no spikes
+    typical = np.maximum(np.median(profile, axis=0), 1e-6)
+    middle, spread = _middle_and_spread((profile - typical) / np.sqrt(typical), level)
+    drawn_in, _ = _whiten(profile, level, typical, typical, middle, spread)
+    drawn_in = typical + drawn_in * np.sqrt(typical)
+    continuum = learn_continuum(energy, drawn_in, level, window, reference, library, rng)
+    mean_profile = np.maximum(drawn_in.mean(0), 1e-6)
     white = 1.0 / np.sqrt(mean_profile)
-    deviation = (profile - continuum.center(energy)) * white
-    middle = np.median(deviation, axis=0)
-    # sd from the quartiles, less the noise
-    low, high = np.quantile(deviation, [0.25, 0.75], axis=0)
-    spread = np.sqrt(np.maximum(((high - low) / 1.349) ** 2 - level.mean(), 0.0))
+    middle, spread = _middle_and_spread((profile - continuum.center(energy)) * white, level)
     target, noise = _whiten(profile, level, mean_profile, continuum.center(energy), middle, spread)
     columns = continuum.columns(energy, library) * white[:, None]
     compressed = _span(energy, library, columns, white)

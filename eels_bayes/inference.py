@@ -34,7 +34,7 @@ DECODE_BATCH = 128
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """Everything that prediction needs."""
+    """Everything that prediction needs; the GPs read latents along the encoder's axes."""
 
     preprocessor: Preprocessor
     energy: NDArray[np.float64]
@@ -73,7 +73,7 @@ def novelty_inputs(
         if prior is None:
             density = -0.5 * (mixture.mean**2).sum(-1)
         else:
-            density = priors.log_density(prior, mixture.mean)
+            density = priors.log_density(prior, mixture.mean @ mixture.axes.T)
         surprise = -(mixture.log_weight.exp() * density).sum(1)
     return residual.cpu(), surprise.cpu()
 

@@ -148,20 +148,23 @@ def latent_model(clf: EELSClassifier, spectra: Spectra | ArrayLike) -> LatentMod
     return LatentModel(vae, prior, spectrum, sd, amortised)
 
 
-def as_mixture(gaussian: Gaussian) -> GaussianMixture:
-    """A diagonal Gaussian (n, D) as a mixture of one."""
+def as_mixture(gaussian: Gaussian, axes: Tensor | None = None) -> GaussianMixture:
+    """A Gaussian (n, D), diagonal along ``axes`` or the latent's own, as a mixture of one."""
     mean, sd = gaussian
-    return GaussianMixture(mean.new_zeros(len(mean), 1), mean.unsqueeze(1), sd.unsqueeze(1))
+    if axes is None:
+        axes = torch.eye(mean.shape[1]).to(mean)
+    return GaussianMixture(mean.new_zeros(len(mean), 1), mean.unsqueeze(1), sd.unsqueeze(1), axes)
 
 
 def best_gaussian(model: LatentModel, *, steps: int = STEPS, seed: int = 0) -> Gaussian:
-    """The diagonal Gaussian of largest ELBO for each spectrum, (n, D).
+    """The Gaussian of largest ELBO for each spectrum, (n, D), diagonal along the amortised axes.
 
     Found by Adam on reparametrised draws, from the amortised posterior's moments: a local optimum,
     which under a prior of several modes may be one of them (Cremer, Li and Duvenaud, ICML 2018,
     whose "approximation gap" it leaves).
     """
-    mean, sd = noisy.moments(model.amortised)
+    axes = model.amortised.axes
+    mean, sd = noisy.moments(model.amortised._replace(axes=torch.eye(len(axes)).to(axes)))
     mean = mean.clone().requires_grad_()
     log_sd = sd.log().requires_grad_()
     optimizer = torch.optim.Adam([mean, log_sd], lr=LEARNING_RATE)
@@ -169,7 +172,7 @@ def best_gaussian(model: LatentModel, *, steps: int = STEPS, seed: int = 0) -> G
     generator = torch.Generator().manual_seed(seed)
     for _ in range(steps):
         noise = torch.randn(len(mean), DRAWS, mean.shape[1], generator=generator).to(mean)
-        z = mean.unsqueeze(1) + log_sd.exp().unsqueeze(1) * noise
+        z = (mean.unsqueeze(1) + log_sd.exp().unsqueeze(1) * noise) @ axes.T
         # The entropy in closed form, up to its constant.
         loss = -(model.log_joint(z).mean(1) + log_sd.sum(1)).sum()
         optimizer.zero_grad()
@@ -247,6 +250,7 @@ def importance_sample(
         log_weight - math.log(2.0),
         torch.cat([amortised.mean, mean.unsqueeze(1)], 1),
         torch.cat([amortised.sd, WIDENED * sd.unsqueeze(1)], 1),
+        amortised.axes,
     )
     z, raw = weighted_draws(model, proposal, n_draws, seed)
     smoothed, k = arviz().psislw(raw.cpu().numpy(), normalize=False)

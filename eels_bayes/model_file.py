@@ -79,7 +79,9 @@ _SHAPES = {
     "vae.class_weights": "N",
     "encoder.center": "F",
     "encoder.width": "F",
+    "encoder.axes": "DD",
     "preprocessor._ready": "",
+    "preprocessor.profile_bins": "2",
     "gp.inducing": "MD",
     "gp.variational_mean": "KM",
     "continuum.energy": "B",
@@ -171,8 +173,12 @@ def pack(fitted: Fitted) -> tuple[dict[str, Any], dict[str, Any]]:
 def unpack(tensors: dict[str, Tensor], config: dict[str, Any]) -> Fitted:
     """The fitted model of :func:`pack`; raises where parts are missing or do not fit together."""
     _check_shapes(tensors, len(config["class_names"]), config["latent_dim"])
-    if ("vae.fingerprints" in tensors) != ("vae.class_weights" in tensors):
-        raise ValueError("vae.fingerprints and vae.class_weights belong together; one is missing")
+    for one, other in (
+        ("vae.fingerprints", "vae.class_weights"),
+        ("library.values", "shown.values"),
+    ):
+        if (one in tensors) != (other in tensors):
+            raise ValueError(f"{one} and {other} belong together; one is missing")
     pre = Preprocessor.from_options(config["preprocessor"])
     pre.load_state_dict(_prefixed("preprocessor", tensors))
     state = _prefixed("vae", tensors)
@@ -188,15 +194,23 @@ def unpack(tensors: dict[str, Tensor], config: dict[str, Any]) -> Fitted:
     vae.load_state_dict(state)
     continuum = {name: tensors[f"continuum.{name}"].numpy() for name in _CONTINUUM}
     low, high = continuum.pop("window").tolist()
+    first, last = pre.profile_bins.tolist()
+    if last - first != len(continuum["energy"]) or not np.allclose(
+        pre.profile_energy, continuum["energy"]
+    ):
+        raise ValueError("continuum.energy and preprocessor.profile_bins do not fit together")
     forward = ForwardModel(
         library=library_from("shown", tensors, config["class_names"], config["variations"]),
         library_fit=_exactly(LibraryFit, config["library_fit"]),
         continuum=Continuum(window=(low, high), **continuum),
         **{name: tensors[f"forward.{name}"].numpy() for name in _FORWARD},
     )
-    evidence = evidence_of(forward)
+    with np.errstate(all="ignore"):  # what comes of odd numbers is refused below
+        evidence = evidence_of(forward)
     encoder = NoisyEncoder(evidence, config["latent_dim"], config["n_components"])
     known = {f"evidence.{name}": value for name, value in evidence.state_dict().items()}
+    if not all(value.isfinite().all() for value in known.values()):
+        raise ValueError("the forward model's numbers make no finite evidence")
     encoder.load_state_dict(_prefixed("encoder", tensors) | known)
     value = None
     if state := _prefixed("value", tensors):

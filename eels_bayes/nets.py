@@ -27,11 +27,21 @@ class Gaussian(NamedTuple):
 
 
 class GaussianMixture(NamedTuple):
-    """R diagonal Gaussians a row: log_weight (n, R), mean and sd (n, R, D)."""
+    """R Gaussians a row, diagonal along common axes.
+
+    Attributes
+    ----------
+    log_weight : Tensor (n, R)
+    mean, sd : Tensor (n, R, D)
+        Along the axes: a latent is ``mean @ axes.T``.
+    axes : Tensor (D, D)
+        Orthonormal columns.
+    """
 
     log_weight: Tensor
     mean: Tensor
     sd: Tensor
+    axes: Tensor
 
 
 def conv_trunk(in_channels: int, dropout: float) -> nn.Sequential:
@@ -98,7 +108,7 @@ class ConvDecoder(nn.Module):
 
 
 class MixtureEncoder(nn.Module):
-    """Features (n, F) of a noisy spectrum -> mixture of R diagonal Gaussians over z."""
+    """Features (n, F) of a noisy spectrum -> log-weights, means and sds of R Gaussians."""
 
     def __init__(self, n_features: int, latent_dim: int, n_components: int, hidden: int = 128):
         super().__init__()
@@ -110,7 +120,7 @@ class MixtureEncoder(nn.Module):
         self.third = nn.Linear(hidden, hidden)
         self.head = nn.Linear(hidden, n_components * (1 + 2 * latent_dim))
 
-    def forward(self, features: Tensor) -> GaussianMixture:
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         hidden = nn.functional.silu(self.first(features))
         hidden = hidden + nn.functional.silu(self.second(hidden))
         hidden = hidden + nn.functional.silu(self.third(hidden))
@@ -119,4 +129,4 @@ class MixtureEncoder(nn.Module):
         log_weight = torch.log_softmax(out[:, :r], dim=1)
         mean = out[:, r : r + r * d].reshape(-1, r, d)
         log_sd = out[:, r + r * d :].reshape(-1, r, d).clamp(self.low, self.high)
-        return GaussianMixture(log_weight, mean, log_sd.exp())
+        return log_weight, mean, log_sd.exp()

@@ -54,8 +54,12 @@ class NoisyEncoder(nn.Module):
         self.net = MixtureEncoder(n_features, latent_dim, n_components)
         self.register_buffer("center", torch.zeros(n_features))
         self.register_buffer("width", torch.ones(n_features))
+        # Structures vary along few directions, bent ones at that: Gaussians that are diagonal along
+        # the latents' principal axes follow them where those along the latent's own cannot.
+        self.register_buffer("axes", torch.eye(latent_dim))
         self.center: Tensor
         self.width: Tensor
+        self.axes: Tensor
 
     def features(self, profile: Tensor, level: Tensor) -> Tensor:
         """Evidence as features (n, F) of comparable size."""
@@ -67,32 +71,41 @@ class NoisyEncoder(nn.Module):
         noise = found.noise.log().unsqueeze(1)
         return torch.cat([log_probability, log_probability.exp(), found.clean, noise], dim=1)
 
-    def standardise(self, profile: Tensor, level: Tensor) -> None:
-        """Set the features' center and width from a first batch of spectra."""
+    def standardise(self, profile: Tensor, level: Tensor, z: Tensor) -> None:
+        """Set the features' center and width and the latents' axes from a first batch."""
         with torch.no_grad():
             features = self._raw(profile, level)
         self.center, self.width = features.mean(0), features.std(0).clamp_min(1e-3)
+        _, axes = torch.linalg.eigh(torch.cov(z.double().T))
+        # signs are arbitrary: fix them, so that every machine finds the same axes
+        flip = torch.sign(axes.gather(0, axes.abs().argmax(0, keepdim=True)))
+        self.axes = (axes * flip).flip(1).to(self.axes)
 
     def forward(self, profile: Tensor, level: Tensor) -> GaussianMixture:
         """Posterior of the latent; (n, B) and (n,) -> see GaussianMixture."""
-        mixture: GaussianMixture = self.net(self.features(profile, level))
-        return mixture
+        return self.mixture(self.features(profile, level))
+
+    def mixture(self, features: Tensor) -> GaussianMixture:
+        """Posterior from features (n, F)."""
+        log_weight, mean, sd = self.net(features)
+        return GaussianMixture(log_weight, mean, sd, self.axes)
 
 
 def log_density(mixture: GaussianMixture, z: Tensor) -> Tensor:
     """Log-density (n,) of latents z (n, D) under row-wise mixtures."""
     gaussian = torch.distributions.Normal(mixture.mean, mixture.sd, validate_args=False)
-    component = gaussian.log_prob(z.unsqueeze(1)).sum(-1)
+    component = gaussian.log_prob((z @ mixture.axes).unsqueeze(1)).sum(-1)
     return torch.logsumexp(mixture.log_weight + component, dim=1)
 
 
 def moments(mixture: GaussianMixture) -> tuple[Tensor, Tensor]:
-    """Mean and sd (n, D) of row-wise mixtures."""
+    """Mean and sd (n, D) of latents under row-wise mixtures."""
     weight = mixture.log_weight.exp().unsqueeze(-1)
     mean = (weight * mixture.mean).sum(1)
     # Around the mean: the difference of second moments cancels where the sd is small.
-    centred = mixture.mean - mean.unsqueeze(1)
-    return mean, (weight * (mixture.sd**2 + centred**2)).sum(1).sqrt()
+    centred = (mixture.mean - mean.unsqueeze(1)) @ mixture.axes.T
+    var = mixture.sd**2 @ (mixture.axes**2).T + centred**2
+    return mean @ mixture.axes.T, (weight * var).sum(1).sqrt()
 
 
 def draw(mixture: GaussianMixture, n_draws: int, generator: torch.Generator) -> Tensor:
@@ -101,7 +114,8 @@ def draw(mixture: GaussianMixture, n_draws: int, generator: torch.Generator) -> 
     which = torch.multinomial(weight, n_draws, replacement=True, generator=generator)
     index = which.to(mixture.mean.device).unsqueeze(-1).expand(-1, -1, mixture.mean.shape[-1])
     noise = torch.randn(index.shape, generator=generator).to(mixture.mean)
-    return mixture.mean.gather(1, index) + mixture.sd.gather(1, index) * noise
+    drawn = mixture.mean.gather(1, index) + mixture.sd.gather(1, index) * noise
+    return drawn @ mixture.axes.T
 
 
 def draw_edges(
@@ -163,12 +177,12 @@ def fit_noisy_encoder(
     rng = np.random.default_rng(seed)
     held_out, held_out_z = draw_pairs(vae, reinsertion, N_VALIDATION, rng)
     if state.epoch == 0:
-        encoder.standardise(held_out.profile.to(device), held_out.level.to(device))
+        encoder.standardise(held_out.profile.to(device), held_out.level.to(device), held_out_z)
     with torch.no_grad():
         held_out_x = encoder.features(held_out.profile.to(device), held_out.level.to(device))
 
     def loss(features: Tensor, z: Tensor) -> Tensor:
-        return -log_density(encoder.net(features), z.to(device)).mean()
+        return -log_density(encoder.mixture(features), z.to(device)).mean()
 
     def batches(generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         while True:

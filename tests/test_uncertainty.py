@@ -78,7 +78,7 @@ def test_terms_are_not_negative_and_sum_to_the_total(
     assert_lawful(result, n_classes, 1e-6 if dtype == torch.float64 else 2e-5)
 
 
-def brute_force(weights, mean, cov, var, encoder_nodes, classifier_nodes):
+def brute_force(weights, mean, cov, var, encoder_nodes, classifier_nodes, ratio=None):
     """Return the decomposition by the definition, class probabilities at every pair of nodes."""
     contrast = torch.eye(mean.size(2), dtype=D64)[:-1]
     contrast[:, -1] = -1.0
@@ -94,12 +94,26 @@ def brute_force(weights, mean, cov, var, encoder_nodes, classifier_nodes):
     outer, inner = draws(cov, encoder_nodes), draws(torch.diag_embed(var), classifier_nodes)
     f = mean[:, :, None, None] + outer.unsqueeze(3) + inner.unsqueeze(2)
     p = torch.softmax(f, -1)
-    w = weights[:, :, None]
-    marginal = (w[..., None] * p.mean(3)).sum(1).mean(1)
-    given_z = (w * entropy(p.mean(3))).sum(1).mean(1)
-    given_zf = (w * entropy(p).mean(3)).sum(1).mean(1)
+    # the joint of component, nodes and class, with the classes' new prior weights
+    joint = weights[:, :, None, None, None] * p
+    joint = joint if ratio is None else joint * ratio[:, None, None, None]
+    joint = joint / joint.sum((1, 2, 3, 4), keepdim=True)
+    marginal = joint.sum((1, 2, 3))
+
+    def conditional(part):
+        weight = part.sum(-1)
+        return (weight * entropy(part / weight[..., None])).flatten(1).sum(1)
+
+    given_z, given_zf = conditional(joint.sum(3)), conditional(joint)
     total = entropy(marginal)
-    return Decomposition(marginal, total, given_zf, total - given_z, given_z - given_zf)
+    return Decomposition(
+        marginal,
+        total,
+        given_zf,
+        total - given_z,
+        given_z - given_zf,
+        joint.sum((2, 3, 4)),
+    )
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 4, 6])
@@ -108,6 +122,23 @@ def test_factorised_sums_equal_the_definition(n_classes):
     nodes = normal_nodes(24, n_classes - 1, 3), normal_nodes(17, n_classes - 1, 4)
     for found, expected in zip(decompose(*case, *nodes), brute_force(*case, *nodes), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_new_class_weights_equal_the_definition(n_classes):
+    case = random_case(n_classes, 5, 3, n_classes)
+    nodes = normal_nodes(24, n_classes - 1, 3), normal_nodes(17, n_classes - 1, 4)
+    g = torch.Generator().manual_seed(1)
+    ratio = torch.rand(5, n_classes, generator=g, dtype=D64) * 3 + 0.05
+    found = decompose(*case, *nodes, ratio)
+    for one, expected in zip(found, brute_force(*case, *nodes, ratio), strict=True):
+        torch.testing.assert_close(one, expected, rtol=1e-7, atol=1e-9)
+    # equal ratios change nothing, and a class without weight has no probability
+    same = decompose(*case, *nodes, torch.full_like(ratio, 0.7))
+    for one, expected in zip(same, decompose(*case, *nodes), strict=True):
+        torch.testing.assert_close(one, expected, rtol=1e-9, atol=1e-12)
+    ratio[:, 0] = 1e-12
+    assert decompose(*case, *nodes, ratio).probabilities[:, 0].max() < 1e-9
 
 
 def plain_draws(weights, mean, cov, var, seed, n_draws=100_000):
@@ -231,7 +262,8 @@ def test_order_and_splitting_of_components_do_not_matter():
     halves = decompose(
         *(torch.cat((part, part), 1) for part in (weights / 2, mean, cov, var)), *nodes
     )
-    for a, b, c in zip(reference, permuted, halves, strict=True):
+    assert torch.equal(permuted.weights, weights[:, order])
+    for a, b, c in zip(reference[:-1], permuted[:-1], halves[:-1], strict=True):
         torch.testing.assert_close(a, b)
         torch.testing.assert_close(a, c)
 
@@ -271,7 +303,8 @@ def test_nan_row_stays_alone():
     reference = decompose(weights, mean, cov, var, *nodes)
     mean[2, 1, 0] = math.nan
     others = [0, 1, 3]
-    for found, expected in zip(decompose(weights, mean, cov, var, *nodes), reference, strict=True):
+    result = decompose(weights, mean, cov, var, *nodes)
+    for found, expected in zip(result[:-1], reference[:-1], strict=True):
         assert torch.isnan(found[2]).all()
         torch.testing.assert_close(found[others], expected[others])
 
