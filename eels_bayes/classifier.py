@@ -588,7 +588,14 @@ def load_model(
             **options,
         )
         clf.fitted, clf.history = unpack(tensors, config), history
-    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        AttributeError,
+        MemoryError,
+    ) as error:
         raise ValueError(
             f"{os.fspath(path)} holds no complete classifier ({error}); save the model again"
         ) from error

@@ -17,7 +17,9 @@ from eels_bayes import classifier as module
 from eels_bayes import fit as training
 from eels_bayes import noisy_encoder, store
 from eels_bayes.classifier import KIND, EELSClassifier, load_model
+from eels_bayes.context import ImageWeights
 from eels_bayes.fit import Schedule
+from eels_bayes.forward_model import fit_forward_model
 from eels_bayes.gp import fit_gp
 
 SHORT = Schedule(2, 5)
@@ -39,12 +41,16 @@ FLOATS = [
 def small():
     """The same way through everything, with little of it."""
     with pytest.MonkeyPatch.context() as patch:
-        sizes = {"N_CLEAN": 400, "N_LATENTS": 200, "N_VALUES": 150, "N_SIMULATED": 200}
+        sizes = {"N_CLEAN": 400, "N_LATENTS": 200, "N_MIXED": 100, "N_VALUES": 150}
+        sizes["N_SIMULATED"] = 200
         for name, value in sizes.items():
             patch.setattr(module, name, value)
         for name, value in {"POOL": 512, "N_VALIDATION": 256}.items():
             patch.setattr(noisy_encoder, name, value)
-        patch.setattr(module, "fit_gp", functools.partial(fit_gp, steps=40, n_inducing=12))
+        patch.setattr(module, "fit_gp", functools.partial(fit_gp, steps=20, n_inducing=12))
+        few = functools.partial(fit_forward_model, iterations=12)
+        patch.setattr(module, "fit_forward_model", few)
+        patch.setattr("eels_bayes.context.STEPS", 40)
         yield
 
 
@@ -92,8 +98,8 @@ def assert_equal(one, two, rows=slice(None), tolerance=0.0):
 
 
 def with_flags(spectra, rows, flag=eb.Flag.NON_FINITE):
-    parts = {name: getattr(spectra, name).copy() for name in ("flag", "intensity", "sd", "context")}
-    parts["background"] = spectra.background.copy()
+    names = ("flag", "intensity", "sd", "background", "profile", "level")
+    parts = {name: getattr(spectra, name).copy() for name in names}
     for name, part in parts.items():
         part[rows] = int(flag) if name == "flag" else np.nan
     return dataclasses.replace(spectra, **parts)
@@ -261,6 +267,54 @@ def test_options_reach_the_model_and_survive_the_file(spectra, tmp_path, options
         assert again.fitted.vae.likelihood == "student_t"
 
 
+def test_known_class_weights_move_the_probabilities(fitted, spectra, prediction):
+    overall = fitted.fitted.forward.dominant_weights
+    same = fitted.predict(spectra, class_weights=overall)
+    assert_equal(same, prediction, tolerance=1e-4)
+    assert overall.sum() == pytest.approx(1.0) and (overall > 0).all()
+    more = fitted.predict(spectra, class_weights=overall * np.array([1.0, 1.0, 1.0, 20.0]))
+    assert (more.probabilities[:, 3] >= prediction.probabilities[:, 3] - 1e-6).all()
+    assert more.probabilities[:, 3].mean() > prediction.probabilities[:, 3].mean() + 0.05
+    parts = more.aleatoric + more.encoder + more.classifier
+    np.testing.assert_allclose(parts, more.total, atol=1e-5)
+    with pytest.raises(ValueError, match="class_weights must be 4 positive numbers"):
+        fitted.predict(spectra, class_weights=[1, 1, 1])
+
+
+def test_images_speak_for_their_pixels(fitted, spectra, prediction, monkeypatch):
+    bad = np.array([5, 100])
+    found = fitted.predict(with_flags(spectra, bad), context="image")
+    assert np.isnan(found.probabilities[bad]).all() and (found.labels[bad] == -1).all()
+    ok = found.flag == 0
+    np.testing.assert_allclose(found.probabilities[ok].sum(1), 1.0, atol=1e-5)
+    parts = found.aleatoric + found.encoder + found.classifier
+    np.testing.assert_allclose(parts[ok], found.total[ok], atol=1e-5)
+    assert_equal(fitted.predict(with_flags(spectra, bad), context="image"), found)
+    assert not np.allclose(found.probabilities[ok], prediction.probabilities[ok], atol=1e-2)
+    # Each image's own weights are its pixels' prior: here it is told that image i is of class i.
+    weights = np.full((4, 4), 0.05) + 0.8 * np.eye(4)
+    seen = []
+
+    def told(probabilities, image, overall, *, seed):
+        seen.append((probabilities, image, overall))
+        return ImageWeights(weights, 0.1 * weights, 1.0)
+
+    monkeypatch.setattr(module, "image_weights", told)
+    found = fitted.predict(with_flags(spectra, bad), context="image")
+    np.testing.assert_allclose(seen[0][0], prediction.probabilities[ok], atol=1e-4)
+    np.testing.assert_array_equal(seen[0][1], spectra.image[ok])
+    np.testing.assert_allclose(seen[0][2], fitted.fitted.forward.dominant_weights)
+    for i in range(4):
+        mine = spectra[spectra.image == i]
+        wanted = fitted.predict(mine, class_weights=weights[i]).probabilities
+        rows = ok[spectra.image == i]
+        np.testing.assert_allclose(
+            found.probabilities[spectra.image == i][rows], wanted[rows], atol=1e-4
+        )
+    with pytest.raises(ValueError, match="context must be 'pixel' or 'image', got 'row'"):
+        fitted.predict(spectra, context="row")
+
+
 def test_latent_prior_is_the_mixture_of_the_classes(fitted):
     prior = fitted.latent_prior()
     assert prior.mean.shape == prior.sd.shape == (4, module.N_VARIATIONS, 4)
@@ -361,9 +415,17 @@ def test_spectra_on_another_axis(fitted, spectra):
         ValueError, match=rf"have {n - 3} channels .*use the fit's own, classifier.preproc"
     ):
         fitted.predict(short)
-    blind = dataclasses.replace(spectra, context=spectra.context[:, :-1])
-    with pytest.raises(ValueError, match=r"hold 14 pre-edge residuals, the fit 15: use the fit's"):
-        fitted.predict(blind)
+    bins = len(spectra.profile_energy)
+    short = dataclasses.replace(
+        spectra, profile=spectra.profile[:, :-1], profile_energy=spectra.profile_energy[:-1]
+    )
+    moved = dataclasses.replace(spectra, profile_energy=spectra.profile_energy + 2.0)
+    for other, n in ((short, bins - 1), (moved, bins)):
+        with pytest.raises(
+            ValueError,
+            match=rf"have profiles of {n} bins, the fit of {bins} from 3\d\d.* eV: use the fit's",
+        ):
+            fitted.predict(other)
 
 
 def test_a_library_that_does_not_cover_the_window(spectra):
@@ -402,7 +464,9 @@ def test_saved_and_loaded_predicts_the_same(fitted, spectra, prediction, saved):
     assert_equal(again.predict(spectra), prediction, tolerance=1e-6)
     assert again.history == fitted.history and again.seed == fitted.seed
     assert again.vae_schedule == SHORT and again.latent_dim == 4
-    assert again.fitted.forward.log_likelihood == fitted.fitted.forward.log_likelihood
+    for name, value in vars(fitted.fitted.forward).items():
+        if isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(getattr(again.fitted.forward, name), value)
     np.testing.assert_allclose(again.library.intensity, fitted.library.intensity)
     # the preprocessor in the file makes the same spectra of raw counts
     series = eb.simulate.annealing_series(n_images=4, shape=(10, 8))
@@ -467,7 +531,7 @@ def test_every_missing_part_is_named(saved, tmp_path):
             assert name.split(".")[-1] in str(error)
         else:
             accepted.add(name)
-    assert accepted <= {"library.values", "shown.values"}  # a library may have none
+    assert not accepted
     for name in config:
         store.write(path, KIND, tensors, {k: v for k, v in config.items() if k != name})
         with pytest.raises(ValueError, match=name):
@@ -477,7 +541,8 @@ def test_every_missing_part_is_named(saved, tmp_path):
 def test_every_wrong_shape_is_refused(saved, tmp_path):
     tensors, config = store.read(saved, KIND)
     path, accepted = tmp_path / "model.eels", []
-    tensors["forward.log_likelihood"] = torch.zeros(3)  # the one that may have any length
+    free = ("forward.log_likelihood", "value.reach")  # these may have any length
+    tensors |= {name: tensors[name][:3] for name in free}
     for name, value in tensors.items():
         for change in (value.unsqueeze(0), torch.cat([value.reshape(-1)] * 2)[: value.numel() + 1]):
             store.write(path, KIND, {**tensors, name: change}, config)
@@ -487,7 +552,7 @@ def test_every_wrong_shape_is_refused(saved, tmp_path):
                 assert "holds no complete classifier (" in str(error)
             else:
                 accepted.append((name, tuple(change.shape)))
-    assert accepted == [("forward.log_likelihood", (4,))]
+    assert sorted(accepted) == [(name, (4,)) for name in free]
 
 
 @pytest.mark.parametrize("value", [None, -1, "x", [], {}, 10**9])
@@ -508,6 +573,34 @@ def test_settings_that_cannot_be_are_refused(saved, tmp_path, value):
         options = {**config["classifier"], name: value}
         with pytest.raises(ValueError, match=r"\w"):
             tampered(saved, tmp_path / "model.eels", config={"classifier": options})
+
+
+def test_the_evidence_is_rebuilt_from_the_forward_model(fitted, saved):
+    tensors, _ = store.read(saved, KIND)
+    assert not any("evidence" in name for name in tensors)
+    again = load_model(saved).fitted.encoder.evidence.state_dict()
+    for name, value in fitted.fitted.encoder.evidence.state_dict().items():
+        assert torch.equal(again[name], value), name
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "value", "message"),
+    [
+        ("continuum.energy", -1, 1e12, "continuum.energy and preprocessor.profile_bins"),
+        ("continuum.energy", slice(None), 0.0, "continuum.energy and preprocessor.profile_bins"),
+        ("preprocessor.profile_bins", 1, 10**15, "continuum.energy and preprocessor.profile_bins"),
+        ("continuum.reference", 0, np.inf, "no finite evidence"),
+        ("forward.mean_profile", 3, -1.0, "no finite evidence"),
+        ("forward.mean", 0, np.inf, "no finite evidence"),
+        ("forward.covariance", slice(None), 0.0, "not positive definite"),
+    ],
+)
+def test_numbers_that_do_not_fit_together_are_refused(saved, tmp_path, name, where, value, message):
+    tensors, _ = store.read(saved, KIND)
+    changed = tensors[name].clone()
+    changed[where] = value
+    with pytest.raises(ValueError, match=rf"holds no complete classifier \(.*{message}"):
+        tampered(saved, tmp_path / "model.eels", tensors={name: changed})
 
 
 def test_a_header_that_lies_about_sizes_is_refused(saved, tmp_path):

@@ -1,272 +1,231 @@
-"""The forward model's fit: against dense Gaussians, its monotony, and recovery of a known truth."""
+"""The continuum's linear model: the same on every axis, silent inside the window, learned."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from scipy.stats import multivariate_normal
 
-import eels_bayes as eb
 from eels_bayes.continuum import (
-    LibraryFit,
-    basis,
-    component_log_likelihood,
-    fit_forward_model,
-    mixing_pairs,
+    N_FREE,
+    TAIL,
+    Continuum,
+    extended,
+    learn_continuum,
+    tail,
 )
 from eels_bayes.fingerprints import FingerprintLibrary, Variations
-from eels_bayes.spectra import ImageInfo, Spectra
 
-STEP = 0.5
-ENERGY = np.arange(677, 737, STEP)  # the window
-AXIS = np.arange(600, 737, STEP)
-NORM = 30.0  # counts a channel of an intensity of 1
-WEIGHTS = np.array([0.5, 0.3, 0.2])
+WINDOW = (676.75, 736.75)
+BINS = np.arange(601.75, 830, 2.0)
+INSIDE = (WINDOW[0] < BINS) & (WINDOW[1] > BINS)
+FINE = np.arange(601.0, 831, 0.5)
+REFERENCE = np.array([20.0, 3.0])
+LEVEL = 0.01
 
 
-def library(gain=1.0, shift=0.0):
-    """Three classes, told apart by where their edge lies; one overlapping shape."""
-
-    def edge(onset):
-        step = 1 / (1 + np.exp(-(ENERGY - onset - shift) / 0.8))
-        return step + np.exp(-0.5 * ((ENERGY - onset - shift - 6) / 2) ** 2)
-
-    rows = gain * np.stack([edge(683), 0.7 * edge(690), 0.4 * edge(700)])
-    overlap = np.exp(-0.5 * ((ENERGY - 722) / 3) ** 2)
-    variations = Variations(shift=0.2, broadening=0.3, intensity=0.06)
+def library():
+    """Two classes and two overlapping shapes on the window's channels."""
+    energy = np.arange(677, 737, 0.5)
+    step = 1 / (1 + np.exp(-(energy - 690)))
+    overlap = [np.exp(-0.5 * ((energy - c) / 3) ** 2) for c in (710, 725)]
     return FingerprintLibrary.from_arrays(
-        ENERGY, rows, [0, 1, 2], nuisances=overlap, variations=variations
+        energy,
+        np.stack([step, 0.4 * step]),
+        [0, 1],
+        values=[1.0, 0.4],
+        nuisances=np.stack([overlap[0], 2 * overlap[1]]),
+        variations=Variations(shift=0.1),
     )
 
 
-def simulate(n=1500, seed=0, gain=1.0, shift=0.0, dose=4.0, weights=WEIGHTS):
-    """Pixels drawn from the very model that is fitted, and their classes."""
-    rng = np.random.default_rng(seed)
-    shown = library(gain, shift)
-    reference = np.array([20.0, 3.0])
-    power, columns = basis(AXIS, reference, shown)
-    u = rng.normal(size=(n, columns.shape[1])) * np.array([0.03, 0.05, *[0.001] * 8, 0.1])
-    u[:, 0] += 0.02
-    u[:, -1] += 0.2
-    labels = rng.choice(3, n, p=weights)
-    rate = power + u @ columns.T
-    rate[:, -len(ENERGY) :] += shown.vary(n, rng, labels=labels)[0]
-    norm = NORM * dose
-    counts = rng.poisson(norm * rate).astype(np.float32)
-    return make(counts, norm), labels
-
-
-def make(counts, norm):
-    n = len(counts)
-    window = counts[:, -len(ENERGY) :] / np.float32(norm)
-    return Spectra(
-        intensity=window,
-        sd=np.ones_like(window),
-        energy=ENERGY,
-        image=np.zeros(n, np.int64),
-        position=np.arange(n),
-        images=(ImageInfo((n,), (), {}, "", (600.0, STEP)),),
-        flag=np.zeros(n, np.int64),
-        context=np.zeros((n, 0), np.float32),
-        background=np.tile(np.float32([20.0, 3.0]), (n, 1)),
-        norm=np.full(n, norm, np.float32),
-        shift=np.zeros(n, np.float32),
-        counts=counts,
-        gain=np.ones(n, np.float32),
-        preprocessor=None,
+@pytest.fixture
+def continuum(rng):
+    """With an offset and three free shapes that nothing smooths."""
+    return Continuum(
+        BINS, WINDOW, REFERENCE, np.where(INSIDE, 0.0, rng.normal(size=(4, len(BINS))))
     )
 
 
-def fit(spectra, lib=None, **options):
-    return fit_forward_model(spectra, lib or library(), show_progressbar=False, **options)
+def peak(energy, centre, width=3.0):
+    return np.exp(-0.5 * ((energy - centre) / width) ** 2)
 
 
-@pytest.fixture(scope="module")
-def data():
-    return simulate()
+def power_law(energy, amplitude=20.0, exponent=3.0):
+    return amplitude * (energy / WINDOW[0]) ** -exponent
 
 
-@pytest.fixture(scope="module")
-def fitted(data):
-    return fit(data[0])
+def test_columns_are_a_power_laws_derivatives_smooth_modes_free_and_overlapping_shapes(continuum):
+    columns = continuum.columns(FINE, library())
+    np.testing.assert_allclose(continuum.power_law(FINE), power_law(FINE))
+    h = 1e-6
+    for column, nudge in ((0, np.array([20.0 * h, 0.0])), (1, np.array([0.0, h]))):
+        other = dataclasses.replace(continuum, reference=REFERENCE + nudge).power_law(FINE)
+        wanted = (other - power_law(FINE)) / h
+        np.testing.assert_allclose(columns[:, column], wanted, rtol=1e-4, atol=1e-4)
+    # the nuisances come last, in their order, and the free shapes before them
+    shapes = extended(library(), FINE).nuisances
+    np.testing.assert_allclose(columns[:, -2:], shapes.T)
+    in_bins = continuum.columns(BINS, library())
+    np.testing.assert_allclose(in_bins[:, -5:-2], continuum.free[1:].T)
+    np.testing.assert_allclose(continuum.center(BINS), power_law(BINS) + continuum.free[0])
 
 
-def test_component_log_likelihood_is_the_dense_gaussians():
-    rng = np.random.default_rng(1)
-    n, n_bins, n_basis, n_factors = 7, 40, 5, 3
-    columns = rng.normal(size=(n_bins, n_basis))
-    root = np.linalg.cholesky(np.cov(rng.normal(size=(n_basis, 30))))
-    mean = rng.normal(size=n_basis)
-    shape = SimpleNamespace(
-        mean=rng.normal(size=n_bins), loadings=0.5 * rng.normal(size=(n_bins, n_factors))
-    )
-    shape.loadings[:, 2] = 0.0  # a null direction, as a class without an edge has
-    level = rng.uniform(0.05, 2.0, n)
-    target = 3 * rng.normal(size=(n, n_bins))
-    found, a, var, directions = component_log_likelihood(target, level, columns, root, mean, shape)
-    loadings = np.concatenate([columns @ root, shape.loadings], axis=1)
-    for i in range(n):
-        dense = level[i] * np.eye(n_bins) + loadings @ loadings.T
-        centre = columns @ mean + shape.mean
-        wanted = multivariate_normal(centre, dense).logpdf(target[i])
-        assert found[i] == pytest.approx(wanted, rel=1e-9)
-        # the factors' posterior by conditioning the joint Gaussian
-        gain = loadings.T @ np.linalg.inv(dense)
-        np.testing.assert_allclose(
-            directions @ a[i], gain @ (target[i] - centre), rtol=1e-8, atol=1e-10
-        )
-        posterior = np.eye(n_basis + n_factors) - gain @ loadings
-        np.testing.assert_allclose(
-            directions @ np.diag(var[i]) @ directions.T, posterior, atol=1e-9
-        )
+def test_smooth_modes_are_a_random_curve_of_unit_variance(continuum):
+    columns = continuum.columns(FINE, library())
+    modes = columns[:, 2:-5] / power_law(FINE)[:, None]
+    length = (WINDOW[1] - WINDOW[0]) / 2.4
+    inside = (BINS[0] <= FINE) & (BINS[-1] >= FINE)
+    energy, modes = FINE[inside], modes[inside]
+    kernel = np.exp(-0.5 * ((energy[:, None] - energy) / length) ** 2)
+    assert np.abs(modes @ modes.T - kernel).max() < 0.03
+    assert modes.shape[1] < 20  # and not one more than needed
 
 
-def test_basis_is_a_power_law_its_derivatives_and_the_overlapping_shapes():
-    reference, lib = np.array([18.0, 2.7]), library()
-    power, columns = basis(AXIS, reference, lib)
-    np.testing.assert_allclose(power, 18.0 * (AXIS / 677) ** -2.7)
-    h = 1e-5
-    for column, nudge in ((0, np.array([18.0 * h, 0.0])), (1, np.array([0.0, h]))):
-        other, _ = basis(AXIS, reference + nudge, lib)
-        np.testing.assert_allclose((other - power) / h, columns[:, column], rtol=1e-3, atol=1e-6)
-    np.testing.assert_allclose(columns[-len(ENERGY) :, -1], lib.nuisances[0])
-    assert (columns[: -len(ENERGY), -1] == 0).all()
-    # the smooth modes hold nearly all of the random curve's unit variance, at every energy
-    modes = columns[:, 2:-1] / power[:, None]
-    variance = (modes**2).sum(1)
-    assert variance.min() > 0.9 and variance.max() < 1 + 1e-6
-    # and do not depend on the grid
-    _, coarse = basis(AXIS[::3], reference, lib)
-    assert np.abs(coarse - columns[::3]).max() < 0.02 * np.abs(columns).max()
-
-
-def test_iterations_never_lower_the_likelihood(fitted):
-    history = np.array(fitted.log_likelihood)
-    assert len(history) > 3
-    # What the steps increase is the likelihood with the weights', the mean's and the covariance's
-    # prior, worth a few pixels of n = 1500, and the library's gain, shift and broadening move by an
-    # approximate step: the bare likelihood may give back that little, once all else stands still.
-    assert np.diff(history).min() > -1e-3
-    assert history[-1] > history[0] + 0.05
-
-
-def test_a_known_population_is_recovered(data, fitted):
-    shares = np.bincount(data[1], minlength=3) / len(data[1])
-    np.testing.assert_allclose(fitted.class_weights, shares, atol=0.03)
-    np.testing.assert_allclose(fitted.pair_weights.sum(), 1.0)
-    assert np.trace(fitted.pair_weights) > 0.85  # nothing is mixed here
-    assert fitted.library_fit.gain == pytest.approx(1.0, abs=0.02)
-    assert fitted.library_fit.shift == pytest.approx(0.0, abs=0.05)
-    assert fitted.mean[0] == pytest.approx(0.02, abs=0.01)
-    assert fitted.mean[-1] == pytest.approx(0.2, abs=0.04)
-    sd = np.sqrt(np.diag(fitted.covariance))
-    assert sd[0] == pytest.approx(0.03, rel=0.25)
-    assert sd[-1] == pytest.approx(0.1, rel=0.3)
-
-
-@pytest.mark.parametrize(("gain", "shift"), [(1.2, 0.6), (0.85, -0.4)])
-def test_the_librarys_gain_and_shift_are_recovered(gain, shift):
-    spectra, labels = simulate(n=800, seed=3, gain=gain, shift=shift)
-    model = fit(spectra)
-    assert model.library_fit.gain == pytest.approx(gain, rel=0.03)
-    assert model.library_fit.shift == pytest.approx(shift, abs=0.1)
-    np.testing.assert_allclose(model.class_weights, np.bincount(labels) / 800, atol=0.05)
-    # the model's library is the one the experiment shows
-    truth = library(gain, shift).intensity
-    assert np.abs(model.library.intensity - truth).max() < 0.1 * truth.max()
-
-
-def test_given_class_weights_are_kept(data):
-    weights = np.array([0.2, 0.2, 0.6])
-    model = fit(data[0], class_weights=weights)
-    pure = np.diag(model.pair_weights)
-    np.testing.assert_allclose(pure / pure.sum(), weights)
-
-
-def test_order_of_the_pixels_does_not_matter(data, fitted):
-    order = np.random.default_rng(2).permutation(len(data[0]))
-    other = fit(data[0][order])
-    assert len(other.log_likelihood) == len(fitted.log_likelihood)
-    np.testing.assert_allclose(other.class_weights, fitted.class_weights, atol=1e-5)
-    np.testing.assert_allclose(other.mean, fitted.mean, atol=1e-5)
-    np.testing.assert_allclose(other.covariance, fitted.covariance, atol=1e-6)
-    assert other.library_fit.shift == pytest.approx(fitted.library_fit.shift, abs=1e-5)
-
-
-def test_flagged_pixels_are_left_out(data, fitted):
-    spectra = data[0]
-    bad = dataclasses.replace(
-        spectra[:50],
-        intensity=np.full_like(spectra.intensity[:50], np.nan),
-        counts=np.full_like(spectra.counts[:50], 1e9),
-        background=np.full_like(spectra.background[:50], np.nan),
-        flag=np.full(50, 2),
-    )
-    both = dataclasses.replace(
-        spectra,
-        **{
-            f.name: np.concatenate([getattr(spectra, f.name), getattr(bad, f.name)])
-            for f in dataclasses.fields(spectra)
-            if f.name not in ("energy", "images", "preprocessor")
-        },
-    )
-    model = fit(both)
-    np.testing.assert_allclose(model.class_weights, fitted.class_weights, atol=1e-9)
-    np.testing.assert_allclose(model.mean, fitted.mean, atol=1e-9)
-
-
-def test_same_seed_same_fit_where_pixels_are_chosen(data, monkeypatch):
-    monkeypatch.setattr("eels_bayes.continuum.FIT_PIXELS", 200)
-    one, two, other = (fit(data[0], seed=seed) for seed in (0, 0, 1))
-    assert np.array_equal(one.mean, two.mean) and one.log_likelihood == two.log_likelihood
-    assert not np.array_equal(one.mean, other.mean)
-    np.testing.assert_allclose(one.class_weights, WEIGHTS, atol=0.1)
-
-
-def test_a_library_without_overlap_and_a_class_without_edge():
-    rows = np.concatenate([library().intensity[:1], np.zeros((1, len(ENERGY)))])
-    lib = FingerprintLibrary.from_arrays(ENERGY, rows, [0, 1])
-    spectra, _ = simulate(n=300, weights=np.array([1.0, 0.0, 0.0]))
-    model = fit(spectra, lib, iterations=10)
-    assert all(np.isfinite(x).all() for x in (model.mean, model.covariance, model.class_weights))
-    assert model.class_weights[0] > 0.9
-
-
-@pytest.mark.parametrize("shift", [-1.3, 0.0, 0.7])
-def test_library_fit_moves_scales_and_broadens(shift):
-    energy = np.arange(650, 750, 0.25)
-    peak = np.exp(-0.5 * ((energy - 700) / 2) ** 2)
-    shown = LibraryFit(gain=1.5, shift=shift, broadening=1.2).apply(energy, peak[None])[0]
-    weight = shown / shown.sum()
-    centre = weight @ energy
-    assert shown.sum() == pytest.approx(1.5 * peak.sum(), rel=1e-6)
-    assert centre == pytest.approx(700 + shift, abs=1e-6)
-    assert weight @ (energy - centre) ** 2 == pytest.approx(4 + 1.2, rel=1e-4)
-
-
-def test_library_off_the_window_is_an_error(data):
-    short = FingerprintLibrary.from_arrays(ENERGY[:-10], library().intensity[:, :-10], [0, 1, 2])
-    with pytest.raises(ValueError, match=r"cover 677 to 731.5 eV, but the axis asked"):
-        fit(data[0], short)
-
-
-def test_classes_that_may_share_a_pixel_are_neighbours_in_value():
+def test_another_axis_shows_the_same_curves(continuum):
     lib = library()
-    assert mixing_pairs(lib) == [(0, 1), (0, 2), (1, 2)]
-    valued = dataclasses.replace(lib, values=np.array([0.5, 0.0, 0.25]))
-    assert mixing_pairs(valued) == [(1, 2), (0, 2)]
-    spectra, _ = simulate(n=200)
-    pair_weights = fit(spectra, valued, iterations=3).pair_weights
-    assert pair_weights[0, 1] == 0 and (np.tril(pair_weights, -1) == 0).all()
+    fine = np.sort(np.concatenate([BINS, BINS + 0.37, BINS - 0.61]))
+    at = np.isin(fine, BINS)
+    np.testing.assert_allclose(
+        continuum.columns(fine, lib)[at], continuum.columns(BINS, lib), rtol=1e-12, atol=1e-12
+    )
+    np.testing.assert_allclose(continuum.center(fine)[at], continuum.center(BINS), rtol=1e-12)
+    # what is smooth is nearly its own mean over a bin
+    channels = BINS[:, None] + np.array([-0.75, -0.25, 0.25, 0.75])
+    means = continuum.columns(channels.ravel(), lib).reshape(len(BINS), 4, -1).mean(1)
+    smooth = slice(0, -5)
+    error = np.abs(means - continuum.columns(BINS, lib))[2:-2, smooth]
+    assert error.max() < 0.02 * np.abs(means).max()
 
 
-def test_a_class_that_the_pixels_lack_keeps_a_little_weight():
-    series = eb.simulate.annealing_series(n_images=2, shape=(12, 10), seed=0)
-    # The first image, at room temperature, holds no pixel without fluorine; another may.
-    assert (series.truth["fractions"][0, ..., -1] == 0).all()
-    pre = eb.Preprocessor((677, 737), 0.5, background=(650, 680), normalize=(570, 592.5))
-    model = fit(pre(series.signals[:1]), eb.FingerprintLibrary.example())
-    assert (np.diag(model.pair_weights) > 0.5 / 120).all()
-    assert model.class_weights.sum() == pytest.approx(1.0)
-    assert model.class_weights[-1] < 0.05
+@pytest.mark.parametrize("axis", [BINS, FINE, np.arange(650, 740, 0.25)])
+def test_free_shapes_are_silent_inside_the_window(continuum, axis):
+    inside = (axis > WINDOW[0]) & (axis < WINDOW[1])
+    columns = continuum.columns(axis, library())
+    assert (columns[inside, -5:-2] == 0).all()
+    beside = (axis < WINDOW[0]) | (axis > WINDOW[1])
+    assert (columns[beside, -5:-2] != 0).all()
+    np.testing.assert_allclose(continuum.center(axis)[inside], power_law(axis[inside]))
+    # up to the window's ends the nearest bin holds: nothing is interpolated across them
+    edges = np.array([WINDOW[0] - 0.01, WINDOW[1] + 0.01])
+    last, first = np.flatnonzero(WINDOW[0] > BINS)[-1], np.flatnonzero(WINDOW[1] < BINS)[0]
+    np.testing.assert_allclose(
+        continuum.columns(edges, library())[:, -5:-2], continuum.free[1:, [last, first]].T
+    )
+
+
+def test_one_sided_profiles_have_one_side_only():
+    below = BINS[WINDOW[1] > BINS]
+    free = np.where(below < WINDOW[0], 1.0, 0.0)[None].repeat(2, axis=0)
+    columns = Continuum(below, WINDOW, REFERENCE, free).columns(FINE, library())
+    assert (columns[WINDOW[0] > FINE, -3] == 1).all()
+    assert (columns[WINDOW[0] < FINE, -3] == 0).all()
+
+
+def test_prior_variances_fit_the_columns(continuum):
+    lib = library()
+    found = continuum.prior_variances(lib)
+    assert found.shape == (continuum.columns(BINS, lib).shape[1],)
+    assert (found > 0).all()
+    np.testing.assert_allclose(found[:2], [0.05**2, 0.1**2])
+    # 15 % of an edge of overlap, whatever unit its shape has
+    np.testing.assert_allclose(found[-2:], [0.15**2, 0.075**2], rtol=0.01)
+    bare = dataclasses.replace(lib, nuisances=lib.nuisances[:0])
+    assert len(continuum.prior_variances(bare)) == continuum.columns(BINS, bare).shape[1]
+
+
+def test_an_extended_library_has_nothing_before_and_a_tail_behind():
+    lib = library()
+    wide = extended(lib, FINE)
+    np.testing.assert_array_equal(tail(lib, lib.energy), 1.0)
+    before, behind = lib.energy[0] > FINE, lib.energy[-1] < FINE
+    own = ~before & ~behind
+    for found, given in ((wide.intensity, lib.intensity), (wide.nuisances, lib.nuisances)):
+        np.testing.assert_allclose(found[:, own], given, atol=1e-12)
+        assert (found[:, before] == 0).all()
+        fall = (lib.energy[-1] / FINE[behind]) ** TAIL
+        np.testing.assert_allclose(found[:, behind], given[:, -1:] * fall)
+    assert wide.class_names == lib.class_names and wide.variations == lib.variations
+    np.testing.assert_array_equal(wide.values, lib.values)
+    bare = dataclasses.replace(lib, nuisances=lib.nuisances[:0])
+    assert extended(bare, FINE).nuisances.shape == (0, len(FINE))
+
+
+def learned(profile, energy=BINS, seed=0):
+    level = np.full(len(profile), LEVEL)
+    rng = np.random.default_rng(seed)
+    return learn_continuum(energy, profile, level, WINDOW, REFERENCE, library(), rng)
+
+
+def spectra(rng, shape=0.0, n=600):
+    """Power laws of varying amplitude and edges with tails, plus `shape` (n, B), and noise."""
+    edge = extended(library(), BINS).intensity[rng.integers(2, size=n)]
+    rate = power_law(BINS) * rng.normal(1.0, 0.02, (n, 1)) + edge + shape
+    return rate + np.sqrt(LEVEL * rate) * rng.normal(size=rate.shape)
+
+
+def test_what_varies_beside_the_window_is_learned(rng):
+    low, high = 1.5 * peak(BINS, 640), 0.8 * peak(BINS, 780)
+    strength = rng.normal(size=(3000, 2))
+    profile = spectra(rng, low + 0.5 * high + strength @ np.array([low, high]), 3000)
+    found = learned(profile)
+    assert (found.free[:, INSIDE] == 0).all()
+    beside = ~INSIDE
+    # below the window the center is the mean
+    below, above = WINDOW[0] > BINS, WINDOW[1] < BINS
+    np.testing.assert_allclose(found.center(BINS)[below], profile.mean(0)[below])
+    # above, it is what neither the smooth columns nor the edges' tails can show, and no more
+    lib, white = library(), 1 / np.sqrt(profile.mean(0)[above])
+    smooth = np.delete(found.columns(BINS, lib), slice(-2 - N_FREE, -2), axis=1)
+    shown = np.concatenate([smooth, extended(lib, BINS).intensity.T], axis=1)
+    shown = shown[above] * white[:, None]
+    missing = (profile.mean(0) - found.center(BINS))[above] * white
+    fitted, *_ = np.linalg.lstsq(shown, missing, rcond=1e-6)
+    np.testing.assert_allclose(shown @ fitted, missing, atol=1e-4)
+    offset = found.free[0, above] * white
+    span, value, _ = np.linalg.svd(shown, full_matrices=False)
+    assert np.abs(span[:, value > 1e-5 * value[0]].T @ offset).max() < 1e-3 * np.linalg.norm(offset)
+    assert np.linalg.norm(offset) > 3 * np.sqrt(above.sum() * LEVEL / 3000)  # the mean's noise
+    # the free shapes hold the variance of what varies, as far as nothing smooth shows it
+    free, white = found.free[1:, beside], 1 / np.sqrt(profile.mean(0)[beside])
+    assert free.shape[0] == N_FREE
+    smooth = np.concatenate(
+        [
+            np.delete(found.columns(BINS, lib), slice(-2 - N_FREE, -2), axis=1),
+            extended(lib, BINS).intensity.T,
+        ],
+        axis=1,
+    )
+    span, value, _ = np.linalg.svd(smooth[beside] * white[:, None], full_matrices=False)
+    span = span[:, value > 1e-5 * value[0]]
+    varied = np.array([low, high])[:, beside] * white
+    varied = varied - (varied @ span) @ span.T
+    wanted, covariance = varied.T @ np.cov(strength.T) @ varied, (free * white).T @ (free * white)
+    assert np.linalg.norm(covariance - wanted) < 0.15 * np.linalg.norm(wanted)
+    assert np.linalg.norm(varied) ** 2 > 10 * LEVEL  # above a pixel's noise
+
+
+def test_noise_alone_teaches_no_shape(rng):
+    found = learned(spectra(rng))
+    white = 1 / np.sqrt(power_law(BINS))
+    # the principal components of noise stand only a little above its mean variance
+    assert np.abs(found.free[1:] * white).max() < 0.4 * np.sqrt(LEVEL)
+    above = WINDOW[1] < BINS
+    # edges' tails above the window are not part of the continuum
+    tails = extended(library(), BINS).intensity[:, above].mean(0)
+    assert np.abs(found.free[0, above]).max() < 0.15 * tails.max()
+
+
+def test_short_profiles_leave_no_room_for_free_shapes(rng):
+    near = (BINS > 660) & (BINS < 745)
+    found = learned(spectra(rng)[:, near], BINS[near])
+    assert found.free.shape == (1, near.sum())
+    assert found.columns(BINS[near], library()).shape[0] == near.sum()
+    assert np.isfinite(found.columns(FINE, library())).all()
+
+
+def test_the_choice_of_pixels_is_seeded(rng, monkeypatch):
+    monkeypatch.setattr("eels_bayes.continuum.FREE_PIXELS", 100)
+    profile = spectra(rng, rng.normal(size=(600, 1)) * peak(BINS, 640))
+    one, two, other = (learned(profile, seed=seed).free for seed in (0, 0, 1))
+    assert np.array_equal(one, two)
+    assert not np.array_equal(one, other)

@@ -5,14 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from eels_bayes.denoise import MAX_COMPONENTS, principal_components
+from eels_bayes.denoise import MAX_COMPONENTS, fit_denoiser, principal_components
 from eels_bayes.spectra import Spectra
 
 
 def make(signal, sd, seed=0):
     rng = np.random.default_rng(seed)
     n, n_channels = signal.shape
-    zeros = np.zeros((n, 0), np.float32)
     sd = np.broadcast_to(sd, signal.shape).astype(np.float32)
     return Spectra(
         intensity=(signal + sd * rng.normal(size=signal.shape)).astype(np.float32),
@@ -22,8 +21,10 @@ def make(signal, sd, seed=0):
         position=np.arange(n),
         images=(),
         flag=np.zeros(n, np.int64),
-        context=zeros,
         background=np.zeros((n, 2), np.float32),
+        profile=np.zeros((n, 0), np.float32),
+        profile_energy=np.zeros(0),
+        level=np.ones(n, np.float32),
         norm=np.ones(n, np.float32),
         shift=np.zeros(n, np.float32),
         counts=signal.astype(np.float32),
@@ -103,3 +104,19 @@ def test_same_seed_same_result():
     assert np.array_equal(
         principal_components(spectra, seed=4), principal_components(spectra, seed=4)
     )
+
+
+def test_other_spectra_are_rebuilt_by_what_was_learned():
+    truth = low_rank(700, 80, 2, size=1.0)
+    spectra = make(truth, 2.0)
+    denoiser = fit_denoiser(spectra[:500])
+    assert denoiser.components.shape == (2, 80)
+    np.testing.assert_array_equal(
+        denoiser.rebuild(spectra.intensity[:500]), principal_components(spectra[:500])
+    )
+    new = spectra.intensity[500:]
+    found = denoiser.rebuild(new)
+    assert np.mean((found - truth[500:]) ** 2) < 0.1 * np.mean((new - truth[500:]) ** 2)
+    # a projection: what was rebuilt stays, and rows do not see each other
+    np.testing.assert_allclose(denoiser.rebuild(found), found, atol=1e-4)
+    np.testing.assert_allclose(denoiser.rebuild(new[7:8])[0], found[7], atol=1e-5)

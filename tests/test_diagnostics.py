@@ -301,6 +301,28 @@ def test_gaps_are_kl_divergences(correlated):
         np.testing.assert_allclose(evidence - elbo, gap, atol=0.1 + 0.05 * float(gap.max()))
 
 
+def test_gaussians_along_the_posteriors_axes_leave_no_gap():
+    generator = torch.Generator().manual_seed(1)
+    weight = torch.randn(3, 12, generator=generator) * 0.4 + 0.3
+    model, mean, covariance, evidence = linear_model(weight)  # without sd all have one covariance
+    variance, axes = torch.linalg.eigh(covariance[0])
+    start = Gaussian((mean @ axes + 0.1).float(), 1.5 * variance.sqrt().float().expand(4, 3))
+    turned = dataclasses.replace(model, amortised=lp.as_mixture(start, axes.float()))
+    gaps = []
+    for one in (model, turned):
+        best = lp.best_gaussian(one)
+        mixture = lp.as_mixture(best, one.amortised.axes)
+        elbo = lp.weighted_draws(one, mixture, 4000)[1].mean(1)
+        gaps.append(float((evidence - elbo).mean()))
+        found, error = lp.importance_sample(one, best, n_draws=4000).log_evidence()
+        assert (np.abs(found - evidence.numpy()) < 4 * error + 1e-3).all()
+    assert gaps[0] > 0.2 and abs(gaps[1]) < 0.05
+    np.testing.assert_allclose(best.sd, variance.sqrt().expand(4, 3), rtol=0.15)
+    at, spread = noisy_encoder.moments(mixture)
+    assert ((at - mean) / torch.diagonal(covariance[0]).sqrt()).abs().max() < 0.15
+    np.testing.assert_allclose(spread, torch.diagonal(covariance[0]).sqrt().expand(4, 3), rtol=0.15)
+
+
 def test_nuts_finds_the_exact_posterior(correlated):
     model, mean, covariance, _ = correlated
     sample = lp.importance_sample(model, lp.best_gaussian(model, steps=50), n_draws=500)
@@ -419,7 +441,7 @@ class Blind(nn.Module):
     def forward(self, spectrum, *others):
         mean = torch.full((len(spectrum), 3), self.mean)
         q = Gaussian(mean, torch.full_like(mean, self.sd))
-        return lp.as_mixture(q) if self.mixture else q
+        return lp.as_mixture(q)[:3] if self.mixture else q  # the axes are the encoder's
 
 
 def test_calibration_of_an_exact_posterior_passes(fitted, spectra):
@@ -462,10 +484,11 @@ def test_known_pixels_repeat_and_follow_the_dose(fitted, spectra):
 
 def test_value_coverage_is_that_of_the_usable_pixels(fitted, spectra):
     prediction = fitted.predict(spectra[:50], show_progressbar=False)
-    truth = prediction.value + np.where(np.arange(50) % 2, 0.5, 1.0) * prediction.value_sd
+    _, high = prediction.value_interval(0.5)
+    # Half of the truths lie just inside of the 50 % intervals, half just outside.
+    truth = prediction.value + np.where(np.arange(50) % 2, 0.99, 1.01) * (high - prediction.value)
     truth[:10] = np.nan
     result = dg.value_coverage(prediction, truth, levels=(0.5, 0.9))
-    # Half of the truths lie at 0.5 sd, half at 1.0 sd: 50 % intervals end at 0.67 sd.
     assert result.n == 40
     assert result.coverage.tolist() == [0.5, 1.0]
     with pytest.raises(ValueError, match=r"truth has shape \(3,\); \(50,\) is needed"):

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 from scipy.stats import multivariate_normal
 
 import eels_bayes as eb
-from eels_bayes.continuum import fit_forward_model
+from eels_bayes.factors import log_likelihood
+from eels_bayes.forward_model import fit_forward_model
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
@@ -69,14 +71,11 @@ def mixture(spectra, library):
 
 def flagged(spectra, rows):
     """The same spectra, some of them unusable."""
-    flag, intensity = spectra.flag.copy(), spectra.intensity.copy()
-    counts, background = spectra.counts.copy(), spectra.background.copy()
-    flag[rows] = 1
-    for array in (intensity, counts, background):
-        array[rows] = np.nan
-    return dataclasses.replace(
-        spectra, flag=flag, intensity=intensity, counts=counts, background=background
-    )
+    names = ("flag", "intensity", "sd", "background", "profile", "level", "counts")
+    parts = {name: getattr(spectra, name).copy() for name in names}
+    for name, part in parts.items():
+        part[rows] = 1 if name == "flag" else np.nan
+    return dataclasses.replace(spectra, **parts)
 
 
 def with_intensity(spectra, rows):
@@ -88,6 +87,7 @@ def with_intensity(spectra, rows):
 @pytest.mark.parametrize("name", METHODS)
 def test_rows_are_probabilities_and_flagged_pixels_nan(name, spectra, library, monkeypatch):
     monkeypatch.setattr(dual_vae, "N_DRAWS", 5)
+    monkeypatch.setattr(em_mixture, "ITERATIONS", 20)
     read = partial(METHODS[name], seed=0, show_progressbar=False)
     if name == TRAINED:
         read = partial(read, epochs=1)  # the pipeline runs, and learns nothing yet
@@ -291,25 +291,52 @@ def test_denoising_keeps_ten_components(rng):
     assert left.std() < 0.6  # sqrt(10 / 60) and what 300 spectra cost
 
 
-def test_forward_models_posterior_is_that_of_its_fit(spectra, library, monkeypatch):
-    # With one share of mixed pixels, the model holds the weight of every component of its fit.
-    for module in ("eels_bayes.continuum", "peers.forward_model"):
-        monkeypatch.setattr(f"{module}.MIXING", (0.4,))
-    model = fit_forward_model(spectra, library, show_progressbar=False)
-    found = forward_model.posterior(model, spectra).log_likelihood.mean()
-    assert found == pytest.approx(model.log_likelihood[-1], abs=0.01)  # but for its last step
-    stretched = dataclasses.replace(model.library, intensity=1.2 * model.library.intensity)
-    other = forward_model.posterior(dataclasses.replace(model, library=stretched), spectra)
-    assert other.log_likelihood.mean() < found - 0.05
+def test_mixture_reads_the_bins_it_says(spectra):
+    assert spectra.profile_energy[0] < 400 and spectra.profile_energy[-1] > 780
+    some, everything = em_mixture.binned(spectra, (600.0, 788.0)), em_mixture.binned(spectra)
+    assert 600 <= some.energy[0] - 1 < 602 and 786 > some.energy[-1] + 1 > 780
+    np.testing.assert_array_equal(everything.energy, spectra.profile_energy)
+    first = int(np.argmin(np.abs(spectra.profile_energy - some.energy[0])))
+    np.testing.assert_array_equal(
+        some.intensity, spectra.profile[:, first : first + len(some.energy)]
+    )
+    # a bin's variance: level times the mean of that bin, as bright as the pixel is
+    noise = np.diff(some.intensity, 2, axis=1)[:, 60:] / np.sqrt(6.0)  # beyond the edge
+    expected = some.level[:, None] * some.shape[61:-1]
+    assert (noise**2 / expected).mean() == pytest.approx(1.0, abs=0.15)
 
 
-def test_mixed_pixels_count_for_the_class_that_dominates(spectra, library):
+def test_the_whole_spectrum_says_more(library):
+    noisy = eb.simulate.annealing_series(n_images=12, shape=(10, 10), dose=1.0, seed=1)
+    pre = eb.Preprocessor((677, 737), 0.5, (650, 680), (570, 592.5), (567.5, 627.5))
+    spectra, labels = pre(noisy.signals, show_progressbar=False), noisy.truth.label.values.ravel()
+    part, whole = (
+        em_mixture.fit(spectra, library, whole=whole, show_progressbar=False)
+        for whole in (False, True)
+    )
+    assert np.diff(whole.objective).min() > -1e-9
+    nll = [eb.metrics.nll(mixture.probabilities, labels) for mixture in (part, whole)]
+    assert nll[1] < nll[0] - 0.05
+
+
+def test_forward_models_posterior_is_that_of_its_components(spectra, library):
+    model = fit_forward_model(spectra, library, iterations=10, show_progressbar=False)
+    some = spectra[::5]
+    target, noise = model.whiten(some.profile.astype(float), some.level.astype(float))
+    log_joint = [log_likelihood(target, noise, one)[0] for one in model.rotated_components()]
+    log_joint = np.stack(log_joint, axis=1) + np.log(model.components()[1])
+    wanted = softmax(log_joint, axis=1) @ model.dominance()
+    np.testing.assert_allclose(forward_model.posterior(model, some), wanted, atol=5e-3)
+
+
+def test_mixed_pixels_count_for_the_class_that_dominates(spectra, library, labels):
     model = fit_forward_model(spectra, library, iterations=2, show_progressbar=False)
     pairs = np.zeros((4, 4))
     pairs[1, 2] = 1.0
-    found = forward_model.posterior(dataclasses.replace(model, pair_weights=pairs), spectra)
-    assert (found.probabilities[:, [0, 3]] == 0).all()
-    assert {1, 2} == set(found.probabilities.argmax(1))
-    intensity = spectra.intensity.mean(1)
-    of_first = found.probabilities[:, 1]
+    model = dataclasses.replace(model, pair_weights=pairs)
+    mine = spectra[np.isin(labels, (1, 2))]
+    found = forward_model.posterior(model, mine)
+    # the evidence leaves no component quite without weight
+    assert np.median(found[:, [0, 3]].sum(1)) < 1e-3
+    intensity, of_first = mine.intensity.mean(1), found[:, 1]
     assert intensity[of_first > 0.9].mean() > intensity[of_first < 0.1].mean() + 0.05

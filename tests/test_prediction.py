@@ -1,6 +1,7 @@
 """Predictions keep every number at its pixel, whatever library they are handed to."""
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,23 @@ def test_flagged_pixels_say_why() -> None:
     assert reasons[3] == "the same counts in every channel"
     assert all(reason == "" for i, reason in enumerate(reasons) if i != 3)
     assert np.array_equal(np.flatnonzero(~pred.ok), [3])
+
+
+def test_intervals_of_the_value_are_a_gaussians_unless_calibrated() -> None:
+    pred = prediction(flagged=(3,))
+    for level, reach in ((0.5, 0.6745), (0.9, 1.6449)):
+        low, high = pred.value_interval(level)
+        np.testing.assert_allclose(high, pred.value + reach * pred.value_sd, rtol=1e-3)
+        np.testing.assert_allclose(low, pred.value - reach * pred.value_sd, atol=1e-3)
+        assert np.isnan([low[3], high[3]]).all()
+    twice = replace(pred, value_reach=2.0 * pred.value_reach)
+    np.testing.assert_allclose(
+        np.subtract(*twice.value_interval()), 2.0 * np.subtract(*pred.value_interval())
+    )
+    assert np.array_equal(twice[2:7].value_reach, twice.value_reach)
+    for level in (0.0, 1.0):
+        with pytest.raises(ValueError, match=f"level must lie between 0 and 1, got {level}"):
+            pred.value_interval(level)
 
 
 @pytest.mark.parametrize(

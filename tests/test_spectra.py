@@ -7,6 +7,7 @@ import torch
 from eels_bayes.spectra import Flag, ImageInfo, Spectra
 
 ENERGY = 677 + 0.25 * np.arange(6)
+BINS = 674.875 + 2.0 * np.arange(3)
 
 
 def info(shape: tuple[int, ...], title: str = "one") -> ImageInfo:
@@ -41,8 +42,10 @@ def make(images: tuple[ImageInfo, ...], seed: int = 0, options: object = None) -
         position=np.concatenate([np.arange(size) for size in sizes]),
         images=images,
         flag=np.zeros(n, np.int64),
-        context=draw(n, 2),
         background=draw(n, 2),
+        profile=draw(n, 3),
+        profile_energy=BINS,
+        level=draw(n),
         norm=draw(n),
         shift=draw(n),
         counts=draw(n, 8),
@@ -60,8 +63,9 @@ def test_indexing_takes_pixels_and_keeps_images() -> None:
         (spectra[np.array([7, 0])], [7, 0]),
         (spectra[mask], [6, 7, 8, 9]),
     ):
-        np.testing.assert_array_equal(part.intensity, spectra.intensity[rows])
-        np.testing.assert_array_equal(part.position, spectra.position[rows])
+        for name in ("intensity", "profile", "level", "position"):
+            np.testing.assert_array_equal(getattr(part, name), getattr(spectra, name)[rows])
+        np.testing.assert_array_equal(part.profile_energy, BINS)
         assert part.images is spectra.images
     with pytest.raises(TypeError, match=r"index has shape \(\).*a 1-D mask is needed"):
         spectra[3]  # type: ignore[index]
@@ -74,7 +78,7 @@ def test_reasons_are_words() -> None:
     assert spectra.reasons() == [
         "",
         "the same counts in every channel",
-        "NaN or infinite counts; the window leaves the energy axis after alignment",
+        "NaN or infinite counts; energies that are needed leave the axis after alignment",
     ]
     assert "3 pixels (1 usable) of 1 images" in repr(spectra)
 
@@ -87,6 +91,10 @@ def test_shapes_that_do_not_belong_together_are_refused() -> None:
         replace(spectra, norm=spectra.norm[:2])
     with pytest.raises(ValueError, match=r"sd has shape \(3, 5\); \(3, 6\) is needed"):
         replace(spectra, sd=spectra.sd[:, :5])
+    with pytest.raises(ValueError, match=r"profile has shape \(3, 2\); \(3, 3\) is needed"):
+        replace(spectra, profile=spectra.profile[:, :2])
+    with pytest.raises(ValueError, match="level has 1 rows; 3 are needed"):
+        replace(spectra, level=spectra.level[:1])
 
 
 def test_concatenate_joins_images_and_rejoins_parts_of_one() -> None:
@@ -96,7 +104,9 @@ def test_concatenate_joins_images_and_rejoins_parts_of_one() -> None:
     assert both.image.tolist() == [0] * 6 + [1] * 4
     again = Spectra.concatenate([one[:2], one[2:]])
     assert again.images == one.images
-    np.testing.assert_array_equal(again.intensity, one.intensity)
+    for name in ("intensity", "profile", "level"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(one, name))
+    np.testing.assert_array_equal(both.profile_energy, BINS)
 
 
 def other_of(one: Spectra, other: Spectra) -> Spectra:
@@ -118,6 +128,13 @@ def test_concatenate_refuses_what_does_not_fit() -> None:
     longer = replace(one, counts=np.zeros((3, 9), np.float32))
     with pytest.raises(ValueError, match=r"parts\[1\] lies on another energy axis"):
         Spectra.concatenate([one, longer])
+    # as many bins elsewhere: a preprocessor of the same settings, calibrated on other images
+    elsewhere = replace(one, profile_energy=BINS + 2.0)
+    with pytest.raises(ValueError, match=r"parts\[1\] lies on another energy axis"):
+        Spectra.concatenate([one, elsewhere])
+    shorter = replace(one, profile=one.profile[:, 1:], profile_energy=BINS[1:])
+    with pytest.raises(ValueError, match=r"parts\[1\] lies on another energy axis"):
+        Spectra.concatenate([one, shorter])
     same = make((info((3,)),), options={"unit": 1})
     assert len(Spectra.concatenate([one, same])) == 6
     different = make((info((3,)),), options={"unit": 2})
@@ -146,8 +163,12 @@ def test_signals_keep_axes_metadata_and_places(shape: tuple[int, ...]) -> None:
 def test_xarray_holds_everything_with_units() -> None:
     spectra = make((info((2, 3)), info((2,))))
     data = spectra.to_xarray()
-    assert dict(data.sizes) == {"pixel": 8, "energy": 6, "bin": 2}
-    np.testing.assert_array_equal(data.intensity, spectra.intensity)
-    assert data.energy.attrs["units"] == "eV"
+    assert dict(data.sizes) == {"pixel": 8, "energy": 6, "bin": 3}
+    assert data.profile.dims == ("pixel", "bin")
+    for name in ("intensity", "profile", "level"):
+        np.testing.assert_array_equal(data[name], getattr(spectra, name))
+        assert data[name].attrs["units"] == "norm"
+    np.testing.assert_array_equal(data.bin, BINS)
+    assert data.energy.attrs["units"] == data.bin.attrs["units"] == "eV"
     assert data.norm.attrs["units"] == "counts per channel"
     assert data.image.to_numpy().tolist() == [0] * 6 + [1] * 2

@@ -13,7 +13,7 @@ from pyro.infer import MCMC, NUTS, SVI, Predictive, Trace_ELBO
 from torch import nn
 
 from eels_bayes import prior as priors
-from eels_bayes.fit import FitState, Schedule
+from eels_bayes.fit import FitState, Schedule, own_randomness
 from eels_bayes.vae import SpectrumVAE, fit_vae
 
 L, D, K, J = 24, 3, 2, 4
@@ -151,7 +151,7 @@ def test_a_copy_is_a_model_of_its_own(duplicate):
     before = copy.deepcopy(one.state_dict())
     SVI(twin.model, twin.guide, pyro.optim.Adam({"lr": 1e-2}), Trace_ELBO()).step(x)
     assert all(torch.equal(value, before[name]) for name, value in one.state_dict().items())
-    assert not torch.equal(twin.log_b, torch.tensor(-1.0))
+    assert not torch.equal(twin.log_b, torch.tensor(-3.0))  # where all models begin
 
 
 def test_negative_elbo_leaves_the_store_untouched():
@@ -251,6 +251,38 @@ def test_unit_of_the_spectra_does_not_matter():
     torch.testing.assert_close(
         scaled.negative_elbo(1000 * x), small + L * math.log(1000), rtol=1e-4, atol=1e-2
     )
+
+
+def test_fit_takes_the_sd_of_the_spectra():
+    def trained(sd=None):
+        torch.manual_seed(4)
+        vae, state = make("standard", "normal"), FitState()
+        fit_vae(vae, *data, Schedule(3, 10), state, sd=sd, seed=0, show_progressbar=False)
+        return vae, state
+
+    data = (spectra(200), spectra(40, seed=2))
+    generator = torch.Generator().manual_seed(3)
+    sd = tuple(0.3 * torch.rand(len(x), 1, generator=generator).expand(-1, L) for x in data)
+    plain, known = trained()[1], trained(sd)
+    none = trained(tuple(torch.zeros_like(x) for x in data))[1]
+    assert none.validation_loss == plain.validation_loss
+    assert known[1].training_loss != plain.training_loss
+    # the loss that is watched is that of the spectra held out, with their own sd
+    vae, state = known
+    with torch.no_grad():
+        losses = []
+        for held_out_sd in (sd[1], sd[1].flip(0)):
+            with own_randomness(0):
+                losses.append(float(vae.eval().negative_elbo(data[1], held_out_sd)))
+    assert state.best_loss == pytest.approx(losses[0], rel=1e-5)
+    assert abs(losses[1] - losses[0]) > 0.1
+
+
+def test_models_begin_sharp_and_without_dropout():
+    vae = make()
+    assert float(vae.log_b.detach()) == -3.0
+    assert not any(isinstance(m, nn.Dropout) for m in vae.modules())
+    assert any(isinstance(m, nn.Dropout) for m in make(dropout=0.2).modules())
 
 
 @pytest.mark.parametrize("prior", ["fingerprint", "standard"])

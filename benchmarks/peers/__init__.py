@@ -11,6 +11,7 @@ flagged:
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -38,7 +39,11 @@ class Peer(Protocol):
 
 PEERS: dict[str, Peer] = {
     "EM mixture": em_mixture.probabilities,
-    "EM mixture, weights by image": em_mixture.probabilities_by_image,
+    "EM mixture, weights by image": partial(em_mixture.probabilities, by_image=True),
+    "EM mixture, whole spectrum": partial(em_mixture.probabilities, whole=True),
+    "EM mixture, whole spectrum, weights by image": partial(
+        em_mixture.probabilities, whole=True, by_image=True
+    ),
     "least squares": least_squares.probabilities,
     "PCA(10), least squares": least_squares.probabilities_denoised,
     "PCA(10), nearest by L2": nearest.by_distance,

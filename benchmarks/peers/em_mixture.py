@@ -1,6 +1,6 @@
 """A linear-Gaussian continuum and a mixture of fingerprints, fitted to the unlabelled pixels by EM.
 
-Counts over norm, in coarse bins, of a pixel of class k:
+Gross counts over norm, in bins of 2 eV, of a pixel of class k:
 
     y = p + W u + (1 + e) f_k + noise,      u ~ N(m, S),  e ~ N(0, t^2)
 
@@ -10,6 +10,10 @@ The noise is Poisson, of a variance taken as known. Expectation-maximisation ove
 m, S and the class weights, overall or image by image, and its responsibilities are the class
 posterior: a mixture of factor analysers with known loadings (Ghahramani and Hinton, CRG-TR-96-1,
 1996). Pixels are of one class, and the library is taken as it is.
+
+It reads 600 to 788 eV, where a power law holds, or the whole spectrum. There ``p`` is the mean
+spectrum below the window, for the other edges' sake; how they vary is not in the basis but for
+what smooth modes and the derivative of the mean make of it.
 """
 
 from __future__ import annotations
@@ -22,12 +26,15 @@ from scipy.special import logsumexp
 from tqdm.auto import trange
 
 import eels_bayes as eb
+from eels_bayes.continuum import extended
+from eels_bayes.forward_model import onto_bins, wide_axis
 
-from .shared import Array, Binned, all_rows, binned, linear_shapes
+from .shared import Array, all_rows
 
+RANGE = (600.0, 788.0)  # eV, behind the other elements' edges
 MODE_LENGTH = 25.0  # eV, correlation length of the smooth modes
 SMALLEST_MODE = 1e-3  # of the smooth modes' variance; those below are left out
-ITERATIONS = 300
+ITERATIONS = 500
 TOLERANCE = 1e-5  # nats a pixel and iteration
 DOUBT = 1.0  # pixels of each class that a set of weights starts from
 
@@ -54,6 +61,31 @@ class Mixture:
     weights: Array
     probabilities: Array
     objective: Array
+
+
+class Binned(NamedTuple):
+    """Profiles of m usable pixels in B bins, and their noise.
+
+    The variance of ``intensity[i, b]`` is ``level[i] * shape[b]``: Poisson noise of a spectrum
+    whose shape is close to the mean's.
+    """
+
+    intensity: Array  # (m, B), edge units
+    level: Array  # (m,)
+    shape: Array  # (B,)
+    energy: Array  # (B,), centres, eV
+
+
+def binned(spectra: eb.Spectra, limits: tuple[float, float] = (-np.inf, np.inf)) -> Binned:
+    """The bins of the usable pixels' profiles that lie between two energies, eV."""
+    energy = spectra.profile_energy
+    half = 0.5 * (energy[1] - energy[0])
+    inside = (energy - half >= limits[0]) & (energy + half <= limits[1])
+    rows = spectra.profile[spectra.ok][:, inside].astype(np.float64)
+    shape = rows.mean(0)
+    # A bin's own count would bias: a low one would pass for a precise one.
+    brightness = rows.mean(1) / shape.mean()
+    return Binned(rows, brightness * spectra.level[spectra.ok], shape, energy[inside])
 
 
 def basis(
@@ -87,6 +119,7 @@ def fit(
     spectra: eb.Spectra,
     library: eb.FingerprintLibrary,
     *,
+    whole: bool = False,
     by_image: bool = False,
     show_progressbar: bool = True,
 ) -> Mixture:
@@ -96,18 +129,27 @@ def fit(
     ----------
     spectra : Spectra
     library : FingerprintLibrary
+    whole : bool
+        Read the whole spectrum instead of 600 to 788 eV.
     by_image : bool
         Learn the class weights of each image instead of one set for all.
     show_progressbar : bool
     """
     known = library.resample(spectra.energy)
-    data = binned(spectra)
-    classes, nuisances = (data.rows(x) for x in linear_shapes(known, len(spectra.canonical_energy)))
+    data = binned(spectra) if whole else binned(spectra, RANGE)
+    fine = wide_axis(data.energy, known.energy)
+    shown = extended(known, fine)
+    classes, nuisances = (
+        onto_bins(data.energy, fine, rows) for rows in (shown.class_spectra, shown.nuisances)
+    )
     reference = np.median(spectra.background[spectra.ok], axis=0).astype(np.float64)
-    power, columns, sd = basis(data, reference, nuisances, float(spectra.energy[0]))
+    start = float(spectra.energy[0])
+    center, columns, sd = basis(data, reference, nuisances, start)
+    if whole:  # other edges have no place in the basis, but here is no fluorine
+        center = np.where(data.energy < start, data.shape, center)
     white = 1.0 / np.sqrt(data.shape)
     pixels = _Pixels.of(
-        (data.intensity - power) * white, data.level, np.vstack([columns.T, classes]) * white
+        (data.intensity - center) * white, data.level, np.vstack([columns.T, classes]) * white
     )
     jitter = known.variations.intensity
 
@@ -200,27 +242,16 @@ def probabilities(
     spectra: eb.Spectra,
     library: eb.FingerprintLibrary,
     *,
+    whole: bool = False,
+    by_image: bool = False,
     seed: int = 0,
     show_progressbar: bool = True,
 ) -> Array:
-    """Class probabilities (n, K) with one set of class weights; NaN where flagged.
+    """Class probabilities (n, K) of the mixture that `fit` finds; NaN where flagged.
 
     Nothing here is random: ``seed`` is not needed.
     """
-    mixture = fit(spectra, library, show_progressbar=show_progressbar)
-    return all_rows(mixture.probabilities, spectra)
-
-
-def probabilities_by_image(
-    spectra: eb.Spectra,
-    library: eb.FingerprintLibrary,
-    *,
-    seed: int = 0,
-    show_progressbar: bool = True,
-) -> Array:
-    """Class probabilities (n, K) with class weights of each image; NaN where flagged.
-
-    Nothing here is random: ``seed`` is not needed.
-    """
-    mixture = fit(spectra, library, by_image=True, show_progressbar=show_progressbar)
+    mixture = fit(
+        spectra, library, whole=whole, by_image=by_image, show_progressbar=show_progressbar
+    )
     return all_rows(mixture.probabilities, spectra)
