@@ -52,6 +52,7 @@ N_LATENTS, N_MIXED = 2000, 2000  # pure and mixed labelled latents the GP is tra
 N_VALUES = 2000
 HELD_OUT = 0.2  # share of pixels that the VAE does not see and novelty is calibrated on
 N_SIMULATED = 2000  # drawn ones that do so where those are too few
+PROFILE_CHANNELS = 8  # roughly, a bin
 NONE_WEIGHT = 0.03  # prior weight of "none of these"
 VAE_SCHEDULE = Schedule(epochs=20, steps=64, learning_rate=3e-3, patience=8)
 ENCODER_SCHEDULE = Schedule(epochs=45, steps=100, learning_rate=2e-3, patience=10)
@@ -342,8 +343,9 @@ class EELSClassifier:
         self, source: Reinsertion, vae: SpectrumVAE, encoder: NoisyEncoder, held_out: Spectra
     ) -> NoveltyScale:
         """On held-out pixels, or on drawn ones where those are too few to show tails."""
-        pixels: Spectra | Edges = held_out
-        mixture = posterior(encoder, held_out, self.device)
+        edges: Spectra | Edges = held_out
+        pixels: Spectra | Pairs = held_out
+        spike = tensor(held_out.spike)
         if len(held_out) < novelty.MIN_PIXELS:
             warnings.warn(
                 f"spectra hold {len(held_out)} pixels beside those of the training, and novelty "
@@ -351,11 +353,15 @@ class EELSClassifier:
                 "pixels instead and knows no more of this experiment than the forward model does",
                 stacklevel=3,
             )
-            pairs, edges = source.draw_edges(N_SIMULATED, np.random.default_rng([self.seed, 4]))
-            ok = edges.flag == 0
-            pixels = Edges(*(x[ok] for x in edges))
-            mixture = posterior(encoder, Pairs(*(x[ok] for x in pairs)), self.device)
-        return novelty.calibrate(*novelty_inputs(vae, pixels, mixture, self.device))
+            rng = np.random.default_rng([self.seed, 4])
+            pairs, drawn = source.draw_edges(N_SIMULATED, rng)
+            ok = drawn.flag == 0
+            edges, pixels = Edges(*(x[ok] for x in drawn)), Pairs(*(x[ok] for x in pairs))
+            # the largest of so many channels' noise
+            channels = len(source.model.continuum.energy) * PROFILE_CHANNELS
+            spike = tensor(rng.standard_normal((int(ok.sum()), channels)).max(1))
+        inputs = novelty_inputs(vae, encoder, edges, pixels, self.device)
+        return novelty.calibrate(*inputs, spike)
 
     def predict(
         self,

@@ -12,7 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from eels_bayes.forward_model import OUTLIER, ForwardModel, LibraryFit, edge_shapes
+from eels_bayes.factors import Population, rotated
+from eels_bayes.forward_model import (
+    OUTLIER,
+    UNKNOWN,
+    ForwardModel,
+    LibraryFit,
+    edge_shapes,
+    unknown_shapes,
+)
 
 
 class Evidence(NamedTuple):
@@ -26,11 +34,14 @@ class Evidence(NamedTuple):
         Posterior mean of edge and overlapping shapes in the window's bins, edge units.
     noise : Tensor (n,)
         Noise variance of a whitened bin.
+    unknown : Tensor (n,)
+        Log-likelihood of an unknown structure over that of the library's, nats.
     """
 
     log_probability: Tensor
     clean: Tensor
     noise: Tensor
+    unknown: Tensor
 
 
 class PixelEvidence(nn.Module):
@@ -39,7 +50,8 @@ class PixelEvidence(nn.Module):
     Parameters
     ----------
     sizes : (B, R, C, W)
-        Bins, rank of the components' loadings, components, bins of the window. The buffers are
+        Bins, rank of the components' loadings, components, bins of the window. Unknown structures'
+        components follow the C of the library. The buffers are
         zero until `evidence_of` or ``load_state_dict`` fills them.
     """
 
@@ -47,16 +59,18 @@ class PixelEvidence(nn.Module):
         super().__init__()
         n_bins, rank, n_components, n_window = sizes
         self.sizes = sizes
+        self.n_known = n_components
+        n_all = n_components + len(UNKNOWN)
         self.outlier = OUTLIER  # scripting sees no globals
         self.register_buffer("center", torch.zeros(n_bins))
         self.register_buffer("white", torch.ones(n_bins))
         self.register_buffer("middle", torch.zeros(n_bins))
         self.register_buffer("spread", torch.zeros(n_bins))
         self.register_buffer("log_weight", torch.zeros(n_components))
-        self.register_buffer("loadings", torch.zeros(n_components, n_bins, rank))
-        self.register_buffer("offset", torch.zeros(n_components, rank))
-        self.register_buffer("value", torch.ones(n_components, rank))
-        self.register_buffer("mean", torch.zeros(n_components, n_bins))
+        self.register_buffer("loadings", torch.zeros(n_all, n_bins, rank))
+        self.register_buffer("offset", torch.zeros(n_all, rank))
+        self.register_buffer("value", torch.ones(n_all, rank))
+        self.register_buffer("mean", torch.zeros(n_all, n_bins))
         self.register_buffer("clean_mean", torch.zeros(n_components, n_window))
         self.register_buffer("clean_loadings", torch.zeros(n_components, rank, n_window))
         self.register_buffer("brightness", torch.tensor(1.0))
@@ -91,12 +105,15 @@ class PixelEvidence(nn.Module):
         shrink = 1.0 / (noise.view(-1, 1, 1) + self.value)
         factor = projected * shrink
         quadratic = (square - (projected * factor).sum(2)) / noise.unsqueeze(1)
-        log_probability = -0.5 * (quadratic - shrink.log().sum(2)) + self.log_weight
-        log_probability = torch.log_softmax(log_probability, dim=1)
-        weighted = factor * log_probability.exp().unsqueeze(2)
+        likelihood = -0.5 * (quadratic - shrink.log().sum(2))
+        joint = likelihood[:, : self.n_known] + self.log_weight
+        others = torch.logsumexp(likelihood[:, self.n_known :], dim=1)
+        unknown = others - torch.logsumexp(joint, dim=1)
+        log_probability = torch.log_softmax(joint, dim=1)
+        weighted = factor[:, : self.n_known] * log_probability.exp().unsqueeze(2)
         clean = log_probability.exp() @ self.clean_mean
         clean = clean + weighted.flatten(1) @ self.clean_loadings.flatten(0, 1)
-        return Evidence(log_probability, clean, noise)
+        return Evidence(log_probability, clean, noise, unknown)
 
 
 def evidence_of(model: ForwardModel) -> PixelEvidence:
@@ -104,11 +121,14 @@ def evidence_of(model: ForwardModel) -> PixelEvidence:
     energy, white = model.continuum.energy, model.white
     window = model.continuum.window
     inside = (energy > window[0]) & (energy < window[1])
-    parts = model.rotated_components()
+    known = model.rotated_components()
     _, weight = model.components()
+    columns = model.continuum.columns(energy, model.library) * white[:, None]
+    population = Population(weight, model.mean, model.covariance)
+    others = unknown_shapes(energy, model.library, white)
+    parts = known + [rotated(columns, population, shape) for shape in others]
     rank = max(len(one.value) for one in parts)
     n_shapes = len(model.library.nuisances)
-    columns = model.continuum.columns(energy, model.library) * white[:, None]
     overlap = columns.copy()
     overlap[:, : columns.shape[1] - n_shapes] = 0.0
     root = np.linalg.cholesky(model.covariance)
@@ -118,7 +138,7 @@ def evidence_of(model: ForwardModel) -> PixelEvidence:
         wide = [np.insert(r, [r.shape[axis]] * (rank - r.shape[axis]), 0.0, axis) for r in rows]
         return torch.as_tensor(np.array(wide), dtype=torch.float32)
 
-    module = PixelEvidence((len(energy), rank, len(parts), int(inside.sum())))
+    module = PixelEvidence((len(energy), rank, len(known), int(inside.sum())))
     module.center = torch.as_tensor(model.continuum.center(energy), dtype=torch.float32)
     module.white = torch.as_tensor(white, dtype=torch.float32)
     module.middle = torch.as_tensor(model.middle, dtype=torch.float32)
@@ -132,7 +152,7 @@ def evidence_of(model: ForwardModel) -> PixelEvidence:
     value = [np.append(one.value, np.zeros(rank - len(one.value))) for one in parts]
     module.value = torch.as_tensor(np.array(value), dtype=torch.float32)
     means, loadings = [], []
-    for one, shape in zip(parts, shapes, strict=True):
+    for one, shape in zip(known, shapes, strict=True):
         means.append((shape.mean + overlap @ model.mean)[inside] / white[inside])
         both = np.concatenate([overlap @ root, shape.loadings], axis=1) @ one.basis
         loadings.append((both[inside] / white[inside, None]).T)

@@ -49,6 +49,8 @@ VARIATION_PIXELS = 100.0  # weight of the library's own variations, in pixels
 OUTLIER = 6.0  # sd beyond which a bin is a spike or a defect, and is drawn in
 VARIED = ("intensity", "shift", "broadening")  # the common factors' scales
 PAD = 3  # bins before the window that an edge may be shifted or broadened into
+# Shift and splitting of an unknown structure's edge, eV
+UNKNOWN = ((-3.0, 0.0), (3.0, 0.0), (-3.0, 4.0), (0.0, 4.0), (3.0, 4.0))
 EXPLORED = (-1.0, 1.0)  # eV of shift that the compressed space allows for
 
 
@@ -254,6 +256,25 @@ def edge_shapes(
         spread = [share * load_a[N_COMMON:], (1 - share) * load_b[N_COMMON:]]
         mean = share * mean_a + (1 - share) * mean_b
         shapes.append(Shape(mean, np.concatenate([common, *spread]).T))
+    return shapes
+
+
+def unknown_shapes(energy: Array, library: FingerprintLibrary, white: Array) -> list[Shape]:
+    """What the edge of a structure beside the library may look like, in whitened bins.
+
+    Structures of the same element differ by chemical shifts and splittings: the strongest class's
+    edge at `UNKNOWN`, its intensity uncertain by a tenth. Weak edges have no shape to speak of.
+    """
+    fine = wide_axis(energy, library.energy)
+    step = fine[1] - fine[0]
+    spectra = extended(replace(library, intensity=library.intensity), fine).class_spectra
+    strongest = spectra[[int(np.argmax(spectra.sum(1)))] * 2]
+    shapes = []
+    for shift, split in UNKNOWN:
+        ends = np.array([shift - 0.5 * split, shift + 0.5 * split]) / step
+        mean = shift_and_broaden(strongest, ends, 0.0).mean(0)
+        binned = onto_bins(energy, fine, mean) * white
+        shapes.append(Shape(binned, 0.1 * binned[:, None]))
     return shapes
 
 

@@ -13,7 +13,6 @@ from tqdm.auto import tqdm
 
 from eels_bayes import noisy_encoder as noisy
 from eels_bayes import novelty
-from eels_bayes import prior as priors
 from eels_bayes.edges import Edges
 from eels_bayes.forward_model import ForwardModel
 from eels_bayes.gp import GPClassifier
@@ -61,21 +60,19 @@ def posterior(
 
 
 def novelty_inputs(
-    vae: SpectrumVAE, spectra: Spectra | Edges, mixture: GaussianMixture, device: torch.device
+    vae: SpectrumVAE,
+    encoder: NoisyEncoder,
+    edges: Spectra | Edges,
+    pixels: Spectra | Pairs,
+    device: torch.device,
 ) -> tuple[Tensor, Tensor]:
-    """Residuals (n, L) in units of their sd, and surprises (n,), on the CPU."""
+    """Residuals (n, L) in units of their sd, and evidence of unknown structures (n,)."""
     with torch.no_grad():
-        mean, _ = noisy.moments(mixture)
-        residual = (tensor(spectra.intensity).to(device) - vae.decode(mean)) / tensor(
-            spectra.sd
-        ).to(device)
-        prior = vae.prior()
-        if prior is None:
-            density = -0.5 * (mixture.mean**2).sum(-1)
-        else:
-            density = priors.log_density(prior, mixture.mean @ mixture.axes.T)
-        surprise = -(mixture.log_weight.exp() * density).sum(1)
-    return residual.cpu(), surprise.cpu()
+        mean, _ = noisy.moments(posterior(encoder, pixels, device))
+        residual = tensor(edges.intensity).to(device) - vae.decode(mean)
+        residual = residual / tensor(edges.sd).to(device)
+        found = encoder.evidence(*(tensor(x).to(device) for x in (pixels.profile, pixels.level)))
+    return residual.cpu(), found.unknown.cpu()
 
 
 def predict(
@@ -158,14 +155,15 @@ def _predict(
 ) -> dict[str, NDArray[np.float32]]:
     """All fields of a Prediction that networks give, for usable pixels."""
     mixture = posterior(fitted.encoder, spectra, device)
-    residual, surprise = novelty_inputs(fitted.vae, spectra, mixture, device)
+    residual, unknown = novelty_inputs(fitted.vae, fitted.encoder, spectra, spectra, device)
     mixture = GaussianMixture(*(x.cpu() for x in mixture))
     var = mixture.sd**2
     parts = decompose_latent(mixture.log_weight.exp(), mixture.mean, var, constants, *nodes, ratio)
     mixture = mixture._replace(log_weight=parts.weights.log())
     latent_mean, latent_sd = noisy.moments(mixture)
     scale = fitted.novelty
-    statistics = novelty.statistics(residual, surprise, scale.whitening, scale.center)
+    energy = novelty.misfit_energy(residual, scale.whitening, scale.center)
+    ratio = novelty.evidence_ratio(unknown, tensor(spectra.spike), energy, scale.whitening.shape[1])
     if fitted.value is None:
         value = value_sd = torch.full_like(parts.total, torch.nan)
     else:
@@ -174,7 +172,7 @@ def _predict(
         )
     columns = {
         **{name: column for name, column in parts._asdict().items() if name != "weights"},
-        "novelty": novelty.score(statistics, scale),
+        "novelty": novelty.score(ratio, scale),
         "value": value,
         "value_sd": value_sd,
         "latent_mean": latent_mean,

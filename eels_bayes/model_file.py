@@ -98,7 +98,7 @@ _SHAPES = {
     "forward.log_likelihood": "I",
     "novelty.whitening": "LW",
     "novelty.center": "W",
-    "novelty.tables": "4T",
+    "novelty.table": "T",
     "value.inducing": "VD",
     "value.lengthscale": "D",
     "value.outputscale": "",

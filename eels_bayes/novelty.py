@@ -1,10 +1,10 @@
 """Novelty: is a spectrum like the fingerprints' structures or the training data at all?
 
-Three statistics, each blind where another sees: the largest single-channel residual (spikes), the
-energy of the smooth residual (an edge of another shape), and the prior's surprise at the latent
-(a structure between or beyond the fingerprints). Each becomes a tail probability by its empirical
-distribution over held-out training pixels; Fisher's statistic of the three (Fisher, Statistical
-Methods, 1925) is calibrated the same way. Script-safe.
+The score is the evidence for anything else against that for the library, by its rank among
+held-out training pixels. Anything else is an unknown structure (by the forward model's likelihood),
+a spike (a channel that stands out), or a misfit (the energy of the smooth residual, what a larger
+variance would say of it). Evidences add up, so that an alternative which a pixel does not suggest
+takes nothing from the others. Script-safe.
 """
 
 import math
@@ -16,24 +16,32 @@ from torch import Tensor
 N_MODES = 24  # cosines a smooth residual is expanded in
 N_TABLE = 512  # quantiles kept of each statistic's distribution
 MIN_PIXELS = 50  # fewer do not show tails
+SPIKE_COST = 12.0  # nats: log of the channels a spike may lie in, and of the sizes it may have
+MISFIT = 4.0  # variance of a misfit over the usual one
 
 
 class NoveltyScale(NamedTuple):
-    """What the score needs: whitening (L, N_MODES), center (N_MODES,), tables (4, N_TABLE)."""
+    """What the score needs: whitening (L, N_MODES), center (N_MODES,), table (N_TABLE,)."""
 
     whitening: Tensor
     center: Tensor
-    tables: Tensor
+    table: Tensor
 
 
-def statistics(residual: Tensor, surprise: Tensor, whitening: Tensor, center: Tensor) -> Tensor:
-    """The three statistics (n, 3) of residuals (n, L) in units of their sd and surprises (n,).
+def misfit_energy(residual: Tensor, whitening: Tensor, center: Tensor) -> Tensor:
+    """Energy (n,) of the smooth part of residuals (n, L) in units of their sd."""
+    return ((residual.clamp(-6.0, 6.0) @ whitening - center) ** 2).sum(1)
 
-    ``surprise`` is minus the log prior density of the latent, nats.
+
+def evidence_ratio(unknown: Tensor, spike: Tensor, energy: Tensor, n_modes: int) -> Tensor:
+    """Log evidence (n,) for anything else over that for the library, nats.
+
+    A spike of z sd has likelihood ratio exp(z^2 / 2) in its channel, spread over all channels and
+    sizes; a misfit is a variance `MISFIT` times the usual one in each of the modes.
     """
-    spike = residual.abs().amax(1)
-    smooth = ((residual.clamp(-6.0, 6.0) @ whitening - center) ** 2).sum(1)
-    return torch.stack([spike, smooth, surprise], dim=1)
+    stands_out = 0.5 * spike.clamp(0.0, 40.0) ** 2 - SPIKE_COST
+    misfit = 0.5 * energy * (1.0 - 1.0 / MISFIT) - 0.5 * n_modes * math.log(MISFIT)
+    return torch.logsumexp(torch.stack([unknown, stands_out, misfit], dim=1), dim=1)
 
 
 def tail_probability(values: Tensor, table: Tensor) -> Tensor:
@@ -48,23 +56,22 @@ def tail_probability(values: Tensor, table: Tensor) -> Tensor:
     return inside * torch.exp(-beyond)
 
 
-def score(parts: Tensor, scale: NoveltyScale) -> Tensor:
-    """Novelty (n,) in [0, 1] of the statistics (n, 3); 1 is like nothing in training."""
-    fisher = torch.zeros_like(parts[:, 0])
-    for i in range(3):
-        fisher = fisher - 2.0 * tail_probability(parts[:, i], scale.tables[i]).log()
-    return 1.0 - tail_probability(fisher, scale.tables[3])
+def score(ratio: Tensor, scale: NoveltyScale) -> Tensor:
+    """Novelty (n,) in [0, 1] of evidence ratios (n,); 1 is like nothing in training."""
+    return 1.0 - tail_probability(ratio, scale.table)
 
 
-def calibrate(residual: Tensor, surprise: Tensor) -> NoveltyScale:
+def calibrate(residual: Tensor, unknown: Tensor, spike: Tensor) -> NoveltyScale:
     """Set the score's scale from held-out training pixels.
 
     Parameters
     ----------
     residual : Tensor (n, L)
         Measured minus decoded over sd.
-    surprise : Tensor (n,)
-        Minus log prior density of the latent.
+    unknown : Tensor (n,)
+        Log evidence ratio of an unknown structure, nats.
+    spike : Tensor (n,)
+        Largest excess of a channel, sd.
 
     Raises
     ------
@@ -86,16 +93,10 @@ def calibrate(residual: Tensor, surprise: Tensor) -> NoveltyScale:
     root = torch.linalg.cholesky(torch.linalg.inv(cov))
     whitening = cosines @ root
     center = (modes @ root).mean(0)
-    parts = statistics(residual, surprise, whitening, center)
     # The modes' covariance knows these pixels. Each one's energy as without itself (the deleted
     # Mahalanobis distance), or few pixels would make all others new.
-    energy = parts[:, 1].clamp(max=0.999 * (n - 1) ** 2 / n)
-    deleted = (n / (n - 1)) ** 2 * (n - 2) / (n - 1) * energy / (1 - n * energy / (n - 1) ** 2)
-    parts[:, 1] = deleted
+    energy = misfit_energy(residual, whitening, center).clamp(max=0.999 * (n - 1) ** 2 / n)
+    energy = (n / (n - 1)) ** 2 * (n - 2) / (n - 1) * energy / (1 - n * energy / (n - 1) ** 2)
+    ratio = evidence_ratio(unknown, spike, energy, modes.shape[1])
     levels = (torch.arange(N_TABLE, dtype=residual.dtype) + 0.5) / N_TABLE
-    tables = [torch.quantile(parts[:, i], levels) for i in range(3)]
-    scale = NoveltyScale(whitening, center, torch.stack([*tables, tables[0]]))
-    fisher = torch.zeros(n, dtype=residual.dtype)
-    for i in range(3):
-        fisher = fisher - 2.0 * tail_probability(parts[:, i], tables[i]).log()
-    return scale._replace(tables=torch.stack([*tables, torch.quantile(fisher, levels)]))
+    return NoveltyScale(whitening, center, torch.quantile(ratio.to(residual.dtype), levels))

@@ -27,6 +27,7 @@ from eels_bayes.series import (
     series_reference,
 )
 from eels_bayes.spectra import Flag, Spectra, describe
+from eels_bayes.spikes import largest_spike
 
 PROFILE_BIN = 2.0  # eV: finer than a core-loss feature, counts in it nearly Gaussian
 PROFILE_RANGE = (0.5, 1.5)  # of the window's ends: what lies farther says little about the edge
@@ -43,6 +44,7 @@ class Processed(NamedTuple):
     background: Tensor
     profile: Tensor
     level: Tensor
+    spike: Tensor
     norm: Tensor
     shift: Tensor
     counts: Tensor
@@ -142,7 +144,11 @@ class Preprocessor(nn.Module):
         self.register_buffer("reference", torch.zeros(0))
         self.register_buffer("_ready", torch.tensor(False))
         self.register_buffer("profile_bins", torch.zeros(2, dtype=torch.int64))
+        self.register_buffer("typical", torch.zeros(0))
+        self.register_buffer("typical_first", torch.tensor(0.0, dtype=torch.float64))
         self.reference: Tensor
+        self.typical: Tensor  # shape of the series' mean spectrum, channels of the dispersion
+        self.typical_first: Tensor  # centre of its first channel, eV
         self.profile_bins: Tensor  # first and last + 1, counted in bins from the window's start
         self._ready: Tensor
         if dispersion is not None:
@@ -258,13 +264,17 @@ class Preprocessor(nn.Module):
             norm = torch.where(norm <= 3 * error, -error, norm) * (self.step * self.unit)
             low = min(low, self.normalize[0])
             high = max(high, self.normalize[1])
-        profile = canonical[:, :0]
+        profile, spike = canonical[:, :0], torch.zeros_like(shift)
         bins = int(self.profile_bins[1] - self.profile_bins[0])
         if bins > 0:
             start = self.window[0] - 0.5 * self.step + self.bin_width * float(self.profile_bins[0])
             first = start + 0.5 * self.bin_width
             profile, _ = rebin(counts, offset, scale, shift, first, self.bin_width, bins)
             low, high = min(low, start), max(high, start + self.bin_width * bins)
+            first = float(self.typical_first)
+            spike = largest_spike(
+                counts, offset, scale, shift, self.typical, first, self.step, gain, readout
+            )
         non_finite = bad_shift | ~torch.isfinite(profile).all(1)
         profile = profile * (self.step / self.bin_width) / norm.unsqueeze(1)
         slack = 1e-3 * scale
@@ -286,6 +296,7 @@ class Preprocessor(nn.Module):
             torch.where(bad, nan, edges.background),
             torch.where(bad, nan, profile),
             torch.where(flag > 0, nan[:, 0], level),
+            torch.where(flag > 0, nan[:, 0], spike),
             norm,
             shift,
             canonical,
@@ -336,6 +347,8 @@ class Preprocessor(nn.Module):
                     wanted = CALIBRATION_PIXELS // len(signals)
                     fits.append(self._exponents(image, shift, wanted))
             self.profile_bins = torch.tensor(self._profile_bins(clear))
+            first, self.typical = self._typical(signals)
+            self.typical_first.fill_(first)
             self.extractor.exponent = torch.tensor([3.0, math.inf])
             if fits:
                 exponent, variance = (torch.cat(parts) for parts in zip(*fits, strict=True))
@@ -450,6 +463,11 @@ class Preprocessor(nn.Module):
             unit=options["unit"],
         )
 
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        # as long as the range that was calibrated on
+        self.typical = torch.zeros_like(state_dict.get(f"{prefix}typical", self.typical))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
     @torch.jit.unused
     def _read(self, signal: Any, number: int) -> SeriesImage:
         raw = read_counts(signal)
@@ -482,6 +500,30 @@ class Preprocessor(nn.Module):
             math.ceil((low - edge) / self.bin_width - slack),
             math.floor((high - edge) / self.bin_width + slack),
         )
+
+    @torch.jit.unused
+    def _typical(self, signals: list[Any]) -> tuple[float, Tensor]:
+        """First channel (eV) and shape of the aligned images, 0 where none has a whole channel."""
+        means = []
+        for number, signal in enumerate(signals):
+            image = self._read(signal, number)
+            means.append((image.averaged(), self._shifts(image).mean().reshape(1)))
+        raws = [(mean.raw, float(shift)) for mean, shift in means]
+        start = min(raw.offset - 0.5 * raw.scale - shift for raw, shift in raws)
+        end = max(
+            raw.offset + (raw.counts.shape[1] - 0.5) * raw.scale - shift for raw, shift in raws
+        )
+        first, count = start + 0.5 * self.step, math.ceil((end - start) / self.step)
+        total, covered = torch.zeros(count), torch.zeros(count)
+        for mean, shift in means:
+            axis = (mean.raw.offset, mean.raw.scale, shift, first, self.step, count)
+            whole = rebin(torch.ones_like(mean.counts), *axis)[0][0] * (mean.raw.scale / self.step)
+            whole = (whole > 0.999).float()
+            # images of unequal brightness: no step where the number of them changes
+            bright = mean.counts.mean().clamp(min=1e-6)
+            total += whole * rebin(mean.counts, *axis)[0][0] / bright
+            covered += whole
+        return first, total / covered.clamp(min=1.0)
 
     @torch.jit.unused
     def _exponents(self, image: SeriesImage, shift: Tensor, wanted: int) -> tuple[Tensor, Tensor]:
@@ -528,6 +570,7 @@ class Preprocessor(nn.Module):
             profile=whole.profile.numpy(),
             profile_energy=self.profile_energy,
             level=whole.level.numpy(),
+            spike=whole.spike.numpy(),
             norm=whole.norm.numpy(),
             shift=whole.shift.numpy(),
             counts=whole.counts.numpy(),

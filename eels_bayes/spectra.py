@@ -95,6 +95,9 @@ class Spectra:
         Centres of these bins, eV.
     level : ndarray (n,) float32
         Noise: variance of an intensity of 1 in one bin of the profile.
+    spike : ndarray (n,) float32
+        Largest excess of a detector channel over what the series and its neighbours make expected,
+        in units of its sd.
     norm : ndarray (n,) float32
         Counts per channel that make an intensity of 1.
     shift : ndarray (n,) float32
@@ -118,6 +121,7 @@ class Spectra:
     profile: NDArray[np.float32]
     profile_energy: NDArray[np.float64]
     level: NDArray[np.float32]
+    spike: NDArray[np.float32]
     norm: NDArray[np.float32]
     shift: NDArray[np.float32]
     counts: NDArray[np.float32]
@@ -266,6 +270,7 @@ class Spectra:
                 "background": ("pixel", self.background[:, 0], {"units": "norm"}),
                 "exponent": ("pixel", self.background[:, 1], {"units": ""}),
                 "level": ("pixel", self.level, {"units": "norm"}),
+                "spike": ("pixel", self.spike, {"units": "sd"}),
                 "norm": ("pixel", self.norm, {"units": unit}),
                 "shift": ("pixel", self.shift, {"units": "eV"}),
                 "gain": ("pixel", self.gain, {"units": "counts"}),

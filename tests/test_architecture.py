@@ -21,6 +21,7 @@ ORDER = [
     "align",
     "repair",
     "series",
+    "spikes",
     "preprocess",
     "fit",
     "nets",
