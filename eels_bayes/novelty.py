@@ -33,14 +33,22 @@ def misfit_energy(residual: Tensor, whitening: Tensor, center: Tensor) -> Tensor
     return ((residual.clamp(-6.0, 6.0) @ whitening - center) ** 2).sum(1)
 
 
-def evidence_ratio(unknown: Tensor, spike: Tensor, energy: Tensor, n_modes: int) -> Tensor:
+def evidence_ratio(
+    unknown: Tensor,
+    spike: Tensor,
+    energy: Tensor,
+    n_modes: int,
+    spike_cost: float = SPIKE_COST,
+    wider: float = MISFIT,
+) -> Tensor:
     """Log evidence (n,) for anything else over that for the library, nats.
 
     A spike of z sd has likelihood ratio exp(z^2 / 2) in its channel, spread over all channels and
-    sizes; a misfit is a variance `MISFIT` times the usual one in each of the modes.
+    sizes; a misfit is a variance ``wider`` times the usual one in each of the modes. (Arguments, as
+    scripting sees no globals.)
     """
-    stands_out = 0.5 * spike.clamp(0.0, 40.0) ** 2 - SPIKE_COST
-    misfit = 0.5 * energy * (1.0 - 1.0 / MISFIT) - 0.5 * n_modes * math.log(MISFIT)
+    stands_out = 0.5 * spike.clamp(0.0, 40.0) ** 2 - spike_cost
+    misfit = 0.5 * energy * (1.0 - 1.0 / wider) - 0.5 * n_modes * math.log(wider)
     return torch.logsumexp(torch.stack([unknown, stands_out, misfit], dim=1), dim=1)
 
 

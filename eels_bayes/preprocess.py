@@ -465,7 +465,9 @@ class Preprocessor(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
         # as long as the range that was calibrated on
-        self.typical = torch.zeros_like(state_dict.get(f"{prefix}typical", self.typical))
+        typical = state_dict.get(f"{prefix}typical", self.typical)
+        if typical.ndim == 1:
+            self.typical = torch.zeros_like(typical)
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     @torch.jit.unused

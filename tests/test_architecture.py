@@ -67,6 +67,7 @@ SCRIPT_SAFE = {
     "background",
     "edges",
     "align",
+    "spikes",
     "preprocess",
     "nets",
     "evidence",

@@ -98,7 +98,7 @@ def assert_equal(one, two, rows=slice(None), tolerance=0.0):
 
 
 def with_flags(spectra, rows, flag=eb.Flag.NON_FINITE):
-    names = ("flag", "intensity", "sd", "background", "profile", "level")
+    names = ("flag", "intensity", "sd", "background", "profile", "level", "spike")
     parts = {name: getattr(spectra, name).copy() for name in names}
     for name, part in parts.items():
         part[rows] = int(flag) if name == "flag" else np.nan
@@ -343,6 +343,32 @@ def test_few_pixels_warn_that_novelty_is_simulated(spectra):
     assert np.isfinite(clf.predict(spectra).novelty).all()
 
 
+def test_unknown_structures_and_spikes_are_new(fitted, spectra):
+    process = eb.simulate.Process(spikes=0.2, unknown=0.2)
+    series = eb.simulate.annealing_series(n_images=4, shape=(10, 8), seed=1, process=process)
+    found = fitted.predict(spectra.preprocessor(series.signals))
+    truth = series.truth
+    spike, unknown = truth.spike.to_numpy().ravel(), truth.unknown.to_numpy().ravel()
+    usual = found.novelty[~spike & ~unknown]
+    assert len(usual) > 150 and 0.3 < usual.mean() < 0.7
+
+    def told_apart(new):
+        return (found.novelty[new][:, None] > usual).mean()
+
+    assert told_apart(spike) > 0.95
+    assert told_apart(unknown & ~spike) > 0.75
+
+
+def test_spikes_of_simulated_calibration_are_the_noises(spectra):
+    clf = new()
+    with pytest.warns(UserWarning, match="calibrated on simulated pixels"):
+        clf.fit(spectra[:60], show_progressbar=False)
+    hit = dataclasses.replace(spectra, spike=spectra.spike + 20.0)
+    assert (clf.predict(hit).novelty > 0.95).all()
+    none = dataclasses.replace(spectra, spike=np.zeros_like(spectra.spike))
+    assert (clf.predict(none).novelty <= clf.predict(spectra).novelty + 1e-6).all()
+
+
 def test_denoised_spectra_lie_in_their_bands(fitted, spectra):
     rows = np.array([3, 4])
     bad = with_flags(spectra[:40], rows)
@@ -541,7 +567,8 @@ def test_every_missing_part_is_named(saved, tmp_path):
 def test_every_wrong_shape_is_refused(saved, tmp_path):
     tensors, config = store.read(saved, KIND)
     path, accepted = tmp_path / "model.eels", []
-    free = ("forward.log_likelihood", "value.reach")  # these may have any length
+    # these may have any length
+    free = ("forward.log_likelihood", "novelty.table", "preprocessor.typical", "value.reach")
     tensors |= {name: tensors[name][:3] for name in free}
     for name, value in tensors.items():
         for change in (value.unsqueeze(0), torch.cat([value.reshape(-1)] * 2)[: value.numel() + 1]):
@@ -552,7 +579,9 @@ def test_every_wrong_shape_is_refused(saved, tmp_path):
                 assert "holds no complete classifier (" in str(error)
             else:
                 accepted.append((name, tuple(change.shape)))
-    assert sorted(accepted) == [(name, (4,)) for name in free]
+    # torch itself takes one of these for a number
+    wanted = [(name, (4,)) for name in free] + [("preprocessor.typical_first", (1,))]
+    assert set(accepted) == set(wanted)
 
 
 @pytest.mark.parametrize("value", [None, -1, "x", [], {}, 10**9])

@@ -25,6 +25,7 @@ def make(signal, sd, seed=0):
         profile=np.zeros((n, 0), np.float32),
         profile_energy=np.zeros(0),
         level=np.ones(n, np.float32),
+        spike=np.zeros(n, np.float32),
         norm=np.ones(n, np.float32),
         shift=np.zeros(n, np.float32),
         counts=signal.astype(np.float32),

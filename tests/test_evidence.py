@@ -12,7 +12,13 @@ from eels_bayes import factors
 from eels_bayes.continuum import Continuum
 from eels_bayes.evidence import PixelEvidence, evidence_of
 from eels_bayes.fingerprints import FingerprintLibrary, Variations
-from eels_bayes.forward_model import ForwardModel, LibraryFit, edge_shapes
+from eels_bayes.forward_model import (
+    UNKNOWN,
+    ForwardModel,
+    LibraryFit,
+    edge_shapes,
+    unknown_shapes,
+)
 
 ENERGY = np.arange(677, 737, 0.5)
 BINS = np.arange(591.75, 800, 2.0)
@@ -63,13 +69,18 @@ def make(pure=(0.4, 0.3, 0.2), seed=0):
     )
 
 
-def draw(model, n, dose, rng):
-    """Profiles of the model with Gaussian noise, their levels, components and edges (n, B)."""
-    members, weight = model.components()
-    kind = rng.choice(len(members), n, p=weight)
+def draw(model, n, dose, rng, unknown=False):
+    """Profiles of the model with Gaussian noise, their levels, components and edges (n, B).
+
+    Where `unknown`, edges are those of unknown structures.
+    """
+    flat = np.ones(len(BINS))
+    shapes, weight = edge_shapes(BINS, model.library, LibraryFit(), flat), model.components()[1]
+    if unknown:
+        shapes, weight = unknown_shapes(BINS, model.library, flat), None
+    kind = rng.choice(len(shapes), n, p=weight)
     u = rng.multivariate_normal(model.mean, model.covariance, n)
     rate = model.continuum.center(BINS) + u @ model.continuum.columns(BINS, model.library).T
-    shapes = edge_shapes(BINS, model.library, LibraryFit(), np.ones(len(BINS)))
     edge = np.array(
         [
             shapes[c].mean + shapes[c].loadings @ rng.normal(size=shapes[c].loadings.shape[1])
@@ -197,6 +208,72 @@ def test_classes_are_as_likely_as_they_turn_out(model, rng):
         assert some.sum() > 100
         tolerance = 4 * np.sqrt((p * (1 - p))[some].sum()) / some.sum()
         assert abs(p[some].mean() - hit[some].mean()) < tolerance
+
+
+# An unknown structure
+
+
+@pytest.mark.parametrize(("dose", "precision"), [(0.1, 2e-3), (1.0, 5e-3), (30.0, 5e-2)])
+def test_unknown_is_the_evidence_of_such_edges_over_the_librarys(model, dose, precision, rng):
+    profile = np.concatenate([draw(model, 50, dose, rng, kind)[0] for kind in (False, True)])
+    level = rng.uniform(0.5, 2.0, 100) / (120 * dose)
+    profile[0, 10], profile[1, 50] = 500.0, -500.0
+    target, noise = model.whiten(profile, level)
+    columns = model.continuum.columns(BINS, model.library) * model.white[:, None]
+    population = factors.Population(model.components()[1], model.mean, model.covariance)
+    shapes = unknown_shapes(BINS, model.library, model.white)
+    assert len(shapes) == len(UNKNOWN)
+    others = [factors.rotated(columns, population, shape) for shape in shapes]
+
+    def likelihood(parts):
+        return np.stack([factors.log_likelihood(target, noise, one)[0] for one in parts], axis=1)
+
+    known = likelihood(model.rotated_components()) + np.log(model.components()[1])
+    wanted = logsumexp(likelihood(others), axis=1) - logsumexp(known, axis=1)
+    found = evidence(model, profile, level).unknown
+    assert found.shape == (100,)
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=precision)
+
+
+def test_unknown_shapes_are_the_strongest_edge_moved_and_split(model):
+    flat = np.ones(len(BINS))
+    strongest = edge_shapes(BINS, model.library, LibraryFit(), flat)[0].mean
+    for (shift, split), shape in zip(
+        UNKNOWN, unknown_shapes(BINS, model.library, flat), strict=True
+    ):
+        np.testing.assert_allclose(shape.loadings[:, 0], 0.1 * shape.mean)
+        assert shape.mean.max() == pytest.approx(strongest.max(), rel=0.1)
+
+        def half(edge):  # where the edge is half its height
+            before = edge[: int(edge.argmax()) + 1]
+            return np.interp(0.5 * edge.max(), before, BINS[: len(before)])
+
+        assert half(shape.mean) - half(strongest) == pytest.approx(shift, abs=1.0)
+        step = np.diff(shape.mean).max()
+        assert (step < 0.8 * np.diff(strongest).max()) == (split > 0)
+
+
+@pytest.mark.parametrize(("dose", "told_apart"), [(1.0, 0.8), (10.0, 0.95)])
+def test_unknown_tells_such_edges_from_the_librarys(model, dose, told_apart, rng):
+    profile, level, kind, _ = draw(model, 400, dose, rng)
+    known = evidence(model, profile, level).unknown.numpy()
+    profile, level, *_ = draw(model, 400, dose, rng, unknown=True)
+    other = evidence(model, profile, level).unknown.numpy()
+    assert known.mean() < -2.0 and other.mean() > 2.0
+    assert (other[:, None] > known).mean() > told_apart
+    # a pixel without any edge has least of an unknown one
+    assert known[kind == 2].mean() < known[kind == 0].mean()
+
+
+def test_the_librarys_posterior_does_not_ask_for_the_unknown(model, rng):
+    profile, level, *_ = draw(model, 20, 1.0, rng)
+    module = evidence_of(model)
+    wanted = evidence(model, profile, level, module)
+    module.mean[module.n_known :] += 0.7
+    found = evidence(model, profile, level, module)
+    assert torch.equal(found.log_probability, wanted.log_probability)
+    assert torch.equal(found.clean, wanted.clean)
+    assert (found.unknown != wanted.unknown).all()
 
 
 def test_scripted_is_eager(model, rng):

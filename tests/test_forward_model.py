@@ -91,6 +91,7 @@ def make(counts, norm):
         profile=binned(counts) / np.float32(norm),
         profile_energy=BINS,
         level=np.full(n, 1 / (norm * SIZE), np.float32),
+        spike=np.full(n, 3.0, np.float32),
         norm=np.full(n, norm, np.float32),
         shift=np.zeros(n, np.float32),
         counts=counts,
@@ -297,6 +298,7 @@ def test_flagged_pixels_are_left_out(data, fitted):
         intensity=np.full_like(first.intensity, np.nan),
         profile=np.full_like(first.profile, np.nan),
         level=np.full_like(first.level, np.nan),
+        spike=np.full_like(first.spike, np.nan),
         background=np.full_like(first.background, np.nan),
         flag=np.full(50, 2),
     )

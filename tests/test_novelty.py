@@ -1,5 +1,7 @@
 """Novelty: uniform on what it was calibrated on, high on what it was not, monotone, scriptable."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -7,24 +9,43 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from eels_bayes.novelty import N_TABLE, NoveltyScale, calibrate, score, statistics, tail_probability
+from eels_bayes.novelty import (
+    MISFIT,
+    N_TABLE,
+    SPIKE_COST,
+    NoveltyScale,
+    calibrate,
+    evidence_ratio,
+    misfit_energy,
+    score,
+    tail_probability,
+)
 
 L = 60
 
 
 def population(n, seed, dtype=torch.float64):
-    """Residuals with channel noise and smooth, correlated misfit; surprises of a gamma law."""
+    """Residuals with channel noise and smooth misfit, ratios of unlikely structures, and spikes.
+
+    A pixel's largest excess is that of 600 channels' noise.
+    """
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(n, L, generator=generator, dtype=dtype)
     grid = torch.arange(L, dtype=dtype) / L
     slow = torch.stack([torch.cos(torch.pi * k * grid) for k in range(4)])
     noise = noise + 0.3 * torch.randn(n, 4, generator=generator, dtype=dtype) @ slow
-    surprise = torch.randn(n, 3, generator=generator, dtype=dtype).square().sum(1) + 2.0
-    return noise, surprise
+    unknown = -4.0 + 1.5 * torch.randn(n, generator=generator, dtype=dtype)
+    spike = torch.randn(n, 600, generator=generator, dtype=dtype).amax(1)
+    return noise, unknown, spike
 
 
-def scores(scale, residual, surprise):
-    return score(statistics(residual, surprise, scale.whitening, scale.center), scale)
+def ratios(scale, residual, unknown, spike):
+    energy = misfit_energy(residual, scale.whitening, scale.center)
+    return evidence_ratio(unknown, spike, energy, scale.whitening.shape[1])
+
+
+def scores(scale, residual, unknown, spike):
+    return score(ratios(scale, residual, unknown, spike), scale)
 
 
 @pytest.fixture(scope="module")
@@ -43,61 +64,103 @@ def test_uniform_on_the_population_it_was_calibrated_on(scale):
 
 @pytest.mark.parametrize("n", [50, 100, 300])
 def test_few_pixels_do_not_make_all_others_new(n):
+    # an unknown structure out of the question: the misfit has the say, whose modes n pixels know
     means = []
     for seed in range(5):
-        scale = calibrate(*population(n, 100 + seed))
-        found = scores(scale, *population(1500, 3))
+        residual, unknown, spike = population(n, 100 + seed)
+        scale = calibrate(residual, unknown - 100.0, spike)
+        residual, unknown, spike = population(1500, 3)
+        found = scores(scale, residual, unknown - 100.0, spike)
         assert torch.isfinite(found).all()
         means.append(float(found.mean()))
     # the mean of n uniform ranks has an error of 0.29 / sqrt(n)
     assert abs(np.mean(means) - 0.5) < 0.08
 
 
-def spiked(residual, surprise):
-    residual = residual.clone()
-    residual[:, 17] += 9.0
-    return residual, surprise
+def spiked(residual, unknown, spike):
+    return residual, unknown, spike + 5.0
 
 
-def shifted(residual, surprise):
+def shifted(residual, unknown, spike):
     x = torch.arange(L, dtype=residual.dtype)
     # the derivative-like residual of an edge that lies elsewhere: small everywhere, smooth
-    return residual + 3.0 * torch.tanh((x - 30) / 4) * torch.exp(-(((x - 30) / 12) ** 2)), surprise
+    change = 4.0 * torch.tanh((x - 30) / 4) * torch.exp(-(((x - 30) / 12) ** 2))
+    return residual + change, unknown, spike
 
 
-def surprising(residual, surprise):
-    return residual, surprise + 15.0
+def another(residual, unknown, spike):
+    return residual, unknown + 15.0, spike
 
 
-@pytest.mark.parametrize("change", [spiked, shifted, surprising])
+@pytest.mark.parametrize("change", [spiked, shifted, another])
 def test_what_is_new_scores_high(scale, change):
-    residual, surprise = population(500, 4)
-    usual = scores(scale, residual, surprise)
-    new = scores(scale, *change(residual, surprise))
+    pixels = population(500, 4)
+    usual = scores(scale, *pixels)
+    new = scores(scale, *change(*pixels))
     assert float((new > 0.95).double().mean()) > 0.8
     # as a detector: the chance that a new pixel scores above a usual one
     above = (new.unsqueeze(1) > usual).double().mean()
     assert float(above) > 0.95
 
 
-def test_each_statistic_sees_its_own_kind(scale):
-    residual, surprise = population(500, 5)
-    parts = statistics(residual, surprise, scale.whitening, scale.center)
-    for column, change in enumerate((spiked, shifted, surprising)):
-        changed = statistics(*change(residual, surprise), scale.whitening, scale.center)
-        tails = [tail_probability(changed[:, i], scale.tables[i]).median() for i in range(3)]
-        assert min(tails) == tails[column] < 0.05
-    assert parts.shape == (500, 3)
-    assert torch.equal(parts[:, 2], surprise)
-    torch.testing.assert_close(parts[:, 0], residual.abs().max(1).values)
+def test_each_alternative_is_its_likelihood_ratio():
+    nowhere = torch.full((3,), -1e6, dtype=torch.float64)
+    none, quiet = torch.zeros_like(nowhere), torch.tensor([-3.0, 0.0, 9.0]).double()
+    # an unknown structure is taken at its word
+    torch.testing.assert_close(evidence_ratio(quiet + 60, none, none, 24), quiet + 60)
+    # a spike of z sd: one normal channel against one that is z higher, and what seeking it costs
+    z = torch.tensor([7.0, 12.0, 30.0]).double()
+    channel = torch.distributions.Normal(torch.stack([z, none]), 1.0).log_prob(z)
+    wanted = channel[0] - channel[1] - SPIKE_COST
+    torch.testing.assert_close(evidence_ratio(nowhere, z, none, 24), wanted)
+    # a misfit: whitened modes of a larger variance
+    modes = torch.randn(3, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 9
+    wide, usual = (
+        torch.distributions.Normal(0.0, math.sqrt(MISFIT)),
+        torch.distributions.Normal(0.0, 1.0),
+    )
+    wanted = (wide.log_prob(modes) - usual.log_prob(modes)).sum(1)
+    assert (wanted > 0).all()
+    torch.testing.assert_close(
+        evidence_ratio(nowhere, none, (modes**2).sum(1), 5), wanted, rtol=1e-3, atol=1e-3
+    )
+
+
+@given(
+    st.floats(-300, 300),
+    st.floats(-5, 60),
+    st.floats(0, 2000),
+    st.integers(1, 24),
+    st.integers(0, 2),
+)
+def test_an_alternative_that_is_not_suggested_changes_nothing(unknown, spike, energy, n, first):
+    given = [torch.tensor([x], dtype=torch.float64) for x in (unknown, spike, energy)]
+    least = [torch.tensor([x], dtype=torch.float64) for x in (-1e9, 0.0, 0.0)]
+
+    def ratio(*which):
+        parts = [given[i] if i in which else least[i] for i in range(3)]
+        return float(evidence_ratio(*parts, n))
+
+    # no evidence is below what the quiet ones say, which is little
+    floor = ratio()
+    assert floor <= math.log(2) and floor >= -SPIKE_COST
+    single = [ratio(i) for i in range(3)]
+    together = ratio(0, 1, 2)
+    # adding up: between the strongest and three of its like
+    assert max(single) - 1e-9 <= together <= max(*single, floor) + math.log(3.0) + 1e-9
+    # and one that says 30 nats less than the others together takes nothing and adds nothing
+    rest = ratio(*({0, 1, 2} - {first}))
+    if single[first] <= rest - 30.0 or given[first] == least[first]:
+        assert together == pytest.approx(rest, abs=1e-9)
 
 
 def test_smooth_energy_is_whitened(scale):
-    parts = statistics(*population(2000, 6), scale.whitening, scale.center)
+    residual, *_ = population(2000, 6)
+    energy = misfit_energy(residual, scale.whitening, scale.center)
     # a whitened vector of so many modes: chi squared
     dof = scale.whitening.shape[1]
-    assert float(parts[:, 1].mean()) == pytest.approx(dof, rel=0.05)
-    assert float(parts[:, 1].var()) == pytest.approx(2 * dof, rel=0.25)
+    assert float(energy.mean()) == pytest.approx(dof, rel=0.05)
+    assert float(energy.var()) == pytest.approx(2 * dof, rel=0.25)
 
 
 @given(
@@ -105,15 +168,19 @@ def test_smooth_energy_is_whitened(scale):
     st.lists(st.floats(-10, 200), min_size=2, max_size=20),
     st.integers(0, 100),
 )
-def test_monotone_in_each_statistic(column, values, row):
-    scale = _SCALE
-    parts = statistics(*population(101, 7), scale.whitening, scale.center)[row].repeat(
-        len(values), 1
-    )
-    parts[:, column] = torch.tensor(sorted(values), dtype=parts.dtype)
-    found = score(parts, scale)
-    assert (found.diff() >= 0).all()
+def test_monotone_in_each_of_the_three(column, values, row):
+    residual, unknown, spike = population(101, 7)
+    energy = misfit_energy(residual, _SCALE.whitening, _SCALE.center)
+    parts = [x[row].repeat(len(values)) for x in (unknown, spike, energy)]
+    parts[column] = torch.tensor(sorted(values), dtype=energy.dtype)
+    found = evidence_ratio(*parts, 24)
+    assert (found.diff() >= -1e-9).all()
+    found = score(found, _SCALE)
+    assert (found.diff() >= -1e-9).all()
     assert (found >= 0).all() and (found <= 1).all()
+    # where it is suggested at all, it does rise
+    parts[column] = torch.tensor([20.0, 30.0], dtype=energy.dtype) * (3 if column == 2 else 1)
+    assert evidence_ratio(*(x[:2] for x in parts), 24).diff() > 3.0
 
 
 _SCALE = calibrate(*population(500, 0))
@@ -121,7 +188,7 @@ _SCALE = calibrate(*population(500, 0))
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30))
 def test_tail_probability_is_the_tables_own(values):
-    table = _SCALE.tables[0]
+    table = _SCALE.table
     at = torch.tensor(values, dtype=table.dtype)
     found = tail_probability(at, table)
     share = (table >= at.unsqueeze(1)).double().mean(1)  # counted, not searched
@@ -131,66 +198,82 @@ def test_tail_probability_is_the_tables_own(values):
 
 
 def test_order_is_kept_beyond_the_table():
-    table = _SCALE.tables[0]
+    table = _SCALE.table
     values = table[-1] + 0.2 * torch.arange(1, 20, dtype=table.dtype)
     assert (tail_probability(values, table).diff() < 0).all()
 
 
 def test_order_of_the_pixels_does_not_matter(scale):
-    residual, surprise = population(300, 8)
+    pixels = population(300, 8)
     order = torch.randperm(300, generator=torch.Generator().manual_seed(0))
-    one, two = calibrate(residual, surprise), calibrate(residual[order], surprise[order])
-    for a, b in zip(one, two, strict=True):
+    mixed = [x[order] for x in pixels]
+    for a, b in zip(calibrate(*pixels), calibrate(*mixed), strict=True):
         torch.testing.assert_close(a, b)
-    torch.testing.assert_close(
-        scores(scale, residual[order], surprise[order]), scores(scale, residual, surprise)[order]
-    )
+    torch.testing.assert_close(scores(scale, *mixed), scores(scale, *pixels)[order])
 
 
 def test_single_precision_is_enough(scale):
     single = NoveltyScale(*(x.float() for x in scale))
-    residual, surprise = population(300, 9)
-    found = scores(single, residual.float(), surprise.float())
-    assert (found - scores(scale, residual, surprise)).abs().max() < 0.01
+    pixels = population(300, 9)
+    found = scores(single, *(x.float() for x in pixels))
+    assert (found - scores(scale, *pixels)).abs().max() < 0.01
+    assert calibrate(*(x.float() for x in pixels)).table.dtype == torch.float32
 
 
-@pytest.mark.parametrize("hostile", [1e6, -1e6, 1e20])
-def test_hostile_residuals_are_new_and_finite(scale, hostile):
+@pytest.mark.parametrize("hostile", [1e6, -1e6, 1e20, -1e20])
+def test_hostile_pixels_are_finite_and_leave_the_rest_alone(scale, hostile):
     single = NoveltyScale(*(x.float() for x in scale))
-    residual, surprise = (x.float() for x in population(4, 10))
-    usual = scores(single, residual, surprise)
-    residual[1, 3] = hostile
-    found = scores(single, residual, surprise)
-    assert torch.isfinite(found).all() and float(found[1]) > 0.95
+    pixels = [x.float() for x in population(4, 10)]
+    usual = scores(single, *pixels)
     others = torch.tensor([0, 2, 3])
-    assert torch.equal(found[others], usual[others])
+    for part in range(3):
+        changed = [x.clone() for x in pixels]
+        changed[part][1] = hostile  # all channels of the residual
+        found = scores(single, *changed)
+        assert torch.isfinite(found).all()
+        assert torch.equal(found[others], usual[others])
+        if part == 0 or hostile > 0:
+            assert float(found[1]) > 0.95
+        else:  # less than no sign of one is no sign of one
+            assert float(found[1]) <= float(usual[1])
 
 
-def test_a_constant_statistic_is_harmless():
-    residual, _ = population(200, 11)
-    scale = calibrate(residual, torch.full((200,), 3.0, dtype=residual.dtype))
-    found = scores(scale, residual, torch.full((200,), 3.0, dtype=residual.dtype))
+def test_constant_evidence_is_harmless():
+    residual, unknown, _ = population(200, 11)
+    same = torch.full_like(unknown, 3.0)
+    scale = calibrate(residual, unknown, same)
+    found = scores(scale, residual, unknown, same)
     assert torch.isfinite(found).all() and float(found.std()) > 0.1
+    # all alike: no pixel is newer than another, and what says more is
+    scale = calibrate(0 * residual, same, same)
+    found = scores(scale, 0 * residual, same, same)
+    assert torch.isfinite(found).all() and (found.diff().abs() < 1e-6).all()
+    assert (scores(scale, 0 * residual, same + 1.0, same) > found).all()
 
 
 def test_fewer_channels_than_modes():
-    residual, surprise = population(200, 12)
-    scale = calibrate(residual[:, :10], surprise)
-    assert scale.whitening.shape == (10, 10)
-    assert torch.isfinite(scores(scale, residual[:, :10], surprise)).all()
+    residual, unknown, spike = population(200, 12)
+    scale = calibrate(residual[:, :10], unknown, spike)
+    assert scale.whitening.shape == (10, 10) and scale.table.shape == (N_TABLE,)
+    assert torch.isfinite(scores(scale, residual[:, :10], unknown, spike)).all()
 
 
 def test_scripted_equals_eager(scale):
     class Score(torch.nn.Module):
-        def forward(self, residual: torch.Tensor, surprise: torch.Tensor, scale: NoveltyScale):
-            parts = statistics(residual, surprise, scale.whitening, scale.center)
-            return score(parts, scale)
+        def forward(
+            self,
+            residual: torch.Tensor,
+            unknown: torch.Tensor,
+            spike: torch.Tensor,
+            scale: NoveltyScale,
+        ):
+            energy = misfit_energy(residual, scale.whitening, scale.center)
+            ratio = evidence_ratio(unknown, spike, energy, scale.whitening.size(1))
+            return score(ratio, scale)
 
     scripted = torch.jit.script(Score())
-    residual, surprise = population(50, 13)
-    torch.testing.assert_close(
-        scripted(residual, surprise, scale), scores(scale, residual, surprise)
-    )
+    pixels = population(50, 13)
+    torch.testing.assert_close(scripted(*pixels, scale), scores(scale, *pixels))
 
 
 @pytest.mark.parametrize("n", [0, 1, 49])

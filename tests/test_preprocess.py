@@ -24,7 +24,7 @@ OPTIONS: dict[str, Any] = {
     "normalize": (570, 592.5),
 }
 ALIGN = (567.5, 627.5)
-SAME = ("intensity", "sd", "background", "profile", "level", "norm", "shift", "counts")
+SAME = ("intensity", "sd", "background", "profile", "level", "spike", "norm", "shift", "counts")
 IN_WINDOW = (ENERGY >= 677) & (ENERGY < 737)
 
 
@@ -96,6 +96,7 @@ def test_the_default_layout() -> None:
     assert out.counts.shape == (3, 348)
     assert out.profile.shape == (3, 0)
     assert out.level.shape == (3,)
+    assert out.spike.tolist() == [0.0] * 3  # nor are spikes sought
     assert out.background.shape == (3, 2)
     assert out.flag.dtype == torch.int64
 
@@ -240,6 +241,9 @@ def test_calibration_is_kept_and_restored(image: EELSSpectrum) -> None:
     assert again.calibrated
     assert again.options() == pre.options()
     np.testing.assert_array_equal(again.profile_bins, pre.profile_bins)
+    assert len(pre.typical) == 540 and len(eb.Preprocessor(**OPTIONS).typical) == 0
+    torch.testing.assert_close(again.typical, pre.typical, rtol=0, atol=0)
+    assert float(again.typical_first) == float(pre.typical_first) == pytest.approx(500.0, abs=1e-3)
     np.testing.assert_array_equal(again.profile_energy, spectra.profile_energy)
     assert len(spectra.profile_energy) > 100
     same(again(image), spectra)
@@ -428,6 +432,51 @@ def test_a_window_too_short_for_a_bin_has_no_profile(image: EELSSpectrum) -> Non
     short = signal_of(image.data[..., 354:356], offset=677.0)
     for _calibrated in (False, True):
         assert pre(short).profile.shape == (30, 0)
+
+
+# Spikes
+
+
+def simulated(**process: Any) -> tuple[eb.Spectra, Any]:
+    """Spectra of a small simulated series, and the truth."""
+    series = eb.simulate.annealing_series(
+        n_images=4, shape=(10, 8), process=eb.simulate.Process(**process)
+    )
+    pre = eb.Preprocessor((677, 737), 0.5, (600, 675), (570, 592.5), align=(565, 600))
+    return pre(series.signals), series.truth
+
+
+def test_brightness_drift_and_thickness_of_a_series_make_no_false_spike() -> None:
+    spectra, _ = simulated()
+    assert np.ptp(spectra.shift) > 1.0 and spectra.norm.max() > 1.5 * spectra.norm.min()
+    assert np.quantile(spectra.spike, 0.99) < 6.0
+    assert spectra.spike.min() > 2.0  # the largest of many normals
+
+
+def test_simulated_spikes_are_found() -> None:
+    spectra, truth = simulated(spikes=0.2)
+    hit = truth.spike.to_numpy().ravel()
+    assert 30 < hit.sum() < 100
+    assert (spectra.spike[hit] > 6.0).mean() > 0.95
+    assert (spectra.spike[~hit] < 6.0).mean() > 0.98  # nor do they spoil what is typical
+
+
+def test_images_of_other_brightness_and_range_make_no_step_in_what_is_typical(
+    rng: np.random.Generator,
+) -> None:
+    # where the bright image ends, the mean of both must not fall
+    lam = rates(40, rng, level=3000.0)
+    bright, dim = rng.poisson(20 * lam[:20]), rng.poisson(lam[20:])
+    bright, dim = bright.astype(np.float32), dim.astype(np.float32)
+    cut = signal_of(bright[:, 40:-30], offset=520.0)
+    spectra = eb.Preprocessor(**OPTIONS)([cut, signal_of(dim)])
+    assert spectra.spike.max() < 6.0
+
+
+def test_a_dead_stretch_is_no_spike(image: EELSSpectrum) -> None:
+    counts = image.data.copy()
+    counts[..., (ENERGY > 610) & (ENERGY < 620)] = 0
+    assert eb.Preprocessor(**OPTIONS)(signal_of(counts)).spike.max() < 6.0
 
 
 # Background and sd
@@ -619,7 +668,7 @@ def test_bad_pixels_are_flagged_and_leave_the_rest_alone(image: EELSSpectrum) ->
     wanted[6], wanted[7] = flag.NO_BACKGROUND, flag.NO_REFERENCE
     np.testing.assert_array_equal(spectra.flag, wanted)
     bad = wanted > 0
-    for name in ("intensity", "sd", "background", "profile", "level"):
+    for name in ("intensity", "sd", "background", "profile", "level", "spike"):
         assert np.isnan(getattr(spectra, name)[bad]).all()
         assert np.isfinite(getattr(spectra, name)[~bad]).all()
     shifted = np.abs(spectra.shift - clean.shift).max()
@@ -630,6 +679,8 @@ def test_bad_pixels_are_flagged_and_leave_the_rest_alone(image: EELSSpectrum) ->
     np.testing.assert_array_equal(unmoved.intensity[~bad], clean.intensity[~bad])
     np.testing.assert_array_equal(unmoved.sd[~bad], clean.sd[~bad])
     np.testing.assert_array_equal(unmoved.profile[~bad], clean.profile[~bad])
+    # the margin's own counts are beside the point; the others' spikes are as before
+    np.testing.assert_allclose(unmoved.spike[~bad], clean.spike[~bad], rtol=1e-4)
 
 
 def test_a_window_that_alignment_moves_off_the_axis_is_flagged() -> None:
@@ -757,9 +808,11 @@ def test_what_is_no_signal_is_refused(image: EELSSpectrum) -> None:
 def test_counts_of_any_number_type_are_the_same(image: EELSSpectrum) -> None:
     pre = eb.Preprocessor(**OPTIONS)
     counts = torch.from_numpy(image.data.reshape(30, -1))
-    wanted = pre(counts, 500.0, 0.5)
-    for kind in (torch.int16, torch.int64, torch.float64):
-        same(pre(counts.to(kind), 500.0, 0.5), wanted, rtol=1e-4)
+    for _calibrated in (False, True):
+        wanted = pre(counts, 500.0, 0.5)
+        for kind in (torch.int16, torch.int64, torch.float64):
+            same(pre(counts.to(kind), 500.0, 0.5), wanted, rtol=1e-4)
+        pre.calibrate(image)
 
 
 def test_dead_channels_are_filled_with_a_larger_sd(image: EELSSpectrum) -> None:

@@ -46,6 +46,7 @@ def make(images: tuple[ImageInfo, ...], seed: int = 0, options: object = None) -
         profile=draw(n, 3),
         profile_energy=BINS,
         level=draw(n),
+        spike=draw(n),
         norm=draw(n),
         shift=draw(n),
         counts=draw(n, 8),
@@ -63,7 +64,7 @@ def test_indexing_takes_pixels_and_keeps_images() -> None:
         (spectra[np.array([7, 0])], [7, 0]),
         (spectra[mask], [6, 7, 8, 9]),
     ):
-        for name in ("intensity", "profile", "level", "position"):
+        for name in ("intensity", "profile", "level", "spike", "position"):
             np.testing.assert_array_equal(getattr(part, name), getattr(spectra, name)[rows])
         np.testing.assert_array_equal(part.profile_energy, BINS)
         assert part.images is spectra.images
@@ -95,6 +96,8 @@ def test_shapes_that_do_not_belong_together_are_refused() -> None:
         replace(spectra, profile=spectra.profile[:, :2])
     with pytest.raises(ValueError, match="level has 1 rows; 3 are needed"):
         replace(spectra, level=spectra.level[:1])
+    with pytest.raises(ValueError, match="spike has 1 rows; 3 are needed"):
+        replace(spectra, spike=spectra.spike[:1])
 
 
 def test_concatenate_joins_images_and_rejoins_parts_of_one() -> None:
@@ -104,7 +107,7 @@ def test_concatenate_joins_images_and_rejoins_parts_of_one() -> None:
     assert both.image.tolist() == [0] * 6 + [1] * 4
     again = Spectra.concatenate([one[:2], one[2:]])
     assert again.images == one.images
-    for name in ("intensity", "profile", "level"):
+    for name in ("intensity", "profile", "level", "spike"):
         np.testing.assert_array_equal(getattr(again, name), getattr(one, name))
     np.testing.assert_array_equal(both.profile_energy, BINS)
 
@@ -168,6 +171,8 @@ def test_xarray_holds_everything_with_units() -> None:
     for name in ("intensity", "profile", "level"):
         np.testing.assert_array_equal(data[name], getattr(spectra, name))
         assert data[name].attrs["units"] == "norm"
+    np.testing.assert_array_equal(data.spike, spectra.spike)
+    assert data.spike.dims == ("pixel",) and data.spike.attrs["units"] == "sd"
     np.testing.assert_array_equal(data.bin, BINS)
     assert data.energy.attrs["units"] == data.bin.attrs["units"] == "eV"
     assert data.norm.attrs["units"] == "counts per channel"
