@@ -21,6 +21,7 @@ from typing import Any
 
 import limit
 import numpy as np
+from annealing import preprocess
 from numpy.typing import NDArray
 from peers import ABLATIONS, PEERS, dual_vae
 
@@ -46,19 +47,6 @@ def scores(p: NDArray[Any], labels: NDArray[np.int64]) -> dict[str, float]:
     """Accuracy, NLL, Brier score, ECE and mean confidence."""
     report = eb.metrics.summary(p, labels)
     return {**report, "confidence": float(p.max(1).mean())}
-
-
-def preprocess(series: eb.simulate.Series) -> eb.Spectra:
-    """Edge spectra of the F K edge, normalised and aligned on Cr L."""
-    pre = eb.Preprocessor(
-        window=(677, 737),
-        dispersion=0.25,
-        background=(650, 680),
-        normalize=(570, 592.5),
-        align=(567.5, 627.5),
-    )
-    spectra: eb.Spectra = pre(series.signals, show_progressbar=False)
-    return spectra
 
 
 def compare(
@@ -193,9 +181,8 @@ def main() -> None:
     """Run, print, and write JSON after every series, so that nothing finished is lost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--doses", type=float, nargs="*", default=DOSES, help="of nominal series")
-    parser.add_argument(
-        "--shifts", nargs="*", default=["all"], help=f"'all', none, or of {list(SHIFTS)}"
-    )
+    names = str(list(SHIFTS)).replace("%", "%%")  # argparse formats its help
+    parser.add_argument("--shifts", nargs="*", default=["all"], help=f"'all', none, or of {names}")
     parser.add_argument("--pixels", type=int, default=3000, help="scored in each series")
     parser.add_argument("--seed", type=int, default=101)
     parser.add_argument("--no-peers", action="store_true")

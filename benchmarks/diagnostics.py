@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from annealing import preprocess
 from sklearn.metrics import roc_auc_score
 
 import eels_bayes as eb
@@ -51,14 +52,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     series = eb.simulate.annealing_series(dose=options.dose, seed=options.seed)
-    pre = eb.Preprocessor(
-        window=(677, 737),
-        dispersion=0.25,
-        background=(650, 680),
-        normalize=(570, 592.5),
-        align=(567.5, 627.5),
-    )
-    spectra = pre(series.signals)
+    spectra = preprocess(series)
     start = time.perf_counter()
     clf = eb.EELSClassifier(eb.FingerprintLibrary.example(), seed=options.seed).fit(spectra)
     result: dict[str, Any] = {"fit seconds": time.perf_counter() - start}

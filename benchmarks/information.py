@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from annealing import preprocess
 
 import eels_bayes as eb
 from eels_bayes.inference import posterior
@@ -31,14 +32,7 @@ N_PIXELS = 2000
 def fitted(dose: float, n_images: int, seed: int) -> tuple[eb.EELSClassifier, eb.Spectra]:
     """A model fitted to a series of its own dose."""
     series = eb.simulate.annealing_series(n_images=n_images, dose=dose, seed=seed)
-    pre = eb.Preprocessor(
-        window=(677, 737),
-        dispersion=0.25,
-        background=(650, 680),
-        normalize=(570, 592.5),
-        align=(567.5, 627.5),
-    )
-    spectra = pre(series.signals)
+    spectra = preprocess(series)
     return eb.EELSClassifier(eb.FingerprintLibrary.example(), seed=seed).fit(spectra), spectra
 
 

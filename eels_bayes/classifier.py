@@ -360,7 +360,8 @@ class EELSClassifier:
             # the largest of so many channels' noise
             channels = len(source.model.continuum.energy) * PROFILE_CHANNELS
             spike = tensor(rng.standard_normal((int(ok.sum()), channels)).max(1))
-        inputs = novelty_inputs(vae, encoder, edges, pixels, self.device)
+        mixture = posterior(encoder, pixels, self.device)
+        inputs = novelty_inputs(vae, encoder, edges, pixels, mixture, self.device)
         return novelty.calibrate(*inputs, spike)
 
     def predict(

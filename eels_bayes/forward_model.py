@@ -267,7 +267,7 @@ def unknown_shapes(energy: Array, library: FingerprintLibrary, white: Array) -> 
     """
     fine = wide_axis(energy, library.energy)
     step = fine[1] - fine[0]
-    spectra = extended(replace(library, intensity=library.intensity), fine).class_spectra
+    spectra = extended(library, fine).class_spectra
     strongest = spectra[[int(np.argmax(spectra.sum(1)))] * 2]
     shapes = []
     for shift, split in UNKNOWN:

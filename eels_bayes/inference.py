@@ -64,11 +64,12 @@ def novelty_inputs(
     encoder: NoisyEncoder,
     edges: Spectra | Edges,
     pixels: Spectra | Pairs,
+    mixture: GaussianMixture,
     device: torch.device,
 ) -> tuple[Tensor, Tensor]:
     """Residuals (n, L) in units of their sd, and evidence of unknown structures (n,)."""
     with torch.no_grad():
-        mean, _ = noisy.moments(posterior(encoder, pixels, device))
+        mean, _ = noisy.moments(mixture)
         residual = tensor(edges.intensity).to(device) - vae.decode(mean)
         residual = residual / tensor(edges.sd).to(device)
         found = encoder.evidence(*(tensor(x).to(device) for x in (pixels.profile, pixels.level)))
@@ -102,13 +103,13 @@ def predict(
     parts = [
         _predict(
             fitted,
-            spectra[rows],
+            spectra[batch],
             constants,
             nodes,
             device,
-            None if ratio is None else tensor(ratio[rows]),
+            None if ratio is None else tensor(ratio[batch]),
         )
-        for rows in batches
+        for batch in batches
     ]
     return {
         name: _scatter(np.concatenate([part[name] for part in parts]), rows, len(spectra))
@@ -155,7 +156,9 @@ def _predict(
 ) -> dict[str, NDArray[np.float32]]:
     """All fields of a Prediction that networks give, for usable pixels."""
     mixture = posterior(fitted.encoder, spectra, device)
-    residual, unknown = novelty_inputs(fitted.vae, fitted.encoder, spectra, spectra, device)
+    residual, unknown = novelty_inputs(
+        fitted.vae, fitted.encoder, spectra, spectra, mixture, device
+    )
     mixture = GaussianMixture(*(x.cpu() for x in mixture))
     var = mixture.sd**2
     parts = decompose_latent(mixture.log_weight.exp(), mixture.mean, var, constants, *nodes, ratio)
@@ -163,7 +166,8 @@ def _predict(
     latent_mean, latent_sd = noisy.moments(mixture)
     scale = fitted.novelty
     energy = novelty.misfit_energy(residual, scale.whitening, scale.center)
-    ratio = novelty.evidence_ratio(unknown, tensor(spectra.spike), energy, scale.whitening.shape[1])
+    n_modes = scale.whitening.shape[1]
+    other = novelty.evidence_ratio(unknown, tensor(spectra.spike), energy, n_modes)
     if fitted.value is None:
         value = value_sd = torch.full_like(parts.total, torch.nan)
     else:
@@ -172,7 +176,7 @@ def _predict(
         )
     columns = {
         **{name: column for name, column in parts._asdict().items() if name != "weights"},
-        "novelty": novelty.score(ratio, scale),
+        "novelty": novelty.score(other, scale),
         "value": value,
         "value_sd": value_sd,
         "latent_mean": latent_mean,

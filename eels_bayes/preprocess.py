@@ -338,16 +338,17 @@ class Preprocessor(nn.Module):
             if self.align is not None:
                 means = [self._read(signal, k).averaged() for k, signal in enumerate(signals)]
                 self.reference = series_reference(means, self.align, self.step, self.align_to)
-            clear, fits = [], []
+            clear, fits, aligned = [], [], []
             for k, signal in enumerate(signals):
                 image = self._read(signal, k)
                 shift = self._shifts(image)
                 clear.append(image.clear_range(shift, self.window))
+                aligned.append((image.averaged(), shift.mean().reshape(1)))
                 if self.background is not None:
                     wanted = CALIBRATION_PIXELS // len(signals)
                     fits.append(self._exponents(image, shift, wanted))
             self.profile_bins = torch.tensor(self._profile_bins(clear))
-            first, self.typical = self._typical(signals)
+            first, self.typical = self._typical(aligned)
             self.typical_first.fill_(first)
             self.extractor.exponent = torch.tensor([3.0, math.inf])
             if fits:
@@ -504,12 +505,8 @@ class Preprocessor(nn.Module):
         )
 
     @torch.jit.unused
-    def _typical(self, signals: list[Any]) -> tuple[float, Tensor]:
+    def _typical(self, means: list[tuple[SeriesImage, Tensor]]) -> tuple[float, Tensor]:
         """First channel (eV) and shape of the aligned images, 0 where none has a whole channel."""
-        means = []
-        for number, signal in enumerate(signals):
-            image = self._read(signal, number)
-            means.append((image.averaged(), self._shifts(image).mean().reshape(1)))
         raws = [(mean.raw, float(shift)) for mean, shift in means]
         start = min(raw.offset - 0.5 * raw.scale - shift for raw, shift in raws)
         end = max(
