@@ -13,6 +13,7 @@ from torch import Tensor
 from eels_bayes import noisy_encoder as noisy
 from eels_bayes.activity import THRESHOLD
 from eels_bayes.classifier import EELSClassifier
+from eels_bayes.encoder_training import draw_doses
 from eels_bayes.inference import posterior, tensor
 from eels_bayes.latent_posterior import encoded_draws, fitted_parts
 from eels_bayes.prediction import Prediction
@@ -88,8 +89,8 @@ def known_pixels(
     fitted = fitted_parts(clf)
     rng = np.random.default_rng(seed)
     source = reinsertion(fitted.forward, spectra)
-    doses = noisy.draw_doses(n, rng) if dose is None else dose
-    drawn = noisy.draw_edges(fitted.vae, source, n, rng)
+    doses = draw_doses(n, rng) if dose is None else dose
+    drawn = source.edges(n, rng)
     values = np.full(n, np.nan) if drawn.values is None else drawn.values
     pairs, edges = source.draw_edges(n, rng, edge=drawn.spectra, dose=doses)
     ok = (edges.flag == 0).numpy()

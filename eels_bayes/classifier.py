@@ -22,24 +22,25 @@ from eels_bayes import novelty, store
 from eels_bayes import prior as priors
 from eels_bayes.context import image_weights
 from eels_bayes.denoise import fit_denoiser
+from eels_bayes.encoder_training import fit_noisy_encoder
 from eels_bayes.evidence import evidence_of
 from eels_bayes.fingerprints import FingerprintLibrary
 from eels_bayes.fit import FitState, Schedule, own_randomness
-from eels_bayes.forward_model import ForwardModel, fit_forward_model, mixing_pairs
+from eels_bayes.forward_model import ForwardModel, fit_forward_model
 from eels_bayes.gp import GPClassifier, fit_gp
 from eels_bayes.inference import (
     Fitted,
     decoded_bands,
-    novelty_inputs,
     posterior,
     predict,
+    read,
     tensor,
 )
 from eels_bayes.model_file import library_from, library_tensors, pack, unpack
-from eels_bayes.noisy_encoder import NoisyEncoder, fit_noisy_encoder
+from eels_bayes.noisy_encoder import NoisyEncoder
 from eels_bayes.novelty import NoveltyScale
 from eels_bayes.prediction import Prediction
-from eels_bayes.preprocess import Edges, Preprocessor
+from eels_bayes.preprocess import Preprocessor
 from eels_bayes.reinsertion import Pairs, Reinsertion, reinsertion
 from eels_bayes.spectra import Spectra
 from eels_bayes.vae import LIKELIHOODS, Likelihood, SpectrumVAE, fit_vae
@@ -48,7 +49,8 @@ from eels_bayes.value import ValueRegression, calibrated, fit_value, value_momen
 KIND = "classifier"
 N_VARIATIONS = 16  # J, components of the explicit prior a class
 N_CLEAN = 8192  # clean spectra drawn from the library for the VAE
-N_LATENTS, N_MIXED = 2000, 2000  # pure and mixed labelled latents the GP is trained on
+N_LATENTS, N_PURE = 16000, 64  # labelled latents the GP is trained on; of each class besides
+GP_STEPS = 1000
 N_VALUES = 2000
 HELD_OUT = 0.2  # share of pixels that the VAE does not see and novelty is calibrated on
 N_SIMULATED = 2000  # drawn ones that do so where those are too few
@@ -213,7 +215,7 @@ class EELSClassifier:
         gp, value = self._fit_heads(run.forward, source, vae, encoder, bar)
         if value is not None:
             value = self._calibrate_value(value, source, vae, encoder)
-        scale = self._calibrate_novelty(source, vae, encoder, held_out)
+        scale = self._calibrate_novelty(source, encoder, held_out)
         self.fitted = Fitted(
             # A copy: calibrating the user's anew must not change the fitted model.
             copy.deepcopy(spectra.preprocessor),
@@ -303,21 +305,22 @@ class EELSClassifier:
         """GP classifier on fingerprints' latents; regression of the value on mixtures' too."""
         rng = np.random.default_rng([self.seed, 2])
         n_classes = model.library.n_classes
-        # Pure pixels of every class, and mixtures labelled by what dominates them: where the
-        # border between two classes runs is part of what the labels mean.
-        first = rng.permutation(np.arange(N_LATENTS) % n_classes)
-        neighbours = np.array(mixing_pairs(model.library))
-        pairs = neighbours[np.arange(N_MIXED) % len(neighbours)]
-        first, second = np.append(first, pairs[:, 0]), np.append(first, pairs[:, 1])
-        share = np.append(np.ones(N_LATENTS), rng.uniform(0.1, 0.9, N_MIXED))
-        mixed = source.mixed_edges(first, second, share, rng)
-        overlap = source.overlap(source.coefficients(len(first), rng))
+        # As frequent as in the data, mixtures labelled by what dominates them: r(z | x) carries the
+        # same weights, and where the border between two classes runs is part of what labels mean.
+        # Some pure ones of each class besides, so that none is left out.
+        pure = np.repeat(np.arange(n_classes), N_PURE)
+        known = source.mixed_edges(pure, pure, np.ones(len(pure)), rng)
+        drawn = source.edges(N_LATENTS, rng)
+        edge = np.concatenate([drawn.spectra, known.spectra])
+        labels = np.concatenate([drawn.fractions, known.fractions]).argmax(1)
+        overlap = source.overlap(source.coefficients(len(edge), rng))
         axes = encoder.axes.cpu()
-        latents = _draw_latents(vae, tensor(mixed.spectra + overlap), rng) @ axes
+        latents = _draw_latents(vae, tensor(edge + overlap), rng) @ axes
         gp = fit_gp(
             latents,
-            torch.as_tensor(mixed.fractions.argmax(1)),
+            torch.as_tensor(labels),
             n_classes,
+            steps=GP_STEPS,
             seed=self.seed,
             show_progressbar=bar,
         )
@@ -340,10 +343,9 @@ class EELSClassifier:
         return calibrated(value, mean, sd, torch.as_tensor(clean.values))
 
     def _calibrate_novelty(
-        self, source: Reinsertion, vae: SpectrumVAE, encoder: NoisyEncoder, held_out: Spectra
+        self, source: Reinsertion, encoder: NoisyEncoder, held_out: Spectra
     ) -> NoveltyScale:
         """On held-out pixels, or on drawn ones where those are too few to show tails."""
-        edges: Spectra | Edges = held_out
         pixels: Spectra | Pairs = held_out
         spike = tensor(held_out.spike)
         if len(held_out) < novelty.MIN_PIXELS:
@@ -354,15 +356,12 @@ class EELSClassifier:
                 stacklevel=3,
             )
             rng = np.random.default_rng([self.seed, 4])
-            pairs, drawn = source.draw_edges(N_SIMULATED, rng)
-            ok = drawn.flag == 0
-            edges, pixels = Edges(*(x[ok] for x in drawn)), Pairs(*(x[ok] for x in pairs))
+            pixels = source.draw(N_SIMULATED, rng)
             # the largest of so many channels' noise
             channels = len(source.model.continuum.energy) * PROFILE_CHANNELS
-            spike = tensor(rng.standard_normal((int(ok.sum()), channels)).max(1))
-        mixture = posterior(encoder, pixels, self.device)
-        inputs = novelty_inputs(vae, encoder, edges, pixels, mixture, self.device)
-        return novelty.calibrate(*inputs, spike)
+            spike = tensor(rng.standard_normal((N_SIMULATED, channels)).max(1))
+        _, found = read(encoder, pixels, self.device)
+        return novelty.calibrate(found.residual.cpu(), found.unknown.cpu(), spike)
 
     def predict(
         self,

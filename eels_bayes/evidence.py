@@ -36,12 +36,15 @@ class Evidence(NamedTuple):
         Noise variance of a whitened bin.
     unknown : Tensor (n,)
         Log-likelihood of an unknown structure over that of the library's, nats.
+    residual : Tensor (n, W)
+        What the posterior mean of everything leaves in the window's bins, in sd of the noise.
     """
 
     log_probability: Tensor
     clean: Tensor
     noise: Tensor
     unknown: Tensor
+    residual: Tensor
 
 
 class PixelEvidence(nn.Module):
@@ -71,8 +74,10 @@ class PixelEvidence(nn.Module):
         self.register_buffer("offset", torch.zeros(n_all, rank))
         self.register_buffer("value", torch.ones(n_all, rank))
         self.register_buffer("mean", torch.zeros(n_all, n_bins))
-        self.register_buffer("clean_mean", torch.zeros(n_components, n_window))
-        self.register_buffer("clean_loadings", torch.zeros(n_components, rank, n_window))
+        # what is shown of a component: its clean spectrum, then all of it as it is measured
+        self.register_buffer("shown_mean", torch.zeros(n_components, 2 * n_window))
+        self.register_buffer("shown_loadings", torch.zeros(n_components, rank, 2 * n_window))
+        self.register_buffer("inside", torch.zeros(n_window, dtype=torch.int64))
         self.register_buffer("brightness", torch.tensor(1.0))
         self.center: Tensor
         self.white: Tensor
@@ -83,8 +88,9 @@ class PixelEvidence(nn.Module):
         self.offset: Tensor
         self.value: Tensor
         self.mean: Tensor
-        self.clean_mean: Tensor
-        self.clean_loadings: Tensor
+        self.shown_mean: Tensor
+        self.shown_loadings: Tensor
+        self.inside: Tensor
         self.brightness: Tensor
 
     def forward(self, profile: Tensor, level: Tensor) -> Evidence:
@@ -110,10 +116,14 @@ class PixelEvidence(nn.Module):
         others = torch.logsumexp(likelihood[:, self.n_known :], dim=1)
         unknown = others - torch.logsumexp(joint, dim=1)
         log_probability = torch.log_softmax(joint, dim=1)
-        weighted = factor[:, : self.n_known] * log_probability.exp().unsqueeze(2)
-        clean = log_probability.exp() @ self.clean_mean
-        clean = clean + weighted.flatten(1) @ self.clean_loadings.flatten(0, 1)
-        return Evidence(log_probability, clean, noise, unknown)
+        probability = log_probability.exp()
+        weighted = factor[:, : self.n_known] * probability.unsqueeze(2)
+        shown = probability @ self.shown_mean
+        shown = shown + weighted.flatten(1) @ self.shown_loadings.flatten(0, 1)
+        clean, measured = shown.chunk(2, 1)
+        residual = deviation.index_select(1, self.inside) - measured
+        residual = residual * noise.rsqrt().unsqueeze(1)
+        return Evidence(log_probability, clean, noise, unknown, residual)
 
 
 def evidence_of(model: ForwardModel) -> PixelEvidence:
@@ -153,9 +163,12 @@ def evidence_of(model: ForwardModel) -> PixelEvidence:
     module.value = torch.as_tensor(np.array(value), dtype=torch.float32)
     means, loadings = [], []
     for one, shape in zip(known, shapes, strict=True):
-        means.append((shape.mean + overlap @ model.mean)[inside] / white[inside])
+        clean = (shape.mean + overlap @ model.mean)[inside] / white[inside]
+        means.append(np.append(clean, one.center[inside]))
         both = np.concatenate([overlap @ root, shape.loadings], axis=1) @ one.basis
-        loadings.append((both[inside] / white[inside, None]).T)
-    module.clean_mean = torch.as_tensor(np.array(means), dtype=torch.float32)
-    module.clean_loadings = padded(loadings, 0)
+        clean = (both[inside] / white[inside, None]).T
+        loadings.append(np.concatenate([clean, one.loadings[inside].T], axis=1))
+    module.shown_mean = torch.as_tensor(np.array(means), dtype=torch.float32)
+    module.shown_loadings = padded(loadings, 0)
+    module.inside = torch.as_tensor(np.flatnonzero(inside))
     return module

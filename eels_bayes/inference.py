@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from eels_bayes import noisy_encoder as noisy
 from eels_bayes import novelty
-from eels_bayes.edges import Edges
+from eels_bayes.evidence import Evidence
 from eels_bayes.forward_model import ForwardModel
 from eels_bayes.gp import GPClassifier
 from eels_bayes.nets import GaussianMixture
@@ -49,31 +49,21 @@ def tensor(array: NDArray[Any] | Tensor) -> Tensor:
     return torch.as_tensor(array, dtype=torch.float32)
 
 
+def read(
+    encoder: NoisyEncoder, spectra: Spectra | Pairs, device: torch.device
+) -> tuple[GaussianMixture, Evidence]:
+    """r(z | x) of usable pixels, measured or drawn, and the evidence it was read from."""
+    inputs = (spectra.profile, spectra.level)
+    with torch.no_grad():
+        found: Evidence = encoder.evidence(*(tensor(x).to(device) for x in inputs))
+        return encoder.read(found), found
+
+
 def posterior(
     encoder: NoisyEncoder, spectra: Spectra | Pairs, device: torch.device
 ) -> GaussianMixture:
-    """r(z | x) of usable pixels, measured or drawn."""
-    inputs = (spectra.profile, spectra.level)
-    with torch.no_grad():
-        mixture: GaussianMixture = encoder(*(tensor(x).to(device) for x in inputs))
-    return mixture
-
-
-def novelty_inputs(
-    vae: SpectrumVAE,
-    encoder: NoisyEncoder,
-    edges: Spectra | Edges,
-    pixels: Spectra | Pairs,
-    mixture: GaussianMixture,
-    device: torch.device,
-) -> tuple[Tensor, Tensor]:
-    """Residuals (n, L) in units of their sd, and evidence of unknown structures (n,)."""
-    with torch.no_grad():
-        mean, _ = noisy.moments(mixture)
-        residual = tensor(edges.intensity).to(device) - vae.decode(mean)
-        residual = residual / tensor(edges.sd).to(device)
-        found = encoder.evidence(*(tensor(x).to(device) for x in (pixels.profile, pixels.level)))
-    return residual.cpu(), found.unknown.cpu()
+    """r(z | x) of usable pixels; see `read`."""
+    return read(encoder, spectra, device)[0]
 
 
 def predict(
@@ -155,19 +145,16 @@ def _predict(
     ratio: Tensor | None,
 ) -> dict[str, NDArray[np.float32]]:
     """All fields of a Prediction that networks give, for usable pixels."""
-    mixture = posterior(fitted.encoder, spectra, device)
-    residual, unknown = novelty_inputs(
-        fitted.vae, fitted.encoder, spectra, spectra, mixture, device
-    )
+    mixture, found = read(fitted.encoder, spectra, device)
     mixture = GaussianMixture(*(x.cpu() for x in mixture))
     var = mixture.sd**2
     parts = decompose_latent(mixture.log_weight.exp(), mixture.mean, var, constants, *nodes, ratio)
     mixture = mixture._replace(log_weight=parts.weights.log())
     latent_mean, latent_sd = noisy.moments(mixture)
     scale = fitted.novelty
-    energy = novelty.misfit_energy(residual, scale.whitening, scale.center)
+    energy = novelty.misfit_energy(found.residual.cpu(), scale.whitening, scale.center)
     n_modes = scale.whitening.shape[1]
-    other = novelty.evidence_ratio(unknown, tensor(spectra.spike), energy, n_modes)
+    other = novelty.evidence_ratio(found.unknown.cpu(), tensor(spectra.spike), energy, n_modes)
     if fitted.value is None:
         value = value_sd = torch.full_like(parts.total, torch.nan)
     else:

@@ -96,7 +96,7 @@ _SHAPES = {
     "forward.class_weights": "K",
     "forward.pair_weights": "KK",
     "forward.log_likelihood": "I",
-    "novelty.whitening": "LW",
+    "novelty.whitening": "UW",
     "novelty.center": "W",
     "novelty.table": "T",
     "value.inducing": "VD",
@@ -208,6 +208,8 @@ def unpack(tensors: dict[str, Tensor], config: dict[str, Any]) -> Fitted:
     with np.errstate(all="ignore"):  # what comes of odd numbers is refused below
         evidence = evidence_of(forward)
     encoder = NoisyEncoder(evidence, config["latent_dim"], config["n_components"])
+    if len(tensors["novelty.whitening"]) != len(evidence.inside):
+        raise ValueError("novelty.whitening and the window's bins do not fit together")
     known = {f"evidence.{name}": value for name, value in evidence.state_dict().items()}
     if not all(value.isfinite().all() for value in known.values()):
         raise ValueError("the forward model's numbers make no finite evidence")

@@ -10,12 +10,14 @@ of Girard et al., NIPS 2003, and of Titsias and Lawrence, AISTATS 2010). They ar
                 - sum_d (a_md^2 + a_m'd^2) t_d^2 / (2 (1 + t_d) (1 + 2 t_d))
                 + sum_d a_md a_m'd t_d / (1 + 2 t_d)
 
-with ``t = var / l^2`` and ``a = (mean - u) / l``. The last term is a matrix product, and because
-``rho`` goes to zero with the input variance, ``psi2 - psi1 psi1' = psi1 psi1' expm1(rho)`` keeps
-its relative accuracy in float32 where the plain difference would cancel.
+with ``t = var / l^2`` and ``a = (mean - u) / l``. Because ``rho`` goes to zero with the input
+variance, ``psi2 - psi1 psi1' = psi1 psi1' expm1(rho)`` keeps its relative accuracy in float32 where
+the plain difference would cancel. Both exponents are linear in features of the input alone, with
+coefficients that inducing points and pairs of them fix: `pack` computes these once, over the
+M (M + 1) / 2 pairs that differ, and `packed_moments` is a few matrix products.
 
 Everything here runs unchanged under ``torch.jit.script``. Notation: n inputs, D latent dimensions,
-M inducing points, K classes.
+M inducing points, P pairs of them, K classes.
 """
 
 from typing import NamedTuple
@@ -23,7 +25,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["GPConstants", "Moments", "gp_moments", "psi1", "psi2"]
+__all__ = ["GPConstants", "Moments", "PackedGP", "gp_moments", "pack", "packed_moments", "psi1", "psi2"]
 
 
 class GPConstants(NamedTuple):
@@ -71,30 +73,102 @@ class Moments(NamedTuple):
     var_classifier: Tensor
 
 
-def _kernel_moments(
-    mean: Tensor, var: Tensor, inducing: Tensor, lengthscale: Tensor, outputscale: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return psi1 (n, M), psi1 psi1' and psi2 - psi1 psi1' (n, M, M)."""
-    t = var / lengthscale.square()
+class PackedGP(NamedTuple):
+    """A GP's constants as the coefficients that `packed_moments` multiplies.
+
+    Attributes
+    ----------
+    center, reach : Tensor
+        (D,): inputs are moved and divided by them first.
+    first : Tensor
+        (4 D, M + P): features to the exponents of psi1 and of its products.
+    second : Tensor
+        (5 D, P): features to rho.
+    log_scale : Tensor
+        (M + P,): log of the kernel variance, once for psi1 and twice for the products.
+    mean, outputscale : Tensor
+        (K,) and scalar: the prior.
+    expected : Tensor
+        (M + P, 2 K): psi1 and its products to ``E[f]`` and to the explained variance.
+    spread : Tensor
+        (P, K + K (K + 1) / 2): the excess of psi2 to the explained variance and to the covariance.
+    place : Tensor
+        (K K,): where the covariance's entries are among these.
+    """
+
+    center: Tensor
+    reach: Tensor
+    first: Tensor
+    second: Tensor
+    log_scale: Tensor
+    mean: Tensor
+    outputscale: Tensor
+    expected: Tensor
+    spread: Tensor
+    place: Tensor
+
+
+def pack(constants: GPConstants) -> PackedGP:
+    """Compute once what `packed_moments` multiplies, in the dtype of ``constants``."""
+    center = constants.inducing.mean(0)
+    u = (constants.inducing - center) / constants.lengthscale
+    n_inducing, n_classes = u.size(0), constants.A.size(1)
+    pairs = torch.triu_indices(n_inducing, n_inducing, device=u.device)
+    i, j = pairs[0], pairs[1]
+    one = torch.ones_like(u)
+    single = torch.cat((-0.5 * u.square(), u, -0.5 * one, -0.5 * one), 1).t()
+    both = one[i]
+    second = torch.cat(
+        (u[i] * u[j], -0.5 * (u[i].square() + u[j].square()), -(u[i] + u[j]), both, 0.5 * both), 1
+    ).t()
+    # a pair stands for itself and its mirror image
+    twice = torch.where(i == j, 1.0, 2.0).to(u.dtype).unsqueeze(1)
+    of_variance = twice * constants.B[:, i, j].t()
+    classes = torch.triu_indices(n_classes, n_classes, device=u.device)
+    A = constants.A
+    left, right = A[:, classes[0]], A[:, classes[1]]
+    of_covariance = 0.5 * twice * (left[i] * right[j] + left[j] * right[i])
+    zeros = torch.zeros_like
+    expected = torch.cat(
+        (torch.cat((A, zeros(A)), 1), torch.cat((zeros(of_variance), of_variance), 1))
+    )
+    place = torch.zeros(n_classes, n_classes, dtype=torch.int64, device=u.device)
+    number = torch.arange(classes.size(1), device=u.device)
+    place[classes[0], classes[1]] = number
+    place[classes[1], classes[0]] = number
+    log_scale = constants.outputscale.log().expand(n_inducing)
+    return PackedGP(
+        center,
+        constants.lengthscale,
+        torch.cat((single, single[:, i] + single[:, j]), 1).contiguous(),
+        second.contiguous(),
+        torch.cat((log_scale, log_scale[i] + log_scale[j])),
+        constants.mean,
+        constants.outputscale,
+        expected,
+        torch.cat((of_variance, of_covariance), 1),
+        place.flatten(),
+    )
+
+
+def _kernel_moments(mean: Tensor, var: Tensor, packed: PackedGP) -> tuple[Tensor, Tensor]:
+    """Return psi1 and its products (n, M + P), and psi2 - psi1 psi1' over pairs (n, P)."""
+    x = (mean - packed.center) / packed.reach
+    t = var / packed.reach.square()
     one_t = 1.0 + t
-    g = t / (one_t + t)
-    tg = t * g
     inv = one_t.reciprocal()
-    a = (mean.unsqueeze(1) - inducing) / lengthscale
-    at = a.transpose(1, 2)
-    quadratic = torch.stack((inv, inv * tg), dim=1) @ at.square()
-    logs = torch.log1p(torch.stack((t, tg), dim=1)).sum(2, keepdim=True)
-    exponent = -0.5 * (quadratic[:, 0] + logs[:, 0])
+    g = t / (one_t + t)
+    k = g * inv
+    inv_x, k_x = inv * x, k * x
+    exponent = torch.addmm(
+        packed.log_scale, torch.cat((inv, inv_x, inv_x * x, t.log1p()), 1), packed.first
+    )
+    rho = torch.cat((g, t * k, k_x, k_x * x, (t * g).log1p()), 1) @ packed.second
     # exp(-80) is nothing beside 1, and zero is faster than the denormals that products would give
-    first = outputscale * torch.nn.functional.threshold(exponent, -80.0, -1000.0).exp()
-    # the two sides of the outer sum carry half of the constant each
-    half = 0.25 * logs[:, 1] - 0.5 * quadratic[:, 1]
-    rho = half.unsqueeze(2) + half.unsqueeze(1)
-    rho.baddbmm_(a * g.unsqueeze(1), at)
+    first = torch.nn.functional.threshold(exponent, -80.0, -1000.0).exp()
     # rho > 80 only where psi2 < s2^2 exp(-80); unclamped it could make inf * 0
-    ratio = torch.expm1(rho.clamp_(max=80.0))
-    outer = first.unsqueeze(2) * first.unsqueeze(1)
-    return first, outer, ratio * outer
+    excess = torch.expm1(rho.clamp(max=80.0)) * first[:, first.size(1) - rho.size(1) :]
+    return first, excess
 
 
 def psi1(
@@ -131,23 +205,32 @@ def psi2(
 
     The arguments are those of `psi1`.
     """
-    _, outer, excess = _kernel_moments(mean, var, inducing, lengthscale, outputscale)
-    return excess + outer
+    n_inducing = inducing.size(0)
+    nothing = inducing.new_zeros(1)
+    none = inducing.new_zeros(n_inducing, 1)
+    packed = pack(
+        GPConstants(inducing, lengthscale, outputscale, nothing, none, none.unsqueeze(0) @ none.t())
+    )
+    first, excess = _kernel_moments(mean, var, packed)
+    pairs = torch.triu_indices(n_inducing, n_inducing, device=mean.device)
+    out = mean.new_zeros(mean.size(0), n_inducing, n_inducing)
+    out[:, pairs[0], pairs[1]] = out[:, pairs[1], pairs[0]] = excess + first[:, n_inducing:]
+    return out
 
 
-def gp_moments(mean: Tensor, var: Tensor, constants: GPConstants) -> Moments:
+def packed_moments(mean: Tensor, var: Tensor, packed: PackedGP) -> Moments:
     """Return the exact moments of the functions at a Gaussian input.
 
     ``E[f_c] = mean_c + A_c' psi1``, ``Cov_encoder[f_c, f_d] = A_c' (psi2 - psi1 psi1') A_d`` and
-    ``Var_classifier[f_c] = s2 - tr(B_c psi2)``. Intermediate memory is about ``4 n M^2`` numbers,
-    so long inputs want chunks (`eels_bayes.gp.GPClassifier.moments` makes them).
+    ``Var_classifier[f_c] = s2 - tr(B_c psi2)``. Intermediate memory is about ``2 n M^2`` numbers,
+    so long inputs want chunks.
 
     Parameters
     ----------
     mean, var : Tensor
         Mean and variance of the latent input, (n, D). Zero variance gives the plain GP posterior.
         A row with NaN gives NaN in that row only.
-    constants : GPConstants
+    packed : PackedGP
         The trained GP, in the dtype of the input.
 
     Returns
@@ -156,12 +239,22 @@ def gp_moments(mean: Tensor, var: Tensor, constants: GPConstants) -> Moments:
         ``var_classifier`` is not negative; ``cov_encoder`` is symmetric and positive semi-definite
         up to rounding.
     """
-    first, outer, excess = _kernel_moments(
-        mean, var, constants.inducing, constants.lengthscale, constants.outputscale
-    )
-    explained = (excess + outer).flatten(1) @ constants.B.flatten(1).t()
+    n_classes = packed.mean.size(0)
+    first, excess = _kernel_moments(mean, var, packed)
+    expected = first @ packed.expected
+    spread = excess @ packed.spread
+    explained = expected[:, n_classes:] + spread[:, :n_classes]
+    cov = spread[:, n_classes:].index_select(1, packed.place)
     return Moments(
-        constants.mean + first @ constants.A,
-        (constants.A.t() @ excess) @ constants.A,
-        (constants.outputscale - explained).clamp(min=0.0),
+        packed.mean + expected[:, :n_classes],
+        cov.view(-1, n_classes, n_classes),
+        (packed.outputscale - explained).clamp(min=0.0),
     )
+
+
+def gp_moments(mean: Tensor, var: Tensor, constants: GPConstants) -> Moments:
+    """Return the exact moments at a Gaussian input of a GP that is not packed.
+
+    See `packed_moments`.
+    """
+    return packed_moments(mean, var, pack(constants))
