@@ -51,6 +51,7 @@ N_VARIATIONS = 16  # J, components of the explicit prior a class
 N_CLEAN = 8192  # clean spectra drawn from the library for the VAE
 N_LATENTS, N_PURE = 16000, 64  # labelled latents the GP is trained on; of each class besides
 GP_STEPS = 1000
+N_INDUCING, INDUCING_PER_CLASS = 32, 6
 N_VALUES = 2000
 HELD_OUT = 0.2  # share of pixels that the VAE does not see and novelty is calibrated on
 N_SIMULATED = 2000  # drawn ones that do so where those are too few
@@ -320,6 +321,7 @@ class EELSClassifier:
             latents,
             torch.as_tensor(labels),
             n_classes,
+            n_inducing=max(N_INDUCING, INDUCING_PER_CLASS * n_classes),
             steps=GP_STEPS,
             seed=self.seed,
             show_progressbar=bar,

@@ -34,7 +34,8 @@ def _stands_out(counts: Tensor) -> Tensor:
     steps = counts[:, 1:] - counts[:, :-1]
     error = torch.sqrt((steps * steps).mean(1) / (2 * counts.shape[1]))
     mean = counts.mean(1)
-    return torch.isfinite(mean) & (mean > 3 * error)
+    # beyond any detector's counts, single precision would fail later
+    return (mean > 3 * error) & (mean < 1e15)
 
 
 class EdgeExtractor(nn.Module):
@@ -132,6 +133,20 @@ class EdgeExtractor(nn.Module):
         nan = torch.full_like(total, math.nan)
         return torch.where(good, fit.exponent, nan), torch.where(good, fit.var_exponent, nan)
 
+    def check(self, canonical: Tensor, norm: Tensor) -> Tensor:
+        """Why pixels cannot be read, `Flag` values (n,); arguments as in `forward`."""
+        non_finite = ~(torch.isfinite(canonical).all(1) & torch.isfinite(norm))
+        no_reference = ~non_finite & (norm <= 0)
+        high, low = canonical.amax(1), canonical.amin(1)
+        dead = ~non_finite & (high - low <= 1e-6 * torch.maximum(high.abs(), low.abs()))
+        flag = (
+            non_finite * self.non_finite + dead * self.dead + no_reference * self.no_reference
+        ).to(torch.int64)
+        if self._last_fit > self._first_fit:
+            good = _stands_out(canonical[:, self._first_fit : self._last_fit])
+            flag = flag + ~(non_finite | dead | good) * self.no_background
+        return flag
+
     def forward(
         self, canonical: Tensor, variance: Tensor, norm: Tensor, factor: Tensor | None = None
     ) -> Edges:
@@ -155,14 +170,12 @@ class EdgeExtractor(nn.Module):
             Never raises for odd counts: such rows are NaN and flagged.
         """
         cut = canonical.shape[1] - self.n_window
-        finite = torch.isfinite(canonical)
-        non_finite = ~(finite.all(1) & torch.isfinite(variance).all(1) & torch.isfinite(norm))
-        no_reference = ~non_finite & (norm <= 0)
-        y = torch.where(non_finite.unsqueeze(1), torch.ones_like(canonical), canonical)
-        v = torch.where(non_finite.unsqueeze(1), torch.ones_like(variance), variance)
-        safe_norm = torch.where(non_finite | no_reference, torch.ones_like(norm), norm)
-        high, low = y.amax(1), y.amin(1)
-        dead = ~non_finite & (high - low <= 1e-6 * torch.maximum(high.abs(), low.abs()))
+        flag = self.check(canonical, norm)
+        known = flag == 0
+        safe = known.unsqueeze(1)
+        y = torch.where(safe, canonical, torch.ones_like(canonical))
+        v = torch.where(safe, variance, torch.ones_like(variance))
+        safe_norm = torch.where(known, norm, torch.ones_like(norm))
         own = nn.functional.avg_pool1d(
             v.unsqueeze(1),
             self._smooth,
@@ -170,16 +183,12 @@ class EdgeExtractor(nn.Module):
             padding=self._smooth // 2,
             count_include_pad=False,
         )[:, 0]
-        no_background = torch.zeros_like(dead)
         model = torch.zeros_like(y)
         exponent = torch.zeros_like(norm)
         error = torch.zeros_like(y)
         first, last = self._first_fit, self._last_fit
         if last > first:
             y_fit, v_fit, u_fit = y[:, first:last], v[:, first:last], self._u[first:last]
-            good = _stands_out(y_fit)
-            no_background = ~(non_finite | dead | good)
-            y_fit = torch.where(good.unsqueeze(1), y_fit, torch.ones_like(y_fit))
             fano = v_fit.sum(1) / y_fit.sum(1)
             shrunk = self.shrunk
             if shrunk:
@@ -209,7 +218,7 @@ class EdgeExtractor(nn.Module):
                 [error[:, :first], error[:, first:last] - 2 * reach, error[:, last:]], dim=1
             )
             broken = ~(torch.isfinite(model).all(1) & torch.isfinite(error).all(1))
-            no_background = no_background | (broken & ~(non_finite | dead))
+            flag = torch.where(known & broken, self.no_background, flag)
         else:
             # with no count in the smoothing window the rate may still be one in it
             one = v.sum(1) / torch.clamp(y.clamp(min=0).sum(1), min=1e-6)
@@ -218,12 +227,6 @@ class EdgeExtractor(nn.Module):
             own = own * factor
         # the background's gain from the fit window cannot be more than nearly all of the noise
         var = torch.maximum(own + error, 0.05 * own)
-        flag = (
-            non_finite * self.non_finite
-            + dead * self.dead
-            + no_background * self.no_background
-            + no_reference * self.no_reference
-        ).to(torch.int64)
         scale = safe_norm.unsqueeze(1)
         rest = (y - model) / scale
         bad = (flag > 0).unsqueeze(1)

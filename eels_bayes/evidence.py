@@ -6,10 +6,11 @@ the sufficient statistics that a noisy encoder would otherwise have to learn.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from eels_bayes.factors import Population, rotated
@@ -21,6 +22,8 @@ from eels_bayes.forward_model import (
     edge_shapes,
     unknown_shapes,
 )
+
+Array = NDArray[Any]
 
 
 class Evidence(NamedTuple):
@@ -52,15 +55,15 @@ class PixelEvidence(nn.Module):
 
     Parameters
     ----------
-    sizes : (B, R, C, W)
-        Bins, rank of the components' loadings, components, bins of the window. Unknown structures'
-        components follow the C of the library. The buffers are
-        zero until `evidence_of` or ``load_state_dict`` fills them.
+    sizes : (B, S, R, C, W)
+        Bins, directions that all components together span, rank of a component's loadings,
+        components, bins of the window. Unknown structures' components follow the C of the library.
+        The buffers are zero until `evidence_of` or ``load_state_dict`` fills them.
     """
 
-    def __init__(self, sizes: tuple[int, int, int, int]):
+    def __init__(self, sizes: tuple[int, int, int, int, int]):
         super().__init__()
-        n_bins, rank, n_components, n_window = sizes
+        n_bins, n_span, rank, n_components, n_window = sizes
         self.sizes = sizes
         self.n_known = n_components
         n_all = n_components + len(UNKNOWN)
@@ -70,13 +73,15 @@ class PixelEvidence(nn.Module):
         self.register_buffer("middle", torch.zeros(n_bins))
         self.register_buffer("spread", torch.zeros(n_bins))
         self.register_buffer("log_weight", torch.zeros(n_components))
-        self.register_buffer("loadings", torch.zeros(n_all, n_bins, rank))
-        self.register_buffer("offset", torch.zeros(n_all, rank))
+        # in its columns the directions that matter, before the components' own projections
+        self.register_buffer("span", torch.zeros(n_bins, n_span))
+        self.register_buffer("loadings", torch.zeros(n_span, n_all * rank))
+        self.register_buffer("offset", torch.zeros(n_all * rank))
         self.register_buffer("value", torch.ones(n_all, rank))
-        self.register_buffer("mean", torch.zeros(n_all, n_bins))
+        self.register_buffer("mean", torch.zeros(n_span, n_all))
+        self.register_buffer("mean_square", torch.zeros(n_all))
         # what is shown of a component: its clean spectrum, then all of it as it is measured
-        self.register_buffer("shown_mean", torch.zeros(n_components, 2 * n_window))
-        self.register_buffer("shown_loadings", torch.zeros(n_components, rank, 2 * n_window))
+        self.register_buffer("shown", torch.zeros(n_components * (rank + 1), 2 * n_window))
         self.register_buffer("inside", torch.zeros(n_window, dtype=torch.int64))
         self.register_buffer("brightness", torch.tensor(1.0))
         self.center: Tensor
@@ -84,12 +89,13 @@ class PixelEvidence(nn.Module):
         self.middle: Tensor
         self.spread: Tensor
         self.log_weight: Tensor
+        self.span: Tensor
         self.loadings: Tensor
         self.offset: Tensor
         self.value: Tensor
         self.mean: Tensor
-        self.shown_mean: Tensor
-        self.shown_loadings: Tensor
+        self.mean_square: Tensor
+        self.shown: Tensor
         self.inside: Tensor
         self.brightness: Tensor
 
@@ -99,15 +105,12 @@ class PixelEvidence(nn.Module):
         deviation = (profile - self.center) * self.white
         deviation = torch.minimum(deviation, self.middle + reach)
         deviation = torch.maximum(deviation, self.middle - reach)
-        n_components, n_bins, rank = self.loadings.shape
-        flat = self.loadings.permute(1, 0, 2).reshape(n_bins, n_components * rank)
-        projected = (deviation @ flat).view(-1, n_components, rank) - self.offset
+        n_all, rank = self.value.shape
+        reduced = deviation @ self.span
+        projected = (reduced @ self.loadings - self.offset).view(-1, n_all, rank)
         # |y - m|^2 by its parts: no (n, C, B) array
-        square = (
-            (deviation**2).sum(1, keepdim=True)
-            - 2.0 * deviation @ self.mean.t()
-            + (self.mean**2).sum(1)
-        )
+        square = (deviation**2).sum(1, keepdim=True) + self.mean_square
+        square = square - 2.0 * reduced @ self.mean
         shrink = 1.0 / (noise.view(-1, 1, 1) + self.value)
         factor = projected * shrink
         quadratic = (square - (projected * factor).sum(2)) / noise.unsqueeze(1)
@@ -117,9 +120,9 @@ class PixelEvidence(nn.Module):
         unknown = others - torch.logsumexp(joint, dim=1)
         log_probability = torch.log_softmax(joint, dim=1)
         probability = log_probability.exp()
-        weighted = factor[:, : self.n_known] * probability.unsqueeze(2)
-        shown = probability @ self.shown_mean
-        shown = shown + weighted.flatten(1) @ self.shown_loadings.flatten(0, 1)
+        each = probability.unsqueeze(2)
+        weighted = torch.cat([factor[:, : self.n_known] * each, each], 2)
+        shown = weighted.flatten(1) @ self.shown
         clean, measured = shown.chunk(2, 1)
         residual = deviation.index_select(1, self.inside) - measured
         residual = residual * noise.rsqrt().unsqueeze(1)
@@ -144,31 +147,43 @@ def evidence_of(model: ForwardModel) -> PixelEvidence:
     root = np.linalg.cholesky(model.covariance)
     shapes = edge_shapes(energy, model.library, LibraryFit(), white)
 
-    def padded(rows: list[np.ndarray], axis: int) -> Tensor:
-        wide = [np.insert(r, [r.shape[axis]] * (rank - r.shape[axis]), 0.0, axis) for r in rows]
-        return torch.as_tensor(np.array(wide), dtype=torch.float32)
+    def padded(rows: list[Array], axis: int) -> list[Array]:
+        return [np.insert(r, [r.shape[axis]] * (rank - r.shape[axis]), 0.0, axis) for r in rows]
 
-    module = PixelEvidence((len(energy), rank, len(known), int(inside.sum())))
-    module.center = torch.as_tensor(model.continuum.center(energy), dtype=torch.float32)
-    module.white = torch.as_tensor(white, dtype=torch.float32)
-    module.middle = torch.as_tensor(model.middle, dtype=torch.float32)
-    module.spread = torch.as_tensor(model.spread, dtype=torch.float32)
-    module.brightness = torch.tensor(float(model.mean_profile.mean()))
-    module.log_weight = torch.as_tensor(np.log(np.maximum(weight, 1e-6)), dtype=torch.float32)
-    module.mean = torch.as_tensor(np.array([one.center for one in parts]), dtype=torch.float32)
-    module.loadings = padded([one.loadings for one in parts], 1)
-    module.offset = padded([one.center @ one.loadings for one in parts], 0)
-    # a padded direction has no variance: its shrinkage is a constant of all components
-    value = [np.append(one.value, np.zeros(rank - len(one.value))) for one in parts]
-    module.value = torch.as_tensor(np.array(value), dtype=torch.float32)
-    means, loadings = [], []
+    loadings = np.array(padded([one.loadings for one in parts], 1))
+    centers = np.array([one.center for one in parts])
+    # what is orthogonal to every component says nothing of which it is
+    left, size, _ = np.linalg.svd(np.concatenate([centers.T, *loadings], 1), full_matrices=False)
+    span = left[:, size > 1e-6 * size[0]]
+    shown = []
     for one, shape in zip(known, shapes, strict=True):
         clean = (shape.mean + overlap @ model.mean)[inside] / white[inside]
-        means.append(np.append(clean, one.center[inside]))
         both = np.concatenate([overlap @ root, shape.loadings], axis=1) @ one.basis
-        clean = (both[inside] / white[inside, None]).T
-        loadings.append(np.concatenate([clean, one.loadings[inside].T], axis=1))
-    module.shown_mean = torch.as_tensor(np.array(means), dtype=torch.float32)
-    module.shown_loadings = padded(loadings, 0)
+        both = (both[inside] / white[inside, None]).T
+        mean = np.append(clean, one.center[inside])
+        spread = np.concatenate([both, one.loadings[inside].T], axis=1)
+        shown.append(np.concatenate([*padded([spread], 0), mean[None]]))
+    offset = np.einsum("cb,cbr->cr", centers, loadings)
+    # a padded direction has no variance: its shrinkage is a constant of all components
+    value = np.array(padded([one.value for one in parts], 0))
+    sizes = (len(energy), span.shape[1], rank, len(known), int(inside.sum()))
+    module = PixelEvidence(sizes)
+    found = {
+        "center": model.continuum.center(energy),
+        "white": white,
+        "middle": model.middle,
+        "spread": model.spread,
+        "brightness": model.mean_profile.mean(),
+        "log_weight": np.log(np.maximum(weight, 1e-6)),
+        "span": span,
+        "loadings": np.concatenate(list(span.T @ loadings), 1),
+        "offset": offset.ravel(),
+        "value": value,
+        "mean": span.T @ centers.T,
+        "mean_square": (centers**2).sum(1),
+        "shown": np.concatenate(shown),
+    }
+    for name, array in found.items():
+        setattr(module, name, torch.as_tensor(array, dtype=torch.float32).contiguous())
     module.inside = torch.as_tensor(np.flatnonzero(inside))
     return module

@@ -233,7 +233,7 @@ class GPClassifier:
             return posterior.mean, posterior.variance - jitter
 
 
-def _spread_points(points: Tensor, n_points: int, generator: torch.Generator) -> Tensor:
+def spread_points(points: Tensor, n_points: int, generator: torch.Generator) -> Tensor:
     """Return up to ``n_points`` distinct rows by the seeding of k-means++."""
     chosen = [int(torch.randint(len(points), (1,), generator=generator))]
     squared = (points - points[chosen[0]]).square().sum(1)
@@ -342,7 +342,7 @@ def fit_gp(
         batch_size = batch_size if batch_size != n_classes else batch_size + 1
 
     generator = torch.Generator().manual_seed(seed)
-    model = _SharedKernelGP(_spread_points(points, n_inducing, generator), n_classes, _JITTER)
+    model = _SharedKernelGP(spread_points(points, n_inducing, generator), n_classes, _JITTER)
     likelihood = gpytorch.likelihoods.SoftmaxLikelihood(num_classes=n_classes, mixing_weights=False)
     objective = gpytorch.mlls.VariationalELBO(likelihood, model, num_data=len(points))
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)

@@ -12,7 +12,6 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from eels_bayes import noisy_encoder as noisy
-from eels_bayes import novelty
 from eels_bayes.evidence import Evidence
 from eels_bayes.forward_model import ForwardModel
 from eels_bayes.gp import GPClassifier
@@ -20,14 +19,13 @@ from eels_bayes.nets import GaussianMixture
 from eels_bayes.noisy_encoder import NoisyEncoder
 from eels_bayes.novelty import NoveltyScale
 from eels_bayes.preprocess import Preprocessor
-from eels_bayes.psi import GPConstants
+from eels_bayes.reader import GPClasses, Reader, Reading
 from eels_bayes.reinsertion import Pairs
 from eels_bayes.spectra import Spectra
-from eels_bayes.uncertainty import decompose_latent, default_nodes
 from eels_bayes.vae import SpectrumVAE
-from eels_bayes.value import ValueRegression, value_moments
+from eels_bayes.value import ValueRegression
 
-BATCH = 1024
+BATCH = 64  # what all steps need stays in a core's cache
 DECODE_BATCH = 128
 
 
@@ -66,6 +64,18 @@ def posterior(
     return read(encoder, spectra, device)[0]
 
 
+def reader_of(fitted: Fitted) -> Reader:
+    """The one module that reads pixels with what was fitted."""
+    value = fitted.value
+    return Reader(
+        fitted.encoder,
+        GPClasses(fitted.gp.constants()),
+        None if value is None else value.constants,
+        torch.tensor(0.0) if value is None else value.noise_var,
+        fitted.novelty,
+    ).eval()
+
+
 def predict(
     fitted: Fitted,
     spectra: Spectra,
@@ -81,29 +91,22 @@ def predict(
     rows = np.flatnonzero(spectra.ok)
     if len(rows) == 0:
         return _nothing(fitted, len(spectra))
-    encoder_nodes, classifier_nodes = default_nodes(fitted.gp.n_classes)
-    nodes = (encoder_nodes.float(), classifier_nodes.float())
-    constants = fitted.gp.constants(torch.float32)
+    reader = reader_of(fitted).to(device)
     batches = tqdm(
         np.array_split(rows, max(1, -(-len(rows) // BATCH))),
         desc="predict",
         delay=3,
         disable=not show_progressbar,
     )
-    parts = [
-        _predict(
-            fitted,
-            spectra[batch],
-            constants,
-            nodes,
-            device,
-            None if ratio is None else tensor(ratio[batch]),
-        )
-        for batch in batches
-    ]
+    parts = []
+    for batch in batches:
+        inputs = [getattr(spectra, name)[batch] for name in ("profile", "level", "spike")]
+        given = None if ratio is None else tensor(ratio[batch]).to(device)
+        with torch.no_grad():
+            parts.append(reader(*(tensor(x).to(device) for x in inputs), given))
     return {
-        name: _scatter(np.concatenate([part[name] for part in parts]), rows, len(spectra))
-        for name in parts[0]
+        name: _scatter(torch.cat(columns).cpu().numpy(), rows, len(spectra))
+        for name, columns in zip(Reading._fields, zip(*parts, strict=True), strict=True)
     }
 
 
@@ -134,42 +137,6 @@ def decoded_bands(
         parts.append(torch.stack([decoded.mean(1), band[0], band[1]]).cpu().numpy())
     bands = np.concatenate(parts, axis=1)
     return np.stack([_scatter(band, rows, len(spectra)) for band in bands])
-
-
-def _predict(
-    fitted: Fitted,
-    spectra: Spectra,
-    constants: GPConstants,
-    nodes: tuple[Tensor, Tensor],
-    device: torch.device,
-    ratio: Tensor | None,
-) -> dict[str, NDArray[np.float32]]:
-    """All fields of a Prediction that networks give, for usable pixels."""
-    mixture, found = read(fitted.encoder, spectra, device)
-    mixture = GaussianMixture(*(x.cpu() for x in mixture))
-    var = mixture.sd**2
-    parts = decompose_latent(mixture.log_weight.exp(), mixture.mean, var, constants, *nodes, ratio)
-    mixture = mixture._replace(log_weight=parts.weights.log())
-    latent_mean, latent_sd = noisy.moments(mixture)
-    scale = fitted.novelty
-    energy = novelty.misfit_energy(found.residual.cpu(), scale.whitening, scale.center)
-    n_modes = scale.whitening.shape[1]
-    other = novelty.evidence_ratio(found.unknown.cpu(), tensor(spectra.spike), energy, n_modes)
-    if fitted.value is None:
-        value = value_sd = torch.full_like(parts.total, torch.nan)
-    else:
-        value, value_sd = value_moments(
-            parts.weights.double(), mixture.mean.double(), var.double(), fitted.value
-        )
-    columns = {
-        **{name: column for name, column in parts._asdict().items() if name != "weights"},
-        "novelty": novelty.score(other, scale),
-        "value": value,
-        "value_sd": value_sd,
-        "latent_mean": latent_mean,
-        "latent_sd": latent_sd,
-    }
-    return {name: column.float().numpy() for name, column in columns.items()}
 
 
 def _nothing(fitted: Fitted, n: int) -> dict[str, NDArray[np.float32]]:

@@ -31,7 +31,7 @@ class NoisyEncoder(nn.Module):
 
     def __init__(self, evidence: PixelEvidence, latent_dim: int, n_components: int = N_COMPONENTS):
         super().__init__()
-        _, _, n_mixed, n_window = evidence.sizes
+        *_, n_mixed, n_window = evidence.sizes
         n_features = 2 * n_mixed + n_window + 1
         self.least_log = LEAST_LOG  # scripting sees no globals
         self.evidence = evidence

@@ -25,7 +25,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["GPConstants", "Moments", "PackedGP", "gp_moments", "pack", "packed_moments", "psi1", "psi2"]
+__all__ = [
+    "GPConstants",
+    "Moments",
+    "PackedGP",
+    "gp_moments",
+    "mixture_moments",
+    "pack",
+    "packed_moments",
+    "psi1",
+    "psi2",
+]
 
 
 class GPConstants(NamedTuple):
@@ -123,7 +133,7 @@ def pack(constants: GPConstants) -> PackedGP:
     ).t()
     # a pair stands for itself and its mirror image
     twice = torch.where(i == j, 1.0, 2.0).to(u.dtype).unsqueeze(1)
-    of_variance = twice * constants.B[:, i, j].t()
+    of_variance = 0.5 * twice * (constants.B[:, i, j] + constants.B[:, j, i]).t()
     classes = torch.triu_indices(n_classes, n_classes, device=u.device)
     A = constants.A
     left, right = A[:, classes[0]], A[:, classes[1]]
@@ -160,8 +170,9 @@ def _kernel_moments(mean: Tensor, var: Tensor, packed: PackedGP) -> tuple[Tensor
     g = t / (one_t + t)
     k = g * inv
     inv_x, k_x = inv * x, k * x
-    exponent = torch.addmm(
-        packed.log_scale, torch.cat((inv, inv_x, inv_x * x, t.log1p()), 1), packed.first
+    # `linear`, not `addmm`, which TorchScript takes apart again
+    exponent = torch.nn.functional.linear(
+        torch.cat((inv, inv_x, inv_x * x, t.log1p()), 1), packed.first.t(), packed.log_scale
     )
     rho = torch.cat((g, t * k, k_x, k_x * x, (t * g).log1p()), 1) @ packed.second
     # exp(-80) is nothing beside 1, and zero is faster than the denormals that products would give
@@ -250,6 +261,17 @@ def packed_moments(mean: Tensor, var: Tensor, packed: PackedGP) -> Moments:
         cov.view(-1, n_classes, n_classes),
         (packed.outputscale - explained).clamp(min=0.0),
     )
+
+
+def mixture_moments(weights: Tensor, moments: Moments) -> tuple[Tensor, Tensor]:
+    """Mean and variance (n,) of one function where the input is a mixture of R Gaussians.
+
+    ``weights`` (n, R), ``moments`` (n R, 1) at the components; the law of total variance.
+    """
+    center = moments.mean.view_as(weights)
+    spread = (moments.cov_encoder[:, 0] + moments.var_classifier).view_as(weights)
+    mean = (weights * center).sum(1)
+    return mean, (weights * (spread + (center - mean.unsqueeze(1)) ** 2)).sum(1)
 
 
 def gp_moments(mean: Tensor, var: Tensor, constants: GPConstants) -> Moments:

@@ -38,24 +38,53 @@ def largest_spike(
     reach : int
         Channels on either side. An argument, as scripting sees no globals.
     """
-    size = typical.size(0)
-    typical = typical.to(counts.dtype)
+    shape = expected_shape(counts.size(1), offset, scale, shift, typical.to(counts), first, step)
     # beyond what is needed odd counts are allowed, and say nothing
     finite = torch.isfinite(counts)
     counts = torch.where(finite, counts, torch.zeros_like(counts))
-    channel = torch.arange(counts.size(1), dtype=counts.dtype, device=counts.device)
-    place = (offset - first + scale * channel).unsqueeze(0) - shift.to(counts.dtype).unsqueeze(1)
+    shape = shape * finite
+    return excess(counts * (shape > 0), shape, local_mean(shape, reach), gain, readout, reach)
+
+
+def expected_shape(
+    n_channels: int,
+    offset: float,
+    scale: float,
+    shift: Tensor,
+    typical: Tensor,
+    first: float,
+    step: float,
+) -> Tensor:
+    """The typical spectrum in detector channels of spectra shifted by ``shift`` (n,); (n, E).
+
+    0 where the series has nothing: nothing is expected there. See `largest_spike`.
+    """
+    size = typical.size(0)
+    channel = torch.arange(n_channels, dtype=typical.dtype, device=typical.device)
+    place = (offset - first + scale * channel).unsqueeze(0) - shift.to(typical).unsqueeze(1)
     place = place / step
     on_axis = (place >= 0) & (place <= size - 1)
     place = place.clamp(0.0, float(size - 1))
     low = place.floor().clamp(max=float(size - 2)).long()
-    # where the series has nothing, nothing is expected
     left, right = typical[low], typical[low + 1]
-    inside = (on_axis & finite & (left > 0) & (right > 0)).to(counts.dtype)
-    expected = torch.lerp(left, right, place - low) * inside
+    inside = on_axis & (left > 0) & (right > 0)
+    return torch.lerp(left, right, place - low) * inside
+
+
+def local_mean(rows: Tensor, reach: int = REACH) -> Tensor:
+    """Mean (n, E) over ``reach`` channels on either side; beyond the ends there are zeros."""
     window = 2 * reach + 1
-    pool = torch.stack([counts * inside, expected])
-    here, usual = nn.functional.avg_pool1d(pool, window, 1, reach).unbind(0)
-    expected = expected * (here / usual.clamp(min=1e-9)).clamp(min=0.0)
+    total = nn.functional.pad(rows, [reach + 1, reach]).cumsum(1)
+    return (total[:, window:] - total[:, :-window]) / window
+
+
+def excess(
+    counts: Tensor, shape: Tensor, usual: Tensor, gain: float, readout: float, reach: int = REACH
+) -> Tensor:
+    """Largest excess (n,) of counts over the shape scaled to them; 0 where nothing is expected.
+
+    ``counts`` (n, E) are zero where the shape (n, E) is, whose `local_mean` is ``usual``.
+    """
+    expected = shape * (local_mean(counts, reach) / usual.clamp(min=1e-9)).clamp(min=0.0)
     sd = (gain * expected + readout).clamp(min=1e-9).sqrt()
-    return ((counts - expected) / sd * inside).amax(1)
+    return ((counts - expected) / sd).amax(1)

@@ -33,7 +33,7 @@ __all__ = [
 # benchmarks/moments.py, and by up to 0.012 where the functions are as wide as their prior. 16
 # classifier nodes would save an eighth of the time at three times the error.
 ENCODER_NODES = 64
-CLASSIFIER_NODES = 64
+CLASSIFIER_NODES = 32
 
 
 class Decomposition(NamedTuple):

@@ -14,10 +14,11 @@ import gpytorch
 import torch
 from torch import Tensor
 
-from eels_bayes.psi import GPConstants, gp_moments
+from eels_bayes.gp import spread_points
+from eels_bayes.psi import GPConstants, Moments, mixture_moments, pack, packed_moments
 
 N_HYPER = 400  # points that the kernel's parameters are fitted on
-N_INDUCING = 48
+N_INDUCING = 32
 STEPS = 80
 N_REACH = 200  # quantiles kept
 CHUNK = 1024  # latents a step, to keep memory low
@@ -96,14 +97,11 @@ def fit_value(latents: Tensor, values: Tensor, *, seed: int = 0) -> ValueRegress
     lengthscale = model.covar_module.base_kernel.lengthscale.detach()[0] * width
     outputscale = model.covar_module.outputscale.detach() * unit**2
     noise = likelihood.noise.detach()[0] * unit**2
-    inducing = latents[rows[-N_INDUCING:]]
+    inducing = lengthscale * spread_points(latents / lengthscale, N_INDUCING, generator)
 
-    def kernel(a: Tensor, b: Tensor) -> Tensor:
-        return outputscale * torch.exp(-0.5 * torch.cdist(a / lengthscale, b / lengthscale) ** 2)
-
-    k_uu = kernel(inducing, inducing)
-    k_uu = k_uu + 1e-6 * outputscale * torch.eye(len(inducing), dtype=torch.float64)
-    k_uf = kernel(inducing, latents)
+    k_uu = _kernel(inducing, inducing, lengthscale, outputscale)
+    k_uu = k_uu + 1e-5 * outputscale * torch.eye(len(inducing), dtype=torch.float64)
+    k_uf = _kernel(inducing, latents, lengthscale, outputscale)
     sigma = k_uu + k_uf @ k_uf.T / noise
     weights = torch.linalg.solve(sigma, k_uf @ (values - center)) / noise
     constants = GPConstants(
@@ -115,6 +113,10 @@ def fit_value(latents: Tensor, values: Tensor, *, seed: int = 0) -> ValueRegress
         (torch.linalg.inv(k_uu) - torch.linalg.inv(sigma))[None],
     )
     return ValueRegression(constants, noise, gaussian_reach())
+
+
+def _kernel(a: Tensor, b: Tensor, lengthscale: Tensor, outputscale: Tensor) -> Tensor:
+    return outputscale * torch.exp(-0.5 * torch.cdist(a / lengthscale, b / lengthscale) ** 2)
 
 
 def gaussian_reach() -> Tensor:
@@ -147,13 +149,9 @@ def value_moments(
     mean, var : Tensor (n, R, D)
     regression : ValueRegression
     """
-    n, r, _ = mean.shape
+    packed = pack(regression.constants)
     chunks = zip(mean.flatten(0, 1).split(CHUNK), var.flatten(0, 1).split(CHUNK), strict=True)
-    moments = [gp_moments(m, v, regression.constants) for m, v in chunks]
-    center = torch.cat([part.mean[:, 0] for part in moments]).reshape(n, r)
-    spread = torch.cat([part.cov_encoder[:, 0, 0] + part.var_classifier[:, 0] for part in moments])
-    spread = spread.reshape(n, r)
-    value = (weights * center).sum(1)
-    # Law of total variance over the components, plus what a known latent leaves open.
-    total = (weights * (spread + (center - value.unsqueeze(1)) ** 2)).sum(1)
-    return value, (total + regression.noise_var).clamp_min(0.0).sqrt()
+    parts = [packed_moments(m, v, packed) for m, v in chunks]
+    moments = Moments(*(torch.cat(part) for part in zip(*parts, strict=True)))
+    value, var = mixture_moments(weights, moments)
+    return value, (var + regression.noise_var).clamp_min(0.0).sqrt()

@@ -44,6 +44,7 @@ ORDER = [
     "plots",
     "prediction",
     "store",
+    "reader",
     "fast",
     "live",
     "inference",
@@ -75,6 +76,8 @@ SCRIPT_SAFE = {
     "noisy_encoder",
     "psi",
     "uncertainty",
+    "novelty",
+    "reader",
     "fast",
 }
 NOT_SCRIPT_SAFE = {"pyro", "gpytorch", "linear_operator", "hyperspy", "exspy"}
