@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from eels_bayes import diagnostic_plots, diagnostics, metrics, plots, simulate
     from eels_bayes.classifier import EELSClassifier, load_model
+    from eels_bayes.fast import FastClassifier, FastReading, load_fast
     from eels_bayes.fingerprints import FingerprintLibrary, Variations
     from eels_bayes.fit import Schedule
     from eels_bayes.gp import GPClassifier, fit_gp
     from eels_bayes.io import load
+    from eels_bayes.live import LiveClassifier
     from eels_bayes.prediction import Prediction
     from eels_bayes.preprocess import Preprocessor
     from eels_bayes.spectra import Flag, ImageInfo, Spectra
@@ -24,10 +26,13 @@ __version__ = "0.1.0.dev0"
 # Public name -> the module that defines it; a module stands for itself.
 _HOME = {
     "EELSClassifier": "classifier",
+    "FastClassifier": "fast",
+    "FastReading": "fast",
     "FingerprintLibrary": "fingerprints",
     "Flag": "spectra",
     "GPClassifier": "gp",
     "ImageInfo": "spectra",
+    "LiveClassifier": "live",
     "Prediction": "prediction",
     "Preprocessor": "preprocess",
     "Schedule": "fit",
@@ -38,6 +43,7 @@ _HOME = {
     "diagnostics": "diagnostics",
     "fit_gp": "gp",
     "load": "io",
+    "load_fast": "fast",
     "load_model": "classifier",
     "metrics": "metrics",
     "plots": "plots",
@@ -46,10 +52,13 @@ _HOME = {
 
 __all__ = [
     "EELSClassifier",
+    "FastClassifier",
+    "FastReading",
     "FingerprintLibrary",
     "Flag",
     "GPClassifier",
     "ImageInfo",
+    "LiveClassifier",
     "Prediction",
     "Preprocessor",
     "Schedule",
@@ -60,6 +69,7 @@ __all__ = [
     "diagnostics",
     "fit_gp",
     "load",
+    "load_fast",
     "load_model",
     "metrics",
     "plots",

@@ -47,7 +47,7 @@ class KnownPixels:
     latent : (n, D) array
         One draw of q(z | clean) each: the latent whose posterior r(z | x) stands for.
     fractions : (n, K) array
-        Share of each class; NaN where the pixel is of none.
+        Share of each class.
     values : (n,) array
         The library's value, NaN where there is none.
     """
@@ -132,8 +132,8 @@ class Calibration:
         Of the true latent's posterior log density among the draws'.
     density : Uniformity
         Of ``density_ranks``: sees wrong correlations, which single dimensions do not show.
-    class_pit : (n',) array
-        Randomised PIT of the dominant class, pixels of none of the classes left out.
+    class_pit : (n,) array
+        Randomised PIT of the dominant class.
     classes : Uniformity
         Of ``class_pit``.
     """
@@ -207,9 +207,7 @@ def simulation_based_calibration(
         log_r.cpu().numpy(), noisy.log_density(mixture, truth).cpu().numpy(), rng
     )
     prediction = clf.predict(known.spectra, show_progressbar=False)
-    some = np.isfinite(known.fractions).all(1)
-    labels = known.fractions[some].argmax(1)
-    pit = randomised_pit(prediction.probabilities[some], labels, rng)
+    pit = randomised_pit(prediction.probabilities, known.fractions.argmax(1), rng)
     return Calibration(
         known,
         prediction,

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 
 def interval(name: str, value: object) -> tuple[float, float]:
     """Return `value` as (low, high) in eV.
@@ -43,3 +45,31 @@ def choice(name: str, value: object, allowed: Sequence[str]) -> str:
     if value not in allowed:
         raise ValueError(f"{name} is {value!r}; one of {', '.join(map(repr, allowed))} is needed")
     return str(value)
+
+
+def axis(name: str, value: object) -> tuple[float, float, int]:
+    """Return channel centres (E,) in eV as centre of the first, width and number of channels.
+
+    Raises
+    ------
+    TypeError
+        Not numbers.
+    ValueError
+        Fewer than two, or not ascending in even steps.
+    """
+    try:
+        centers = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} is {value!r}; channel centres in eV are needed") from None
+    if centers.ndim != 1 or len(centers) < 2 or not np.isfinite(centers).all():
+        raise ValueError(
+            f"{name} has shape {centers.shape}; the finite centres of at least two channels in eV "
+            "are needed"
+        )
+    step = float(centers[-1] - centers[0]) / (len(centers) - 1)
+    if step <= 0 or np.abs(np.diff(centers) - step).max() > 0.01 * step:
+        raise ValueError(
+            f"{name} is not ascending in even steps (from {np.diff(centers).min():g} to "
+            f"{np.diff(centers).max():g} eV); a uniform axis is needed"
+        )
+    return float(centers[0]), step, len(centers)

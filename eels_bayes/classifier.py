@@ -18,12 +18,15 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from eels_bayes import novelty, store
+from eels_bayes import checks, novelty, store
 from eels_bayes import prior as priors
 from eels_bayes.context import image_weights
 from eels_bayes.denoise import fit_denoiser
+from eels_bayes.dense import fit_dense
 from eels_bayes.encoder_training import fit_noisy_encoder
 from eels_bayes.evidence import evidence_of
+from eels_bayes.fast import Backend, FastClassifier, Head
+from eels_bayes.fast_graph import FastGraph
 from eels_bayes.fingerprints import FingerprintLibrary
 from eels_bayes.fit import FitState, Schedule, own_randomness
 from eels_bayes.forward_model import ForwardModel, fit_forward_model
@@ -34,6 +37,7 @@ from eels_bayes.inference import (
     posterior,
     predict,
     read,
+    reader_of,
     tensor,
 )
 from eels_bayes.model_file import library_from, library_tensors, pack, unpack
@@ -41,7 +45,7 @@ from eels_bayes.noisy_encoder import NoisyEncoder
 from eels_bayes.novelty import NoveltyScale
 from eels_bayes.prediction import Prediction
 from eels_bayes.preprocess import Preprocessor
-from eels_bayes.reinsertion import Pairs, Reinsertion, reinsertion
+from eels_bayes.reinsertion import Pairs, Reinsertion, clean_source, reinsertion
 from eels_bayes.spectra import Spectra
 from eels_bayes.vae import LIKELIHOODS, Likelihood, SpectrumVAE, fit_vae
 from eels_bayes.value import ValueRegression, calibrated, fit_value, value_moments
@@ -213,7 +217,7 @@ class EELSClassifier:
         training, held_out = _split(spectra, self.seed)
         vae = self._fit_vae(run, source, training, bar)
         encoder = self._fit_encoder(run, source, vae, bar)
-        gp, value = self._fit_heads(run.forward, source, vae, encoder, bar)
+        gp, value = self._fit_heads(source, vae, encoder, bar)
         if value is not None:
             value = self._calibrate_value(value, source, vae, encoder)
         scale = self._calibrate_novelty(source, encoder, held_out)
@@ -296,30 +300,16 @@ class EELSClassifier:
         return run.encoder
 
     def _fit_heads(
-        self,
-        model: ForwardModel,
-        source: Reinsertion,
-        vae: SpectrumVAE,
-        encoder: NoisyEncoder,
-        bar: bool,
+        self, source: Reinsertion, vae: SpectrumVAE, encoder: NoisyEncoder, bar: bool
     ) -> tuple[GPClassifier, ValueRegression | None]:
-        """GP classifier on fingerprints' latents; regression of the value on mixtures' too."""
+        """GP classifier and regression of the value, on latents of fingerprints and mixtures."""
         rng = np.random.default_rng([self.seed, 2])
-        n_classes = model.library.n_classes
-        # As frequent as in the data, mixtures labelled by what dominates them: r(z | x) carries the
-        # same weights, and where the border between two classes runs is part of what labels mean.
-        # Some pure ones of each class besides, so that none is left out.
-        pure = np.repeat(np.arange(n_classes), N_PURE)
-        known = source.mixed_edges(pure, pure, np.ones(len(pure)), rng)
-        drawn = source.edges(N_LATENTS, rng)
-        edge = np.concatenate([drawn.spectra, known.spectra])
-        labels = np.concatenate([drawn.fractions, known.fractions]).argmax(1)
-        overlap = source.overlap(source.coefficients(len(edge), rng))
+        n_classes = source.model.library.n_classes
         axes = encoder.axes.cpu()
-        latents = _draw_latents(vae, tensor(edge + overlap), rng) @ axes
+        latents, labels = _labelled_latents(source, vae, axes, rng)
         gp = fit_gp(
             latents,
-            torch.as_tensor(labels),
+            labels,
             n_classes,
             n_inducing=max(N_INDUCING, INDUCING_PER_CLASS * n_classes),
             steps=GP_STEPS,
@@ -449,6 +439,84 @@ class EELSClassifier:
         )
         return Denoised(spectra.energy, *bands)
 
+    def compile(
+        self,
+        preprocessor: Preprocessor,
+        *,
+        energy: ArrayLike,
+        head: Head = "gp",
+        backend: Backend = "torchscript",
+        gain: float = 1.0,
+        readout: float = 0.0,
+        show_progressbar: bool = True,
+    ) -> FastClassifier:
+        """The fast path: raw counts to decisions in one frozen module, on one energy axis.
+
+        Parameters
+        ----------
+        preprocessor : Preprocessor
+            Calibrated, with the settings of the fit: ``classifier.preprocessor``.
+        energy : (E,) array_like
+            Channel centres of the detector, eV, ascending and evenly spaced.
+        head : {"gp", "dense"}
+            The Gaussian process with its doubt, or a small dense network in its place: faster,
+            less true, and without the parts of the uncertainty. It is trained here, in seconds.
+        backend : {"torchscript", "onnx"}
+            What runs it; "onnx" needs the extra of that name.
+        gain, readout : float
+            Variance of a detector count: ``gain * counts + readout``.
+
+        Raises
+        ------
+        RuntimeError
+            Before ``fit``.
+        ValueError
+            If the preprocessor is another than the fit's, or the axis does not cover what it needs.
+        """
+        if self.fitted is None:
+            raise RuntimeError("this classifier is not fitted; call fit(spectra) first")
+        offset, scale, n_channels = checks.axis("energy", energy)
+        checks.positive("gain", gain)
+        if not readout >= 0:
+            raise ValueError(f"readout must not be negative, got {readout}")
+        if head not in ("gp", "dense"):
+            raise ValueError(f"head must be 'gp' or 'dense', got {head!r}")
+        if not isinstance(preprocessor, Preprocessor):
+            raise TypeError(
+                f"preprocessor is a {type(preprocessor).__name__}; give classifier.preprocessor"
+            )
+        fitted = self.fitted
+        if preprocessor.options() != fitted.preprocessor.options() or not torch.equal(
+            preprocessor.profile_bins, fitted.preprocessor.profile_bins
+        ):
+            raise ValueError(
+                "preprocessor is not the one of the fit, or is calibrated on other data: use the "
+                "fit's own, classifier.preprocessor"
+            )
+        if preprocessor.step < 0.999 * scale:
+            raise ValueError(
+                f"energy has channels of {scale:g} eV; the preprocessor needs {preprocessor.step:g}"
+                " eV or finer ones"
+            )
+        reader = copy.deepcopy(reader_of(fitted).cpu())
+        if head == "dense":
+            source = clean_source(fitted.forward, fitted.preprocessor)
+            rng = np.random.default_rng([self.seed, 2])
+            latents = _labelled_latents(source, fitted.vae, fitted.encoder.axes.cpu(), rng)
+            classes = fit_dense(
+                *latents, self.library.n_classes, seed=self.seed, show_progressbar=show_progressbar
+            )
+            reader.classes, reader.value = classes, None
+        own = copy.deepcopy(preprocessor)
+        graph = FastGraph(own, reader, offset, scale, n_channels, float(gain), float(readout))
+        if int(graph.plan(0.0).flag):
+            needed = graph.needed()
+            raise ValueError(
+                f"energy covers {offset - scale / 2:g} to {offset + scale * (n_channels - 0.5):g} "
+                f"eV; {needed[0]:g} to {needed[1]:g} eV are needed"
+            )
+        return FastClassifier(graph, own, self.library.class_names, head, backend)
+
     def latent_prior(self) -> priors.FingerprintPrior:
         """The explicit prior of the fitted model: components' mean and sd (K, J, D), weights.
 
@@ -555,6 +623,24 @@ def _labelled(source: Reinsertion, labels: NDArray[np.int64], rng: np.random.Gen
     """Clean spectra (n, L) of given classes under their variations, overlapping shapes included."""
     edge, _, _ = source.model.library.vary(len(labels), rng, labels=labels)
     return tensor(edge + source.overlap(source.coefficients(len(labels), rng)))
+
+
+def _labelled_latents(
+    source: Reinsertion, vae: SpectrumVAE, axes: Tensor, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Latents (N, D) along the encoder's axes and classes (N,) for the heads to learn from.
+
+    As frequent as in the data, mixtures labelled by what dominates them: r(z | x) carries the same
+    weights, and where the border between two classes runs is part of what labels mean. Some pure
+    ones of each class besides, so that none is left out.
+    """
+    pure = np.repeat(np.arange(source.model.library.n_classes), N_PURE)
+    known = source.mixed_edges(pure, pure, np.ones(len(pure)), rng)
+    drawn = source.edges(N_LATENTS, rng)
+    edge = np.concatenate([drawn.spectra, known.spectra])
+    labels = np.concatenate([drawn.fractions, known.fractions]).argmax(1)
+    overlap = source.overlap(source.coefficients(len(edge), rng))
+    return _draw_latents(vae, tensor(edge + overlap), rng) @ axes, torch.as_tensor(labels)
 
 
 def _draw_latents(vae: SpectrumVAE, clean: Tensor, rng: np.random.Generator) -> Tensor:

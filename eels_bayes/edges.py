@@ -133,19 +133,19 @@ class EdgeExtractor(nn.Module):
         nan = torch.full_like(total, math.nan)
         return torch.where(good, fit.exponent, nan), torch.where(good, fit.var_exponent, nan)
 
-    def check(self, canonical: Tensor, norm: Tensor) -> Tensor:
-        """Why pixels cannot be read, `Flag` values (n,); arguments as in `forward`."""
+    def check(self, canonical: Tensor, norm: Tensor) -> tuple[Tensor, Tensor]:
+        """Why pixels cannot be read: not finite (n,), and the other `Flag` values (n,) besides.
+
+        Arguments as in `forward`.
+        """
         non_finite = ~(torch.isfinite(canonical).all(1) & torch.isfinite(norm))
-        no_reference = ~non_finite & (norm <= 0)
         high, low = canonical.amax(1), canonical.amin(1)
-        dead = ~non_finite & (high - low <= 1e-6 * torch.maximum(high.abs(), low.abs()))
-        flag = (
-            non_finite * self.non_finite + dead * self.dead + no_reference * self.no_reference
-        ).to(torch.int64)
+        dead = high - low <= 1e-6 * torch.maximum(high.abs(), low.abs())
+        flag = dead * self.dead + (norm <= 0) * self.no_reference
         if self._last_fit > self._first_fit:
             good = _stands_out(canonical[:, self._first_fit : self._last_fit])
-            flag = flag + ~(non_finite | dead | good) * self.no_background
-        return flag
+            flag = flag + ~(dead | good) * self.no_background
+        return non_finite, torch.where(non_finite, torch.zeros_like(flag), flag)
 
     def forward(
         self, canonical: Tensor, variance: Tensor, norm: Tensor, factor: Tensor | None = None
@@ -170,7 +170,8 @@ class EdgeExtractor(nn.Module):
             Never raises for odd counts: such rows are NaN and flagged.
         """
         cut = canonical.shape[1] - self.n_window
-        flag = self.check(canonical, norm)
+        non_finite, flag = self.check(canonical, norm)
+        flag = flag + non_finite * self.non_finite
         known = flag == 0
         safe = known.unsqueeze(1)
         y = torch.where(safe, canonical, torch.ones_like(canonical))

@@ -55,15 +55,15 @@ class PixelEvidence(nn.Module):
 
     Parameters
     ----------
-    sizes : (B, S, R, C, W)
-        Bins, directions that all components together span, rank of a component's loadings,
-        components, bins of the window. Unknown structures' components follow the C of the library.
-        The buffers are zero until `evidence_of` or ``load_state_dict`` fills them.
+    sizes : (B, S, C, W)
+        Bins, directions that all components together span, components, bins of the window.
+        Unknown structures' components follow the C of the library. The buffers are zero until
+        `evidence_of` or ``load_state_dict`` fills them.
     """
 
-    def __init__(self, sizes: tuple[int, int, int, int, int]):
+    def __init__(self, sizes: tuple[int, int, int, int]):
         super().__init__()
-        n_bins, n_span, rank, n_components, n_window = sizes
+        n_bins, n_span, n_components, n_window = sizes
         self.sizes = sizes
         self.n_known = n_components
         n_all = n_components + len(UNKNOWN)
@@ -73,15 +73,14 @@ class PixelEvidence(nn.Module):
         self.register_buffer("middle", torch.zeros(n_bins))
         self.register_buffer("spread", torch.zeros(n_bins))
         self.register_buffer("log_weight", torch.zeros(n_components))
-        # in its columns the directions that matter, before the components' own projections
+        # In its columns the directions that matter; in these each component has principal axes of
+        # its own, along which it has a center and a variance.
         self.register_buffer("span", torch.zeros(n_bins, n_span))
-        self.register_buffer("loadings", torch.zeros(n_span, n_all * rank))
-        self.register_buffer("offset", torch.zeros(n_all * rank))
-        self.register_buffer("value", torch.ones(n_all, rank))
-        self.register_buffer("mean", torch.zeros(n_span, n_all))
-        self.register_buffer("mean_square", torch.zeros(n_all))
+        self.register_buffer("axes", torch.zeros(n_span, n_all * n_span))
+        self.register_buffer("offset", torch.zeros(n_all * n_span))
+        self.register_buffer("variance", torch.ones(n_all, n_span))
         # what is shown of a component: its clean spectrum, then all of it as it is measured
-        self.register_buffer("shown", torch.zeros(n_components * (rank + 1), 2 * n_window))
+        self.register_buffer("shown", torch.zeros(n_components * (n_span + 1), 2 * n_window))
         self.register_buffer("inside", torch.zeros(n_window, dtype=torch.int64))
         self.register_buffer("brightness", torch.tensor(1.0))
         self.center: Tensor
@@ -90,11 +89,9 @@ class PixelEvidence(nn.Module):
         self.spread: Tensor
         self.log_weight: Tensor
         self.span: Tensor
-        self.loadings: Tensor
+        self.axes: Tensor
         self.offset: Tensor
-        self.value: Tensor
-        self.mean: Tensor
-        self.mean_square: Tensor
+        self.variance: Tensor
         self.shown: Tensor
         self.inside: Tensor
         self.brightness: Tensor
@@ -105,16 +102,13 @@ class PixelEvidence(nn.Module):
         deviation = (profile - self.center) * self.white
         deviation = torch.minimum(deviation, self.middle + reach)
         deviation = torch.maximum(deviation, self.middle - reach)
-        n_all, rank = self.value.shape
-        reduced = deviation @ self.span
-        projected = (reduced @ self.loadings - self.offset).view(-1, n_all, rank)
-        # |y - m|^2 by its parts: no (n, C, B) array
-        square = (deviation**2).sum(1, keepdim=True) + self.mean_square
-        square = square - 2.0 * reduced @ self.mean
-        shrink = 1.0 / (noise.view(-1, 1, 1) + self.value)
+        n_all, n_span = self.variance.shape
+        # what is orthogonal to the span is noise to all components alike
+        projected = (deviation @ self.span) @ self.axes - self.offset
+        projected = projected.view(-1, n_all, n_span)
+        shrink = (noise.view(-1, 1, 1) + self.variance).reciprocal()
         factor = projected * shrink
-        quadratic = (square - (projected * factor).sum(2)) / noise.unsqueeze(1)
-        likelihood = -0.5 * (quadratic - shrink.log().sum(2))
+        likelihood = 0.5 * (shrink.log() - projected * factor).sum(2)
         joint = likelihood[:, : self.n_known] + self.log_weight
         others = torch.logsumexp(likelihood[:, self.n_known :], dim=1)
         unknown = others - torch.logsumexp(joint, dim=1)
@@ -130,7 +124,7 @@ class PixelEvidence(nn.Module):
 
 
 def evidence_of(model: ForwardModel) -> PixelEvidence:
-    """The fixed network of a fitted forward model."""
+    """The fixed network of a fitted forward model; ValueError where its numbers make none."""
     energy, white = model.continuum.energy, model.white
     window = model.continuum.window
     inside = (energy > window[0]) & (energy < window[1])
@@ -140,34 +134,33 @@ def evidence_of(model: ForwardModel) -> PixelEvidence:
     population = Population(weight, model.mean, model.covariance)
     others = unknown_shapes(energy, model.library, white)
     parts = known + [rotated(columns, population, shape) for shape in others]
-    rank = max(len(one.value) for one in parts)
     n_shapes = len(model.library.nuisances)
     overlap = columns.copy()
     overlap[:, : columns.shape[1] - n_shapes] = 0.0
     root = np.linalg.cholesky(model.covariance)
     shapes = edge_shapes(energy, model.library, LibraryFit(), white)
 
-    def padded(rows: list[Array], axis: int) -> list[Array]:
-        return [np.insert(r, [r.shape[axis]] * (rank - r.shape[axis]), 0.0, axis) for r in rows]
-
-    loadings = np.array(padded([one.loadings for one in parts], 1))
+    spreads = [one.loadings @ one.basis.T for one in parts]  # of standard normal factors
     centers = np.array([one.center for one in parts])
-    # what is orthogonal to every component says nothing of which it is
-    left, size, _ = np.linalg.svd(np.concatenate([centers.T, *loadings], 1), full_matrices=False)
+    directions = np.concatenate([centers.T, *spreads], 1)
+    if not np.isfinite(directions).all():
+        raise ValueError("the forward model's numbers make no finite evidence")
+    left, size, _ = np.linalg.svd(directions, full_matrices=False)
     span = left[:, size > 1e-6 * size[0]]
+    reduced = [span.T @ spread for spread in spreads]
+    variance, axes = np.linalg.eigh(np.array([one @ one.T for one in reduced]))
+    variance = np.maximum(variance, 0.0)
     shown = []
-    for one, shape in zip(known, shapes, strict=True):
+    for k, shape in enumerate(shapes):
         clean = (shape.mean + overlap @ model.mean)[inside] / white[inside]
-        both = np.concatenate([overlap @ root, shape.loadings], axis=1) @ one.basis
-        both = (both[inside] / white[inside, None]).T
-        mean = np.append(clean, one.center[inside])
-        spread = np.concatenate([both, one.loadings[inside].T], axis=1)
-        shown.append(np.concatenate([*padded([spread], 0), mean[None]]))
-    offset = np.einsum("cb,cbr->cr", centers, loadings)
-    # a padded direction has no variance: its shrinkage is a constant of all components
-    value = np.array(padded([one.value for one in parts], 0))
-    sizes = (len(energy), span.shape[1], rank, len(known), int(inside.sum()))
-    module = PixelEvidence(sizes)
+        both = (
+            np.concatenate([overlap @ root, shape.loadings], axis=1)[inside] / white[inside, None]
+        )
+        measured = (span[inside] @ axes[k]) * variance[k]
+        spread = np.concatenate([both @ reduced[k].T @ axes[k], measured]).T
+        shown.append(np.vstack([spread, np.append(clean, known[k].center[inside])]))
+    offset = np.einsum("cb,bs,cst->ct", centers, span, axes)
+    module = PixelEvidence((len(energy), span.shape[1], len(known), int(inside.sum())))
     found = {
         "center": model.continuum.center(energy),
         "white": white,
@@ -176,11 +169,9 @@ def evidence_of(model: ForwardModel) -> PixelEvidence:
         "brightness": model.mean_profile.mean(),
         "log_weight": np.log(np.maximum(weight, 1e-6)),
         "span": span,
-        "loadings": np.concatenate(list(span.T @ loadings), 1),
+        "axes": np.concatenate(list(axes), 1),
         "offset": offset.ravel(),
-        "value": value,
-        "mean": span.T @ centers.T,
-        "mean_square": (centers**2).sum(1),
+        "variance": variance,
         "shown": np.concatenate(shown),
     }
     for name, array in found.items():

@@ -253,7 +253,8 @@ def importance_sample(
         amortised.axes,
     )
     z, raw = weighted_draws(model, proposal, n_draws, seed)
-    smoothed, k = arviz().psislw(raw.cpu().numpy(), normalize=False)
+    with np.errstate(over="ignore"):  # a tail too long to smooth: its k says so
+        smoothed, k = arviz().psislw(raw.cpu().numpy(), normalize=False)
     return ImportanceSample(z.double(), torch.as_tensor(smoothed).to(raw), np.asarray(k))
 
 

@@ -175,8 +175,7 @@ def _kernel_moments(mean: Tensor, var: Tensor, packed: PackedGP) -> tuple[Tensor
         torch.cat((inv, inv_x, inv_x * x, t.log1p()), 1), packed.first.t(), packed.log_scale
     )
     rho = torch.cat((g, t * k, k_x, k_x * x, (t * g).log1p()), 1) @ packed.second
-    # exp(-80) is nothing beside 1, and zero is faster than the denormals that products would give
-    first = torch.nn.functional.threshold(exponent, -80.0, -1000.0).exp()
+    first = exponent.exp()
     # rho > 80 only where psi2 < s2^2 exp(-80); unclamped it could make inf * 0
     excess = torch.expm1(rho.clamp(max=80.0)) * first[:, first.size(1) - rho.size(1) :]
     return first, excess

@@ -286,6 +286,12 @@ class Reinsertion:
         return rebin(counts, start, width, shift, float(self.energy[0]), step, rate.shape[1])
 
 
+def clean_source(model: ForwardModel, preprocessor: Preprocessor) -> Reinsertion:
+    """Set up drawing clean spectra alone, for which no pixel's dose is needed."""
+    one, energy = np.ones(1), preprocessor.canonical_energy
+    return Reinsertion(model, preprocessor, energy, one, one, 0.0 * one, 0.0, preprocessor.step)
+
+
 def reinsertion(model: ForwardModel, spectra: Spectra) -> Reinsertion:
     """Set up drawing from a fitted forward model at the doses and offsets of ``spectra``."""
     ok = spectra.ok

@@ -195,7 +195,12 @@ def decompose(
     # logits beyond the limit matter only where both factors reach it in opposite directions.
     limit = 300.0 if mean.dtype == torch.float64 else 40.0
     factor = _contrast_factor(
-        torch.cat((cov_encoder.flatten(0, 1), torch.diag_embed(var_classifier.flatten(0, 1))))
+        torch.cat(
+            (
+                cov_encoder.flatten(0, 1),
+                var_classifier.flatten(0, 1).unsqueeze(2) * torch.eye(n_classes).to(mean),
+            )
+        )
     )
     outer = (
         mean.flatten(0, 1).unsqueeze(2)
@@ -211,8 +216,12 @@ def decompose(
     given_z = exp_outer * sums[:, :n_classes]  # p(y | z) at each encoder node
     # E[log norm - sum_k p_k f_k], the sum of p_k f_k split like the factors
     energy = torch.addcmul(given_z * outer, exp_outer, sums[:, n_classes:])
-    entropy_given_z = -torch.xlogy(given_z, given_z).sum(1)
-    log_norm = norm.log()
+    entropy_given_z = -(given_z * given_z.clamp(min=1e-30).log()).sum(1)
+    if ratio is None and norm.size(1) % 2 == 0:
+        # a logarithm costs more than all else: one of each two nodes' product
+        log_norm = 0.5 * (norm[:, ::2] * norm[:, 1::2]).log()
+    else:
+        log_norm = norm.log()
     if ratio is not None:
         # every node weighs as much more as its classes do; H = log sum - mean log, unnormalised
         factor_k = ratio.expand(n, -1).repeat_interleave(n_components, 0).unsqueeze(2)
@@ -221,7 +230,8 @@ def decompose(
         energy = factor_k * (energy + given_z * factor_k.log())
         given_z = factor_k * given_z
         weight_z = given_z.sum(1)
-        entropy_given_z = torch.xlogy(weight_z, weight_z) - torch.xlogy(given_z, given_z).sum(1)
+        entropy_given_z = weight_z * weight_z.clamp(min=1e-30).log()
+        entropy_given_z = entropy_given_z - (given_z * given_z.clamp(min=1e-30).log()).sum(1)
     n_outer = norm.size(2)
     of_component = torch.cat(
         (
@@ -239,7 +249,7 @@ def decompose(
     average = weights.unsqueeze(1) @ of_component
     marginal = average[:, 0, :n_classes]
     mean_given_z, mean_given_zf = average[:, 0, n_classes], average[:, 0, n_classes + 1]
-    entropy = -torch.xlogy(marginal, marginal).sum(1)
+    entropy = -(marginal * marginal.clamp(min=1e-30).log()).sum(1)
     # clamped against rounding only: each difference is one of Jensen's
     aleatoric = mean_given_zf.clamp(min=0.0)
     classifier = (mean_given_z - mean_given_zf).clamp(min=0.0)

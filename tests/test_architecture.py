@@ -45,6 +45,9 @@ ORDER = [
     "prediction",
     "store",
     "reader",
+    "dense",
+    "fast_graph",
+    "onnx_backend",
     "fast",
     "live",
     "inference",
@@ -78,6 +81,9 @@ SCRIPT_SAFE = {
     "uncertainty",
     "novelty",
     "reader",
+    "dense",
+    "fast_graph",
+    "onnx_backend",
     "fast",
 }
 NOT_SCRIPT_SAFE = {"pyro", "gpytorch", "linear_operator", "hyperspy", "exspy"}

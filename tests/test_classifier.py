@@ -15,7 +15,7 @@ import torch
 import eels_bayes as eb
 from eels_bayes import classifier as module
 from eels_bayes import fit as training
-from eels_bayes import noisy_encoder, store
+from eels_bayes import encoder_training, store
 from eels_bayes.classifier import KIND, EELSClassifier, load_model
 from eels_bayes.context import ImageWeights
 from eels_bayes.fit import Schedule
@@ -41,12 +41,12 @@ FLOATS = [
 def small():
     """The same way through everything, with little of it."""
     with pytest.MonkeyPatch.context() as patch:
-        sizes = {"N_CLEAN": 400, "N_LATENTS": 200, "N_MIXED": 100, "N_VALUES": 150}
+        sizes = {"N_CLEAN": 400, "N_LATENTS": 200, "N_PURE": 10, "N_VALUES": 150}
         sizes["N_SIMULATED"] = 200
         for name, value in sizes.items():
             patch.setattr(module, name, value)
         for name, value in {"POOL": 512, "N_VALIDATION": 256}.items():
-            patch.setattr(noisy_encoder, name, value)
+            patch.setattr(encoder_training, name, value)
         patch.setattr(module, "fit_gp", functools.partial(fit_gp, steps=20, n_inducing=12))
         few = functools.partial(fit_forward_model, iterations=12)
         patch.setattr(module, "fit_forward_model", few)

@@ -269,7 +269,7 @@ def test_the_librarys_posterior_does_not_ask_for_the_unknown(model, rng):
     profile, level, *_ = draw(model, 20, 1.0, rng)
     module = evidence_of(model)
     wanted = evidence(model, profile, level, module)
-    module.mean[:, module.n_known :] += 0.7
+    module.offset.view(len(module.variance), -1)[module.n_known :] += 0.7
     found = evidence(model, profile, level, module)
     assert torch.equal(found.log_probability, wanted.log_probability)
     assert torch.equal(found.clean, wanted.clean)

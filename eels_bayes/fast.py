@@ -1,0 +1,336 @@
+"""The fast path: a fitted classifier as one frozen TorchScript module.
+
+Neither Pyro nor GPyTorch is needed to load or to run it. PyTorch calls TorchScript legacy; it is
+used here alone, behind the two functions of `backends`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from eels_bayes import onnx_backend, store
+from eels_bayes.dense import DenseClasses
+from eels_bayes.evidence import PixelEvidence
+from eels_bayes.fast_graph import N_COLUMNS, FastGraph, Plan, Program
+from eels_bayes.noisy_encoder import NoisyEncoder
+from eels_bayes.novelty import NoveltyScale
+from eels_bayes.preprocess import Preprocessor
+from eels_bayes.psi import GPConstants
+from eels_bayes.reader import GPClasses, Reader
+
+KIND = "fast"
+CHUNK = 32  # spectra at a time: what all steps need stays in a core's cache
+Head = Literal["gp", "dense"]
+Backend = Literal["torchscript", "onnx"]
+Run = Callable[[NDArray[np.float32], float], tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]
+
+
+class FastReading(NamedTuple):
+    """What the fast path says of n spectra; of a single one without the leading axis.
+
+    The fields mean what those of `Prediction` mean; flagged spectra are NaN, their label is -1.
+    With the dense head ``aleatoric``, ``encoder``, ``classifier``, ``value`` and ``value_sd`` are
+    NaN: it cannot know them.
+    """
+
+    probabilities: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    total: NDArray[np.float32]
+    aleatoric: NDArray[np.float32]
+    encoder: NDArray[np.float32]
+    classifier: NDArray[np.float32]
+    novelty: NDArray[np.float32]
+    value: NDArray[np.float32]
+    value_sd: NDArray[np.float32]
+    flag: NDArray[np.int64]
+
+
+class FastClassifier:
+    """A compiled classifier; made by `EELSClassifier.compile` or `load_fast`.
+
+    Parameters
+    ----------
+    graph : FastGraph
+    preprocessor : Preprocessor
+        Whose settings the graph holds.
+    class_names : sequence of str
+    head : {"gp", "dense"}
+    backend : {"torchscript", "onnx"}
+
+    Attributes
+    ----------
+    energy : (E,) array
+        Channel centres of the detector, eV.
+    aligned : bool
+        Whether a drift can be estimated and removed.
+    """
+
+    def __init__(
+        self,
+        graph: FastGraph,
+        preprocessor: Preprocessor,
+        class_names: Sequence[str],
+        head: Head,
+        backend: Backend,
+    ):
+        if backend not in _BACKENDS:
+            raise ValueError(f"backend must be one of {sorted(_BACKENDS)}, got {backend!r}")
+        self.graph = graph.eval().requires_grad_(False)
+        self.class_names = tuple(class_names)
+        self.head, self.backend = head, backend
+        self.energy = graph.offset + graph.scale * np.arange(graph.n_channels)
+        self.aligned = preprocessor.align is not None
+        self._preprocessor = preprocessor
+        self._run = _BACKENDS[backend](self.graph)
+
+    def __repr__(self) -> str:
+        return (
+            f"<FastClassifier: {', '.join(self.class_names)}; {len(self.energy)} channels from "
+            f"{self.energy[0]:g} eV; head {self.head!r}, backend {self.backend!r}>"
+        )
+
+    def __call__(self, counts: ArrayLike, shift: float | ArrayLike = 0.0) -> FastReading:
+        """Read spectra.
+
+        Parameters
+        ----------
+        counts : (n, E) or (E,) array_like
+            Raw counts on `energy`. Odd ones (NaN, zeros, spikes) are flagged, never raised.
+        shift : float or (n,) array_like
+            Energy drift to remove, eV: an image's own is ``fast.drift(counts)``, a stream's is
+            kept by `LiveClassifier`. Each change of it costs about a millisecond.
+
+        Raises
+        ------
+        ValueError
+            Another number of channels than `energy`, or of shifts than spectra.
+        """
+        rows = np.asarray(counts, dtype=np.float32)
+        single = rows.ndim == 1
+        rows = rows[None] if single else rows
+        if rows.ndim != 2 or rows.shape[1] != len(self.energy):
+            raise ValueError(
+                f"counts have shape {np.shape(counts)}; (n, {len(self.energy)}) or "
+                f"({len(self.energy)},) is needed: channels from {self.energy[0]:g} to "
+                f"{self.energy[-1]:g} eV"
+            )
+        if isinstance(shift, float) and len(rows) <= CHUNK:
+            columns, labels, flag = self._run(rows, shift)
+        else:
+            columns, labels, flag = self._in_chunks(rows, shift)
+        k = len(self.class_names)
+        reading = (columns[:, :k], labels, *columns[:, k:].T, flag)
+        return FastReading(*(x[0] for x in reading) if single else reading)
+
+    def _in_chunks(
+        self, rows: NDArray[np.float32], shift: float | ArrayLike
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Rows of one drift together, few at a time."""
+        n = len(rows)
+        shifts = np.asarray(shift, dtype=np.float64)
+        if shifts.shape not in ((), (n,)):
+            raise ValueError(f"shift has shape {shifts.shape}; a number or ({n},) is needed")
+        columns = np.empty((n, len(self.class_names) + N_COLUMNS), dtype=np.float32)
+        labels, flag = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
+        everywhere = np.broadcast_to(shifts, (n,))
+        for value in np.unique(everywhere):
+            mine = np.flatnonzero((everywhere == value) | (np.isnan(value) & np.isnan(everywhere)))
+            for start in range(0, len(mine), CHUNK):
+                some = mine[start : start + CHUNK]
+                columns[some], labels[some], flag[some] = self._run(rows[some], float(value))
+        return columns, labels, flag
+
+    def drift(self, counts: ArrayLike) -> float:
+        """Energy drift (eV) of the mean of counts (n, E) or (E,) against the calibrated reference.
+
+        0 where the preprocessor does not align.
+        """
+        rows = torch.as_tensor(np.atleast_2d(np.asarray(counts, dtype=np.float32)))
+        finite = torch.where(torch.isfinite(rows), rows, torch.nan)
+        mean = torch.nan_to_num(finite.nanmean(0, keepdim=True))
+        with torch.inference_mode():
+            found = self._preprocessor.estimate_shift(mean, self.graph.offset, self.graph.scale)
+        return float(found[0])
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one file of tensors and JSON; `load_fast` scripts it again."""
+        graph, reader = self.graph, self.graph.reader
+        tensors = {f"reader.{k}": v for k, v in reader.state_dict().items()}
+        pre = self._preprocessor
+        tensors |= {f"preprocessor.{k}": v for k, v in pre.state_dict().items()}
+        encoder = reader.encoder
+        config = {
+            "class_names": list(self.class_names),
+            "head": self.head,
+            "backend": self.backend,
+            "preprocessor": pre.options(),
+            "axis": [graph.offset, graph.scale, graph.n_channels],
+            "gain": graph.gain,
+            "readout": graph.readout,
+            "evidence": list(encoder.evidence.sizes),
+            "latent_dim": encoder.net.latent_dim,
+            "n_components": encoder.net.n_components,
+        }
+        store.write(path, KIND, tensors, config)
+
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Write the graph for other programs: a TorchScript archive for C++, or an ONNX model.
+
+        The TorchScript archive (``backend="torchscript"``) is a *program*: open such files only
+        from sources you trust. ``forward(counts (n, E) float32)`` gives columns (n, K + 7), labels
+        (n,) and flags (n,), see `fast_graph.FastGraph`; ``set_shift(eV)`` changes the drift that is
+        removed. Its extra file ``eels_bayes.json`` names classes, columns, energy axis and version.
+        The ONNX model takes the plan of a drift of 0 as defaults of its further inputs.
+        """
+        about = json.dumps(self._about())
+        if self.backend == "torchscript":
+            with _quietly():
+                torch.jit.save(_frozen(self.graph), path, _extra_files={"eels_bayes.json": about})
+        else:
+            Path(path).write_bytes(onnx_backend.exported(self.graph, {"eels_bayes": about}))
+
+    def _about(self) -> dict[str, Any]:
+        columns = [f"probability of {name}" for name in self.class_names]
+        columns += ["total", "aleatoric", "encoder", "classifier", "novelty", "value", "value_sd"]
+        return {
+            "version": import_module(__package__).__version__,
+            "class_names": list(self.class_names),
+            "columns": columns,
+            "energy": {"offset": self.graph.offset, "scale": self.graph.scale, "unit": "eV"},
+            "channels": self.graph.n_channels,
+            "head": self.head,
+            "preprocessor": self._preprocessor.options(),
+        }
+
+
+def load_fast(path: str | os.PathLike[str], *, backend: Backend | None = None) -> FastClassifier:
+    """Read what `FastClassifier.save` wrote; the file is data, and nothing from it is run.
+
+    Parameters
+    ----------
+    path : path-like
+    backend : {"torchscript", "onnx"}, optional
+        The one it was saved with if left out.
+
+    Raises
+    ------
+    ValueError
+        If the file is not such a model, is damaged, or does not fit together.
+    """
+    tensors, config = store.read(path, KIND)
+    try:
+        graph, pre = _rebuilt(tensors, config)
+        names, head = [str(name) for name in config["class_names"]], config["head"]
+        with torch.inference_mode():
+            columns, _, _ = graph(torch.ones(2, graph.n_channels), *graph.plan(0.0))
+        if columns.shape[1] != len(names) + N_COLUMNS:
+            raise ValueError(f"{len(names)} class_names do not fit {columns.shape[1]} columns")
+    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, MemoryError) as error:
+        raise ValueError(
+            f"{os.fspath(path)} holds no complete fast classifier ({error}); save it again"
+        ) from error
+    return FastClassifier(graph, pre, names, head, backend or config["backend"])
+
+
+def _rebuilt(tensors: dict[str, Tensor], config: dict[str, Any]) -> tuple[FastGraph, Preprocessor]:
+    state = {k.removeprefix("reader."): v for k, v in tensors.items() if k.startswith("reader.")}
+    if config["head"] not in ("gp", "dense"):
+        raise ValueError(f"head is {config['head']!r}")
+    sizes = [int(size) for size in config["evidence"]]
+    if len(sizes) != 4 or max(sizes) > 10**5 or not 0 < config["n_components"] <= 10**3:
+        raise ValueError("sizes that no model has")
+    evidence = PixelEvidence((sizes[0], sizes[1], sizes[2], sizes[3]))
+    encoder = NoisyEncoder(evidence, config["latent_dim"], config["n_components"])
+
+    def constants(prefix: str) -> GPConstants:
+        return GPConstants(*(state[f"{prefix}.{name}"] for name in GPConstants._fields))
+
+    classes: nn.Module
+    if config["head"] == "gp":
+        classes = GPClasses(constants("classes.gp"))
+    else:
+        classes = DenseClasses(config["latent_dim"], len(config["class_names"]))
+    reader = Reader(
+        encoder,
+        classes,
+        constants("value") if "value.mean" in state else None,
+        state["value_noise"],
+        NoveltyScale(*(state[name] for name in NoveltyScale._fields)),
+    )
+    reader.load_state_dict(state)
+    pre = Preprocessor.from_options(config["preprocessor"])
+    pre.load_state_dict(
+        {k.removeprefix("preprocessor."): v for k, v in tensors.items() if k.startswith("pre")}
+    )
+    offset, scale, n_channels = config["axis"]
+    if not (math.isfinite(offset) and scale > 0 and 0 < n_channels <= 10**6):
+        raise ValueError(f"the axis {config['axis']} is none")
+    axis = (float(offset), float(scale), int(n_channels))
+    graph = FastGraph(pre, reader, *axis, float(config["gain"]), float(config["readout"]))
+    return graph.eval().requires_grad_(False), pre
+
+
+# What runs a graph: made once, then called with float32 counts (n, E) and their drift.
+
+
+def _torchscript(graph: FastGraph) -> Run:
+    program = _frozen(graph)
+    current = 0.0
+
+    def run(
+        rows: NDArray[np.float32], shift: float
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        nonlocal current
+        if shift != current:
+            program.set_shift(shift)
+            current = shift
+        with torch.inference_mode():
+            columns, labels, flag = program(torch.from_numpy(rows))
+        return columns.numpy(), labels.numpy(), flag.numpy()
+
+    return run
+
+
+def _onnx(graph: FastGraph) -> Run:
+    session = onnx_backend.session(graph)
+    plans: dict[float, Plan] = {}
+
+    def run(
+        rows: NDArray[np.float32], shift: float
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        if shift not in plans:
+            plans.clear()
+            plans[shift] = graph.plan(shift)
+        return session(rows, plans[shift])
+
+    return run
+
+
+_BACKENDS: dict[str, Callable[[FastGraph], Run]] = {"torchscript": _torchscript, "onnx": _onnx}
+
+
+def _frozen(graph: FastGraph) -> Any:
+    with _quietly():
+        program = torch.jit.script(Program(graph).eval())
+        return torch.jit.freeze(program, preserved_attrs=["set_shift"])
+
+
+class _quietly(warnings.catch_warnings):
+    """Without TorchScript's announcement that it is deprecated, which is known."""
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        warnings.filterwarnings("ignore", r".torch\.jit\.", DeprecationWarning)
+        warnings.filterwarnings("ignore", r".torch\.jit\.", FutureWarning)
