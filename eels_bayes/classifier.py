@@ -503,10 +503,9 @@ class EELSClassifier:
             source = clean_source(fitted.forward, fitted.preprocessor)
             rng = np.random.default_rng([self.seed, 2])
             latents = _labelled_latents(source, fitted.vae, fitted.encoder.axes.cpu(), rng)
-            classes = fit_dense(
+            reader.heads = fit_dense(
                 *latents, self.library.n_classes, seed=self.seed, show_progressbar=show_progressbar
             )
-            reader.classes, reader.value = classes, None
         own = copy.deepcopy(preprocessor)
         graph = FastGraph(own, reader, offset, scale, n_channels, float(gain), float(readout))
         if int(graph.plan(0.0).flag):

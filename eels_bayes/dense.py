@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from eels_bayes.fit import FitState, Schedule, fit, own_randomness
+from eels_bayes.reader import Heads
 from eels_bayes.uncertainty import Decomposition
 
 HIDDEN = 64
@@ -19,7 +20,7 @@ BATCH = 256
 SCHEDULE = Schedule(epochs=20, steps=100, learning_rate=3e-3, patience=5)
 
 
-class DenseClasses(nn.Module):
+class DenseHeads(nn.Module):
     """Latents (n, D) to class probabilities through two hidden layers, averaged over a mixture.
 
     Parameters
@@ -46,10 +47,8 @@ class DenseClasses(nn.Module):
         """Unnormalised log-probabilities (..., K) of latents (..., D)."""
         return self.layers((latents - self.center) / self.width)
 
-    def forward(
-        self, weights: Tensor, mean: Tensor, var: Tensor, ratio: Tensor | None
-    ) -> Decomposition:
-        """Probabilities at the means of mixtures (n, R), (n, R, D); all parts but the total NaN."""
+    def forward(self, weights: Tensor, mean: Tensor, var: Tensor, ratio: Tensor | None) -> Heads:
+        """Probabilities at the means of mixtures (n, R), (n, R, D); all but the total is NaN."""
         each = torch.softmax(self.logits(mean), 2)
         joint = weights.unsqueeze(2) * each
         if ratio is not None:
@@ -58,7 +57,8 @@ class DenseClasses(nn.Module):
         probabilities = joint.sum(1)
         total = -(probabilities * probabilities.clamp(min=1e-30).log()).sum(1)
         unknown = torch.full_like(total, math.nan)
-        return Decomposition(probabilities, total, unknown, unknown, unknown, joint.sum(2))
+        parts = Decomposition(probabilities, total, unknown, unknown, unknown, joint.sum(2))
+        return Heads(parts, unknown, unknown)
 
 
 def fit_dense(
@@ -68,14 +68,14 @@ def fit_dense(
     *,
     seed: int = 0,
     show_progressbar: bool = True,
-) -> DenseClasses:
+) -> DenseHeads:
     """Train the head by cross-entropy on labelled latents (N, D), the GP's own training data.
 
     A tenth is held out to stop at the best epoch.
     """
     latents, labels = latents.float(), labels.long()
     with own_randomness(seed):
-        head = DenseClasses(latents.shape[1], n_classes)
+        head = DenseHeads(latents.shape[1], n_classes)
     head.center = latents.mean(0)
     head.width = latents.std(0).clamp_min(1e-6)
     n_held_out = len(latents) // 10

@@ -31,7 +31,8 @@ def _stands_out(counts: Tensor) -> Tensor:
     The noise is taken from neighbours' differences: dark-corrected counts without a signal
     scatter far more than their mean, or any Poisson model of it, would say.
     """
-    steps = counts[:, 1:] - counts[:, :-1]
+    n_steps = counts.shape[1] - 1
+    steps = counts.narrow(1, 1, n_steps) - counts.narrow(1, 0, n_steps)
     error = torch.sqrt((steps * steps).mean(1) / (2 * counts.shape[1]))
     mean = counts.mean(1)
     # beyond any detector's counts, single precision would fail later
@@ -143,7 +144,8 @@ class EdgeExtractor(nn.Module):
         dead = high - low <= 1e-6 * torch.maximum(high.abs(), low.abs())
         flag = dead * self.dead + (norm <= 0) * self.no_reference
         if self._last_fit > self._first_fit:
-            good = _stands_out(canonical[:, self._first_fit : self._last_fit])
+            n_fit = self._last_fit - self._first_fit
+            good = _stands_out(canonical.narrow(1, self._first_fit, n_fit))
             flag = flag + ~(dead | good) * self.no_background
         return non_finite, torch.where(non_finite, torch.zeros_like(flag), flag)
 

@@ -100,8 +100,7 @@ class PixelEvidence(nn.Module):
         noise = level * (profile.mean(1) / self.brightness).clamp(0.05, 20.0)
         reach = self.outlier * (self.spread**2 + noise.unsqueeze(1)).sqrt()
         deviation = (profile - self.center) * self.white
-        deviation = torch.minimum(deviation, self.middle + reach)
-        deviation = torch.maximum(deviation, self.middle - reach)
+        deviation = torch.clamp(deviation, self.middle - reach, self.middle + reach)
         n_all, n_span = self.variance.shape
         # what is orthogonal to the span is noise to all components alike
         projected = (deviation @ self.span) @ self.axes - self.offset
@@ -109,18 +108,18 @@ class PixelEvidence(nn.Module):
         shrink = (noise.view(-1, 1, 1) + self.variance).reciprocal()
         factor = projected * shrink
         likelihood = 0.5 * (shrink.log() - projected * factor).sum(2)
-        joint = likelihood[:, : self.n_known] + self.log_weight
-        others = torch.logsumexp(likelihood[:, self.n_known :], dim=1)
-        unknown = others - torch.logsumexp(joint, dim=1)
-        log_probability = torch.log_softmax(joint, dim=1)
+        joint = likelihood.narrow(1, 0, self.n_known) + self.log_weight
+        others = likelihood.narrow(1, self.n_known, n_all - self.n_known).logsumexp(1)
+        total = joint.logsumexp(1)
+        log_probability = joint - total.unsqueeze(1)
         probability = log_probability.exp()
         each = probability.unsqueeze(2)
-        weighted = torch.cat([factor[:, : self.n_known] * each, each], 2)
+        weighted = torch.cat([factor.narrow(1, 0, self.n_known) * each, each], 2)
         shown = weighted.flatten(1) @ self.shown
         clean, measured = shown.chunk(2, 1)
         residual = deviation.index_select(1, self.inside) - measured
         residual = residual * noise.rsqrt().unsqueeze(1)
-        return Evidence(log_probability, clean, noise, unknown, residual)
+        return Evidence(log_probability, clean, noise, others - total, residual)
 
 
 def evidence_of(model: ForwardModel) -> PixelEvidence:

@@ -21,14 +21,14 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from eels_bayes import onnx_backend, store
-from eels_bayes.dense import DenseClasses
+from eels_bayes.dense import DenseHeads
 from eels_bayes.evidence import PixelEvidence
 from eels_bayes.fast_graph import N_COLUMNS, FastGraph, Plan, Program
 from eels_bayes.noisy_encoder import NoisyEncoder
 from eels_bayes.novelty import NoveltyScale
 from eels_bayes.preprocess import Preprocessor
 from eels_bayes.psi import GPConstants
-from eels_bayes.reader import GPClasses, Reader
+from eels_bayes.reader import GPHeads, Reader
 
 KIND = "fast"
 CHUNK = 32  # spectra at a time: what all steps need stays in a core's cache
@@ -255,20 +255,16 @@ def _rebuilt(tensors: dict[str, Tensor], config: dict[str, Any]) -> tuple[FastGr
     encoder = NoisyEncoder(evidence, config["latent_dim"], config["n_components"])
 
     def constants(prefix: str) -> GPConstants:
-        return GPConstants(*(state[f"{prefix}.{name}"] for name in GPConstants._fields))
+        return GPConstants(*(state[f"heads.{prefix}_{name}"] for name in GPConstants._fields))
 
-    classes: nn.Module
+    heads: nn.Module
     if config["head"] == "gp":
-        classes = GPClasses(constants("classes.gp"))
+        value = constants("value") if "heads.value_mean" in state else None
+        heads = GPHeads(constants("classes"), value, state["heads.value_noise"])
     else:
-        classes = DenseClasses(config["latent_dim"], len(config["class_names"]))
-    reader = Reader(
-        encoder,
-        classes,
-        constants("value") if "value.mean" in state else None,
-        state["value_noise"],
-        NoveltyScale(*(state[name] for name in NoveltyScale._fields)),
-    )
+        heads = DenseHeads(config["latent_dim"], len(config["class_names"]))
+    scale = NoveltyScale(*(state[name] for name in NoveltyScale._fields))
+    reader = Reader(encoder, heads, scale)
     reader.load_state_dict(state)
     pre = Preprocessor.from_options(config["preprocessor"])
     pre.load_state_dict(

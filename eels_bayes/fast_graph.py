@@ -99,9 +99,7 @@ class FastGraph(nn.Module):
         self.off_axis, self.non_finite = int(Flag.OFF_AXIS), int(Flag.NON_FINITE)
         self.typical_first = float(pre.typical_first)
         self.register_buffer("typical", pre.typical.float())
-        self.register_buffer("center", reader.encoder.evidence.center)
         self.typical: Tensor
-        self.center: Tensor
 
     @torch.jit.export
     def plan(self, shift: float) -> Plan:
@@ -164,13 +162,13 @@ class FastGraph(nn.Module):
         """Columns, labels and flags of counts (n, E) float32; the rest is a `Plan`."""
         picked = counts.index_select(1, index)
         n_taps, n_grid = weight.size(0), weight.size(1)
-        aligned = picked[:, : n_taps * n_grid].view(-1, n_taps, n_grid) * weight
+        aligned = picked.narrow(1, 0, n_taps * n_grid).view(-1, n_taps, n_grid) * weight
         aligned = aligned.sum(1)
-        canonical = aligned[:, self.canonical_at : self.canonical_at + self.n_canonical]
-        profile = aligned[:, self.profile_at : self.profile_at + self.n_bins * self.per_bin]
+        canonical = aligned.narrow(1, self.canonical_at, self.n_canonical)
+        profile = aligned.narrow(1, self.profile_at, self.n_bins * self.per_bin)
         profile = profile.reshape(-1, self.n_bins, self.per_bin).mean(2)
         if self.normalized:
-            reference = picked[:, n_taps * n_grid :]
+            reference = picked.narrow(1, n_taps * n_grid, band.size(0))
             mean = reference @ band
             square = reference.square() @ band
             error = ((square - mean * mean).clamp(min=0.0) * (self.scale / self._width())).sqrt()
@@ -192,11 +190,8 @@ class FastGraph(nn.Module):
             self.gain,
             self.readout,
         )
-        # any spectrum that can be read stands in for one that cannot
-        norm = torch.where(bad, torch.ones_like(norm), norm)
-        profile = torch.where(bad.unsqueeze(1), self.center, profile / norm.unsqueeze(1))
-        level = torch.where(bad, torch.ones_like(norm), fano / (norm * self.per_bin))
-        spike = torch.where(bad, torch.zeros_like(spike), spike)
+        profile = profile / norm.unsqueeze(1)
+        level = fano / (norm * self.per_bin)
         found = self.reader(profile, level, spike)
         rest = torch.stack(
             (

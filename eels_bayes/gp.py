@@ -28,7 +28,7 @@ __all__ = ["GPClassifier", "fit_gp"]
 
 # Nugget on the inducing values, squared logits. It bounds the entries of A and B, which float32
 # prediction needs, and is far below any variance that matters to a softmax.
-_JITTER = 1e-3
+_JITTER = 1e-2
 _OUTPUTSCALE = 9.0
 _PRIOR_LOG_SD = 0.5
 _LIKELIHOOD_SAMPLES = 16

@@ -19,7 +19,7 @@ from eels_bayes.nets import GaussianMixture
 from eels_bayes.noisy_encoder import NoisyEncoder
 from eels_bayes.novelty import NoveltyScale
 from eels_bayes.preprocess import Preprocessor
-from eels_bayes.reader import GPClasses, Reader, Reading
+from eels_bayes.reader import GPHeads, Reader, Reading
 from eels_bayes.reinsertion import Pairs
 from eels_bayes.spectra import Spectra
 from eels_bayes.vae import SpectrumVAE
@@ -67,13 +67,12 @@ def posterior(
 def reader_of(fitted: Fitted) -> Reader:
     """The one module that reads pixels with what was fitted."""
     value = fitted.value
-    return Reader(
-        fitted.encoder,
-        GPClasses(fitted.gp.constants()),
+    heads = GPHeads(
+        fitted.gp.constants(),
         None if value is None else value.constants,
         torch.tensor(0.0) if value is None else value.noise_var,
-        fitted.novelty,
-    ).eval()
+    )
+    return Reader(fitted.encoder, heads, fitted.novelty).eval()
 
 
 def predict(

@@ -126,7 +126,7 @@ class MixtureEncoder(nn.Module):
         hidden = hidden + nn.functional.silu(self.third(hidden))
         out = self.head(hidden)
         r, d = self.n_components, self.latent_dim
-        log_weight = torch.log_softmax(out[:, :r], dim=1)
-        mean = out[:, r : r + r * d].reshape(-1, r, d)
-        log_sd = out[:, r + r * d :].reshape(-1, r, d).clamp(self.low, self.high)
+        log_weight = torch.log_softmax(out.narrow(1, 0, r), dim=1)
+        mean = out.narrow(1, r, r * d).reshape(-1, r, d)
+        log_sd = out.narrow(1, r + r * d, r * d).reshape(-1, r, d).clamp(self.low, self.high)
         return log_weight, mean, log_sd.exp()

@@ -33,6 +33,7 @@ __all__ = [
     "mixture_moments",
     "pack",
     "packed_moments",
+    "padded",
     "psi1",
     "psi2",
 ]
@@ -84,24 +85,25 @@ class Moments(NamedTuple):
 
 
 class PackedGP(NamedTuple):
-    """A GP's constants as the coefficients that `packed_moments` multiplies.
+    """The constants of G GPs of one size as the coefficients that `packed_moments` multiplies.
 
     Attributes
     ----------
     center, reach : Tensor
-        (D,): inputs are moved and divided by them first.
+        (G, 1, D): inputs are moved and divided by them first.
     first : Tensor
-        (4 D, M + P): features to the exponents of psi1 and of its products.
+        (G, 4 D, M + P): features to the exponents of psi1 and of its products.
     second : Tensor
-        (5 D, P): features to rho.
+        (G, 5 D, P): features to rho.
     log_scale : Tensor
-        (M + P,): log of the kernel variance, once for psi1 and twice for the products.
+        (G, 1, M + P): log of the kernel variance, once for psi1 and twice for the products.
     mean, outputscale : Tensor
-        (K,) and scalar: the prior.
+        (G, 1, K) and (G, 1, 1): the prior.
     expected : Tensor
-        (M + P, 2 K): psi1 and its products to ``E[f]`` and to the explained variance.
+        (G, M + P, 2 K): psi1 and its products to ``E[f]`` and to the explained variance.
     spread : Tensor
-        (P, K + K (K + 1) / 2): the excess of psi2 to the explained variance and to the covariance.
+        (G, P, K + K (K + 1) / 2): the excess of psi2 to the explained variance and to the
+        covariance.
     place : Tensor
         (K K,): where the covariance's entries are among these.
     """
@@ -118,51 +120,75 @@ class PackedGP(NamedTuple):
     place: Tensor
 
 
-def pack(constants: GPConstants) -> PackedGP:
-    """Compute once what `packed_moments` multiplies, in the dtype of ``constants``."""
-    center = constants.inducing.mean(0)
-    u = (constants.inducing - center) / constants.lengthscale
-    n_inducing, n_classes = u.size(0), constants.A.size(1)
+def padded(constants: GPConstants, n_inducing: int, n_classes: int) -> GPConstants:
+    """The same GP with inducing points of no weight and functions that are zero besides."""
+    extra, more = n_inducing - constants.inducing.size(0), n_classes - constants.mean.size(0)
+    pad = torch.nn.functional.pad
+    return GPConstants(
+        torch.cat((constants.inducing, constants.inducing[:1].expand(extra, -1))),
+        constants.lengthscale,
+        constants.outputscale,
+        pad(constants.mean, [0, more]),
+        pad(constants.A, [0, more, 0, extra]),
+        pad(constants.B, [0, extra, 0, extra, 0, more]),
+    )
+
+
+def pack(gps: list[GPConstants]) -> PackedGP:
+    """Compute once what `packed_moments` multiplies, in the dtype of ``gps``.
+
+    They have as many inducing points and functions as one another: see `padded`.
+    """
+    n_inducing, n_classes = gps[0].inducing.size(0), gps[0].A.size(1)
+    inducing = torch.stack([one.inducing for one in gps])
+    reach = torch.stack([one.lengthscale for one in gps]).unsqueeze(1)
+    A, B = torch.stack([one.A for one in gps]), torch.stack([one.B for one in gps])
+    scale = torch.stack([one.outputscale for one in gps]).view(-1, 1, 1)
+    center = inducing.mean(1, keepdim=True)
+    u = (inducing - center) / reach
     pairs = torch.triu_indices(n_inducing, n_inducing, device=u.device)
     i, j = pairs[0], pairs[1]
     one = torch.ones_like(u)
-    single = torch.cat((-0.5 * u.square(), u, -0.5 * one, -0.5 * one), 1).t()
-    both = one[i]
+    single = torch.cat((-0.5 * u.square(), u, -0.5 * one, -0.5 * one), 2).transpose(1, 2)
+    left, right, both = u[:, i], u[:, j], one[:, i]
     second = torch.cat(
-        (u[i] * u[j], -0.5 * (u[i].square() + u[j].square()), -(u[i] + u[j]), both, 0.5 * both), 1
-    ).t()
+        (left * right, -0.5 * (left.square() + right.square()), -(left + right), both, 0.5 * both),
+        2,
+    ).transpose(1, 2)
     # a pair stands for itself and its mirror image
-    twice = torch.where(i == j, 1.0, 2.0).to(u.dtype).unsqueeze(1)
-    of_variance = 0.5 * twice * (constants.B[:, i, j] + constants.B[:, j, i]).t()
+    twice = torch.where(i == j, 1.0, 2.0).to(u.dtype).view(1, -1, 1)
+    of_variance = 0.5 * twice * (B[:, :, i, j] + B[:, :, j, i]).transpose(1, 2)
     classes = torch.triu_indices(n_classes, n_classes, device=u.device)
-    A = constants.A
-    left, right = A[:, classes[0]], A[:, classes[1]]
-    of_covariance = 0.5 * twice * (left[i] * right[j] + left[j] * right[i])
-    zeros = torch.zeros_like
+    one_class, other = A[:, :, classes[0]], A[:, :, classes[1]]
+    of_covariance = one_class[:, i] * other[:, j] + one_class[:, j] * other[:, i]
     expected = torch.cat(
-        (torch.cat((A, zeros(A)), 1), torch.cat((zeros(of_variance), of_variance), 1))
+        (
+            torch.cat((A, torch.zeros_like(A)), 2),
+            torch.cat((torch.zeros_like(of_variance), of_variance), 2),
+        ),
+        1,
     )
     place = torch.zeros(n_classes, n_classes, dtype=torch.int64, device=u.device)
     number = torch.arange(classes.size(1), device=u.device)
     place[classes[0], classes[1]] = number
     place[classes[1], classes[0]] = number
-    log_scale = constants.outputscale.log().expand(n_inducing)
+    log_scale = scale.log().expand(-1, 1, n_inducing)
     return PackedGP(
         center,
-        constants.lengthscale,
-        torch.cat((single, single[:, i] + single[:, j]), 1).contiguous(),
+        reach,
+        torch.cat((single, single[:, :, i] + single[:, :, j]), 2).contiguous(),
         second.contiguous(),
-        torch.cat((log_scale, log_scale[i] + log_scale[j])),
-        constants.mean,
-        constants.outputscale,
+        torch.cat((log_scale, log_scale[:, :, i] + log_scale[:, :, j]), 2),
+        torch.stack([one.mean for one in gps]).unsqueeze(1),
+        scale,
         expected,
-        torch.cat((of_variance, of_covariance), 1),
+        torch.cat((of_variance, 0.5 * twice * of_covariance), 2),
         place.flatten(),
     )
 
 
 def _kernel_moments(mean: Tensor, var: Tensor, packed: PackedGP) -> tuple[Tensor, Tensor]:
-    """Return psi1 and its products (n, M + P), and psi2 - psi1 psi1' over pairs (n, P)."""
+    """Return psi1 and its products (G, n, M + P), and psi2 - psi1 psi1' over pairs (G, n, P)."""
     x = (mean - packed.center) / packed.reach
     t = var / packed.reach.square()
     one_t = 1.0 + t
@@ -170,15 +196,13 @@ def _kernel_moments(mean: Tensor, var: Tensor, packed: PackedGP) -> tuple[Tensor
     g = t / (one_t + t)
     k = g * inv
     inv_x, k_x = inv * x, k * x
-    # `linear`, not `addmm`, which TorchScript takes apart again
-    exponent = torch.nn.functional.linear(
-        torch.cat((inv, inv_x, inv_x * x, t.log1p()), 1), packed.first.t(), packed.log_scale
-    )
-    rho = torch.cat((g, t * k, k_x, k_x * x, (t * g).log1p()), 1) @ packed.second
-    first = exponent.exp()
+    exponent = torch.cat((inv, inv_x, inv_x * x, t.log1p()), 2) @ packed.first
+    rho = torch.cat((g, t * k, k_x, k_x * x, (t * g).log1p()), 2) @ packed.second
+    first = (exponent + packed.log_scale).exp()
+    n_pairs = rho.size(2)
     # rho > 80 only where psi2 < s2^2 exp(-80); unclamped it could make inf * 0
-    excess = torch.expm1(rho.clamp(max=80.0)) * first[:, first.size(1) - rho.size(1) :]
-    return first, excess
+    outer = first.narrow(2, first.size(2) - n_pairs, n_pairs)
+    return first, torch.expm1(rho.clamp(max=80.0)) * outer
 
 
 def psi1(
@@ -216,23 +240,21 @@ def psi2(
     The arguments are those of `psi1`.
     """
     n_inducing = inducing.size(0)
-    nothing = inducing.new_zeros(1)
     none = inducing.new_zeros(n_inducing, 1)
-    packed = pack(
-        GPConstants(inducing, lengthscale, outputscale, nothing, none, none.unsqueeze(0) @ none.t())
-    )
+    of_none = (inducing.new_zeros(1), none, inducing.new_zeros(1, n_inducing, n_inducing))
+    packed = pack([GPConstants(inducing, lengthscale, outputscale, *of_none)])
     first, excess = _kernel_moments(mean, var, packed)
     pairs = torch.triu_indices(n_inducing, n_inducing, device=mean.device)
     out = mean.new_zeros(mean.size(0), n_inducing, n_inducing)
-    out[:, pairs[0], pairs[1]] = out[:, pairs[1], pairs[0]] = excess + first[:, n_inducing:]
+    out[:, pairs[0], pairs[1]] = out[:, pairs[1], pairs[0]] = (excess + first[:, :, n_inducing:])[0]
     return out
 
 
 def packed_moments(mean: Tensor, var: Tensor, packed: PackedGP) -> Moments:
-    """Return the exact moments of the functions at a Gaussian input.
+    """Return the exact moments of the functions of G GPs at a Gaussian input.
 
     ``E[f_c] = mean_c + A_c' psi1``, ``Cov_encoder[f_c, f_d] = A_c' (psi2 - psi1 psi1') A_d`` and
-    ``Var_classifier[f_c] = s2 - tr(B_c psi2)``. Intermediate memory is about ``2 n M^2`` numbers,
+    ``Var_classifier[f_c] = s2 - tr(B_c psi2)``. Intermediate memory is about ``2 G n M^2`` numbers,
     so long inputs want chunks.
 
     Parameters
@@ -241,23 +263,24 @@ def packed_moments(mean: Tensor, var: Tensor, packed: PackedGP) -> Moments:
         Mean and variance of the latent input, (n, D). Zero variance gives the plain GP posterior.
         A row with NaN gives NaN in that row only.
     packed : PackedGP
-        The trained GP, in the dtype of the input.
+        The trained GPs, in the dtype of the input.
 
     Returns
     -------
     Moments
-        ``var_classifier`` is not negative; ``cov_encoder`` is symmetric and positive semi-definite
-        up to rounding.
+        With a leading axis of size G. ``var_classifier`` is not negative; ``cov_encoder`` is
+        symmetric and positive semi-definite up to rounding.
     """
-    n_classes = packed.mean.size(0)
+    n_classes = packed.mean.size(2)
     first, excess = _kernel_moments(mean, var, packed)
     expected = first @ packed.expected
     spread = excess @ packed.spread
-    explained = expected[:, n_classes:] + spread[:, :n_classes]
-    cov = spread[:, n_classes:].index_select(1, packed.place)
+    explained = expected.narrow(2, n_classes, n_classes) + spread.narrow(2, 0, n_classes)
+    covariances = spread.narrow(2, n_classes, spread.size(2) - n_classes)
+    cov = covariances.index_select(2, packed.place)
     return Moments(
-        packed.mean + expected[:, :n_classes],
-        cov.view(-1, n_classes, n_classes),
+        packed.mean + expected.narrow(2, 0, n_classes),
+        cov.view(cov.size(0), -1, n_classes, n_classes),
         (packed.outputscale - explained).clamp(min=0.0),
     )
 
@@ -274,8 +297,9 @@ def mixture_moments(weights: Tensor, moments: Moments) -> tuple[Tensor, Tensor]:
 
 
 def gp_moments(mean: Tensor, var: Tensor, constants: GPConstants) -> Moments:
-    """Return the exact moments at a Gaussian input of a GP that is not packed.
+    """Return the exact moments (n, ...) at a Gaussian input of one GP that is not packed.
 
     See `packed_moments`.
     """
-    return packed_moments(mean, var, pack(constants))
+    found = packed_moments(mean, var, pack([constants]))
+    return Moments(found.mean[0], found.cov_encoder[0], found.var_classifier[0])

@@ -15,7 +15,15 @@ from eels_bayes import novelty
 from eels_bayes.nets import GaussianMixture
 from eels_bayes.noisy_encoder import NoisyEncoder, moments
 from eels_bayes.novelty import NoveltyScale
-from eels_bayes.psi import GPConstants, Moments, PackedGP, mixture_moments, pack, packed_moments
+from eels_bayes.psi import (
+    GPConstants,
+    Moments,
+    PackedGP,
+    mixture_moments,
+    pack,
+    packed_moments,
+    padded,
+)
 from eels_bayes.uncertainty import Decomposition, decompose, default_nodes
 
 HEAVIEST = 4  # of the mixture's Gaussians are read; the others weigh nothing beside them
@@ -36,17 +44,48 @@ class Reading(NamedTuple):
     latent_sd: Tensor
 
 
-class GPHead(nn.Module):
-    """A trained sparse GP ready to be read, in single precision."""
+class Heads(NamedTuple):
+    """What is said of latents: the decomposition, and the value's mean and sd (n,)."""
 
-    def __init__(self, constants: GPConstants):
+    classes: Decomposition
+    value: Tensor
+    value_sd: Tensor
+
+
+class GPHeads(nn.Module):
+    """Class probabilities with both uncertainties by the GP classifier; the value by its GP.
+
+    Parameters
+    ----------
+    classes : GPConstants
+    value : GPConstants or None
+        Of one function, where the library has values.
+    value_noise : Tensor, scalar
+        Variance of the value at a known latent.
+    """
+
+    def __init__(self, classes: GPConstants, value: GPConstants | None, value_noise: Tensor):
         super().__init__()
-        for name, tensor in constants._asdict().items():
-            self.register_buffer(name, tensor.float())
-        # in double precision first: the coefficients are differences
-        for name, tensor in pack(GPConstants(*(x.double() for x in constants)))._asdict().items():
+        n_classes = classes.mean.shape[0]
+        self.has_value = value is not None
+        gps = [classes] if value is None else [classes, value]
+        for name, gp in zip(("classes", "value"), gps, strict=False):
+            for field, tensor in gp._asdict().items():
+                # as precise as they are, so that a stored model packs the same
+                self.register_buffer(f"{name}_{field}", tensor.double())
+        self.register_buffer("value_noise", value_noise.float())
+        # Both at once, and in double precision first: the coefficients are differences.
+        n_inducing = max(gp.inducing.shape[0] for gp in gps)
+        double = [GPConstants(*(x.double() for x in gp)) for gp in gps]
+        packed = pack([padded(gp, n_inducing, n_classes) for gp in double])
+        for field, tensor in packed._asdict().items():
             whole = tensor if tensor.dtype == torch.int64 else tensor.float()
-            self.register_buffer(f"packed_{name}", whole, persistent=False)
+            self.register_buffer(f"packed_{field}", whole, persistent=False)
+        for name, nodes in zip(("encoder", "classifier"), default_nodes(n_classes), strict=True):
+            self.register_buffer(f"{name}_nodes", nodes.float(), persistent=False)
+        self.value_noise: Tensor
+        self.encoder_nodes: Tensor
+        self.classifier_nodes: Tensor
         self.packed_center: Tensor
         self.packed_reach: Tensor
         self.packed_first: Tensor
@@ -58,11 +97,12 @@ class GPHead(nn.Module):
         self.packed_spread: Tensor
         self.packed_place: Tensor
 
-    def forward(self, mean: Tensor, var: Tensor) -> Moments:
-        """Moments of its functions at Gaussian latents (n, D)."""
-        return packed_moments(
-            mean,
-            var,
+    def forward(self, weights: Tensor, mean: Tensor, var: Tensor, ratio: Tensor | None) -> Heads:
+        """Read mixtures (n, R), (n, R, D); ``ratio`` as `decompose` has it."""
+        n, n_components = mean.size(0), mean.size(1)
+        found = packed_moments(
+            mean.flatten(0, 1),
+            var.flatten(0, 1),
             PackedGP(
                 self.packed_center,
                 self.packed_reach,
@@ -76,35 +116,29 @@ class GPHead(nn.Module):
                 self.packed_place,
             ),
         )
-
-
-class GPClasses(nn.Module):
-    """Class probabilities with both uncertainties, by the GP."""
-
-    def __init__(self, constants: GPConstants):
-        super().__init__()
-        self.gp = GPHead(constants)
-        encoder_nodes, classifier_nodes = default_nodes(constants.mean.shape[0])
-        self.register_buffer("encoder_nodes", encoder_nodes.float(), persistent=False)
-        self.register_buffer("classifier_nodes", classifier_nodes.float(), persistent=False)
-        self.encoder_nodes: Tensor
-        self.classifier_nodes: Tensor
-
-    def forward(
-        self, weights: Tensor, mean: Tensor, var: Tensor, ratio: Tensor | None
-    ) -> Decomposition:
-        """Decomposition for mixtures (n, R), (n, R, D); ``ratio`` as `decompose` has it."""
-        found = self.gp(mean.flatten(0, 1), var.flatten(0, 1))
-        n, n_components, n_classes = mean.size(0), mean.size(1), found.mean.size(1)
-        return decompose(
+        n_classes = found.mean.size(2)
+        parts = decompose(
             weights,
-            found.mean.view(n, n_components, n_classes),
-            found.cov_encoder.view(n, n_components, n_classes, n_classes),
-            found.var_classifier.view(n, n_components, n_classes),
+            found.mean[0].view(n, n_components, n_classes),
+            found.cov_encoder[0].view(n, n_components, n_classes, n_classes),
+            found.var_classifier[0].view(n, n_components, n_classes),
             self.encoder_nodes,
             self.classifier_nodes,
             ratio,
         )
+        if self.has_value:
+            value, value_var = mixture_moments(
+                parts.weights,
+                Moments(
+                    found.mean[1, :, :1],
+                    found.cov_encoder[1, :, :1, :1],
+                    found.var_classifier[1, :, :1],
+                ),
+            )
+            value_sd = (value_var + self.value_noise).clamp(min=0.0).sqrt()
+        else:
+            value = value_sd = torch.full_like(parts.total, float("nan"))
+        return Heads(parts, value, value_sd)
 
 
 class Reader(nn.Module):
@@ -113,32 +147,18 @@ class Reader(nn.Module):
     Parameters
     ----------
     encoder : NoisyEncoder
-    classes : nn.Module
-        From mixtures of latents to a `Decomposition`.
-    value : GPConstants or None
-        Regression of the library's value, where it has one.
-    value_noise : Tensor, scalar
-        Variance of the value at a known latent.
+    heads : nn.Module
+        From mixtures of latents to `Heads`.
     scale : NoveltyScale
     """
 
-    def __init__(
-        self,
-        encoder: NoisyEncoder,
-        classes: nn.Module,
-        value: GPConstants | None,
-        value_noise: Tensor,
-        scale: NoveltyScale,
-    ):
+    def __init__(self, encoder: NoisyEncoder, heads: nn.Module, scale: NoveltyScale):
         super().__init__()
-        self.encoder, self.classes = encoder, classes
-        self.value = None if value is None else GPHead(value)
+        self.encoder, self.heads = encoder, heads
         self.n_read = min(HEAVIEST, encoder.net.n_components)  # scripting sees no globals
         self.n_modes = scale.whitening.shape[1]
-        self.register_buffer("value_noise", value_noise.float())
         for name, tensor in scale._asdict().items():
             self.register_buffer(name, tensor.float())
-        self.value_noise: Tensor
         self.whitening: Tensor
         self.center: Tensor
         self.table: Tensor
@@ -163,19 +183,12 @@ class Reader(nn.Module):
         index = which.unsqueeze(2).expand(-1, -1, mixture.mean.size(2))
         mean = mixture.mean.gather(1, index)
         var = mixture.sd.gather(1, index).square()
-        parts = self.classes(weights, mean, var, ratio)
-        weights = parts.weights
-        if self.value is not None:
-            value, value_var = mixture_moments(
-                weights, self.value(mean.flatten(0, 1), var.flatten(0, 1))
-            )
-            value_sd = (value_var + self.value_noise).clamp(min=0.0).sqrt()
-        else:
-            value = value_sd = torch.full_like(parts.total, float("nan"))
+        heads = self.heads(weights, mean, var, ratio)
+        parts = heads.classes
         energy = novelty.misfit_energy(found.residual, self.whitening, self.center)
         other = novelty.evidence_ratio(found.unknown, spike, energy, self.n_modes)
         latent_mean, latent_sd = moments(
-            GaussianMixture(weights.log(), mean, var.sqrt(), mixture.axes)
+            GaussianMixture(parts.weights.log(), mean, var.sqrt(), mixture.axes)
         )
         return Reading(
             parts.probabilities,
@@ -184,8 +197,8 @@ class Reader(nn.Module):
             parts.encoder,
             parts.classifier,
             novelty.score(other, NoveltyScale(self.whitening, self.center, self.table)),
-            value,
-            value_sd,
+            heads.value,
+            heads.value_sd,
             latent_mean,
             latent_sd,
         )

@@ -75,7 +75,8 @@ def local_mean(rows: Tensor, reach: int = REACH) -> Tensor:
     """Mean (n, E) over ``reach`` channels on either side; beyond the ends there are zeros."""
     window = 2 * reach + 1
     total = nn.functional.pad(rows, [reach + 1, reach]).cumsum(1)
-    return (total[:, window:] - total[:, :-window]) / window
+    n = rows.size(1)
+    return (total.narrow(1, window, n) - total.narrow(1, 0, n)) / window
 
 
 def excess(

@@ -149,9 +149,9 @@ def value_moments(
     mean, var : Tensor (n, R, D)
     regression : ValueRegression
     """
-    packed = pack(regression.constants)
+    packed = pack([regression.constants])
     chunks = zip(mean.flatten(0, 1).split(CHUNK), var.flatten(0, 1).split(CHUNK), strict=True)
     parts = [packed_moments(m, v, packed) for m, v in chunks]
-    moments = Moments(*(torch.cat(part) for part in zip(*parts, strict=True)))
+    moments = Moments(*(torch.cat(part, 1)[0] for part in zip(*parts, strict=True)))
     value, var = mixture_moments(weights, moments)
     return value, (var + regression.noise_var).clamp_min(0.0).sqrt()
