@@ -35,7 +35,7 @@ test-newest:
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -e '.[test,lint,bench]' -c constraints.txt
+	$(BIN)/python -m pip install --quiet -e '.[test,lint,bench,onnx]' -c constraints.txt
 	touch $@
 
 clean:

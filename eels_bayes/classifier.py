@@ -55,7 +55,8 @@ N_VARIATIONS = 16  # J, components of the explicit prior a class
 N_CLEAN = 8192  # clean spectra drawn from the library for the VAE
 N_LATENTS, N_PURE = 16000, 64  # labelled latents the GP is trained on; of each class besides
 GP_STEPS = 1000
-N_INDUCING, INDUCING_PER_CLASS = 32, 6
+# few latent directions tell classes apart: more points add nothing but time
+N_INDUCING, INDUCING_PER_CLASS = 16, 4
 N_VALUES = 2000
 HELD_OUT = 0.2  # share of pixels that the VAE does not see and novelty is calibrated on
 N_SIMULATED = 2000  # drawn ones that do so where those are too few
@@ -307,11 +308,12 @@ class EELSClassifier:
         n_classes = source.model.library.n_classes
         axes = encoder.axes.cpu()
         latents, labels = _labelled_latents(source, vae, axes, rng)
+        n_inducing = max(N_INDUCING, INDUCING_PER_CLASS * n_classes)
         gp = fit_gp(
             latents,
             labels,
             n_classes,
-            n_inducing=max(N_INDUCING, INDUCING_PER_CLASS * n_classes),
+            n_inducing=n_inducing,
             steps=GP_STEPS,
             seed=self.seed,
             show_progressbar=bar,
@@ -320,7 +322,8 @@ class EELSClassifier:
         if clean.values is None:
             return gp, None
         latents = _draw_latents(vae, tensor(clean.spectra), rng) @ axes
-        return gp, fit_value(latents, torch.as_tensor(clean.values), seed=self.seed)
+        values = torch.as_tensor(clean.values)
+        return gp, fit_value(latents, values, n_inducing=n_inducing, seed=self.seed)
 
     def _calibrate_value(
         self, value: ValueRegression, source: Reinsertion, vae: SpectrumVAE, encoder: NoisyEncoder

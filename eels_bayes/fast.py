@@ -284,6 +284,9 @@ def _rebuilt(tensors: dict[str, Tensor], config: dict[str, Any]) -> tuple[FastGr
 def _torchscript(graph: FastGraph) -> Run:
     program = _frozen(graph)
     current = 0.0
+    with torch.inference_mode():
+        for n in (1, 1, 1, CHUNK, CHUNK):  # it optimises itself in its first calls
+            program(torch.ones(n, graph.n_channels))
 
     def run(
         rows: NDArray[np.float32], shift: float

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from eels_bayes import noise
 from eels_bayes.align import overlap
+from eels_bayes.edges import finite
 from eels_bayes.preprocess import Preprocessor
 from eels_bayes.reader import Reader
 from eels_bayes.spectra import Flag
-from eels_bayes.spikes import excess, expected_shape, local_mean
+from eels_bayes.spikes import excess, expected_shape, per_count
 
 N_COLUMNS = 7  # beside the K probabilities
 
@@ -34,8 +35,10 @@ class Plan(NamedTuple):
         How much of each.
     band : Tensor (N,)
         Weights of the normalize window's channels; they sum to one.
-    shape, usual : Tensor (1, E)
-        What is expected in detector channels, and its mean over neighbours: see `spikes`.
+    seen : Tensor (1, E) of bool
+        Detector channels in which spikes are looked for.
+    expected : Tensor (1, E)
+        See `spikes.per_count`.
     flag : Tensor, scalar int64
         `Flag.OFF_AXIS` where energies that are needed leave the axis, else 0.
     """
@@ -43,8 +46,8 @@ class Plan(NamedTuple):
     picked: Tensor
     weight: Tensor
     band: Tensor
-    shape: Tensor
-    usual: Tensor
+    seen: Tensor
+    expected: Tensor
     flag: Tensor
 
 
@@ -147,7 +150,7 @@ class FastGraph(nn.Module):
             self.step,
         )
         flag = torch.tensor(self.off_axis if off_axis else 0)
-        return Plan(index, weight.float(), band.float(), shape, local_mean(shape), flag)
+        return Plan(index, weight.float(), band.float(), shape > 0, per_count(shape), flag)
 
     def forward(
         self,
@@ -155,8 +158,8 @@ class FastGraph(nn.Module):
         index: Tensor,
         weight: Tensor,
         band: Tensor,
-        shape: Tensor,
-        usual: Tensor,
+        seen: Tensor,
+        expected: Tensor,
         plan_flag: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Columns, labels and flags of counts (n, E) float32; the rest is a `Plan`."""
@@ -170,26 +173,21 @@ class FastGraph(nn.Module):
         if self.normalized:
             reference = picked.narrow(1, n_taps * n_grid, band.size(0))
             mean = reference @ band
-            square = reference.square() @ band
-            error = ((square - mean * mean).clamp(min=0.0) * (self.scale / self._width())).sqrt()
-            # what does not stand out from its own scatter is no reference
-            norm = torch.where(mean <= 3.0 * error, -error, mean)
-            norm = norm * (self.step * self.unit / self.scale)
+            # What does not stand out from its own scatter by three errors is no reference: as
+            # `Preprocessor.forward` has it, without the root.
+            n = self._width() / self.scale
+            scatter = reference.square() @ (band * (9.0 / (n + 9.0)))
+            norm = mean * (mean * mean.abs() > scatter) * (self.step * self.unit / self.scale)
         else:
             norm = torch.ones_like(aligned[:, 0])
         non_finite, flag = self.extractor.check(canonical, norm)
-        non_finite = non_finite | ~torch.isfinite(profile).all(1)
+        non_finite = non_finite | ~finite(profile)
         flag = flag + non_finite * self.non_finite + plan_flag
         bad = flag > 0
         variance = noise.variance(canonical, self.gain, self.readout * self.step / self.scale)
         fano = variance.sum(1) / canonical.clamp(min=0.0).sum(1).clamp(min=1e-6)
-        spike = excess(
-            torch.where(shape > 0, counts, torch.zeros_like(counts)),
-            shape,
-            usual,
-            self.gain,
-            self.readout,
-        )
+        shown = torch.where(seen, counts, torch.zeros_like(counts))
+        spike = excess(shown, expected, self.gain, self.readout)
         profile = profile / norm.unsqueeze(1)
         level = fano / (norm * self.per_bin)
         found = self.reader(profile, level, spike)
@@ -234,8 +232,8 @@ class Program(nn.Module):
         self.plan_picked: Tensor
         self.plan_weight: Tensor
         self.plan_band: Tensor
-        self.plan_shape: Tensor
-        self.plan_usual: Tensor
+        self.plan_seen: Tensor
+        self.plan_expected: Tensor
         self.plan_flag: Tensor
 
     @torch.jit.export
@@ -245,8 +243,8 @@ class Program(nn.Module):
         self.plan_picked = plan.picked
         self.plan_weight = plan.weight
         self.plan_band = plan.band
-        self.plan_shape = plan.shape
-        self.plan_usual = plan.usual
+        self.plan_seen = plan.seen
+        self.plan_expected = plan.expected
         self.plan_flag = plan.flag
 
     def forward(self, counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -256,7 +254,7 @@ class Program(nn.Module):
             self.plan_picked,
             self.plan_weight,
             self.plan_band,
-            self.plan_shape,
-            self.plan_usual,
+            self.plan_seen,
+            self.plan_expected,
             self.plan_flag,
         )

@@ -30,7 +30,8 @@ class NoveltyScale(NamedTuple):
 
 def misfit_energy(residual: Tensor, whitening: Tensor, center: Tensor) -> Tensor:
     """Energy (n,) of the smooth part of residuals (n, L) in units of their sd."""
-    return ((residual.clamp(-6.0, 6.0) @ whitening - center) ** 2).sum(1)
+    modes = residual.clamp(-6.0, 6.0) @ whitening - center
+    return (modes * modes).sum(1)
 
 
 def evidence_ratio(

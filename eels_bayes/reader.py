@@ -87,7 +87,8 @@ class GPHeads(nn.Module):
         self.encoder_nodes: Tensor
         self.classifier_nodes: Tensor
         self.packed_center: Tensor
-        self.packed_reach: Tensor
+        self.packed_per_reach: Tensor
+        self.packed_square: Tensor
         self.packed_first: Tensor
         self.packed_second: Tensor
         self.packed_log_scale: Tensor
@@ -105,7 +106,8 @@ class GPHeads(nn.Module):
             var.flatten(0, 1),
             PackedGP(
                 self.packed_center,
-                self.packed_reach,
+                self.packed_per_reach,
+                self.packed_square,
                 self.packed_first,
                 self.packed_second,
                 self.packed_log_scale,

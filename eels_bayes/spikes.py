@@ -43,7 +43,7 @@ def largest_spike(
     finite = torch.isfinite(counts)
     counts = torch.where(finite, counts, torch.zeros_like(counts))
     shape = shape * finite
-    return excess(counts * (shape > 0), shape, local_mean(shape, reach), gain, readout, reach)
+    return excess(counts * (shape > 0), per_count(shape, reach), gain, readout, reach)
 
 
 def expected_shape(
@@ -71,21 +71,27 @@ def expected_shape(
     return torch.lerp(left, right, place - low) * inside
 
 
-def local_mean(rows: Tensor, reach: int = REACH) -> Tensor:
-    """Mean (n, E) over ``reach`` channels on either side; beyond the ends there are zeros."""
-    window = 2 * reach + 1
+def _local_sum(rows: Tensor, reach: int) -> Tensor:
+    """Sum (n, E) over ``reach`` channels on either side; beyond the ends there are zeros."""
     total = nn.functional.pad(rows, [reach + 1, reach]).cumsum(1)
     n = rows.size(1)
-    return (total.narrow(1, window, n) - total.narrow(1, 0, n)) / window
+    return total.narrow(1, 2 * reach + 1, n) - total.narrow(1, 0, n)
+
+
+def per_count(shape: Tensor, reach: int = REACH) -> Tensor:
+    """What is expected in each channel for every count around it; of shapes (n, E)."""
+    return shape / _local_sum(shape, reach).clamp(min=1e-9)
 
 
 def excess(
-    counts: Tensor, shape: Tensor, usual: Tensor, gain: float, readout: float, reach: int = REACH
+    counts: Tensor, expected: Tensor, gain: float, readout: float, reach: int = REACH
 ) -> Tensor:
-    """Largest excess (n,) of counts over the shape scaled to them; 0 where nothing is expected.
+    """Largest excess (n,) of counts (n, E) over what `per_count` expects; 0 where that is nothing.
 
-    ``counts`` (n, E) are zero where the shape (n, E) is, whose `local_mean` is ``usual``.
+    The counts are zero where nothing is expected.
     """
-    expected = shape * (local_mean(counts, reach) / usual.clamp(min=1e-9)).clamp(min=0.0)
-    sd = (gain * expected + readout).clamp(min=1e-9).sqrt()
-    return ((counts - expected) / sd).amax(1)
+    rate = expected * _local_sum(counts, reach).clamp(min=0.0)
+    var = rate
+    if gain != 1.0 or readout != 0.0:
+        var = gain * rate + readout
+    return ((counts - rate) * var.clamp(min=1e-9).rsqrt()).amax(1)

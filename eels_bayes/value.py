@@ -59,7 +59,9 @@ class _ExactGP(gpytorch.models.ExactGP):
         return gpytorch.distributions.MultivariateNormal(self.mean_module(x), self.covar_module(x))
 
 
-def fit_value(latents: Tensor, values: Tensor, *, seed: int = 0) -> ValueRegression:
+def fit_value(
+    latents: Tensor, values: Tensor, *, n_inducing: int = N_INDUCING, seed: int = 0
+) -> ValueRegression:
     """Fit the regression.
 
     Parameters
@@ -67,6 +69,8 @@ def fit_value(latents: Tensor, values: Tensor, *, seed: int = 0) -> ValueRegress
     latents : Tensor (N, D)
     values : Tensor (N,)
         In the library's unit.
+    n_inducing : int
+        Inducing points, at most.
     seed : int
         Of the choice of points.
 
@@ -97,7 +101,7 @@ def fit_value(latents: Tensor, values: Tensor, *, seed: int = 0) -> ValueRegress
     lengthscale = model.covar_module.base_kernel.lengthscale.detach()[0] * width
     outputscale = model.covar_module.outputscale.detach() * unit**2
     noise = likelihood.noise.detach()[0] * unit**2
-    inducing = lengthscale * spread_points(latents / lengthscale, N_INDUCING, generator)
+    inducing = lengthscale * spread_points(latents / lengthscale, n_inducing, generator)
 
     k_uu = _kernel(inducing, inducing, lengthscale, outputscale)
     k_uu = k_uu + 1e-5 * outputscale * torch.eye(len(inducing), dtype=torch.float64)

@@ -18,7 +18,6 @@ import numpy as np
 from matplotlib.ticker import LogLocator, NullLocator
 
 import eels_bayes as eb
-from eels_bayes.live import LiveClassifier
 
 WINDOW = (677.0, 737.0)  # F K edge, eV
 BACKGROUND = (650.0, 680.0)  # eV
@@ -76,7 +75,7 @@ def detector(frames: np.ndarray, rate: float) -> Iterator[np.ndarray]:
 
 
 # %% Classify while they come
-live = LiveClassifier(fast, queue_size=QUEUE, policy="drop_oldest", drift=DRIFT)
+live = eb.LiveClassifier(fast, queue_size=QUEUE, policy="drop_oldest", drift=DRIFT)
 results, seen, doubt = [], np.zeros(library.n_classes, dtype=int), 0.0
 began = shown = time.perf_counter()
 

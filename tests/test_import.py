@@ -34,7 +34,9 @@ def test_the_probe_sees_heavy_packages(project_root: Path) -> None:
     assert "numpy" in loaded_by("import eels_bayes, numpy", project_root)
 
 
-@pytest.mark.parametrize("name", ["noise", "preprocess", "evidence", "psi", "uncertainty", "nets", "reader"])
+@pytest.mark.parametrize(
+    "name", ["noise", "preprocess", "evidence", "psi", "uncertainty", "nets", "reader"]
+)
 def test_script_safe_modules_load_neither_pyro_nor_gpytorch(project_root: Path, name: str) -> None:
     loaded = loaded_by(f"import eels_bayes.{name}", project_root)
     assert "torch" in loaded
