@@ -18,7 +18,7 @@ from eels_bayes.edges import finite
 from eels_bayes.preprocess import Preprocessor
 from eels_bayes.reader import Reader
 from eels_bayes.spectra import Flag
-from eels_bayes.spikes import excess, expected_shape, per_count
+from eels_bayes.spikes import excess, expected_shape
 
 N_COLUMNS = 7  # beside the K probabilities
 
@@ -35,10 +35,8 @@ class Plan(NamedTuple):
         How much of each.
     band : Tensor (N,)
         Weights of the normalize window's channels; they sum to one.
-    seen : Tensor (1, E) of bool
-        Detector channels in which spikes are looked for.
-    expected : Tensor (1, E)
-        See `spikes.per_count`.
+    shape : Tensor (1, E)
+        What is expected in detector channels, see `spikes.expected_shape`.
     flag : Tensor, scalar int64
         `Flag.OFF_AXIS` where energies that are needed leave the axis, else 0.
     """
@@ -46,8 +44,7 @@ class Plan(NamedTuple):
     picked: Tensor
     weight: Tensor
     band: Tensor
-    seen: Tensor
-    expected: Tensor
+    shape: Tensor
     flag: Tensor
 
 
@@ -150,7 +147,7 @@ class FastGraph(nn.Module):
             self.step,
         )
         flag = torch.tensor(self.off_axis if off_axis else 0)
-        return Plan(index, weight.float(), band.float(), shape > 0, per_count(shape), flag)
+        return Plan(index, weight.float(), band.float(), shape, flag)
 
     def forward(
         self,
@@ -158,8 +155,7 @@ class FastGraph(nn.Module):
         index: Tensor,
         weight: Tensor,
         band: Tensor,
-        seen: Tensor,
-        expected: Tensor,
+        shape: Tensor,
         plan_flag: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Columns, labels and flags of counts (n, E) float32; the rest is a `Plan`."""
@@ -186,8 +182,7 @@ class FastGraph(nn.Module):
         bad = flag > 0
         variance = noise.variance(canonical, self.gain, self.readout * self.step / self.scale)
         fano = variance.sum(1) / canonical.clamp(min=0.0).sum(1).clamp(min=1e-6)
-        shown = torch.where(seen, counts, torch.zeros_like(counts))
-        spike = excess(shown, expected, self.gain, self.readout)
+        spike = excess(counts, shape, self.gain, self.readout)
         profile = profile / norm.unsqueeze(1)
         level = fano / (norm * self.per_bin)
         found = self.reader(profile, level, spike)
@@ -232,8 +227,7 @@ class Program(nn.Module):
         self.plan_picked: Tensor
         self.plan_weight: Tensor
         self.plan_band: Tensor
-        self.plan_seen: Tensor
-        self.plan_expected: Tensor
+        self.plan_shape: Tensor
         self.plan_flag: Tensor
 
     @torch.jit.export
@@ -243,8 +237,7 @@ class Program(nn.Module):
         self.plan_picked = plan.picked
         self.plan_weight = plan.weight
         self.plan_band = plan.band
-        self.plan_seen = plan.seen
-        self.plan_expected = plan.expected
+        self.plan_shape = plan.shape
         self.plan_flag = plan.flag
 
     def forward(self, counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -254,7 +247,6 @@ class Program(nn.Module):
             self.plan_picked,
             self.plan_weight,
             self.plan_band,
-            self.plan_seen,
-            self.plan_expected,
+            self.plan_shape,
             self.plan_flag,
         )

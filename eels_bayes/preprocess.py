@@ -512,12 +512,6 @@ class Preprocessor(nn.Module):
         end = max(
             raw.offset + (raw.counts.shape[1] - 0.5) * raw.scale - shift for raw, shift in raws
         )
-        # what lies beside the profiles is not read
-        low, high = (
-            self.window[0] - 0.5 * self.step + self.bin_width * float(edge)
-            for edge in self.profile_bins
-        )
-        start, end = max(start, low), min(end, high)
         first, count = start + 0.5 * self.step, math.ceil((end - start) / self.step)
         total, covered = torch.zeros(count), torch.zeros(count)
         for mean, shift in means:

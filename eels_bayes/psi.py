@@ -89,8 +89,8 @@ class PackedGP(NamedTuple):
 
     Attributes
     ----------
-    center, per_reach, square : Tensor
-        (G, 1, D): moves inputs, then multiplies them; squared lengthscales.
+    center, per_reach, square, per_square : Tensor
+        (G, 1, D): moves inputs, then multiplies them; squared lengthscales and their inverses.
     first : Tensor
         (G, 4 D, M + P): features to the exponents of psi1 and of its products.
     second : Tensor
@@ -111,6 +111,7 @@ class PackedGP(NamedTuple):
     center: Tensor
     per_reach: Tensor
     square: Tensor
+    per_square: Tensor
     first: Tensor
     second: Tensor
     log_scale: Tensor
@@ -156,7 +157,7 @@ def pack(gps: list[GPConstants]) -> PackedGP:
     second = torch.cat(
         (
             left * right,
-            -0.5 * (left.square() + right.square()) / square,
+            -0.5 * (left.square() + right.square()),
             -(left + right),
             both,
             0.5 * both,
@@ -180,13 +181,12 @@ def pack(gps: list[GPConstants]) -> PackedGP:
     number = torch.arange(classes.size(1), device=u.device)
     place[classes[0], classes[1]] = number
     place[classes[1], classes[0]] = number
-    # features hold the logarithm of var + reach^2, psi1 that of 1 + var / reach^2
-    log_scale = scale.log() + 0.5 * square.log().sum(2, keepdim=True)
-    log_scale = log_scale.expand(-1, 1, n_inducing)
+    log_scale = scale.log().expand(-1, 1, n_inducing)
     return PackedGP(
         center,
         reach.reciprocal(),
         square,
+        square.reciprocal(),
         torch.cat((single, single[:, :, i] + single[:, :, j]), 2).contiguous(),
         second.contiguous(),
         torch.cat((log_scale, log_scale[:, :, i] + log_scale[:, :, j]), 2),
@@ -200,16 +200,16 @@ def pack(gps: list[GPConstants]) -> PackedGP:
 
 def _kernel_moments(mean: Tensor, var: Tensor, packed: PackedGP) -> tuple[Tensor, Tensor]:
     """Return psi1 and its products (G, n, M + P), and psi2 - psi1 psi1' over pairs (G, n, P)."""
-    # with 1 + t = wide / square: as few operations as may be
+    # 1 + t is wide / square, without a scalar that would have to be made a tensor
+    t = var * packed.per_square
     x = (mean - packed.center) * packed.per_reach
     wide = var + packed.square
     inv = packed.square / wide
     g = var / (wide + var)
     k = g * inv
     inv_x, k_x = inv * x, k * x
-    tg = var * g / packed.square
-    exponent = torch.cat((inv, inv_x, inv_x * x, wide.log()), 2) @ packed.first
-    rho = torch.cat((g, var * k, k_x, k_x * x, tg.log1p()), 2) @ packed.second
+    exponent = torch.cat((inv, inv_x, inv_x * x, t.log1p()), 2) @ packed.first
+    rho = torch.cat((g, t * k, k_x, k_x * x, (t * g).log1p()), 2) @ packed.second
     first = (exponent + packed.log_scale).exp()
     n_pairs = rho.size(2)
     # rho > 80 only where psi2 < s2^2 exp(-80); unclamped it could make inf * 0

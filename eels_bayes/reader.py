@@ -89,6 +89,7 @@ class GPHeads(nn.Module):
         self.packed_center: Tensor
         self.packed_per_reach: Tensor
         self.packed_square: Tensor
+        self.packed_per_square: Tensor
         self.packed_first: Tensor
         self.packed_second: Tensor
         self.packed_log_scale: Tensor
@@ -108,6 +109,7 @@ class GPHeads(nn.Module):
                 self.packed_center,
                 self.packed_per_reach,
                 self.packed_square,
+                self.packed_per_square,
                 self.packed_first,
                 self.packed_second,
                 self.packed_log_scale,

@@ -39,11 +39,7 @@ def largest_spike(
         Channels on either side. An argument, as scripting sees no globals.
     """
     shape = expected_shape(counts.size(1), offset, scale, shift, typical.to(counts), first, step)
-    # beyond what is needed odd counts are allowed, and say nothing
-    finite = torch.isfinite(counts)
-    counts = torch.where(finite, counts, torch.zeros_like(counts))
-    shape = shape * finite
-    return excess(counts * (shape > 0), per_count(shape, reach), gain, readout, reach)
+    return excess(counts, shape, gain, readout, reach)
 
 
 def expected_shape(
@@ -71,26 +67,22 @@ def expected_shape(
     return torch.lerp(left, right, place - low) * inside
 
 
-def _local_sum(rows: Tensor, reach: int) -> Tensor:
-    """Sum (n, E) over ``reach`` channels on either side; beyond the ends there are zeros."""
-    total = nn.functional.pad(rows, [reach + 1, reach]).cumsum(1)
-    n = rows.size(1)
-    return total.narrow(1, 2 * reach + 1, n) - total.narrow(1, 0, n)
-
-
-def per_count(shape: Tensor, reach: int = REACH) -> Tensor:
-    """What is expected in each channel for every count around it; of shapes (n, E)."""
-    return shape / _local_sum(shape, reach).clamp(min=1e-9)
-
-
 def excess(
-    counts: Tensor, expected: Tensor, gain: float, readout: float, reach: int = REACH
+    counts: Tensor, shape: Tensor, gain: float, readout: float, reach: int = REACH
 ) -> Tensor:
-    """Largest excess (n,) of counts (n, E) over what `per_count` expects; 0 where that is nothing.
+    """Largest excess (n,) of counts (n, E) over the shape (n, E) or (1, E) scaled to them.
 
-    The counts are zero where nothing is expected.
+    0 where nothing is expected.
     """
-    rate = expected * _local_sum(counts, reach).clamp(min=0.0)
+    # beyond what is needed odd counts are allowed, and say nothing
+    seen = (counts - counts == 0) & (shape > 0)
+    nothing = torch.zeros_like(counts)
+    shown = torch.stack((torch.where(seen, counts, nothing), torch.where(seen, shape, nothing)))
+    total = nn.functional.pad(shown, [reach + 1, reach]).cumsum(2)
+    n = counts.size(1)
+    here, usual = (total.narrow(2, 2 * reach + 1, n) - total.narrow(2, 0, n)).unbind(0)
+    counts, shape = shown.unbind(0)
+    rate = shape * (here.clamp(min=0.0) / usual.clamp(min=1e-9))
     var = rate
     if gain != 1.0 or readout != 0.0:
         var = gain * rate + readout

@@ -14,8 +14,8 @@ import torch
 
 import eels_bayes as eb
 from eels_bayes import classifier as module
-from eels_bayes import fit as training
 from eels_bayes import encoder_training, store
+from eels_bayes import fit as training
 from eels_bayes.classifier import KIND, EELSClassifier, load_model
 from eels_bayes.context import ImageWeights
 from eels_bayes.fit import Schedule
