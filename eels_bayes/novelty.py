@@ -13,6 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from eels_bayes.evidence import log_sum
+
 N_MODES = 24  # cosines a smooth residual is expanded in
 N_TABLE = 512  # quantiles kept of each statistic's distribution
 MIN_PIXELS = 50  # fewer do not show tails
@@ -48,16 +50,17 @@ def evidence_ratio(
     sizes; a misfit is a variance ``wider`` times the usual one in each of the modes. (Arguments, as
     scripting sees no globals.)
     """
-    stands_out = 0.5 * spike.clamp(0.0, 40.0) ** 2 - spike_cost
-    misfit = 0.5 * energy * (1.0 - 1.0 / wider) - 0.5 * n_modes * math.log(wider)
-    return torch.logsumexp(torch.stack([unknown, stands_out, misfit], dim=1), dim=1)
+    size = spike.clamp(0.0, 40.0)
+    stands_out = 0.5 * size * size - spike_cost
+    misfit = energy * (0.5 - 0.5 / wider) - 0.5 * n_modes * math.log(wider)
+    return log_sum(torch.stack((unknown, stands_out, misfit), 1))
 
 
 def tail_probability(values: Tensor, table: Tensor) -> Tensor:
     """Share of the table's distribution (ascending quantiles) that lies at or above ``values``."""
-    rank = (table < values.unsqueeze(1)).sum(1)  # counted: exporters know no binary search
+    above = (table >= values.unsqueeze(1)).sum(1)  # counted: exporters know no binary search
     n = float(table.size(0))
-    inside = (n - rank + 0.5) / (n + 1.0)
+    inside = (above + 0.5) / (n + 1.0)
     # Beyond the table the order is kept by an exponential tail, whose scale is the table's from its
     # 0.9 quantile to its last, the 1 - 0.5 / n.
     width = (table[-1] - table[int(0.9 * n)]).clamp(min=1e-6) / math.log(0.2 * n)

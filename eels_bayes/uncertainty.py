@@ -131,8 +131,8 @@ def _contrast_factor(cov: Tensor) -> Tensor:
     n_columns = cov.size(1) - 1
     columns: list[Tensor] = []
     for j in range(n_columns):
-        column = rest[:, :, j]
-        column = column * torch.maximum(column[:, j : j + 1], floor).rsqrt()
+        column = rest.select(2, j)
+        column = column * torch.maximum(column.narrow(1, j, 1), floor).rsqrt()
         columns.append(column)
         if j + 1 < n_columns:
             rest = torch.addcmul(rest, column.unsqueeze(2), column.unsqueeze(1), value=-1.0)
@@ -202,20 +202,21 @@ def decompose(
             )
         )
     )
+    of_encoder, of_classifier = factor.chunk(2)
     outer = (
-        mean.flatten(0, 1).unsqueeze(2)
-        + factor[: n * n_components] @ encoder_nodes[:, :n_contrasts].t()
+        mean.flatten(0, 1).unsqueeze(2) + of_encoder @ encoder_nodes.narrow(1, 0, n_contrasts).t()
     )
-    inner = factor[n * n_components :] @ classifier_nodes[:, :n_contrasts].t()
+    inner = of_classifier @ classifier_nodes.narrow(1, 0, n_contrasts).t()
     outer = (outer - outer.amax(1, keepdim=True)).clamp(min=-limit)  # (n R, K, Q1)
     inner = (inner - inner.amax(1, keepdim=True)).clamp(min=-limit)  # (n R, K, Q2)
     exp_outer = outer.exp()
     exp_inner = inner.exp()
     norm = exp_inner.transpose(1, 2) @ exp_outer  # (n R, Q2, Q1), sum over classes of exp(f)
     sums = torch.cat((exp_inner, exp_inner * inner), 1) @ norm.reciprocal() / norm.size(1)
-    given_z = exp_outer * sums[:, :n_classes]  # p(y | z) at each encoder node
+    first, second = sums.chunk(2, 1)
+    given_z = exp_outer * first  # p(y | z) at each encoder node
     # E[log norm - sum_k p_k f_k], the sum of p_k f_k split like the factors
-    energy = torch.addcmul(given_z * outer, exp_outer, sums[:, n_classes:])
+    energy = torch.addcmul(given_z * outer, exp_outer, second)
     entropy_given_z = -(given_z * given_z.clamp(min=1e-30).log()).sum(1)
     if ratio is None and norm.size(1) % 2 == 0:
         # a logarithm costs more than all else: one of each two nodes' product
@@ -232,23 +233,18 @@ def decompose(
         weight_z = given_z.sum(1)
         entropy_given_z = weight_z * weight_z.clamp(min=1e-30).log()
         entropy_given_z = entropy_given_z - (given_z * given_z.clamp(min=1e-30).log()).sum(1)
-    n_outer = norm.size(2)
-    of_component = torch.cat(
-        (
-            given_z.mean(2),
-            entropy_given_z.mean(1, keepdim=True),
-            log_norm.mean((1, 2)).unsqueeze(1) - energy.sum((1, 2), keepdim=True)[:, 0] / n_outer,
-        ),
-        1,
-    ).view(n, n_components, n_classes + 2)
+    at_nodes = torch.cat((given_z, entropy_given_z.unsqueeze(1), energy.sum(1, keepdim=True)), 1)
+    of_component = torch.cat((at_nodes.mean(2), log_norm.mean((1, 2)).unsqueeze(1)), 1)
+    of_component = of_component.view(n, n_components, n_classes + 3)
     if ratio is not None:
-        weights = weights * of_component[:, :, :n_classes].sum(2)
+        weights = weights * of_component.narrow(2, 0, n_classes).sum(2)
         scale = weights.sum(1, keepdim=True)
         weights = weights / scale
-        of_component = of_component / of_component[:, :, :n_classes].sum(2, keepdim=True)
-    average = weights.unsqueeze(1) @ of_component
-    marginal = average[:, 0, :n_classes]
-    mean_given_z, mean_given_zf = average[:, 0, n_classes], average[:, 0, n_classes + 1]
+        of_component = of_component / of_component.narrow(2, 0, n_classes).sum(2, keepdim=True)
+    average = (weights.unsqueeze(1) @ of_component).squeeze(1)
+    marginal = average.narrow(1, 0, n_classes)
+    mean_given_z, mean_energy = average.select(1, n_classes), average.select(1, n_classes + 1)
+    mean_given_zf = average.select(1, n_classes + 2) - mean_energy
     entropy = -(marginal * marginal.clamp(min=1e-30).log()).sum(1)
     # clamped against rounding only: each difference is one of Jensen's
     aleatoric = mean_given_zf.clamp(min=0.0)
