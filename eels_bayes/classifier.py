@@ -517,7 +517,14 @@ class EELSClassifier:
                 f"energy covers {offset - scale / 2:g} to {offset + scale * (n_channels - 0.5):g} "
                 f"eV; {needed[0]:g} to {needed[1]:g} eV are needed"
             )
-        return FastClassifier(graph, own, self.library.class_names, head, backend)
+        shown = self.library.resample(fitted.energy)
+        values = shown.class_values
+        library = {
+            "energy": shown.energy.tolist(),
+            "spectra": np.round(shown.class_spectra, 6).tolist(),
+            "values": None if values is None else values.tolist(),
+        }
+        return FastClassifier(graph, own, self.library.class_names, head, backend, library)
 
     def latent_prior(self) -> priors.FingerprintPrior:
         """The explicit prior of the fitted model: components' mean and sd (K, J, D), weights.

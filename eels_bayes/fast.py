@@ -10,7 +10,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -68,6 +68,9 @@ class FastClassifier:
     class_names : sequence of str
     head : {"gp", "dense"}
     backend : {"torchscript", "onnx"}
+    library : mapping
+        What the classes look like, as plain values: "energy" (eV), "spectra" (a row a class, edge
+        units) and "values".
 
     Attributes
     ----------
@@ -84,12 +87,13 @@ class FastClassifier:
         class_names: Sequence[str],
         head: Head,
         backend: Backend,
+        library: Mapping[str, Any],
     ):
         if backend not in _BACKENDS:
             raise ValueError(f"backend must be one of {sorted(_BACKENDS)}, got {backend!r}")
         self.graph = graph.eval().requires_grad_(False)
         self.class_names = tuple(class_names)
-        self.head, self.backend = head, backend
+        self.head, self.backend, self.library = head, backend, dict(library)
         self.energy = graph.offset + graph.scale * np.arange(graph.n_channels)
         self.aligned = preprocessor.align is not None
         self._preprocessor = preprocessor
@@ -175,6 +179,7 @@ class FastClassifier:
             "class_names": list(self.class_names),
             "head": self.head,
             "backend": self.backend,
+            "library": self.library,
             "preprocessor": pre.options(),
             "axis": [graph.offset, graph.scale, graph.n_channels],
             "gain": graph.gain,
@@ -191,7 +196,8 @@ class FastClassifier:
         The TorchScript archive (``backend="torchscript"``) is a *program*: open such files only
         from sources you trust. ``forward(counts (n, E) float32)`` gives columns (n, K + 7), labels
         (n,) and flags (n,), see `fast_graph.FastGraph`; ``set_shift(eV)`` changes the drift that is
-        removed. Its extra file ``eels_bayes.json`` names classes, columns, energy axis and version.
+        removed. Its extra file ``eels_bayes.json`` names classes, columns, energy axis and version,
+        and holds the library's spectra.
         The ONNX model takes the plan of a drift of 0 as defaults of its further inputs.
         """
         about = json.dumps(self._about())
@@ -207,6 +213,7 @@ class FastClassifier:
         return {
             "version": import_module(__package__).__version__,
             "class_names": list(self.class_names),
+            "library": self.library,
             "columns": columns,
             "energy": {"offset": self.graph.offset, "scale": self.graph.scale, "unit": "eV"},
             "channels": self.graph.n_channels,
@@ -233,6 +240,7 @@ def load_fast(path: str | os.PathLike[str], *, backend: Backend | None = None) -
     try:
         graph, pre = _rebuilt(tensors, config)
         names, head = [str(name) for name in config["class_names"]], config["head"]
+        library = dict(config["library"])
         with torch.inference_mode():
             columns, _, _ = graph(torch.ones(2, graph.n_channels), *graph.plan(0.0))
         if columns.shape[1] != len(names) + N_COLUMNS:
@@ -241,7 +249,7 @@ def load_fast(path: str | os.PathLike[str], *, backend: Backend | None = None) -
         raise ValueError(
             f"{os.fspath(path)} holds no complete fast classifier ({error}); save it again"
         ) from error
-    return FastClassifier(graph, pre, names, head, backend or config["backend"])
+    return FastClassifier(graph, pre, names, head, backend or config["backend"], library)
 
 
 def _rebuilt(tensors: dict[str, Tensor], config: dict[str, Any]) -> tuple[FastGraph, Preprocessor]:

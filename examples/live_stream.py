@@ -62,8 +62,6 @@ frames = np.concatenate([signal.data.reshape(-1, len(axis)) for signal in replay
 truth = replay.truth.label.values.ravel()
 if args.smoke:
     frames, truth = frames[:400], truth[:400]
-for shift in np.linspace(-1.0, 1.0, 20):  # TorchScript optimises in its first calls
-    fast(frames[:1], float(shift))
 
 
 def detector(frames: np.ndarray, rate: float) -> Iterator[np.ndarray]:
