@@ -7,6 +7,7 @@ spectra -> forward model (continuum) -> clean spectra -> VAE -> pairs (reinserti
 from __future__ import annotations
 
 import copy
+import math
 import operator
 import os
 import warnings
@@ -480,8 +481,10 @@ class EELSClassifier:
             raise RuntimeError("this classifier is not fitted; call fit(spectra) first")
         offset, scale, n_channels = checks.axis("energy", energy)
         checks.positive("gain", gain)
-        if not readout >= 0:
-            raise ValueError(f"readout must not be negative, got {readout}")
+        if not 0 <= readout < math.inf:
+            raise ValueError(
+                f"readout must not be negative, got {readout}; a finite number of counts squared is needed"
+            )
         if head not in ("gp", "dense"):
             raise ValueError(f"head must be 'gp' or 'dense', got {head!r}")
         if not isinstance(preprocessor, Preprocessor):
@@ -501,7 +504,7 @@ class EELSClassifier:
                 f"energy has channels of {scale:g} eV; the preprocessor needs {preprocessor.step:g}"
                 " eV or finer ones"
             )
-        reader = copy.deepcopy(reader_of(fitted).cpu())
+        reader = copy.deepcopy(reader_of(fitted)).cpu()
         if head == "dense":
             source = clean_source(fitted.forward, fitted.preprocessor)
             rng = np.random.default_rng([self.seed, 2])

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from eels_bayes.background import fit_power_law, fit_shrunk
 from eels_bayes.spectra import Flag
 
+MOST_COUNTS = 1e15  # a channel: beyond any detector's, where single precision would fail later
 VARIANCE_SPAN = 2.0  # eV over which the variance is averaged
 
 
@@ -25,7 +26,7 @@ class Edges(NamedTuple):
     flag: Tensor
 
 
-def _stands_out(counts: Tensor) -> Tensor:
+def _stands_out(counts: Tensor, most: float = MOST_COUNTS) -> Tensor:
     """Whether the mean of the channels (n, B) is above zero by three errors of the mean; (n,).
 
     The noise is taken from neighbours' differences: dark-corrected counts without a signal
@@ -36,8 +37,7 @@ def _stands_out(counts: Tensor) -> Tensor:
     mean = counts.mean(1)
     # nine times the squared error of the mean
     scatter = (steps * steps).sum(1) * (9.0 / (2.0 * n_steps * counts.shape[1]))
-    # beyond any detector's counts, single precision would fail later
-    return (mean * mean.abs() > scatter) & (mean < 1e15)
+    return (mean * mean.abs() > scatter) & (mean < most)
 
 
 def finite(rows: Tensor) -> Tensor:

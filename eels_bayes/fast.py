@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from eels_bayes import onnx_backend, store
+from eels_bayes.align import find_shift
 from eels_bayes.dense import DenseHeads
 from eels_bayes.evidence import PixelEvidence
 from eels_bayes.fast_graph import N_COLUMNS, FastGraph, Plan, Program
@@ -29,6 +30,7 @@ from eels_bayes.novelty import NoveltyScale
 from eels_bayes.preprocess import Preprocessor
 from eels_bayes.psi import GPConstants
 from eels_bayes.reader import GPHeads, Reader
+from eels_bayes.series import FADED, SEARCH
 
 KIND = "fast"
 CHUNK = 32  # spectra at a time: what all steps need stays in a core's cache
@@ -121,7 +123,19 @@ class FastClassifier:
         ValueError
             Another number of channels than `energy`, or of shifts than spectra.
         """
-        rows = np.asarray(counts, dtype=np.float32)
+        rows, single = self._rows(counts)
+        if isinstance(shift, float) and len(rows) <= CHUNK:
+            columns, labels, flag = self._run(rows, shift)
+        else:
+            columns, labels, flag = self._in_chunks(rows, shift)
+        k = len(self.class_names)
+        reading = (columns[:, :k], labels, *columns[:, k:].T, flag)
+        return FastReading(*(x[0] for x in reading) if single else reading)
+
+    def _rows(self, counts: ArrayLike) -> tuple[NDArray[np.float32], bool]:
+        """Counts as torch takes them (n, E), and whether they were a single spectrum."""
+        with np.errstate(over="ignore"):  # what becomes infinite is flagged
+            rows = np.require(counts, np.float32, ("C", "W"))
         single = rows.ndim == 1
         rows = rows[None] if single else rows
         if rows.ndim != 2 or rows.shape[1] != len(self.energy):
@@ -130,13 +144,7 @@ class FastClassifier:
                 f"({len(self.energy)},) is needed: channels from {self.energy[0]:g} to "
                 f"{self.energy[-1]:g} eV"
             )
-        if isinstance(shift, float) and len(rows) <= CHUNK:
-            columns, labels, flag = self._run(rows, shift)
-        else:
-            columns, labels, flag = self._in_chunks(rows, shift)
-        k = len(self.class_names)
-        reading = (columns[:, :k], labels, *columns[:, k:].T, flag)
-        return FastReading(*(x[0] for x in reading) if single else reading)
+        return rows, single
 
     def _in_chunks(
         self, rows: NDArray[np.float32], shift: float | ArrayLike
@@ -159,14 +167,30 @@ class FastClassifier:
     def drift(self, counts: ArrayLike) -> float:
         """Energy drift (eV) of the mean of counts (n, E) or (E,) against the calibrated reference.
 
-        0 where the preprocessor does not align.
+        0 where the preprocessor does not align, or the counts show nothing like the reference.
+
+        Raises
+        ------
+        ValueError
+            Another number of channels than `energy`.
         """
-        rows = torch.as_tensor(np.atleast_2d(np.asarray(counts, dtype=np.float32)))
+        rows, pre = torch.from_numpy(self._rows(counts)[0]), self._preprocessor
+        if pre.align is None:
+            return 0.0
         finite = torch.where(torch.isfinite(rows), rows, torch.nan)
         mean = torch.nan_to_num(finite.nanmean(0, keepdim=True))
         with torch.inference_mode():
-            found = self._preprocessor.estimate_shift(mean, self.graph.offset, self.graph.scale)
-        return float(found[0])
+            shift, seen = find_shift(
+                mean,
+                self.graph.offset,
+                self.graph.scale,
+                torch.zeros(1),
+                pre.reference,
+                pre.align[0] + 0.5 * pre.step,
+                pre.step,
+                SEARCH,
+            )
+        return float(shift[0]) if float(seen[0]) >= FADED else 0.0
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one file of tensors and JSON; `load_fast` scripts it again."""
@@ -241,11 +265,26 @@ def load_fast(path: str | os.PathLike[str], *, backend: Backend | None = None) -
         graph, pre = _rebuilt(tensors, config)
         names, head = [str(name) for name in config["class_names"]], config["head"]
         library = dict(config["library"])
+        if not {"energy", "spectra", "values"} <= set(library):
+            raise ValueError("the library lacks its energy, spectra or values")
+        if config["backend"] not in list(_BACKENDS):
+            raise ValueError(f"backend is {config['backend']!r}")
+        plan = graph.plan(0.0)
+        if int(plan.flag):
+            raise ValueError(f"the axis {config['axis']} does not cover what is needed")
         with torch.inference_mode():
-            columns, _, _ = graph(torch.ones(2, graph.n_channels), *graph.plan(0.0))
+            columns, _, _ = graph(torch.ones(2, graph.n_channels), *plan)
         if columns.shape[1] != len(names) + N_COLUMNS:
             raise ValueError(f"{len(names)} class_names do not fit {columns.shape[1]} columns")
-    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, MemoryError) as error:
+    except (
+        ArithmeticError,
+        LookupError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        AttributeError,
+        MemoryError,
+    ) as error:
         raise ValueError(
             f"{os.fspath(path)} holds no complete fast classifier ({error}); save it again"
         ) from error
@@ -257,10 +296,27 @@ def _rebuilt(tensors: dict[str, Tensor], config: dict[str, Any]) -> tuple[FastGr
     if config["head"] not in ("gp", "dense"):
         raise ValueError(f"head is {config['head']!r}")
     sizes = [int(size) for size in config["evidence"]]
-    if len(sizes) != 4 or max(sizes) > 10**5 or not 0 < config["n_components"] <= 10**3:
-        raise ValueError("sizes that no model has")
+    n_components, latent_dim = config["n_components"], config["latent_dim"]
+    gain, readout = float(config["gain"]), float(config["readout"])
+    if not (0 < gain < math.inf and 0 <= readout < math.inf):
+        raise ValueError(f"gain is {gain} and readout {readout}")
+    # before anything is built of these sizes
+    shapes = {
+        "encoder.axes": (latent_dim, latent_dim),
+        "encoder.net.head.bias": (n_components * (1 + 2 * latent_dim),),
+        "encoder.evidence.span": tuple(sizes[:2]),
+        "encoder.evidence.log_weight": tuple(sizes[2:3]),
+        "encoder.evidence.inside": tuple(sizes[3:4]),
+    }
+    if config["head"] == "gp":
+        shapes["heads.value_noise"] = ()
+    for name, shape in shapes.items():
+        if tuple(state[name].shape) != shape:
+            raise ValueError(f"{name} has shape {tuple(state[name].shape)}, not {shape}")
+    if not all(tensor.isfinite().all() for tensor in state.values()):
+        raise ValueError("its tensors hold infinite numbers")
     evidence = PixelEvidence((sizes[0], sizes[1], sizes[2], sizes[3]))
-    encoder = NoisyEncoder(evidence, config["latent_dim"], config["n_components"])
+    encoder = NoisyEncoder(evidence, latent_dim, n_components)
 
     def constants(prefix: str) -> GPConstants:
         return GPConstants(*(state[f"heads.{prefix}_{name}"] for name in GPConstants._fields))
@@ -270,7 +326,7 @@ def _rebuilt(tensors: dict[str, Tensor], config: dict[str, Any]) -> tuple[FastGr
         value = constants("value") if "heads.value_mean" in state else None
         heads = GPHeads(constants("classes"), value, state["heads.value_noise"])
     else:
-        heads = DenseHeads(config["latent_dim"], len(config["class_names"]))
+        heads = DenseHeads(latent_dim, len(config["class_names"]))
     scale = NoveltyScale(*(state[name] for name in NoveltyScale._fields))
     reader = Reader(encoder, heads, scale)
     reader.load_state_dict(state)
@@ -282,7 +338,7 @@ def _rebuilt(tensors: dict[str, Tensor], config: dict[str, Any]) -> tuple[FastGr
     if not (math.isfinite(offset) and scale > 0 and 0 < n_channels <= 10**6):
         raise ValueError(f"the axis {config['axis']} is none")
     axis = (float(offset), float(scale), int(n_channels))
-    graph = FastGraph(pre, reader, *axis, float(config["gain"]), float(config["readout"]))
+    graph = FastGraph(pre, reader, *axis, gain, readout)
     return graph.eval().requires_grad_(False), pre
 
 

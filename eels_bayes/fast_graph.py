@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from eels_bayes import noise
 from eels_bayes.align import overlap
-from eels_bayes.edges import finite
+from eels_bayes.edges import MOST_COUNTS, finite
 from eels_bayes.preprocess import Preprocessor
 from eels_bayes.reader import Reader
 from eels_bayes.spectra import Flag
@@ -96,6 +96,7 @@ class FastGraph(nn.Module):
         self.profile_at = first_bin * self.per_bin - start
         self.normalized = pre.normalize is not None
         self.band_low, self.band_high = pre.normalize or (0.0, 0.0)
+        self.most = MOST_COUNTS  # scripting sees no globals
         self.off_axis, self.non_finite = int(Flag.OFF_AXIS), int(Flag.NON_FINITE)
         self.typical_first = float(pre.typical_first)
         self.register_buffer("typical", pre.typical.float())
@@ -173,7 +174,8 @@ class FastGraph(nn.Module):
             # `Preprocessor.forward` has it, without the root.
             n = self._width() / self.scale
             scatter = reference.square() @ (band * (9.0 / (n + 9.0)))
-            norm = mean * (mean * mean.abs() > scatter) * (self.step * self.unit / self.scale)
+            found = (mean * mean.abs() > scatter) & (mean < self.most)
+            norm = mean * found * (self.step * self.unit / self.scale)
         else:
             norm = torch.ones_like(aligned[:, 0])
         non_finite, flag = self.extractor.check(canonical, norm)

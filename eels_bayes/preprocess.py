@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from eels_bayes import checks, noise
 from eels_bayes.align import band_mean, find_shift, rebin
 from eels_bayes.background import exponent_prior
-from eels_bayes.edges import EdgeExtractor, Edges
+from eels_bayes.edges import MOST_COUNTS, EdgeExtractor, Edges
 from eels_bayes.io import read_counts
 from eels_bayes.series import (
     SEARCH,
@@ -140,7 +140,7 @@ class Preprocessor(nn.Module):
         )
         self.step = 0.0  # dispersion in eV; 0 until known
         self.bin_width = 0.0  # of the profile, eV
-        self._off_axis, self._radius = int(Flag.OFF_AXIS), SEARCH
+        self._off_axis, self._radius, self._most = int(Flag.OFF_AXIS), SEARCH, MOST_COUNTS
         self.register_buffer("reference", torch.zeros(0))
         self.register_buffer("_ready", torch.tensor(False))
         self.register_buffer("profile_bins", torch.zeros(2, dtype=torch.int64))
@@ -261,7 +261,8 @@ class Preprocessor(nn.Module):
                 counts, offset, scale, shift, self.normalize[0], self.normalize[1]
             )
             # what does not stand out from its own scatter is no reference
-            norm = torch.where(norm <= 3 * error, -error, norm) * (self.step * self.unit)
+            none = (norm <= 3 * error) | (torch.isfinite(norm) & (norm * scale >= self._most))
+            norm = torch.where(none, torch.zeros_like(norm), norm) * (self.step * self.unit)
             low = min(low, self.normalize[0])
             high = max(high, self.normalize[1])
         profile, spike = canonical[:, :0], torch.zeros_like(shift)

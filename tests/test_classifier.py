@@ -20,7 +20,6 @@ from eels_bayes.classifier import KIND, EELSClassifier, load_model
 from eels_bayes.context import ImageWeights
 from eels_bayes.fit import Schedule
 from eels_bayes.forward_model import fit_forward_model
-from eels_bayes.gp import fit_gp
 
 SHORT = Schedule(2, 5)
 FLOATS = [
@@ -47,7 +46,7 @@ def small():
             patch.setattr(module, name, value)
         for name, value in {"POOL": 512, "N_VALIDATION": 256}.items():
             patch.setattr(encoder_training, name, value)
-        patch.setattr(module, "fit_gp", functools.partial(fit_gp, steps=20, n_inducing=12))
+        patch.setattr(module, "GP_STEPS", 20)
         few = functools.partial(fit_forward_model, iterations=12)
         patch.setattr(module, "fit_forward_model", few)
         patch.setattr("eels_bayes.context.STEPS", 40)

@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import functools
 import warnings
 
 import matplotlib
@@ -20,7 +19,6 @@ from eels_bayes import classifier as module
 from eels_bayes import diagnostics as dg
 from eels_bayes import latent_posterior as lp
 from eels_bayes.fit import Schedule
-from eels_bayes.gp import fit_gp
 from eels_bayes.nets import Gaussian, GaussianMixture
 from eels_bayes.prior import FingerprintPrior
 from eels_bayes.vae import SpectrumVAE
@@ -46,7 +44,7 @@ def fitted(spectra):
             patch.setattr(module, name, value)
         for name, value in {"POOL": 512, "N_VALIDATION": 256}.items():
             patch.setattr(encoder_training, name, value)
-        patch.setattr(module, "fit_gp", functools.partial(fit_gp, steps=30, n_inducing=12))
+        patch.setattr(module, "GP_STEPS", 30)
         clf = eb.EELSClassifier(
             eb.FingerprintLibrary.example(),
             latent_dim=3,

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eels_bayes.psi import GPConstants, gp_moments, psi1, psi2
+from eels_bayes.psi import GPConstants, gp_moments, pack, packed_moments, psi1, psi2
 
 
 def random_constants(seed, n_inducing, dim, n_classes, *, spread=1.0, reach=1.0, noise=0.5):
@@ -263,5 +263,90 @@ def test_script_equals_eager(dtype):
     for _ in range(3):  # the executor specialises after its first calls
         for found, expected in zip(
             function(mean, var, constants), gp_moments(mean, var, constants), strict=True
+        ):
+            torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+def textbook(mean, var, constants):
+    """Return the moments from psi statistics as they are printed (Titsias and Lawrence, 2010)."""
+    u, square, scale = constants.inducing, constants.lengthscale**2, constants.outputscale
+    away = (mean.unsqueeze(1) - u).square() / (square + var).unsqueeze(1)
+    first = scale * (1 + var / square).prod(1, keepdim=True).rsqrt() * torch.exp(-away.sum(2) / 2)
+    middle = 0.5 * (u.unsqueeze(0) + u.unsqueeze(1))
+    apart = ((u.unsqueeze(0) - u.unsqueeze(1)).square() / (4 * square)).sum(2)
+    away = (mean[:, None, None] - middle).square() / (square + 2 * var)[:, None, None]
+    second = torch.exp(-apart - away.sum(3))
+    second = scale**2 * (1 + 2 * var / square).prod(1).rsqrt()[:, None, None] * second
+    f = constants.mean + first @ constants.A
+    spread = second - first.unsqueeze(2) * first.unsqueeze(1)
+    cov = torch.einsum("mc,nml,ld->ncd", constants.A, spread, constants.A)
+    explained = torch.einsum("cml,nml->nc", constants.B, second)
+    return f, cov, (scale - explained).clamp(min=0.0)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 2**31),
+    dim=st.integers(1, 16),
+    n_inducing=st.integers(1, 20),
+    n_classes=st.integers(1, 5),
+    n_gps=st.integers(1, 3),
+    log_var=st.floats(-6.0, 4.0),
+)
+def test_packed_moments_are_those_of_the_definition(
+    seed, dim, n_inducing, n_classes, n_gps, log_var
+):
+    gps = [random_constants(seed + k, n_inducing, dim, n_classes) for k in range(n_gps)]
+    generator = torch.Generator().manual_seed(seed)
+    mean = torch.randn(6, dim, generator=generator, dtype=torch.float64)
+    var = math.exp(log_var) * torch.rand(6, dim, generator=generator, dtype=torch.float64)
+    found = packed_moments(mean, var, pack(gps))
+    for k, constants in enumerate(gps):
+        # the textbook's covariance is a difference, and cancels
+        size = float(constants.outputscale) ** 2
+        size *= float(1 + constants.A.abs().max() ** 2 + constants.B.abs().max())
+        for one, expected in zip(found, textbook(mean, var, constants), strict=True):
+            torch.testing.assert_close(one[k], expected, rtol=1e-9, atol=1e-11 * size)
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**31), dim=st.integers(1, 8), log_var=st.floats(-6.0, 4.0))
+def test_packed_moments_are_symmetric(seed, dim, log_var):
+    """In the order of inducing points, of functions and of processes, and in B's two indices."""
+    one, other = (random_constants(seed + k, 9, dim, 4) for k in range(2))
+    generator = torch.Generator().manual_seed(seed)
+    mean = torch.randn(5, dim, generator=generator, dtype=torch.float64)
+    var = math.exp(log_var) * torch.rand(5, dim, generator=generator, dtype=torch.float64)
+    expected = packed_moments(mean, var, pack([one, other]))
+    size = float(1 + one.A.abs().max() ** 2 + one.B.abs().max() + other.B.abs().max())
+    size *= float(1 + one.outputscale + other.outputscale) ** 2
+    close = {"rtol": 1e-9, "atol": 1e-12 * size}
+    torch.testing.assert_close(expected.cov_encoder, expected.cov_encoder.mT, rtol=0, atol=0)
+    for found, whole in zip(packed_moments(mean, var, pack([other, one])), expected, strict=True):
+        torch.testing.assert_close(found, whole.flip(0), **close)
+    rows = torch.randperm(9, generator=generator)
+    moved = one._replace(inducing=one.inducing[rows], A=one.A[rows], B=one.B[:, rows][:, :, rows])
+    skew = torch.randn(9, 9, generator=generator, dtype=torch.float64)
+    skewed = one._replace(B=one.B + skew - skew.T)
+    for same in (moved, skewed):
+        for found, whole in zip(packed_moments(mean, var, pack([same])), expected, strict=True):
+            torch.testing.assert_close(found[0], whole[0], **close)
+    turned = one._replace(mean=one.mean.flip(0), A=one.A.flip(1), B=one.B.flip(0))
+    found = packed_moments(mean, var, pack([turned]))
+    torch.testing.assert_close(found.mean[0], expected.mean[0].flip(1), **close)
+    torch.testing.assert_close(found.cov_encoder[0], expected.cov_encoder[0].flip(1, 2), **close)
+    torch.testing.assert_close(found.var_classifier[0], expected.var_classifier[0].flip(1), **close)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_packed_script_equals_eager(dtype):
+    packed = pack([cast(random_constants(seed, 20, 6, 3), dtype) for seed in (11, 12)])
+    generator = torch.Generator().manual_seed(2)
+    mean = torch.randn(9, 6, generator=generator, dtype=dtype)
+    var = torch.rand(9, 6, generator=generator, dtype=dtype)
+    function = scripted(packed_moments)
+    for _ in range(3):
+        for found, expected in zip(
+            function(mean, var, packed), packed_moments(mean, var, packed), strict=True
         ):
             torch.testing.assert_close(found, expected, rtol=0, atol=0)

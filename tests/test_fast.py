@@ -1,0 +1,1039 @@
+"""The compiled classifier: the slow path's numbers, whatever counts, backend and file."""
+
+import copy
+import functools
+import io
+import json
+import os
+import pickle
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import eels_bayes as eb
+from eels_bayes import classifier as module
+from eels_bayes import encoder_training, store
+from eels_bayes.fast import CHUNK, KIND, load_fast
+from eels_bayes.fast_graph import N_COLUMNS
+from eels_bayes.forward_model import fit_forward_model
+from eels_bayes.novelty import N_TABLE
+from eels_bayes.spectra import Flag
+
+BRIEF = eb.Schedule(10, 20, 3e-3)  # enough for pixels of all classes to be told apart
+TOLERANCE = {
+    "probabilities": 1e-4,
+    "total": 1e-3,
+    "aleatoric": 1e-3,
+    "encoder": 1e-3,
+    "classifier": 1e-3,
+    "novelty": 1.001 / (N_TABLE + 1),  # a rank: rounding may take a pixel across one quantile
+    "value": 1e-4,
+    "value_sd": 1e-4,
+}
+NEEDS_ONNX = "backend='onnx' is an extra: pip install 'eels-bayes[onnx]'"
+BACKENDS = ["torchscript", "onnx"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small():
+    """The same way through everything, with little of it."""
+    sizes = {"N_CLEAN": 400, "N_LATENTS": 1000, "N_PURE": 10, "N_VALUES": 400}
+    sizes |= {"N_SIMULATED": 200, "GP_STEPS": 200}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in sizes.items():
+            patch.setattr(module, name, value)
+        for name, value in {"POOL": 512, "N_VALIDATION": 256}.items():
+            patch.setattr(encoder_training, name, value)
+        few = functools.partial(fit_forward_model, iterations=12)
+        patch.setattr(module, "fit_forward_model", few)
+        yield
+
+
+def new(library=None, **options):
+    settings = {"latent_dim": 8, "vae_schedule": BRIEF, "encoder_schedule": BRIEF} | options
+    return eb.EELSClassifier(library or eb.FingerprintLibrary.example(), **settings)
+
+
+@pytest.fixture(scope="module")
+def signals():
+    return eb.simulate.annealing_series(n_images=4, shape=(10, 8)).signals
+
+
+@pytest.fixture(scope="module")
+def energy(signals):
+    return signals[0].axes_manager.signal_axes[0].axis
+
+
+@pytest.fixture(scope="module")
+def counts(signals):
+    """All images' counts (320, E)."""
+    return np.concatenate([signal.data.reshape(80, -1) for signal in signals])
+
+
+@pytest.fixture(scope="module")
+def spectra(signals):
+    pre = eb.Preprocessor(
+        (677, 737), 0.5, background=(600, 675), normalize=(570, 592.5), align=(565, 600)
+    )
+    return pre(signals)
+
+
+@pytest.fixture(scope="module")
+def clf(spectra):
+    return new().fit(spectra, show_progressbar=False)
+
+
+def compiled(clf, energy, backend, **options):
+    if backend == "onnx":
+        pytest.importorskip("onnx", reason=NEEDS_ONNX)
+        pytest.importorskip("onnxruntime", reason=NEEDS_ONNX)
+    return clf.compile(clf.preprocessor, energy=energy, backend=backend, **options)
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def fast(request, clf, energy):
+    return compiled(clf, energy, request.param)
+
+
+@pytest.fixture(scope="module")
+def scripted(clf, energy):
+    return compiled(clf, energy, "torchscript")
+
+
+@pytest.fixture(scope="module")
+def exported_to_onnx(clf, energy):
+    return compiled(clf, energy, "onnx")
+
+
+@pytest.fixture(scope="module")
+def reading(fast, counts, spectra):
+    """All pixels, each with its own image's shift."""
+    return fast(counts, spectra.shift)
+
+
+def assert_agree(one, other, rows=slice(None), scale=1.0):
+    """Every field of `one` is that of `other` in its `rows`; `scale` multiplies tolerances."""
+    for name, tolerance in TOLERANCE.items():
+        found, expected = getattr(one, name), getattr(other, name)[rows]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=scale * tolerance, err_msg=name)
+    moved = np.abs(one.novelty - other.novelty[rows]) > scale * 1e-3
+    assert moved.sum() <= 0.01 * moved.size
+    for name in ("labels", "flag"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name)[rows], name)
+
+
+# --- the same as the slow path
+
+
+def test_all_pixels_are_read_as_by_the_slow_path(reading, clf, spectra):
+    prediction = clf.predict(spectra)
+    assert_agree(reading, prediction)
+    assert len(np.unique(prediction.labels)) >= 3 and prediction.probabilities.max() > 0.8
+    assert len(np.unique(spectra.shift)) == 4 and np.abs(spectra.shift).max() > 0.2
+    np.testing.assert_allclose(reading.probabilities.sum(1), 1.0, atol=1e-5)
+    parts = reading.aleatoric + reading.encoder + reading.classifier
+    np.testing.assert_allclose(parts, reading.total, atol=1e-5)
+
+
+def test_images_by_their_own_drift_are_read_as_by_the_slow_path(fast, clf, spectra, signals):
+    prediction = clf.predict(spectra)
+    for k, signal in enumerate(signals):
+        image = signal.data.reshape(80, -1)
+        drift = fast.drift(image)
+        assert drift == pytest.approx(float(spectra.shift[80 * k]), abs=1e-5)
+        assert_agree(fast(image, drift), prediction, slice(80 * k, 80 * k + 80))
+
+
+def test_pixels_of_another_day_are_read_as_by_the_slow_path(fast, clf):
+    process = eb.simulate.Process(spikes=0.2, unknown=0.2)
+    series = eb.simulate.annealing_series(n_images=2, shape=(6, 5), seed=1, process=process)
+    spectra = clf.preprocessor(series.signals)
+    prediction = clf.predict(spectra)
+    rows = np.concatenate([signal.data.reshape(30, -1) for signal in series.signals])
+    assert_agree(fast(rows, spectra.shift), prediction)
+    assert prediction.novelty.max() > 0.999
+
+
+def noise_model(signal, gain, readout, correlation=1.0):
+    signal = signal.deepcopy()
+    node = "Signal.Noise_properties.Variance_linear_model"
+    for name, value in (
+        ("gain_factor", gain),
+        ("gain_offset", readout),
+        ("correlation_factor", correlation),
+    ):
+        signal.metadata.set_item(f"{node}.{name}", value)
+    return signal
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_gain_and_readout_are_those_of_the_metadata(backend, clf, signals, energy):
+    signal = noise_model(signals[0], 2.0, 30.0, 1.5)
+    spectra = clf.preprocessor(signal)
+    fast = compiled(clf, energy, backend, gain=3.0, readout=45.0)
+    image, shift = signal.data.reshape(80, -1), float(spectra.shift[0])
+    prediction = clf.predict(spectra)
+    assert_agree(fast(image, shift), prediction)
+    for other in ({}, {"gain": 3.0}, {"readout": 45.0}):
+        without = compiled(clf, energy, "torchscript", **other)(image, shift)
+        assert np.abs(without.probabilities - prediction.probabilities).max() > 1e-3
+
+
+def edge_library(names, spectra):
+    """Hydrogenic edges of several intensities, a class each, and no edge: see the example."""
+    from exspy.components import EELSCLEdge
+
+    energy = spectra.energy
+    step = energy[1] - energy[0]
+    within = (np.arange(20) - 9.5) / 20 * step
+    subshells = list(dict.fromkeys(part for name in names for part in name.split("+")))
+    shapes = {}
+    for name in subshells:
+        edge = EELSCLEdge(name, GOS="hydrogenic")  # others are downloaded
+        edge.fine_structure_active = False
+        edge.set_microscope_parameters(200.0, 29.0, 36.0, step)  # as the file says
+        fine = edge.function((energy[:, None] + within).ravel())
+        shapes[name] = fine.reshape(len(energy), -1).mean(1)
+    largest = max(shape.max() for shape in shapes.values())
+    weight = 1 / np.sqrt(np.mean(spectra.sd[spectra.ok].astype(float) ** 2, axis=0))
+    design = np.array([shapes[name] / largest * weight for name in subshells]).T
+    covariance = np.linalg.inv(design.T @ design)
+    total = ((spectra.intensity[spectra.ok] * weight) @ design @ covariance).sum(1)
+    scales = np.quantile(total[total > 3 * np.sqrt(covariance.sum())], np.linspace(0.05, 0.95, 10))
+    rows, labels = [np.zeros_like(energy)], ["neither"]
+    for name in names:
+        shape = np.mean([shapes[part] / largest for part in name.split("+")], axis=0)
+        rows += [scale * shape for scale in scales]
+        labels += [name] * len(scales)
+    known = eb.Variations(shift=0.25 * step, broadening=0.5 * step, intensity=0.1)
+    return eb.FingerprintLibrary.from_arrays(energy, rows, labels, variations=known)
+
+
+@pytest.fixture(scope="module")
+def real(data_dir):
+    """A real image, as it is read, with what a model fitted to a quarter of it says of it all."""
+    (signal,) = eb.load(data_dir / "CuZn_EELS_mapping_tutorial.hspy")
+    signal = noise_model(signal, 4.0, 0.0)  # what its counts show
+    pre = eb.Preprocessor((900, 1300), background=(780, 920))
+    spectra = pre(signal.inav[::2, ::2])
+    clf = new(edge_library(["Cu_L3", "Zn_L3", "Cu_L3+Zn_L3"], spectra))
+    clf.fit(spectra, show_progressbar=False)
+    return signal, clf, clf.predict(clf.preprocessor(signal))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_real_image_is_read_as_by_the_slow_path(backend, real):
+    signal, clf, prediction = real
+    fast = compiled(clf, signal.axes_manager.signal_axes[0].axis, backend, gain=4.0)
+    assert not fast.aligned and signal.data.dtype == np.int16
+    rows = signal.data.reshape(-1, signal.data.shape[-1])
+    found = fast(rows)
+    assert_agree(found, prediction)
+    assert prediction.ok.sum() > 1900 and len(np.unique(prediction.labels[prediction.ok])) >= 3
+    assert np.isnan(found.value).all() and np.isnan(found.value_sd).all()
+    assert fast.drift(rows) == 0.0
+
+
+# --- one path for all sizes, orders and types
+
+
+def test_one_by_one_is_as_all_together(fast, counts, spectra, reading):
+    for row in range(0, 320, 5):
+        assert_agree(fast(counts[row], float(spectra.shift[row])), reading, row)
+
+
+def test_a_single_spectrum_has_no_leading_axis(fast, counts, spectra, reading):
+    for shift in (float(spectra.shift[7]), spectra.shift[7], np.asarray(spectra.shift[7])):
+        found = fast(counts[7], shift)
+        assert found.probabilities.shape == (4,)
+        assert all(np.shape(field) == () for field in found[1:])
+        assert_agree(found, reading, 7)
+    assert int(found.labels) == found.probabilities.argmax()
+    kept = fast(counts[7:8], float(spectra.shift[7]))
+    assert kept.probabilities.shape == (1, 4) and kept.flag.shape == (1,)
+    dtypes = {name: np.asarray(field).dtype for name, field in found._asdict().items()}
+    assert dtypes.pop("labels") == dtypes.pop("flag") == np.int64
+    assert set(dtypes.values()) == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("n", [0, 1, CHUNK, CHUNK + 1])
+def test_any_number_of_spectra(fast, counts, spectra, reading, n):
+    for shift in (spectra.shift[:n], float(spectra.shift[0])):
+        assert_agree(fast(counts[:n], shift), reading, slice(n))
+
+
+def test_calls_do_not_wear_the_program_out(fast, counts, spectra, reading):
+    shift = float(spectra.shift[0])
+    first = fast(counts[:CHUNK], shift)
+    for other in (0.7, float("nan"), 0.0, -1.2):
+        fast(counts[:3], other)
+        assert_agree(fast(counts[:CHUNK], shift), first, scale=0.01)
+    assert_agree(fast(counts, spectra.shift), reading, scale=0.01)
+
+
+def test_order_of_the_rows_does_not_matter(fast, counts, spectra, reading):
+    order = np.random.default_rng(0).permutation(320)
+    assert_agree(fast(counts[order], spectra.shift[order]), reading, order)
+
+
+def test_shifts_may_differ_row_by_row(fast, counts):
+    shifts = np.random.default_rng(1).choice([-1.3, -0.25, 0.0, 0.125, 0.6001, 2.0], 40)
+    found = fast(counts[:40], shifts)
+    for row, shift in enumerate(shifts):
+        assert_agree(fast(counts[row], float(shift)), found, row)
+    assert_agree(fast(counts[:40], list(shifts)), found, scale=0.01)
+    moved = fast(counts[:40], np.zeros(40)).probabilities[shifts != 0]
+    assert np.abs(moved - found.probabilities[shifts != 0]).max() > 0.01
+
+
+@pytest.mark.parametrize("dtype", ["int16", "int32", "uint16", "int64", "float64", ">f4", ">i2"])
+def test_any_type_of_counts(fast, counts, spectra, reading, dtype):
+    whole = np.round(counts[:20])
+    expected = fast(whole.astype(np.float32), float(spectra.shift[0]))
+    found = fast(whole.astype(dtype), float(spectra.shift[0]))
+    assert_agree(found, expected, scale=0.0)
+    assert_agree(fast(whole.astype(int).tolist(), float(spectra.shift[0])), expected, scale=0.0)
+
+
+def frozen(rows):
+    rows.setflags(write=False)
+    return rows
+
+
+LAYOUTS = {
+    "column by column": np.asfortranarray,
+    "every second": lambda rows: np.repeat(rows, 2, axis=1)[:, ::2],
+    "read-only": lambda rows: frozen(rows.copy()),
+    "upside down": lambda rows: rows[::-1].copy()[::-1],
+    "mirrored": lambda rows: rows[:, ::-1].copy()[:, ::-1],
+    "tensor": lambda rows: torch.from_numpy(rows.copy()),
+}
+
+
+@pytest.fixture
+def warned_each_time():
+    """Torch warns of some things once a process only."""
+    before = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    yield
+    torch.set_warn_always(before)
+
+
+@pytest.mark.usefixtures("warned_each_time")
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_counts_may_lie_in_memory_as_they_like(fast, counts, spectra, reading, layout):
+    rows = counts[:20].astype(np.float32)
+    given = LAYOUTS[layout](rows)
+    assert_agree(fast(given, float(spectra.shift[0])), reading, slice(20))
+    assert fast.drift(given) == pytest.approx(fast.drift(rows), abs=1e-6)
+    np.testing.assert_array_equal(given, counts[:20])  # and they stay as they are
+
+
+def test_it_says_what_it_is(fast, energy, clf):
+    np.testing.assert_allclose(fast.energy, energy)
+    assert fast.aligned and fast.head == "gp"
+    assert fast.class_names == clf.library.class_names
+    shown = clf.library.resample(clf.fitted.energy)
+    np.testing.assert_allclose(fast.library["energy"], shown.energy)
+    np.testing.assert_allclose(fast.library["spectra"], shown.class_spectra, atol=1e-6)
+    np.testing.assert_allclose(fast.library["values"], shown.class_values)
+    assert repr(fast) == (
+        "<FastClassifier: 50 % F, 25 % F, 12.5 % F, 0 % F; 1600 channels from 390 eV; "
+        f"head 'gp', backend {fast.backend!r}>"
+    )
+
+
+def test_it_keeps_its_own_model(clf, energy, scripted, counts, spectra):
+    before = scripted(counts[:20])
+    own = copy.deepcopy(clf)
+    fast = own.compile(own.preprocessor, energy=energy)
+    with torch.no_grad():
+        for parameter in own.fitted.encoder.parameters():
+            parameter.zero_()
+        own.preprocessor.typical.zero_()
+    assert_agree(fast(counts[:20]), before, scale=0.01)
+
+
+# --- odd counts
+
+KINDS = st.sampled_from(
+    ["good", "zeros", "constant", "nan", "inf", "-inf", "huge", "negative", "spike", "dark", "tiny"]
+)
+ODD = st.tuples(
+    KINDS,
+    st.integers(0, 319),
+    st.lists(st.integers(0, 1599), min_size=1, max_size=4),
+    st.floats(0.0, 30.0),
+)
+
+
+def odd_row(counts, kind, row, channels, power):
+    """Counts (E,) that no detector should give, but some do."""
+    good = counts[row].astype(np.float32)
+    if kind in ("nan", "inf", "-inf"):
+        good[channels] = float(kind)
+    elif kind == "spike":
+        good[channels] = 1e9
+    elif kind == "dark":
+        good = good - good.mean()
+    else:
+        scale = {"zeros": 0.0, "negative": -1.0, "huge": 10**power, "tiny": 10 ** (-power / 2)}
+        # the scatter of larger constants is that of rounding
+        good = np.full_like(good, 10 ** min(power, 20.0)) if kind == "constant" else good
+        good = good * np.float32(scale.get(kind, 1.0))
+    return good
+
+
+def assert_flagged_alike(fast, clf, energy, rows, shift):
+    """What the slow path flags is NaN, and nothing else is; the reading, for more."""
+    found = fast(rows, shift)
+    slow = clf.preprocessor(
+        torch.from_numpy(rows), float(energy[0]), 0.25, torch.full((len(rows),), shift)
+    )
+    np.testing.assert_array_equal(found.flag, slow.flag.numpy())
+    ok = found.flag == 0
+    for name in TOLERANCE:
+        field = getattr(found, name)
+        assert np.isfinite(field[ok]).all() and np.isnan(field[~ok]).all(), name
+    assert (found.labels[~ok] == -1).all() and (found.labels[ok] >= 0).all()
+    return found
+
+
+@settings(max_examples=150)
+@given(
+    odd=st.lists(ODD, min_size=1, max_size=6),
+    shift=st.sampled_from([0.0, 0.0, 0.0, 0.3125, -1.37, 2.5, -2.0]),
+)
+def test_odd_counts_are_flagged_as_by_the_slow_path(scripted, clf, counts, energy, odd, shift):
+    rows = np.stack([odd_row(counts, *one) for one in odd])
+    found = assert_flagged_alike(scripted, clf, energy, rows, shift)
+    good = np.flatnonzero([one[0] == "good" for one in odd])
+    assert (found.flag[good] == 0).all()
+    if len(good):  # their neighbours are nothing to them
+        alone = scripted(rows[good], shift)
+        for name, tolerance in TOLERANCE.items():
+            np.testing.assert_allclose(
+                getattr(found, name)[good], getattr(alone, name), rtol=0, atol=tolerance
+            )
+
+
+@pytest.mark.parametrize(
+    "kind", ["zeros", "constant", "nan", "inf", "-inf", "huge", "negative", "spike", "dark", "tiny"]
+)
+def test_odd_counts_among_good_ones(fast, clf, counts, energy, kind):
+    rows = counts[:6].astype(np.float32)
+    for row, power in ((1, 0.5), (4, 14.0)):
+        rows[row] = odd_row(counts, kind, row, [700, 1201], power)
+    found = assert_flagged_alike(fast, clf, energy, rows, 0.0)
+    others = np.array([0, 2, 3, 5])
+    assert (found.flag[others] == 0).all()
+    expected = fast(counts[others])
+    for name, tolerance in TOLERANCE.items():
+        np.testing.assert_allclose(
+            getattr(found, name)[others], getattr(expected, name), rtol=0, atol=tolerance
+        )
+
+
+@pytest.mark.parametrize("size", [1e17, 1e20, 1e25, 1e30])
+def test_counts_too_large_to_be_squared(fast, clf, counts, energy, size):
+    """Squares of such counts are infinite in single precision."""
+    rows = np.stack([counts[0] * size, counts[0], counts[0]])
+    rows[1, 800] = rows[2, 1250] = size
+    rows = rows.astype(np.float32)
+    assert_flagged_alike(fast, clf, energy, rows, 0.0)
+
+
+def test_counts_beyond_single_precision(fast, counts):
+    rows = counts[:3].astype(np.float64)
+    rows[1] *= 1e300
+    rows[2, 700] = -1e300
+    found = fast(rows)
+    np.testing.assert_array_equal(found.flag, [0, Flag.NON_FINITE, Flag.NON_FINITE])
+    assert np.isfinite(fast.drift(rows))
+
+
+def test_odd_channels_that_nothing_needs(fast, clf, counts, energy):
+    low, _ = fast.graph.needed()
+    outside = np.flatnonzero(energy < low - 1.0)
+    assert len(outside) > 10
+    rows = counts[:3].astype(np.float32)
+    rows[:, outside] = np.array([[np.nan], [np.inf], [-np.inf]])
+    found = assert_flagged_alike(fast, clf, energy, rows, 0.0)
+    assert (found.flag == 0).all()
+    assert_agree(found, fast(counts[:3]))
+    rows[:, outside] = np.array([[1e6], [1e20], [1e30]])
+    found = assert_flagged_alike(fast, clf, energy, rows, 0.0)
+    assert (found.flag == 0).all() and (found.novelty > 0.99).all()
+
+
+def test_shifts_off_the_axis_are_flagged(fast, clf, counts, energy):
+    low, high = fast.graph.needed()
+    shifts = np.array([0.0, 300.0, -300.0, 789.875 - high + 0.1, 389.875 - low - 0.1])
+    found = fast(counts[:5], shifts)
+    assert found.flag[0] == 0 and (found.flag[1:] & Flag.OFF_AXIS).all()
+    assert (found.flag[3:] == Flag.OFF_AXIS).all()
+    assert np.isnan(found.probabilities[1:]).all() and (found.labels[1:] == -1).all()
+    inside = fast(counts[:2], np.array([789.875 - high, 389.875 - low]))
+    assert (inside.flag == 0).all()
+    slow = clf.preprocessor(
+        torch.from_numpy(counts[:5].astype(np.float32)), 390.0, 0.25, torch.from_numpy(shifts)
+    )
+    np.testing.assert_array_equal(found.flag, slow.flag.numpy())
+
+
+def test_odd_counts_off_the_axis_are_flagged_as_by_the_slow_path(fast, clf, counts, energy):
+    rows = counts[:4].astype(np.float32)
+    rows[1, -1] = rows[2, 0] = np.nan
+    rows[3] = 7.0
+    for shift in (20.0, -20.0):
+        assert_flagged_alike(fast, clf, energy, rows, shift)
+
+
+@pytest.mark.parametrize("shift", [np.nan, np.inf, -np.inf])
+def test_a_shift_that_is_no_number_is_flagged(fast, counts, shift):
+    found = fast(counts[:2], float(shift))
+    assert (found.flag == Flag.NON_FINITE).all() and np.isnan(found.probabilities).all()
+    mixed = fast(counts[:3], [0.0, shift, 0.0])
+    np.testing.assert_array_equal(mixed.flag, [0, Flag.NON_FINITE, 0])
+    assert_agree(fast(counts[2]), mixed, 2)
+
+
+# --- the drift
+
+
+def test_drift_is_the_slow_paths(scripted, clf, spectra, signals):
+    for k, signal in enumerate(signals):
+        shift = float(spectra.shift[80 * k])
+        image = signal.data.reshape(80, -1)
+        assert scripted.drift(image) == pytest.approx(shift, abs=1e-5)
+        assert scripted.drift(image.mean(0)) == pytest.approx(shift, abs=1e-4)
+        moved = signal.deepcopy()
+        moved.axes_manager.signal_axes[0].offset += 1.25  # five channels, so it is all rolled
+        there = float(clf.preprocessor(moved).shift[0])
+        assert there == pytest.approx(shift + 1.25, abs=1e-3)
+        assert scripted.drift(np.roll(image, 5, axis=1)) == pytest.approx(shift + 1.25, abs=0.01)
+
+
+def test_dead_pixels_have_no_part_in_the_drift(scripted, clf, signals):
+    signal = signals[1].deepcopy()
+    signal.change_dtype("float32")
+    signal.data[0, :3] = np.nan
+    signal.data[1, 2, 700:800] = np.inf
+    shift = float(clf.preprocessor(signal).shift[0])
+    image = signal.data.reshape(80, -1)
+    assert scripted.drift(image) == pytest.approx(shift, abs=1e-5)
+    assert scripted.drift(np.full(1600, np.nan)) == scripted.drift(np.zeros((2, 1600))) == 0.0
+
+
+def test_an_image_without_the_reference_edge_does_not_drift(scripted, clf, signals):
+    """Such as carbon film: the slow path says so, and leaves it as it is."""
+    signal = signals[0].deepcopy()
+    energy = signal.axes_manager.signal_axes[0].axis
+    rate = 800 * (energy / energy[0]) ** -2.5
+    signal.data = np.random.default_rng(0).poisson(rate, signal.data.shape).astype(np.float32)
+    with pytest.warns(UserWarning, match="shows nothing there that resembles the reference"):
+        spectra = clf.preprocessor(signal)
+    assert (spectra.shift == 0).all() and spectra.ok.all()
+    image = signal.data.reshape(80, -1)
+    assert scripted.drift(image) == 0.0
+    assert_agree(scripted(image, scripted.drift(image)), clf.predict(spectra))
+
+
+# --- input errors
+
+
+def test_counts_and_shifts_of_another_size(fast, counts):
+    needed = r"\(n, 1600\) or \(1600,\) is needed: channels from 390 to 789.75 eV"
+    for shape in ((3, 1599), (1601,), (2, 3, 1600), ()):
+        with pytest.raises(ValueError, match=r"counts have shape \(.*" + needed):
+            fast(np.ones(shape))
+    for n in (2, 4):
+        with pytest.raises(
+            ValueError, match=rf"shift has shape \({n},\); a number or \(3,\) is needed"
+        ):
+            fast(counts[:3], np.zeros(n))
+    with pytest.raises(ValueError, match=r"shift has shape \(3, 1\)"):
+        fast(counts[:3], np.zeros((3, 1)))
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 1599), (2, 3, 1600)])
+def test_drift_of_counts_of_another_size(scripted, shape):
+    with pytest.raises(ValueError, match=r"counts have shape \(.*1600.* is needed"):
+        scripted.drift(np.ones(shape))
+
+
+def test_compiling_needs_the_fits_own_preprocessor(clf, spectra, energy):
+    with pytest.raises(RuntimeError, match=r"not fitted; call fit\(spectra\) first"):
+        new().compile(spectra.preprocessor, energy=energy)
+    options = clf.preprocessor.options()
+    uncalibrated = eb.Preprocessor.from_options(options)
+    other = copy.deepcopy(clf.preprocessor)
+    other.unit *= 2
+    elsewhere = copy.deepcopy(clf.preprocessor)
+    elsewhere.profile_bins[1] -= 1
+    for pre in (uncalibrated, other, elsewhere):
+        with pytest.raises(
+            ValueError, match=r"preprocessor is not the one of the fit, .*classifier\.preprocessor"
+        ):
+            clf.compile(pre, energy=energy)
+    with pytest.raises(TypeError, match=r"preprocessor is a dict; give classifier\.preprocessor"):
+        clf.compile(options, energy=energy)
+
+
+@pytest.mark.parametrize(
+    ("axis", "error", "message"),
+    [
+        (
+            np.arange(390, 700, 0.25),
+            ValueError,
+            r"energy covers 389\.875 to 699\.875 eV; .* needed",
+        ),
+        (
+            np.arange(600, 800, 0.25),
+            ValueError,
+            r"energy covers 599\.875 to 799\.875 eV; .* needed",
+        ),
+        (np.arange(350, 850, 1.0), ValueError, r"energy has channels of 1 eV; .* 0\.5 eV or finer"),
+        (np.arange(800, 350, -0.25), ValueError, r"energy is not ascending in even steps"),
+        (np.geomspace(350, 850, 1600), ValueError, r"energy is not ascending in even steps"),
+        (np.full(1600, 500.0), ValueError, r"energy is not ascending in even steps"),
+        (np.where(np.arange(9) == 3, np.nan, 1.0), ValueError, r"energy has shape \(9,\); the fin"),
+        ([500.0], ValueError, r"energy has shape \(1,\)"),
+        (np.zeros((2, 1600)), ValueError, r"energy has shape \(2, 1600\)"),
+        ("390-790", TypeError, r"energy is '390-790'; channel centres in eV are needed"),
+    ],
+)
+def test_energy_axes_that_do_not_do(clf, axis, error, message):
+    with pytest.raises(error, match=message):
+        clf.compile(clf.preprocessor, energy=axis)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"head": "forest"}, ValueError, "head must be 'gp' or 'dense', got 'forest'"),
+        ({"backend": "tvm"}, ValueError, r"backend must be one of \['onnx', 'torchscript'\], got"),
+        ({"gain": 0.0}, ValueError, "gain is 0; a finite number above zero is needed"),
+        ({"gain": np.inf}, ValueError, "gain is inf; a finite number above zero is needed"),
+        ({"gain": "1"}, TypeError, "gain is '1'; a finite number above zero is needed"),
+        ({"readout": -1.0}, ValueError, r"readout must not be negative, got -1\.0"),
+        ({"readout": np.nan}, ValueError, r"readout must not be negative, got nan"),
+        ({"readout": np.inf}, ValueError, r"readout .* inf"),
+    ],
+)
+def test_options_that_cannot_be(clf, energy, options, error, message):
+    with pytest.raises(error, match=message):
+        clf.compile(clf.preprocessor, energy=energy, **options)
+
+
+# --- files
+
+
+@pytest.fixture(scope="module")
+def saved(scripted, tmp_path_factory):
+    path = tmp_path_factory.mktemp("fast") / "model.fast"
+    scripted.save(path)
+    return path
+
+
+def test_saved_and_loaded_says_the_same(fast, counts, spectra, reading, tmp_path):
+    path = tmp_path / "model.fast"
+    fast.save(path)
+    again = load_fast(path)
+    assert_agree(again(counts, spectra.shift), reading, scale=0.01)
+    assert repr(again) == repr(fast) and again.aligned and again.library == fast.library
+    assert again.drift(counts[:80]) == fast.drift(counts[:80])
+    again.save(str(tmp_path / "second.fast"))
+    assert store.read(tmp_path / "second.fast", KIND)[1] == store.read(path, KIND)[1]
+    second = load_fast(tmp_path / "second.fast")
+    assert_agree(second(counts, spectra.shift), reading, scale=0.01)
+
+
+def test_gain_readout_and_a_missing_value_survive_the_file(real, tmp_path):
+    signal, clf, _ = real
+    axis = signal.axes_manager.signal_axes[0].axis
+    fast = clf.compile(clf.preprocessor, energy=axis, gain=4.0, readout=9.0)
+    fast.save(tmp_path / "model.fast")
+    again = load_fast(tmp_path / "model.fast")
+    rows = signal.data[0]
+    assert_agree(again(rows), fast(rows), scale=0.01)
+    assert (again.graph.gain, again.graph.readout) == (4.0, 9.0) and not again.aligned
+    assert np.isnan(again(rows).value).all() and again.library["values"] is None
+
+
+def test_another_backend_may_run_the_file(saved, counts, exported_to_onnx, scripted):
+    again = load_fast(saved, backend="onnx")
+    assert again.backend == "onnx"
+    assert_agree(again(counts[:40]), exported_to_onnx(counts[:40]), scale=0.01)
+    assert_agree(again(counts[:40]), scripted(counts[:40]))
+    with pytest.raises(ValueError, match=r"backend must be one of .* got 'tvm'"):
+        load_fast(saved, backend="tvm")
+
+
+def in_a_new_process(program, *arguments, folder):
+    """Run a program elsewhere; its standard output. On as many threads as here."""
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": str(torch.get_num_threads()),
+        "PYTHONPATH": str(Path(eb.__file__).parents[1]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+READ = """
+import sys, warnings
+import numpy as np, torch
+import eels_bayes as eb
+warnings.simplefilter("error")
+model, data, out = sys.argv[1:]
+fast = eb.load_fast(model)
+with np.load(data) as given:
+    found = fast(given["counts"], given["shift"])
+    drift = fast.drift(given["counts"][:80])
+np.savez(out, drift=drift, **found._asdict())
+print(*sorted({"pyro", "gpytorch", "hyperspy", "exspy", "linear_operator"} & set(sys.modules)))
+"""
+
+
+def test_a_new_process_says_the_same_without_pyro_or_gpytorch(
+    fast, counts, spectra, reading, tmp_path
+):
+    fast.save(tmp_path / "model.fast")
+    np.savez(tmp_path / "data.npz", counts=counts, shift=spectra.shift)
+    paths = [tmp_path / name for name in ("model.fast", "data.npz", "out.npz")]
+    loaded = in_a_new_process(READ, *paths, folder=tmp_path)
+    assert loaded.split() == []
+    with np.load(tmp_path / "out.npz") as found:
+        for name in reading._fields:
+            np.testing.assert_allclose(
+                found[name], getattr(reading, name), rtol=0, atol=1e-6, err_msg=name
+            )
+        assert float(found["drift"]) == pytest.approx(fast.drift(counts[:80]), abs=1e-6)
+
+
+class _Bomb:
+    exploded = False
+
+    def __reduce__(self):
+        return (_explode, ())
+
+
+def _explode():
+    _Bomb.exploded = True
+
+
+def test_files_that_are_no_models(saved, clf, scripted, tmp_path):
+    data = saved.read_bytes()
+    buffer = io.BytesIO()
+    torch.save({"a": torch.zeros(2)}, buffer)
+    scripted.export(tmp_path / "program")
+    cases = {
+        "half": (data[: len(data) // 2], "truncated or damaged"),
+        "last byte": (data[:-1], "truncated or damaged"),
+        "random": (np.random.default_rng(0).bytes(5000), "not a file that eels_bayes has written"),
+        "empty": (b"", "not a file"),
+        "pickle": (pickle.dumps(_Bomb()), "a Python pickle: it may hold a program"),
+        "torch": (buffer.getvalue(), "a zip archive, as torch.save writes"),
+        "program": ((tmp_path / "program").read_bytes(), "a zip archive, .* may hold a program"),
+    }
+    for name, (content, message) in cases.items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            load_fast(path)
+    assert not _Bomb.exploded
+    clf.save(tmp_path / "other")
+    with pytest.raises(ValueError, match="holds 'classifier', but 'fast' is asked for"):
+        load_fast(tmp_path / "other")
+    with pytest.raises(ValueError, match="holds 'fast', but 'classifier' is asked for"):
+        eb.load_model(saved)
+    with pytest.raises(FileNotFoundError):
+        load_fast(tmp_path / "none")
+
+
+def tampered(saved, path, tensors=None, **config):
+    """Write a copy of the model with changed parts, and try to read it."""
+    old_tensors, old_config = store.read(saved, KIND)
+    store.write(path, KIND, {**old_tensors, **(tensors or {})}, {**old_config, **config})
+    return load_fast(path)
+
+
+def test_every_missing_part_is_refused(saved, tmp_path):
+    tensors, config = store.read(saved, KIND)
+    path, accepted = tmp_path / "model.fast", set()
+    for name in tensors:
+        store.write(path, KIND, {k: v for k, v in tensors.items() if k != name}, config)
+        try:
+            load_fast(path)
+        except ValueError as error:
+            assert "holds no complete fast classifier (" in str(error)
+            if name != "reader.heads.value_mean":  # without it the others are too many
+                assert name.split(".")[-1] in str(error)
+        else:
+            accepted.add(name)
+    assert not accepted
+
+
+def test_every_missing_setting_is_named(saved, tmp_path):
+    tensors, config = store.read(saved, KIND)
+    path, escaped = tmp_path / "model.fast", {}
+    for name in config:
+        store.write(path, KIND, tensors, {k: v for k, v in config.items() if k != name})
+        try:
+            with pytest.raises(ValueError, match=rf"no complete fast classifier \(.*{name}"):
+                load_fast(path)
+        except LookupError as error:
+            escaped[name] = repr(error)
+    assert not escaped
+
+
+def test_every_wrong_shape_is_refused_or_does_no_harm(saved, counts, scripted, tmp_path):
+    tensors, _ = store.read(saved, KIND)
+    expected = scripted(counts[:3])
+    accepted = {}
+    for name, value in tensors.items():
+        flat = value.reshape(-1)
+        for change in (
+            value.unsqueeze(0),
+            torch.cat([flat, flat])[: value.numel() + 1],
+            flat[:-1],
+            flat.repeat(3).reshape(3, -1),
+        ):
+            try:
+                again = tampered(saved, tmp_path / "model.fast", {name: change})
+            except ValueError as error:
+                assert "holds no complete fast classifier (" in str(error)
+            else:
+                accepted.setdefault(name, set()).add(tuple(change.shape))
+                if change.numel() == value.numel():
+                    assert_agree(again(counts[:3]), expected, scale=0.01)
+    # these may have any length
+    for name in ("preprocessor.typical", "reader.table"):
+        n = len(tensors[name])
+        assert accepted.pop(name) == {(n + 1,), (n - 1,)}
+    # and what is left is one number for a number, one row for a vector
+    for name, shapes in accepted.items():
+        assert shapes == {(1, *tensors[name].shape)}, (name, shapes)
+
+
+@pytest.mark.parametrize("value", [None, -1, "x", [], {}, 10**9, 10**400], ids=lambda v: str(v)[:9])
+def test_settings_that_cannot_be_are_refused(saved, tmp_path, value):
+    _, config = store.read(saved, KIND)
+    may_be = {"gain", "readout", "preprocessor.unit"} if value == 10**9 else set()
+    if value is None:  # these may be left out, and no tensor says that they were not
+        may_be = {"preprocessor.background", "preprocessor.normalize", "preprocessor.align_to"}
+    changes = {name: {name: value} for name in config}
+    for name in config["preprocessor"]:
+        changes[f"preprocessor.{name}"] = {"preprocessor": {**config["preprocessor"], name: value}}
+    accepted, escaped = set(), {}
+    for name, change in changes.items():
+        try:
+            tampered(saved, tmp_path / "model.fast", **change)
+        except ValueError as error:
+            assert "holds no complete fast classifier (" in str(error) or name == "backend"
+        except (ArithmeticError, LookupError, TypeError) as error:
+            escaped[name] = repr(error)
+        else:
+            accepted.add(name)
+    assert not escaped
+    assert accepted == may_be
+
+
+@pytest.mark.parametrize(
+    "axis", [[390.0, 0.25], [390.0, 0.0, 1600], [390.0, 0.25, 0], [390.0, 0.25, 1600, 1.0]]
+)
+def test_an_axis_that_is_none_is_refused(saved, tmp_path, axis):
+    with pytest.raises(ValueError, match=r"holds no complete fast classifier \("):
+        tampered(saved, tmp_path / "model.fast", axis=axis)
+
+
+def test_an_axis_that_does_not_cover_what_is_needed_is_refused(saved, tmp_path):
+    with pytest.raises(ValueError, match=r"holds no complete fast classifier \("):
+        tampered(saved, tmp_path / "model.fast", axis=[390.0, 0.25, 400])
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "value"),
+    [
+        ("reader.encoder.evidence.inside", 0, 10**6),
+        ("reader.encoder.evidence.inside", 0, -(10**6)),
+        ("preprocessor.profile_bins", 1, 10**15),
+        ("preprocessor.profile_bins", 1, -(10**15)),
+    ],
+)
+def test_numbers_that_do_not_fit_together_are_refused(saved, tmp_path, name, where, value):
+    tensors, _ = store.read(saved, KIND)
+    changed = tensors[name].clone()
+    changed[where] = value
+    with pytest.raises(ValueError, match=r"holds no complete fast classifier \("):
+        tampered(saved, tmp_path / "model.fast", {name: changed})
+
+
+def test_nan_is_refused(saved, tmp_path):
+    data = bytearray(saved.read_bytes())
+    size = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8 : 8 + size])
+    name = "reader.encoder.net.first.weight"
+    start = 8 + size + header[name]["data_offsets"][0]
+    data[start : start + 4] = struct.pack("<f", np.nan)
+    path = tmp_path / "model.fast"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=rf"tensor '{name}' holds NaN; damaged"):
+        load_fast(path)
+
+
+def test_a_header_that_lies_about_sizes_is_refused(saved, tmp_path):
+    data = saved.read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8 : 8 + size])
+    name = next(key for key in header if key != "__metadata__")
+    header[name]["shape"] = [10**9, 10**9]
+    text = json.dumps(header).encode()
+    path = tmp_path / "model.fast"
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + size :])
+    with pytest.raises(ValueError, match="damaged"):
+        load_fast(path)
+
+
+GREEDY = """
+import sys
+import eels_bayes as eb
+
+def peak():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
+
+for path in sys.argv[1:]:
+    with open("/proc/self/clear_refs", "w") as clear:
+        clear.write("5")  # from here on
+    before = peak()
+    try:
+        eb.load_fast(path)
+    except ValueError:
+        print(int(peak() - before))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux' /proc")
+def test_sizes_in_a_small_file_do_not_make_it_take_much_memory(saved, tmp_path):
+    """They are compared with the tensors before anything of these sizes is made."""
+    tensors, config = store.read(saved, KIND)
+    cases = {
+        "honest": {"latent_dim": 9},
+        "many": {"evidence": [1, 500, 500, 1]},
+        "wide": {"latent_dim": 10_000},
+    }
+    for name, change in cases.items():
+        store.write(tmp_path / name, KIND, tensors, {**config, **change})
+    paths = [tmp_path / name for name in ("honest", *cases)]  # once more, to have it imported
+    used = in_a_new_process(GREEDY, *paths, folder=tmp_path)
+    megabytes = dict(zip(cases, map(int, used.split()[1:]), strict=True))
+    assert max(megabytes.values()) < 100, megabytes
+
+
+# --- exports
+
+ONLY_TORCH = """
+import json, sys
+import torch
+path, counts, out = sys.argv[1:]
+extra = {"eels_bayes.json": ""}
+program = torch.jit.load(path, _extra_files=extra)
+rows = torch.load(counts)
+found = [program(rows)]
+program.set_shift(0.75)
+found.append(program(rows))
+program.set_shift(0.0)
+found.append(program(rows[:1]))
+torch.save(found, out)
+assert not {"eels_bayes", "pyro", "gpytorch", "hyperspy"} & set(sys.modules)
+print(extra["eels_bayes.json"] if isinstance(extra["eels_bayes.json"], str)
+      else extra["eels_bayes.json"].decode())
+"""
+
+
+def assert_columns(found, reading):
+    """Columns, labels and flags of a program are those of a reading of as many rows."""
+    columns, labels, flags = (np.asarray(x) for x in found)
+    k = reading.probabilities.shape[1]
+    assert columns.shape[1] == k + N_COLUMNS
+    np.testing.assert_allclose(columns[:, :k], reading.probabilities, rtol=0, atol=1e-6)
+    names = ("total", "aleatoric", "encoder", "classifier", "novelty", "value", "value_sd")
+    for name, column in zip(names, columns[:, k:].T, strict=True):
+        np.testing.assert_allclose(column, getattr(reading, name), rtol=0, atol=1e-5, err_msg=name)
+    np.testing.assert_array_equal(labels, reading.labels)
+    np.testing.assert_array_equal(flags, reading.flag)
+
+
+def assert_about(about, fast):
+    assert about["version"] == eb.__version__
+    assert about["class_names"] == list(fast.class_names)
+    assert about["columns"] == [f"probability of {name}" for name in fast.class_names] + [
+        *("total", "aleatoric", "encoder", "classifier", "novelty", "value", "value_sd")
+    ]
+    assert about["energy"] == {"offset": 390.0, "scale": 0.25, "unit": "eV"}
+    assert about["channels"] == 1600 and about["head"] == "gp" and about["library"] == fast.library
+    assert about["preprocessor"]["window"] == [677.0, 737.0]
+
+
+def test_the_torchscript_archive_needs_torch_alone(scripted, counts, tmp_path):
+    rows = counts[:20].astype(np.float32)
+    rows[3, 700] = np.nan
+    scripted.export(tmp_path / "model.ts.pt")
+    torch.save(torch.from_numpy(rows), tmp_path / "rows.pt")
+    paths = [tmp_path / name for name in ("model.ts.pt", "rows.pt", "out.pt")]
+    about = json.loads(in_a_new_process(ONLY_TORCH, *paths, folder=tmp_path))
+    assert_about(about, scripted)
+    still, moved, single = torch.load(tmp_path / "out.pt")
+    assert_columns(still, scripted(rows))
+    assert still[2][3] == Flag.NON_FINITE and still[1][3] == -1
+    assert_columns(moved, scripted(rows, 0.75))
+    assert_columns(single, scripted(rows[:1]))
+    scripted(rows, 0.75)
+    scripted.export(str(tmp_path / "again.ts.pt"))  # what is exported knows of no drift
+    with torch.inference_mode():
+        again = torch.jit.load(tmp_path / "again.ts.pt")(torch.from_numpy(rows))
+    assert_columns(again, scripted(rows))
+
+
+def test_the_onnx_model_needs_counts_alone(exported_to_onnx, counts, tmp_path):
+    import onnx
+    import onnxruntime
+
+    fast, path = exported_to_onnx, tmp_path / "model.onnx"
+    fast(counts[:3], 1.25)
+    fast.export(path)
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    assert [one.name for one in session.get_inputs()] == ["counts"]
+    assert [one.name for one in session.get_outputs()] == ["columns", "labels", "flags"]
+    assert_about(json.loads(session.get_modelmeta().custom_metadata_map["eels_bayes"]), fast)
+    rows = counts[:50].astype(np.float32)
+    rows[2, 700] = np.nan
+    for n in (1, 5, 50):
+        assert_columns(session.run(None, {"counts": rows[:n]}), fast(rows[:n]))
+    plan = fast.graph.plan(0.75)._asdict()
+    fed = {f"plan_{name}": tensor.numpy() for name, tensor in plan.items()}
+    known = {one.name for one in session.get_overridable_initializers()}
+    assert_columns(
+        session.run(None, {"counts": rows, **{k: v for k, v in fed.items() if k in known}}),
+        fast(rows, 0.75),
+    )

@@ -1,0 +1,424 @@
+"""One module reads pixels: what its parts say one by one, packed, scripted and in any order."""
+
+import copy
+import functools
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import eels_bayes as eb
+from eels_bayes import classifier as module
+from eels_bayes import encoder_training, noisy_encoder, novelty
+from eels_bayes.evidence import PixelEvidence
+from eels_bayes.forward_model import fit_forward_model
+from eels_bayes.inference import reader_of
+from eels_bayes.nets import GaussianMixture
+from eels_bayes.noisy_encoder import NoisyEncoder
+from eels_bayes.novelty import NoveltyScale
+from eels_bayes.psi import GPConstants, gp_moments, pack, packed_moments, padded
+from eels_bayes.reader import HEAVIEST, GPHeads, Reader, Reading
+from eels_bayes.uncertainty import decompose, default_nodes
+
+BRIEF = eb.Schedule(6, 15, 3e-3)
+ENCODER = eb.Schedule(10, 40, 1e-2)  # until pixels need no more than a few of the Gaussians
+TOLERANCE = {  # single precision against double
+    "probabilities": 1e-4,
+    "total": 3e-4,
+    "aleatoric": 3e-4,
+    "encoder": 3e-4,
+    "classifier": 3e-4,
+    "value": 1e-4,
+    "value_sd": 1e-4,
+    "latent_mean": 1e-3,
+    "latent_sd": 1e-3,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small():
+    """The same way through everything, with little of it."""
+    sizes = {"N_CLEAN": 400, "N_LATENTS": 1000, "N_PURE": 10, "N_VALUES": 400}
+    sizes |= {"N_SIMULATED": 200, "GP_STEPS": 200}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in sizes.items():
+            patch.setattr(module, name, value)
+        for name, value in {"POOL": 512, "N_VALIDATION": 256}.items():
+            patch.setattr(encoder_training, name, value)
+        few = functools.partial(fit_forward_model, iterations=12)
+        patch.setattr(module, "fit_forward_model", few)
+        yield
+
+
+@pytest.fixture(scope="module")
+def spectra():
+    series = eb.simulate.annealing_series(n_images=4, shape=(10, 8))
+    pre = eb.Preprocessor(
+        (677, 737), 0.5, background=(600, 675), normalize=(570, 592.5), align=(565, 600)
+    )
+    return pre(series.signals)
+
+
+@pytest.fixture(scope="module")
+def clf(spectra):
+    library = eb.FingerprintLibrary.example()
+    clf = eb.EELSClassifier(library, latent_dim=8, vae_schedule=BRIEF, encoder_schedule=ENCODER)
+    return clf.fit(spectra, show_progressbar=False)
+
+
+@pytest.fixture(scope="module")
+def pixels(spectra):
+    """Profiles (320, B), noise levels and spikes (320,)."""
+    return tuple(torch.as_tensor(getattr(spectra, n)) for n in ("profile", "level", "spike"))
+
+
+@pytest.fixture(scope="module")
+def reader(clf):
+    return reader_of(clf.fitted).requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def reading(reader, pixels):
+    return reader(*pixels)
+
+
+def assert_close(found, expected, rows=slice(None), scale=1.0):
+    """All fields but novelty, whose steps `assert_ranked_alike` allows for."""
+    for name, tolerance in TOLERANCE.items():
+        torch.testing.assert_close(
+            getattr(found, name).double(),
+            getattr(expected, name)[rows].double(),
+            rtol=0,
+            atol=scale * tolerance,
+            equal_nan=True,
+            msg=lambda text, name=name: f"{name}: {text}",
+        )
+
+
+def assert_ranked_alike(found, expected):
+    """Novelty is a rank: rounding may take few pixels across one quantile of its table."""
+    away = (found.double() - expected.double()).abs()
+    assert away.max() < 1.001 / (novelty.N_TABLE + 1)
+    assert (away > 1e-4).double().mean() < 0.01
+
+
+# --- what it is made of
+
+
+def in_parts(clf, profile, level, spike, ratio=None, n_read=HEAVIEST):
+    """A reading put together from the parts' own functions, in double precision."""
+    fitted = clf.fitted
+    encoder = copy.deepcopy(fitted.encoder).double()
+    with torch.no_grad():
+        found = encoder.evidence(profile.double(), level.double())
+        mixture = encoder.read(found)
+    weights, order = mixture.log_weight.exp().sort(1, descending=True)
+    weights = weights[:, :n_read] / weights[:, :n_read].sum(1, keepdim=True)
+    rows = torch.arange(len(profile)).unsqueeze(1)
+    mean, sd = (x[rows, order[:, :n_read]] for x in (mixture.mean, mixture.sd))
+    n, r, dim = mean.shape
+    latents = mean.reshape(n * r, dim), sd.reshape(n * r, dim) ** 2
+
+    classes = GPConstants(*(x.double() for x in fitted.gp.constants()))
+    moments = gp_moments(*latents, classes)
+    k = len(classes.mean)
+    parts = decompose(
+        weights,
+        moments.mean.reshape(n, r, k),
+        moments.cov_encoder.reshape(n, r, k, k),
+        moments.var_classifier.reshape(n, r, k),
+        *default_nodes(k),
+        ratio,
+    )
+    weights = parts.weights  # as the ratio has them
+    one = gp_moments(*latents, GPConstants(*(x.double() for x in fitted.value.constants)))
+    center = one.mean.reshape(n, r)
+    spread = (one.cov_encoder[:, 0] + one.var_classifier).reshape(n, r)
+    value = (weights * center).sum(1)
+    second = (weights * (spread + center**2)).sum(1)
+    value_sd = (second - value**2 + fitted.value.noise_var).sqrt()
+
+    scale = NoveltyScale(*(x.double() for x in fitted.novelty))
+    energy = novelty.misfit_energy(found.residual, scale.whitening, scale.center)
+    other = novelty.evidence_ratio(found.unknown, spike.double(), energy, len(scale.center))
+    latent = noisy_encoder.moments(GaussianMixture(weights.log(), mean, sd, mixture.axes))
+    return Reading(*parts[:5], novelty.score(other, scale), value, value_sd, *latent)
+
+
+def test_a_reading_is_what_its_parts_say(clf, pixels, reading):
+    expected = in_parts(clf, *pixels)
+    assert_close(reading, expected)
+    assert_ranked_alike(reading.novelty, expected.novelty)
+    # of pixels that differ
+    assert len(reading.probabilities.argmax(1).unique()) >= 3
+    assert reading.encoder.max() > 0.2 and reading.value.std() > 0.02
+
+
+@pytest.mark.parametrize("n", [1, 320])
+def test_another_prior_is_that_of_the_decomposition(clf, reader, pixels, n):
+    generator = torch.Generator().manual_seed(0)
+    ratio = torch.exp(torch.randn(n, 4, generator=generator))
+    found = reader(*pixels, ratio)
+    expected = in_parts(clf, *pixels, ratio=ratio.double())
+    assert_close(found, expected)
+    assert_ranked_alike(found.novelty, expected.novelty)
+    torch.testing.assert_close(found.probabilities.sum(1), torch.ones(320))
+    assert (found.probabilities - reader(*pixels).probabilities).abs().max() > 0.2
+
+
+def test_laws(reading):
+    parts = reading.aleatoric + reading.encoder + reading.classifier
+    torch.testing.assert_close(parts, reading.total)
+    torch.testing.assert_close(reading.probabilities.sum(1), torch.ones(320))
+    entropy = torch.special.entr(reading.probabilities.double()).sum(1).float()
+    torch.testing.assert_close(reading.total, entropy, rtol=0, atol=1e-5)
+    for part in reading[2:5]:
+        assert (part >= 0).all()
+    assert (reading.value_sd > 0).all() and (reading.latent_sd > 0).all()
+
+
+def test_scripted_equals_eager(reader, pixels, reading):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".torch.jit.script. is deprecated")
+        scripted = torch.jit.script(reader)
+    ratio = torch.tensor([[1.0, 2.0, 0.5, 4.0]])
+    for _ in range(3):  # the executor specialises after its first calls
+        for prior, expected in (((), reading), ((ratio,), reader(*pixels, ratio))):
+            found = scripted(*pixels, *prior)
+            assert_close(found, expected, scale=0.03)
+            assert_ranked_alike(found.novelty, expected.novelty)
+
+
+def test_without_values_there_is_none(clf, pixels, reading):
+    fitted = clf.fitted
+    heads = GPHeads(fitted.gp.constants(), None, torch.tensor(0.0))
+    found = Reader(fitted.encoder, heads, fitted.novelty).requires_grad_(False)(*pixels)
+    assert torch.isnan(found.value).all() and torch.isnan(found.value_sd).all()
+    rest = reading._replace(value=found.value, value_sd=found.value_sd)
+    assert_close(found, rest, scale=0.03)
+
+
+# --- the heaviest components
+
+
+def test_what_is_left_out_weighs_next_to_nothing(clf, pixels, reading):
+    profile, level, _ = pixels
+    with torch.no_grad():
+        log_weight = clf.fitted.encoder(profile, level).log_weight
+    assert log_weight.shape[1] > HEAVIEST
+    left_out = 1 - log_weight.exp().topk(HEAVIEST, 1).values.sum(1)
+    assert left_out.mean() < 0.01 and left_out.median() < 0.01
+    everything = in_parts(clf, *pixels, n_read=log_weight.shape[1])
+    assert (reading.probabilities - everything.probabilities).abs().max() < 0.02
+    assert (reading.total - everything.total).abs().max() < 0.05
+    assert (reading.value - everything.value).abs().max() < 0.02
+
+
+def invented(n_components, latent_dim=3, n_classes=3, seed=0):
+    """A reader of random numbers, whose mixtures have as many components as asked for."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        evidence = PixelEvidence((12, 4, 5, 6))
+        for name in ("center", "middle", "span", "axes", "offset", "shown", "log_weight"):
+            setattr(evidence, name, 0.3 * torch.randn_like(getattr(evidence, name)))
+        evidence.spread = torch.rand(12) + 0.5
+        evidence.inside = torch.arange(3, 9)
+        encoder = NoisyEncoder(evidence, latent_dim, n_components)
+        encoder.axes = torch.linalg.qr(torch.randn(latent_dim, latent_dim)).Q
+        heads = GPHeads(
+            random_constants(seed, 10, latent_dim, n_classes),
+            random_constants(seed + 1, 14, latent_dim, 1),
+            torch.tensor(0.01),
+        )
+        scale = NoveltyScale(torch.randn(6, 4), torch.zeros(4), torch.linspace(-5.0, 20.0, 512))
+        profile = 1 + torch.rand(25, 12)
+        given = profile, 0.01 + 0.1 * torch.rand(25), 3 * torch.randn(25)
+    return Reader(encoder, heads, scale).eval().requires_grad_(False), given
+
+
+@pytest.mark.parametrize("n_components", [1, 2, 4])
+def test_nothing_is_left_out_of_few_components(n_components):
+    reader, given = invented(n_components)
+    found = reader(*given)
+    encoder = copy.deepcopy(reader.encoder).double()
+    mixture = encoder(*(x.double() for x in given[:2]))
+    weights = mixture.log_weight.exp()
+    n, r, dim = mixture.mean.shape
+    assert r == n_components
+    constants = GPConstants(
+        *(getattr(reader.heads, f"classes_{field}") for field in GPConstants._fields)
+    )
+    moments = gp_moments(mixture.mean.reshape(-1, dim), mixture.sd.reshape(-1, dim) ** 2, constants)
+    expected = decompose(
+        weights,
+        moments.mean.view(n, r, 3),
+        moments.cov_encoder.view(n, r, 3, 3),
+        moments.var_classifier.view(n, r, 3),
+        *default_nodes(3),
+    )
+    for name in ("probabilities", "total", "aleatoric", "encoder", "classifier"):
+        torch.testing.assert_close(
+            getattr(found, name).double(), getattr(expected, name), rtol=0, atol=2e-4, msg=name
+        )
+    mean, sd = noisy_encoder.moments(mixture)
+    torch.testing.assert_close(found.latent_mean.double(), mean, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found.latent_sd.double(), sd, rtol=1e-4, atol=1e-4)
+
+
+def test_of_many_components_the_heaviest_are_read():
+    reader, given = invented(9)
+    with torch.no_grad():  # two of them weigh all, wherever they stand
+        reader.encoder.net.head.bias[:9] = -30.0
+        reader.encoder.net.head.bias[[2, 7]] = 30.0
+    found = reader(*given)
+    mixture = reader.encoder(*given[:2])
+    two = GaussianMixture(
+        torch.log_softmax(mixture.log_weight[:, [2, 7]], 1),
+        mixture.mean[:, [2, 7]],
+        mixture.sd[:, [2, 7]],
+        mixture.axes,
+    )
+    mean, sd = noisy_encoder.moments(two)
+    torch.testing.assert_close(found.latent_mean, mean, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.latent_sd, sd, rtol=1e-4, atol=1e-5)
+
+
+# --- one pixel is nothing to another
+
+
+def test_order_of_the_pixels_does_not_matter(reader, pixels, reading):
+    order = torch.randperm(320, generator=torch.Generator().manual_seed(0))
+    found = reader(*(x[order] for x in pixels))
+    assert_close(found, reading, order, 0.1)
+    assert_ranked_alike(found.novelty, reading.novelty[order])
+
+
+def test_one_pixel_is_read_as_among_many(reader, pixels, reading):
+    for row in range(0, 320, 40):
+        found = reader(*(x[row : row + 1] for x in pixels))
+        assert_close(found, reading, slice(row, row + 1), 0.1)
+    nothing = reader(*(x[:0] for x in pixels))
+    assert nothing.probabilities.shape == (0, 4) and nothing.latent_sd.shape == (0, 8)
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, 1e30])
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_an_odd_pixel_stays_alone(reader, pixels, reading, which, odd):
+    rows = [part[:60].clone() for part in pixels]
+    rows[which][17] = odd
+    found = reader(*rows)
+    others = torch.arange(60) != 17
+    for name in Reading._fields:
+        torch.testing.assert_close(
+            getattr(found, name)[others],
+            getattr(reading, name)[:60][others],
+            rtol=0,
+            atol=1.001 / (novelty.N_TABLE + 1) if name == "novelty" else 1e-4,
+        )
+    if math.isnan(odd) and which < 2:
+        assert torch.isnan(found.probabilities[17]).all() and torch.isnan(found.total[17])
+
+
+# --- two Gaussian processes at once
+
+
+def random_constants(seed, n_inducing, dim, n_classes):
+    """A random sparse GP in float64, as trained ones are; its B is symmetric."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    inducing, lengthscale = normal(n_inducing, dim), torch.exp(0.3 * normal(dim)) * dim**0.5
+    outputscale = torch.exp(0.5 * normal(1)[0])
+    scaled = inducing / lengthscale
+    kernel = outputscale * torch.exp(-0.5 * torch.cdist(scaled, scaled).square())
+    eye = torch.eye(n_inducing, dtype=torch.float64)
+    inverse = torch.linalg.inv(kernel + 0.1 * outputscale * eye)
+    half = normal(n_classes, n_inducing, n_inducing) / n_inducing**0.5
+    B = inverse - 0.1 * inverse @ (half @ half.mT) @ inverse
+    A = inverse @ normal(n_inducing, n_classes)
+    return GPConstants(inducing, lengthscale, outputscale, normal(n_classes), A, B)
+
+
+@settings(max_examples=30)
+@given(
+    seed=st.integers(0, 2**31),
+    sizes=st.lists(st.tuples(st.integers(1, 20), st.integers(1, 5)), min_size=1, max_size=3),
+    dim=st.integers(1, 8),
+    log_var=st.floats(-8.0, 3.0),
+)
+def test_gps_of_unequal_sizes_are_read_at_once_as_each_alone(seed, sizes, dim, log_var):
+    gps = [random_constants(seed + k, *(m, dim, c)) for k, (m, c) in enumerate(sizes)]
+    largest, most = (max(column) for column in zip(*sizes, strict=True))
+    generator = torch.Generator().manual_seed(seed)
+    mean = 1.5 * torch.randn(7, dim, generator=generator, dtype=torch.float64)
+    var = math.exp(log_var) * torch.rand(7, dim, generator=generator, dtype=torch.float64)
+    found = packed_moments(mean, var, pack([padded(gp, largest, most) for gp in gps]))
+    assert found.mean.shape == (len(gps), 7, most)
+    assert found.cov_encoder.shape == (len(gps), 7, most, most)
+    for k, (gp, (_, c)) in enumerate(zip(gps, sizes, strict=True)):
+        alone = gp_moments(mean, var, gp)
+        tight = {"rtol": 1e-9, "atol": 1e-11 * float(1 + gp.A.abs().max() + gp.B.abs().max())}
+        torch.testing.assert_close(found.mean[k, :, :c], alone.mean, **tight)
+        torch.testing.assert_close(found.cov_encoder[k, :, :c, :c], alone.cov_encoder, **tight)
+        torch.testing.assert_close(found.var_classifier[k, :, :c], alone.var_classifier, **tight)
+        # what was added is nothing: no mean, no covariance, the prior's variance
+        assert (found.mean[k, :, c:] == 0).all()
+        assert (found.cov_encoder[k, :, c:] == 0).all()
+        assert (found.cov_encoder[k, :, :, c:] == 0).all()
+        prior = gp.outputscale.expand(7, most - c)
+        torch.testing.assert_close(found.var_classifier[k, :, c:], prior)
+
+
+def test_padding_to_its_own_size_changes_nothing():
+    constants = random_constants(0, 6, 3, 4)
+    for one, other in zip(padded(constants, 6, 4), constants, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_packed_heads_say_what_each_gp_says(reader):
+    heads = reader.heads
+    generator = torch.Generator().manual_seed(0)
+    mean = torch.randn(40, 3, 8, generator=generator)
+    var = 0.3 * torch.rand(40, 3, 8, generator=generator)
+    weights = torch.softmax(torch.randn(40, 3, generator=generator), 1)
+    found = heads(weights, mean, var, None)
+    gps = {
+        name: GPConstants(*(getattr(heads, f"{name}_{field}") for field in GPConstants._fields))
+        for name in ("classes", "value")
+    }
+    flat = mean.double().view(-1, 8), var.double().view(-1, 8)
+    moments = gp_moments(*flat, gps["classes"])
+    parts = decompose(
+        weights.double(),
+        moments.mean.view(40, 3, 4),
+        moments.cov_encoder.view(40, 3, 4, 4),
+        moments.var_classifier.view(40, 3, 4),
+        *default_nodes(4),
+    )
+    for one, other in zip(found.classes, parts, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=0, atol=1e-4)
+    moments = gp_moments(*flat, gps["value"])
+    value = (weights * moments.mean.view(40, 3)).sum(1)
+    torch.testing.assert_close(found.value.double(), value, rtol=0, atol=1e-4)
+
+
+def test_numbers_come_back_from_the_state(reader, pixels, reading):
+    """What is packed is not stored: it follows from what is."""
+    state = reader.heads.state_dict()
+    assert not any("packed" in name or "nodes" in name for name in state)
+    assert all(value.dtype == torch.float64 for name, value in state.items() if "noise" not in name)
+    gps = [
+        GPConstants(*(state[f"{name}_{field}"] for field in GPConstants._fields))
+        for name in ("classes", "value")
+    ]
+    heads = GPHeads(*gps, state["value_noise"])
+    again = copy.deepcopy(reader)
+    again.heads = heads
+    for one, other in zip(again(*pixels), reading, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
