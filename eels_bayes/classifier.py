@@ -483,7 +483,8 @@ class EELSClassifier:
         checks.positive("gain", gain)
         if not 0 <= readout < math.inf:
             raise ValueError(
-                f"readout must not be negative, got {readout}; a finite number of counts squared is needed"
+                f"readout must not be negative, got {readout}; a finite variance in counts squared "
+                "is needed"
             )
         if head not in ("gp", "dense"):
             raise ValueError(f"head must be 'gp' or 'dense', got {head!r}")
