@@ -85,7 +85,7 @@ def fit_classifier(*, dose: float = 1.0, smoke: bool = False) -> eb.EELSClassifi
     quick = eb.Schedule(2, 5)
     schedules: dict[str, Any] = {}
     if smoke:
-        schedules = {"vae_schedule": quick, "encoder_schedule": quick}
+        schedules = {"vae_schedule": quick}
     clf = eb.EELSClassifier(eb.FingerprintLibrary.example(), **schedules, seed=FIT_SEED)
     return clf.fit(preprocess(series_of(FIT_SEED, dose=dose, smoke=smoke)))
 

@@ -13,7 +13,6 @@ from torch import Tensor
 from eels_bayes import noisy_encoder as noisy
 from eels_bayes.activity import THRESHOLD
 from eels_bayes.classifier import EELSClassifier
-from eels_bayes.encoder_training import draw_doses
 from eels_bayes.inference import posterior, tensor
 from eels_bayes.latent_posterior import encoded_draws, fitted_parts
 from eels_bayes.prediction import Prediction
@@ -32,6 +31,9 @@ from eels_bayes.vae import SpectrumVAE
 Array = NDArray[Any]
 
 N_BINS = 20
+# Doses are spread around the data's (sd of the logarithm): one model serves thinner and thicker
+# places too.
+DOSE_SPREAD = 0.35
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +69,7 @@ def known_pixels(
     dose: float | None = None,
     seed: int = 0,
 ) -> KnownPixels:
-    """Draw pixels from the joint distribution that the noisy encoder was trained on.
+    """Draw pixels from the joint distribution that the forward model and the VAE make.
 
     Parameters
     ----------
@@ -78,7 +80,7 @@ def known_pixels(
     n : int
         Pixels to draw; those that the preprocessing flags are left out.
     dose : float, optional
-        Multiplies the data's doses; by default they are spread as in training.
+        Multiplies the data's doses; by default they are spread around them, by `DOSE_SPREAD`.
     seed : int
 
     Raises
@@ -89,7 +91,7 @@ def known_pixels(
     fitted = fitted_parts(clf)
     rng = np.random.default_rng(seed)
     source = reinsertion(fitted.forward, spectra)
-    doses = draw_doses(n, rng) if dose is None else dose
+    doses = np.exp(DOSE_SPREAD * rng.standard_normal(n)) if dose is None else dose
     drawn = source.edges(n, rng)
     values = np.full(n, np.nan) if drawn.values is None else drawn.values
     pairs, edges = source.draw_edges(n, rng, edge=drawn.spectra, dose=doses)
@@ -183,7 +185,7 @@ def simulation_based_calibration(
     n_draws : int
         Posterior draws a pixel; n_draws + 1 must be a multiple of 20, the number of bins.
     dose : float, optional
-        Multiplies the data's doses; by default they are spread as in training.
+        Multiplies the data's doses; by default they are spread around them, by `DOSE_SPREAD`.
     seed : int
 
     Raises

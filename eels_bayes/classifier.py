@@ -24,8 +24,7 @@ from eels_bayes import prior as priors
 from eels_bayes.context import image_weights
 from eels_bayes.denoise import fit_denoiser
 from eels_bayes.dense import fit_dense
-from eels_bayes.encoder_training import fit_noisy_encoder
-from eels_bayes.evidence import evidence_of
+from eels_bayes.encoder_fit import fit_noisy_encoder
 from eels_bayes.fast import Backend, FastClassifier, Head
 from eels_bayes.fast_graph import FastGraph
 from eels_bayes.fingerprints import FingerprintLibrary
@@ -64,7 +63,6 @@ N_SIMULATED = 2000  # drawn ones that do so where those are too few
 PROFILE_CHANNELS = 8  # roughly, a bin
 NONE_WEIGHT = 0.03  # prior weight of "none of these"
 VAE_SCHEDULE = Schedule(epochs=20, steps=64, learning_rate=3e-3, patience=8)
-ENCODER_SCHEDULE = Schedule(epochs=45, steps=100, learning_rate=2e-3, patience=10)
 
 
 class Denoised(NamedTuple):
@@ -83,9 +81,7 @@ class _Run:
     spectra: Spectra
     forward: ForwardModel | None = None
     vae: SpectrumVAE | None = None
-    encoder: NoisyEncoder | None = None
     vae_state: FitState = field(default_factory=FitState)
-    encoder_state: FitState = field(default_factory=FitState)
 
 
 class EELSClassifier:
@@ -103,8 +99,8 @@ class EELSClassifier:
         Of the VAE.
     class_weights : (K,) array, optional
         Prior weights of the classes; learned from the unlabelled data if left out.
-    vae_schedule, encoder_schedule : Schedule
-        Length and speed of the two trainings.
+    vae_schedule : Schedule
+        Length and speed of the VAE's training.
     seed : int
         The same seed on the same machine gives the same model.
     device : str or torch.device
@@ -125,7 +121,6 @@ class EELSClassifier:
         likelihood: Likelihood = "laplace",
         class_weights: ArrayLike | None = None,
         vae_schedule: Schedule = VAE_SCHEDULE,
-        encoder_schedule: Schedule = ENCODER_SCHEDULE,
         seed: int = 0,
         device: str | torch.device = "cpu",
     ):
@@ -142,19 +137,14 @@ class EELSClassifier:
             raise ValueError(f"latent_dim must be at least 1, got {latent_dim}")
         if operator.index(seed) < 0:
             raise ValueError(f"seed must not be negative, got {seed}")
-        for name, schedule in (
-            ("vae_schedule", vae_schedule),
-            ("encoder_schedule", encoder_schedule),
-        ):
-            if not isinstance(schedule, Schedule):
-                raise TypeError(f"{name} is a {type(schedule).__name__}; give a Schedule")
+        if not isinstance(vae_schedule, Schedule):
+            raise TypeError(f"vae_schedule is a {type(vae_schedule).__name__}; give a Schedule")
         self.library = library
         self.prior = prior
         self.latent_dim = latent_dim
         self.likelihood = likelihood
         self.class_weights = _weights(class_weights, library.n_classes)
         self.vae_schedule = vae_schedule
-        self.encoder_schedule = encoder_schedule
         self.seed = operator.index(seed)
         self.device = torch.device(device)
         self.fitted: Fitted | None = None
@@ -218,7 +208,7 @@ class EELSClassifier:
         source = reinsertion(run.forward, spectra)
         training, held_out = _split(spectra, self.seed)
         vae = self._fit_vae(run, source, training, bar)
-        encoder = self._fit_encoder(run, source, vae, bar)
+        encoder = fit_noisy_encoder(vae, source, seed=self.seed).to(self.device)
         gp, value = self._fit_heads(source, vae, encoder, bar)
         if value is not None:
             value = self._calibrate_value(value, source, vae, encoder)
@@ -237,7 +227,6 @@ class EELSClassifier:
         self.history = {
             "forward model": {"log_likelihood": list(run.forward.log_likelihood)},
             "VAE": run.vae_state.history(),
-            "noisy encoder": run.encoder_state.history(),
             "GP": {"training": list(gp.loss)},
         }
         self._run = None
@@ -282,24 +271,6 @@ class EELSClassifier:
             show_progressbar=bar,
         )
         return run.vae
-
-    def _fit_encoder(
-        self, run: _Run, source: Reinsertion, vae: SpectrumVAE, bar: bool
-    ) -> NoisyEncoder:
-        if run.encoder is None:
-            with own_randomness(self.seed):
-                evidence = evidence_of(source.model)
-                run.encoder = NoisyEncoder(evidence, self.latent_dim).to(self.device)
-        fit_noisy_encoder(
-            vae,
-            source,
-            self.encoder_schedule,
-            run.encoder_state,
-            encoder=run.encoder,
-            seed=self.seed,
-            show_progressbar=bar,
-        )
-        return run.encoder
 
     def _fit_heads(
         self, source: Reinsertion, vae: SpectrumVAE, encoder: NoisyEncoder, bar: bool
@@ -608,7 +579,6 @@ class EELSClassifier:
             "likelihood": self.likelihood,
             "seed": self.seed,
             "vae_schedule": vars(self.vae_schedule),
-            "encoder_schedule": vars(self.encoder_schedule),
             "history": self.history,
         }
         store.write(path, KIND, tensors, config)
@@ -685,8 +655,7 @@ def load_model(
     try:
         options = dict(config["classifier"])
         history = options.pop("history")
-        for name in ("vae_schedule", "encoder_schedule"):
-            options[name] = Schedule(**options[name])
+        options["vae_schedule"] = Schedule(**options["vae_schedule"])
         weights = tensors.get("class_weights")
         clf = EELSClassifier(
             library_from("library", tensors, config["class_names"], config["variations"]),

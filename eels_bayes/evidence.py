@@ -1,7 +1,7 @@
 """What a forward model says of single pixels, as one fixed network: script-safe.
 
 For every component of the mixture the exact linear-Gaussian posterior at the pixel's own noise:
-the sufficient statistics that a noisy encoder would otherwise have to learn.
+what the noisy encoder reads.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ class Evidence(NamedTuple):
         Log-likelihood of an unknown structure over that of the library's, nats.
     residual : Tensor (n, W)
         What the posterior mean of everything leaves in the window's bins, in sd of the noise.
+    factor : Tensor (n, C, S)
+        Deviation from each component's center along its principal axes, over noise and spread
+        together: times the component's variance it is their posterior mean.
     """
 
     log_probability: Tensor
@@ -48,6 +51,7 @@ class Evidence(NamedTuple):
     noise: Tensor
     unknown: Tensor
     residual: Tensor
+    factor: Tensor
 
 
 def log_sum(rows: Tensor) -> Tensor:
@@ -119,12 +123,13 @@ class PixelEvidence(nn.Module):
         total = joint.amax(1) - log_probability.amax(1)
         probability = log_probability.exp()
         each = probability.unsqueeze(2)
-        weighted = torch.cat([factor.narrow(1, 0, self.n_known) * each, each], 2)
+        known = factor.narrow(1, 0, self.n_known)
+        weighted = torch.cat([known * each, each], 2)
         shown = weighted.flatten(1) @ self.shown
         clean, measured = shown.chunk(2, 1)
         residual = deviation.index_select(1, self.inside) - measured
         residual = residual * noise.rsqrt().unsqueeze(1)
-        return Evidence(log_probability, clean, noise, others - total, residual)
+        return Evidence(log_probability, clean, noise, others - total, residual, known)
 
 
 def evidence_of(model: ForwardModel) -> PixelEvidence:

@@ -209,8 +209,7 @@ class FastClassifier:
             "gain": graph.gain,
             "readout": graph.readout,
             "evidence": list(encoder.evidence.sizes),
-            "latent_dim": encoder.net.latent_dim,
-            "n_components": encoder.net.n_components,
+            "latent_dim": encoder.latent_dim,
         }
         store.write(path, KIND, tensors, config)
 
@@ -296,14 +295,14 @@ def _rebuilt(tensors: dict[str, Tensor], config: dict[str, Any]) -> tuple[FastGr
     if config["head"] not in ("gp", "dense"):
         raise ValueError(f"head is {config['head']!r}")
     sizes = [int(size) for size in config["evidence"]]
-    n_components, latent_dim = config["n_components"], config["latent_dim"]
+    latent_dim = config["latent_dim"]
     gain, readout = float(config["gain"]), float(config["readout"])
     if not (0 < gain < math.inf and 0 <= readout < math.inf):
         raise ValueError(f"gain is {gain} and readout {readout}")
     # before anything is built of these sizes
     shapes = {
         "encoder.axes": (latent_dim, latent_dim),
-        "encoder.net.head.bias": (n_components * (1 + 2 * latent_dim),),
+        "encoder.slope": (sizes[2], sizes[1], latent_dim),
         "encoder.evidence.span": tuple(sizes[:2]),
         "encoder.evidence.log_weight": tuple(sizes[2:3]),
         "encoder.evidence.inside": tuple(sizes[3:4]),
@@ -316,7 +315,7 @@ def _rebuilt(tensors: dict[str, Tensor], config: dict[str, Any]) -> tuple[FastGr
     if not all(tensor.isfinite().all() for tensor in state.values()):
         raise ValueError("its tensors hold infinite numbers")
     evidence = PixelEvidence((sizes[0], sizes[1], sizes[2], sizes[3]))
-    encoder = NoisyEncoder(evidence, latent_dim, n_components)
+    encoder = NoisyEncoder(evidence, latent_dim)
 
     def constants(prefix: str) -> GPConstants:
         return GPConstants(*(state[f"heads.{prefix}_{name}"] for name in GPConstants._fields))

@@ -77,9 +77,10 @@ _SHAPES = {
     "vae.scale": "",
     "vae.fingerprints": "KJL",
     "vae.class_weights": "N",
-    "encoder.center": "F",
-    "encoder.width": "F",
     "encoder.axes": "DD",
+    "encoder.offset": "CD",
+    "encoder.slope": "CSD",
+    "encoder.spread": "CD",
     "preprocessor._ready": "",
     "preprocessor.profile_bins": "2",
     "gp.inducing": "MD",
@@ -164,7 +165,6 @@ def pack(fitted: Fitted) -> tuple[dict[str, Any], dict[str, Any]]:
         "library_fit": {k: float(v) for k, v in vars(forward.library_fit).items()},
         "latent_dim": fitted.vae.latent_dim,
         "likelihood": fitted.vae.likelihood,
-        "n_components": fitted.encoder.net.n_components,
         "preprocessor": fitted.preprocessor.options(),
     }
     return tensors, config
@@ -207,7 +207,7 @@ def unpack(tensors: dict[str, Tensor], config: dict[str, Any]) -> Fitted:
     )
     with np.errstate(all="ignore"):  # what comes of odd numbers is refused below
         evidence = evidence_of(forward)
-    encoder = NoisyEncoder(evidence, config["latent_dim"], config["n_components"])
+    encoder = NoisyEncoder(evidence, config["latent_dim"])
     if len(tensors["novelty.whitening"]) != len(evidence.inside):
         raise ValueError("novelty.whitening and the window's bins do not fit together")
     known = {f"evidence.{name}": value for name, value in evidence.state_dict().items()}

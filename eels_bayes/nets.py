@@ -1,4 +1,4 @@
-"""Networks of the VAE (1-D convolutions) and of the noisy encoder, script-safe.
+"""Networks of the VAE (1-D convolutions), script-safe.
 
 The convolutions' sizes are those of Hollenbach et al., Sci. Rep. 14, 17881 (2024): four strided
 convolutions of 16, 32, 32 and 64 filters with kernels 7, 7, 3 and 3, LeakyReLU of slope 0.3, no
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 FILTERS = (16, 32, 32, 64)
@@ -105,28 +104,3 @@ class ConvDecoder(nn.Module):
         hidden = self.dense(latent).reshape(-1, self.filters, self.length)
         # Each stride doubles, so the result is a little longer than the window: cut its end.
         return self.trunk(hidden)[:, 0, : self.n_channels]
-
-
-class MixtureEncoder(nn.Module):
-    """Features (n, F) of a noisy spectrum -> log-weights, means and sds of R Gaussians."""
-
-    def __init__(self, n_features: int, latent_dim: int, n_components: int, hidden: int = 128):
-        super().__init__()
-        self.latent_dim = latent_dim
-        self.n_components = n_components
-        self.low, self.high = LOG_SD_MIN, LOG_SD_MAX
-        self.first = nn.Linear(n_features, hidden)
-        self.second = nn.Linear(hidden, hidden)
-        self.third = nn.Linear(hidden, hidden)
-        self.head = nn.Linear(hidden, n_components * (1 + 2 * latent_dim))
-
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        hidden = nn.functional.silu(self.first(features))
-        hidden = hidden + nn.functional.silu(self.second(hidden))
-        hidden = hidden + nn.functional.silu(self.third(hidden))
-        out = self.head(hidden)
-        r, d = self.n_components, self.latent_dim
-        log_weight = torch.log_softmax(out.narrow(1, 0, r), dim=1)
-        mean = out.narrow(1, r, r * d).reshape(-1, r, d)
-        log_sd = out.narrow(1, r + r * d, r * d).reshape(-1, r, d).clamp(self.low, self.high)
-        return log_weight, mean, log_sd.exp()

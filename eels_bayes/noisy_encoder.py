@@ -1,9 +1,13 @@
 """The noisy encoder r(z | x): from a pixel's evidence to a mixture of Gaussians. Script-safe.
 
-A mixture of diagonal Gaussians, because at single-pixel noise several classes explain one spectrum.
-It reads the forward model's evidence, not the raw spectrum: what a network would have to learn
-about Poisson noise and continua is known there in closed form, and the network need only learn how
-the latent goes with it, and what is not linear or Gaussian. `encoder_training` fits it.
+One Gaussian for each component of the forward model, because at single-pixel noise several classes
+explain one spectrum. Given a component, a pixel's deviations g from its center along its principal
+axes are Gaussian with a mean and variance that `evidence` knows at the pixel's own noise. Within
+one component the clean spectrum hardly bends the VAE's encoder, so that
+
+    z = offset_c + slope_c' g + e,    e ~ N(0, spread_c^2),
+
+and r(z | x) follows in closed form, for any dose. `encoder_fit` finds the three.
 """
 
 from __future__ import annotations
@@ -12,57 +16,35 @@ import torch
 from torch import Tensor, nn
 
 from eels_bayes.evidence import Evidence, PixelEvidence
-from eels_bayes.nets import GaussianMixture, MixtureEncoder
-
-N_COMPONENTS = 8
-LEAST_LOG = -12.0  # log-probabilities below are all the same
+from eels_bayes.nets import GaussianMixture
 
 
 class NoisyEncoder(nn.Module):
-    """Profiles and their noise level -> mixture of R diagonal Gaussians over z.
+    """Profiles and their noise level -> mixture of R = C diagonal Gaussians over z.
 
     Parameters
     ----------
     evidence : PixelEvidence
-        Of the fitted forward model; not trained.
-    latent_dim, n_components : int
-        D, R.
+        Of the fitted forward model, with C components and S axes of each.
+    latent_dim : int
+        D. The buffers mean nothing until `encoder_fit` or ``load_state_dict`` fills them.
     """
 
-    def __init__(self, evidence: PixelEvidence, latent_dim: int, n_components: int = N_COMPONENTS):
+    def __init__(self, evidence: PixelEvidence, latent_dim: int):
         super().__init__()
-        *_, n_mixed, n_window = evidence.sizes
-        n_features = 2 * n_mixed + n_window + 1
-        self.least_log = LEAST_LOG  # scripting sees no globals
+        _, n_span, n_components, _ = evidence.sizes
         self.evidence = evidence
-        self.net = MixtureEncoder(n_features, latent_dim, n_components)
-        self.register_buffer("center", torch.zeros(n_features))
-        self.register_buffer("width", torch.ones(n_features))
+        self.latent_dim, self.n_components = latent_dim, n_components
         # Structures vary along few directions, bent ones at that: Gaussians that are diagonal along
         # the latents' principal axes follow them where those along the latent's own cannot.
         self.register_buffer("axes", torch.eye(latent_dim))
-        self.center: Tensor
-        self.width: Tensor
+        self.register_buffer("offset", torch.zeros(n_components, latent_dim))
+        self.register_buffer("slope", torch.zeros(n_components, n_span, latent_dim))
+        self.register_buffer("spread", torch.ones(n_components, latent_dim))
         self.axes: Tensor
-
-    def features(self, found: Evidence) -> Tensor:
-        """Evidence as features (n, F) of comparable size."""
-        return ((self._raw(found) - self.center) / self.width).clamp(-8.0, 8.0)
-
-    def _raw(self, found: Evidence) -> Tensor:
-        log_probability = found.log_probability.clamp(min=self.least_log)
-        noise = found.noise.log().unsqueeze(1)
-        return torch.cat([log_probability, log_probability.exp(), found.clean, noise], dim=1)
-
-    def standardise(self, profile: Tensor, level: Tensor, z: Tensor) -> None:
-        """Set the features' center and width and the latents' axes from a first batch."""
-        with torch.no_grad():
-            features = self._raw(self.evidence(profile, level))
-        self.center, self.width = features.mean(0), features.std(0).clamp_min(1e-3)
-        _, axes = torch.linalg.eigh(torch.cov(z.double().T))
-        # signs are arbitrary: fix them, so that every machine finds the same axes
-        flip = torch.sign(axes.gather(0, axes.abs().argmax(0, keepdim=True)))
-        self.axes = (axes * flip).flip(1).to(self.axes)
+        self.offset: Tensor
+        self.slope: Tensor
+        self.spread: Tensor
 
     def forward(self, profile: Tensor, level: Tensor) -> GaussianMixture:
         """Posterior of the latent; (n, B) and (n,) -> see GaussianMixture."""
@@ -70,12 +52,17 @@ class NoisyEncoder(nn.Module):
 
     def read(self, found: Evidence) -> GaussianMixture:
         """Posterior of the latent from the evidence of n pixels."""
-        return self.mixture(self.features(found))
-
-    def mixture(self, features: Tensor) -> GaussianMixture:
-        """Posterior from features (n, F)."""
-        log_weight, mean, sd = self.net(features)
-        return GaussianMixture(log_weight, mean, sd, self.axes)
+        prior = self.evidence.variance.narrow(0, 0, self.n_components)  # (C, S)
+        noise = found.noise.view(-1, 1, 1)
+        mean = (found.factor * prior).transpose(0, 1) @ self.slope  # (C, n, D)
+        left = prior * noise / (prior + noise)  # variance of what noise hides
+        var = left.transpose(0, 1) @ self.slope.square()
+        return GaussianMixture(
+            found.log_probability,
+            mean.transpose(0, 1) + self.offset,
+            (var.transpose(0, 1) + self.spread.square()).sqrt(),
+            self.axes,
+        )
 
 
 def log_density(mixture: GaussianMixture, z: Tensor) -> Tensor:

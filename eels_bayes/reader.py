@@ -159,7 +159,7 @@ class Reader(nn.Module):
     def __init__(self, encoder: NoisyEncoder, heads: nn.Module, scale: NoveltyScale):
         super().__init__()
         self.encoder, self.heads = encoder, heads
-        self.n_read = min(HEAVIEST, encoder.net.n_components)  # scripting sees no globals
+        self.n_read = min(HEAVIEST, encoder.n_components)  # scripting sees no globals
         self.n_modes = scale.whitening.shape[1]
         for name, tensor in scale._asdict().items():
             self.register_buffer(name, tensor.float())

@@ -199,18 +199,22 @@ class Reinsertion:
         variance = torch.maximum(canonical, 0.01 * gains[:, None]) * gains[:, None] + readout
         return pairs, self.preprocessor.extract(canonical, variance, measured, torch.cat(factor))
 
-    def _bin_counts(
-        self, edge: Array, u: Array, norm: Array, gain: Array, rng: np.random.Generator
-    ) -> Array:
-        """Counts (n, B) in the profile's bins."""
+    def profile(self, edge: Array, u: Array) -> Array:
+        """Profiles (n, B) without noise of clean edges (n, L) on continua (n, P), edge units."""
         model = self.model
         bins, library = model.continuum.energy, model.library
         fine = wide_axis(bins, library.energy)
         start = int(np.argmin(np.abs(fine - library.energy[0])))
         last = edge[:, -1:] * tail(library, fine)[start + edge.shape[1] :]
         shown = np.concatenate([np.zeros((len(edge), start)), edge, last], axis=1)
-        rate = model.continuum.center(bins) + u @ model.continuum.columns(bins, library).T
-        rate += onto_bins(bins, fine, shown[:, : len(fine)])
+        rate: Array = model.continuum.center(bins) + u @ model.continuum.columns(bins, library).T
+        return rate + onto_bins(bins, fine, shown[:, : len(fine)])
+
+    def _bin_counts(
+        self, edge: Array, u: Array, norm: Array, gain: Array, rng: np.random.Generator
+    ) -> Array:
+        """Counts (n, B) in the profile's bins."""
+        rate, bins = self.profile(edge, u), self.model.continuum.energy
         size = (bins[1] - bins[0]) / (self.energy[1] - self.energy[0])
         electrons = rng.poisson(np.maximum(rate, 0.0) * (norm * size / gain)[:, None])
         counts: Array = electrons * gain[:, None]

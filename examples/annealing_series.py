@@ -48,11 +48,7 @@ print(spectra)
 
 # %% Fit without labels, then read every pixel
 library = eb.FingerprintLibrary.example()
-short = (
-    {"vae_schedule": eb.Schedule(3, 10), "encoder_schedule": eb.Schedule(3, 20)}
-    if args.smoke
-    else {}
-)
+short = {"vae_schedule": eb.Schedule(3, 10)} if args.smoke else {}
 clf = eb.EELSClassifier(library, prior="fingerprint", latent_dim=16, seed=args.seed, **short)
 clf.fit(spectra)
 pred = clf.predict(spectra)
@@ -134,9 +130,7 @@ figures["denoised"] = eb.plots.spectra_bands(
     pred.class_names,
     fingerprints=library.resample(spectra.energy).class_spectra,
 )
-figures["history"] = eb.plots.history(
-    {stage: clf.history[stage] for stage in ("VAE", "noisy encoder")}
-)
+figures["history"] = eb.plots.history({stage: clf.history[stage] for stage in ("VAE", "GP")})
 for name, figure in figures.items():
     figure.savefig(args.out / f"{name}.png", dpi=150)
 print(f"\n{len(figures)} figures in {args.out}/ after {time.perf_counter() - began:.0f} s")

@@ -43,11 +43,7 @@ series = eb.simulate.annealing_series(**size, dose=DOSE, seed=args.seed)
 pre = eb.Preprocessor(
     window=WINDOW, dispersion=DISPERSION, background=BACKGROUND, normalize=REFERENCE, align=ALIGN
 )
-short = (
-    {"vae_schedule": eb.Schedule(3, 10), "encoder_schedule": eb.Schedule(3, 20)}
-    if args.smoke
-    else {}
-)
+short = {"vae_schedule": eb.Schedule(3, 10)} if args.smoke else {}
 library = eb.FingerprintLibrary.example()
 clf = eb.EELSClassifier(library, prior="fingerprint", latent_dim=16, seed=args.seed, **short)
 clf.fit(pre(series.signals))

@@ -236,7 +236,7 @@ if library is None:
 
 # %% Fit without labels, then read every pixel
 brief = eb.Schedule(epochs=2, steps=5)
-short = {"vae_schedule": brief, "encoder_schedule": brief} if args.smoke else {}
+short = {"vae_schedule": brief} if args.smoke else {}
 clf = eb.EELSClassifier(library, prior="fingerprint", latent_dim=16, seed=args.seed, **short)
 clf.fit(spectra)
 pred = clf.predict(spectra)

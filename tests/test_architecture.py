@@ -34,7 +34,7 @@ ORDER = [
     "noisy_encoder",
     "reinsertion",
     "denoise",
-    "encoder_training",
+    "encoder_fit",
     "psi",
     "gp",
     "uncertainty",
