@@ -8,11 +8,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from eels_bayes import diagnostic_plots, diagnostics, metrics, plots, simulate
+    from eels_bayes import active, diagnostic_plots, diagnostics, metrics, plots, simulate
     from eels_bayes.classifier import EELSClassifier, load_model
+    from eels_bayes.decisions import Costs, Decisions, decide
     from eels_bayes.fast import FastClassifier, FastReading, load_fast
     from eels_bayes.fingerprints import FingerprintLibrary, Variations
     from eels_bayes.fit import Schedule
+    from eels_bayes.frames import combine
     from eels_bayes.gp import GPClassifier, fit_gp
     from eels_bayes.io import load
     from eels_bayes.live import LiveClassifier
@@ -25,6 +27,8 @@ __version__ = "0.1.0.dev0"
 
 # Public name -> the module that defines it; a module stands for itself.
 _HOME = {
+    "Costs": "decisions",
+    "Decisions": "decisions",
     "EELSClassifier": "classifier",
     "FastClassifier": "fast",
     "FastReading": "fast",
@@ -39,6 +43,9 @@ _HOME = {
     "Spectra": "spectra",
     "SpectrumVAE": "vae",
     "Variations": "fingerprints",
+    "active": "active",
+    "combine": "frames",
+    "decide": "decisions",
     "diagnostic_plots": "diagnostic_plots",
     "diagnostics": "diagnostics",
     "fit_gp": "gp",
@@ -51,6 +58,8 @@ _HOME = {
 }
 
 __all__ = [
+    "Costs",
+    "Decisions",
     "EELSClassifier",
     "FastClassifier",
     "FastReading",
@@ -65,6 +74,9 @@ __all__ = [
     "Spectra",
     "SpectrumVAE",
     "Variations",
+    "active",
+    "combine",
+    "decide",
     "diagnostic_plots",
     "diagnostics",
     "fit_gp",

@@ -10,16 +10,14 @@ import copy
 import math
 import operator
 import os
-import warnings
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
-from eels_bayes import checks, novelty, store
+from eels_bayes import checks, store
 from eels_bayes import prior as priors
 from eels_bayes.context import image_weights
 from eels_bayes.denoise import fit_denoiser
@@ -30,38 +28,29 @@ from eels_bayes.fast_graph import FastGraph
 from eels_bayes.fingerprints import FingerprintLibrary
 from eels_bayes.fit import FitState, Schedule, own_randomness
 from eels_bayes.forward_model import ForwardModel, fit_forward_model
-from eels_bayes.gp import GPClassifier, fit_gp
-from eels_bayes.inference import (
-    Fitted,
-    decoded_bands,
-    posterior,
-    predict,
-    read,
-    reader_of,
-    tensor,
+from eels_bayes.heads import (
+    class_variations,
+    fit_classes,
+    fit_novelty,
+    fit_values,
+    prior_weights,
+    training_latents,
 )
+from eels_bayes.inference import Fitted, decoded_bands, predict, reader_of, tensor
+from eels_bayes.joint import JointPosterior
+from eels_bayes.labelled import nothing_labelled
 from eels_bayes.model_file import library_from, library_tensors, pack, unpack
-from eels_bayes.noisy_encoder import NoisyEncoder
-from eels_bayes.novelty import NoveltyScale
 from eels_bayes.prediction import Prediction
 from eels_bayes.preprocess import Preprocessor
-from eels_bayes.reinsertion import Pairs, Reinsertion, clean_source, reinsertion
+from eels_bayes.reinsertion import Reinsertion, clean_source, reinsertion
 from eels_bayes.spectra import Spectra
+from eels_bayes.update import learn_fingerprints, learn_labels
 from eels_bayes.vae import LIKELIHOODS, Likelihood, SpectrumVAE, fit_vae
-from eels_bayes.value import ValueRegression, calibrated, fit_value, value_moments
 
 KIND = "classifier"
-N_VARIATIONS = 16  # J, components of the explicit prior a class
 N_CLEAN = 8192  # clean spectra drawn from the library for the VAE
-N_LATENTS, N_PURE = 16000, 64  # labelled latents the GP is trained on; of each class besides
-GP_STEPS = 1000
-# few latent directions tell classes apart: more points add nothing but time
-N_INDUCING, INDUCING_PER_CLASS = 16, 4
-N_VALUES = 2000
+N_CLEAN_PAIRS = 2000  # drawn, to see what denoising leaves
 HELD_OUT = 0.2  # share of pixels that the VAE does not see and novelty is calibrated on
-N_SIMULATED = 2000  # drawn ones that do so where those are too few
-PROFILE_CHANNELS = 8  # roughly, a bin
-NONE_WEIGHT = 0.03  # prior weight of "none of these"
 VAE_SCHEDULE = Schedule(epochs=20, steps=64, learning_rate=3e-3, patience=8)
 
 
@@ -209,10 +198,9 @@ class EELSClassifier:
         training, held_out = _split(spectra, self.seed)
         vae = self._fit_vae(run, source, training, bar)
         encoder = fit_noisy_encoder(vae, source, seed=self.seed).to(self.device)
-        gp, value = self._fit_heads(source, vae, encoder, bar)
-        if value is not None:
-            value = self._calibrate_value(value, source, vae, encoder)
-        scale = self._calibrate_novelty(source, encoder, held_out)
+        nothing = nothing_labelled(len(spectra.profile_energy), self.latent_dim)
+        names = self.library.class_names
+        gp = fit_classes(source, vae, encoder, names, nothing, seed=self.seed, show_progressbar=bar)
         self.fitted = Fitted(
             # A copy: calibrating the user's anew must not change the fitted model.
             copy.deepcopy(spectra.preprocessor),
@@ -221,8 +209,11 @@ class EELSClassifier:
             vae,
             encoder,
             gp,
-            value,
-            scale,
+            fit_values(source, vae, encoder, self.device, seed=self.seed),
+            fit_novelty(source, encoder, held_out, self.device, seed=self.seed),
+            names,
+            run.forward.dominant_weights,
+            nothing,
         )
         self.history = {
             "forward model": {"log_likelihood": list(run.forward.log_likelihood)},
@@ -232,18 +223,82 @@ class EELSClassifier:
         self._run = None
         return self
 
+    def update(
+        self,
+        new: FingerprintLibrary | Spectra | ArrayLike,
+        labels: ArrayLike | None = None,
+        *,
+        spectra: Spectra | None = None,
+        show_progressbar: bool = True,
+    ) -> EELSClassifier:
+        """Learn from labels or from new fingerprints in seconds; the VAE stays as it is.
+
+        Labels enter the GP and the prior; a class that no fingerprint describes may be named, and
+        is known by its labels alone from then on. A library with further fingerprints enters
+        everything: the forward model, the encoder that follows from it, prior, GP, value and
+        novelty. The order of updates does not matter, within the accuracy of training.
+
+        Parameters
+        ----------
+        new : Spectra, (n, D) array, or FingerprintLibrary
+            Labelled pixels; labelled latents; or the library with more fingerprints than before,
+            see `FingerprintLibrary.with_fingerprints`.
+        labels : (n,) array of str or int
+            Of pixels or latents: names, or indices into `class_names`.
+        spectra : Spectra
+            With a library: the pixels that the forward model is fitted to anew, as in `fit`.
+        show_progressbar : bool
+
+        Returns
+        -------
+        EELSClassifier
+            Itself.
+
+        Raises
+        ------
+        RuntimeError
+            Before ``fit``.
+        TypeError, ValueError
+            If labels do not fit what they label, a library lacks a known class, or no labelled
+            pixel is usable.
+        """
+        if self.fitted is None:
+            raise RuntimeError("this classifier is not fitted; call fit(spectra) first")
+        options: dict[str, Any] = {"seed": self.seed, "show_progressbar": show_progressbar}
+        if isinstance(new, FingerprintLibrary):
+            if labels is not None or spectra is None:
+                raise ValueError(
+                    "with a library, which holds its own labels, give the spectra that say how "
+                    "frequent its structures are: update(library, spectra=spectra)"
+                )
+            self.checked(spectra)
+            weights = self.class_weights if new.n_classes == self.library.n_classes else None
+            self.fitted = learn_fingerprints(
+                self.fitted, new, spectra, weights, self.device, **options
+            )
+            self.library, self.class_weights = new, weights
+        else:
+            if isinstance(new, Spectra):
+                self.checked(new)
+            self.fitted = learn_labels(self.fitted, new, labels, **options)
+        self.history = self.history | {"GP": {"training": list(self.fitted.gp.loss)}}
+        return self
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The library's classes, then those that labels alone tell of."""
+        return self.library.class_names if self.fitted is None else self.fitted.class_names
+
     def _fit_vae(self, run: _Run, source: Reinsertion, training: Spectra, bar: bool) -> SpectrumVAE:
         rng = np.random.default_rng([self.seed, 1])
         model = source.model
-        n_classes = model.library.n_classes
-        labels = np.repeat(np.arange(n_classes), N_VARIATIONS)
-        fingerprints = _labelled(source, labels, rng).unflatten(0, (n_classes, N_VARIATIONS))
+        fingerprints = class_variations(source, rng)
         drawn = tensor(source.draw_clean(N_CLEAN, rng).spectra)
         denoiser = fit_denoiser(training, seed=self.seed)
         some = np.sort(rng.permutation(len(training))[:N_CLEAN])
         denoised = tensor(denoiser.rebuild(training.intensity[some]))
         # What denoising leaves of noise and of the background's error, seen where truth is known.
-        pairs, edges = source.draw_edges(N_SIMULATED, rng)
+        pairs, edges = source.draw_edges(N_CLEAN_PAIRS, rng)
         left = tensor(denoiser.rebuild(edges.intensity.numpy())) - pairs.clean
         sd = left[edges.flag == 0].std(0, correction=0).expand_as(denoised)
         clean, sd = torch.cat([drawn, denoised]), torch.cat([torch.zeros_like(drawn), sd])
@@ -251,12 +306,11 @@ class EELSClassifier:
         training_rows, held_out_rows = rows[len(clean) // 10 :], rows[: len(clean) // 10]
         if run.vae is None:
             with own_randomness(self.seed):
-                weights = np.append(model.class_weights * (1 - NONE_WEIGHT), NONE_WEIGHT)
                 run.vae = SpectrumVAE(
                     clean.shape[1],
                     self.latent_dim,
                     fingerprints if self.prior == "fingerprint" else None,
-                    tensor(weights) if self.prior == "fingerprint" else None,
+                    prior_weights(model.class_weights) if self.prior == "fingerprint" else None,
                     likelihood=self.likelihood,
                     scale=float(drawn.square().mean().sqrt()),
                 ).to(self.device)
@@ -271,64 +325,6 @@ class EELSClassifier:
             show_progressbar=bar,
         )
         return run.vae
-
-    def _fit_heads(
-        self, source: Reinsertion, vae: SpectrumVAE, encoder: NoisyEncoder, bar: bool
-    ) -> tuple[GPClassifier, ValueRegression | None]:
-        """GP classifier and regression of the value, on latents of fingerprints and mixtures."""
-        rng = np.random.default_rng([self.seed, 2])
-        n_classes = source.model.library.n_classes
-        axes = encoder.axes.cpu()
-        latents, labels = _labelled_latents(source, vae, axes, rng)
-        n_inducing = max(N_INDUCING, INDUCING_PER_CLASS * n_classes)
-        gp = fit_gp(
-            latents,
-            labels,
-            n_classes,
-            n_inducing=n_inducing,
-            steps=GP_STEPS,
-            seed=self.seed,
-            show_progressbar=bar,
-        )
-        clean = source.draw_clean(N_VALUES, rng)
-        if clean.values is None:
-            return gp, None
-        latents = _draw_latents(vae, tensor(clean.spectra), rng) @ axes
-        values = torch.as_tensor(clean.values)
-        return gp, fit_value(latents, values, n_inducing=n_inducing, seed=self.seed)
-
-    def _calibrate_value(
-        self, value: ValueRegression, source: Reinsertion, vae: SpectrumVAE, encoder: NoisyEncoder
-    ) -> ValueRegression:
-        """On drawn pixels, whose value is known."""
-        rng = np.random.default_rng([self.seed, 5])
-        clean = source.edges(N_SIMULATED, rng)
-        pairs = source.draw(N_SIMULATED, rng, edge=clean.spectra)
-        mixture = posterior(encoder, pairs, self.device)
-        log_weight, mean, sd, _ = (x.cpu().double() for x in mixture)
-        mean, sd = value_moments(log_weight.exp(), mean, sd**2, value)
-        return calibrated(value, mean, sd, torch.as_tensor(clean.values))
-
-    def _calibrate_novelty(
-        self, source: Reinsertion, encoder: NoisyEncoder, held_out: Spectra
-    ) -> NoveltyScale:
-        """On held-out pixels, or on drawn ones where those are too few to show tails."""
-        pixels: Spectra | Pairs = held_out
-        spike = tensor(held_out.spike)
-        if len(held_out) < novelty.MIN_PIXELS:
-            warnings.warn(
-                f"spectra hold {len(held_out)} pixels beside those of the training, and novelty "
-                f"needs {novelty.MIN_PIXELS} to be calibrated on: it is calibrated on simulated "
-                "pixels instead and knows no more of this experiment than the forward model does",
-                stacklevel=3,
-            )
-            rng = np.random.default_rng([self.seed, 4])
-            pixels = source.draw(N_SIMULATED, rng)
-            # the largest of so many channels' noise
-            channels = len(source.model.continuum.energy) * PROFILE_CHANNELS
-            spike = tensor(rng.standard_normal((N_SIMULATED, channels)).max(1))
-        _, found = read(encoder, pixels, self.device)
-        return novelty.calibrate(found.residual.cpu(), found.unknown.cpu(), spike)
 
     def predict(
         self,
@@ -360,11 +356,11 @@ class EELSClassifier:
         ValueError
             If the energy axis is another than the one of the fit.
         """
-        fitted = self._checked(spectra)
+        fitted = self.checked(spectra)
         if context not in ("pixel", "image"):
             raise ValueError(f"context must be 'pixel' or 'image', got {context!r}")
-        given, bar = _weights(class_weights, self.library.n_classes), show_progressbar
-        overall = fitted.forward.dominant_weights
+        given, bar = _weights(class_weights, len(fitted.class_names)), show_progressbar
+        overall = fitted.class_weights
         ratio = None if given is None else np.tile(given / overall, (len(spectra), 1))
         columns = predict(fitted, spectra, self.device, ratio=ratio, show_progressbar=bar)
         if context == "image" and spectra.ok.any():
@@ -375,15 +371,18 @@ class EELSClassifier:
             mine = np.minimum(spectra.image, len(found.mean) - 1)
             ratio = found.mean[mine] / overall
             columns = predict(fitted, spectra, self.device, ratio=ratio, show_progressbar=bar)
+        weight, mean, sd = (columns.pop(f"component_{name}") for name in ("weight", "mean", "sd"))
+        joint = JointPosterior(weight, mean, sd, fitted.gp)
         labels = np.full(len(spectra), -1)
         labels[spectra.ok] = columns["probabilities"][spectra.ok].argmax(1)
         return Prediction(
             labels=labels,
-            class_names=self.library.class_names,
+            class_names=fitted.class_names,
             flag=spectra.flag,
             image=spectra.image,
             position=spectra.position,
             images=spectra.images,
+            joint=joint,
             **columns,
             **({} if fitted.value is None else {"value_reach": fitted.value.reach.numpy()}),
         )
@@ -401,7 +400,7 @@ class EELSClassifier:
         n_draws : int
         seed : int
         """
-        fitted = self._checked(spectra)
+        fitted = self.checked(spectra)
         if not 0 < level < 1:
             raise ValueError(f"level must lie between 0 and 1, got {level}")
         bands = decoded_bands(
@@ -479,10 +478,14 @@ class EELSClassifier:
         reader = copy.deepcopy(reader_of(fitted)).cpu()
         if head == "dense":
             source = clean_source(fitted.forward, fitted.preprocessor)
-            rng = np.random.default_rng([self.seed, 2])
-            latents = _labelled_latents(source, fitted.vae, fitted.encoder.axes.cpu(), rng)
+            latents = training_latents(
+                source, fitted.vae, fitted.encoder, fitted.class_names, fitted.labelled, self.seed
+            )
             reader.heads = fit_dense(
-                *latents, self.library.n_classes, seed=self.seed, show_progressbar=show_progressbar
+                *latents,
+                len(fitted.class_names),
+                seed=self.seed,
+                show_progressbar=show_progressbar,
             )
         own = copy.deepcopy(preprocessor)
         graph = FastGraph(own, reader, offset, scale, n_channels, float(gain), float(readout))
@@ -499,7 +502,7 @@ class EELSClassifier:
             "spectra": np.round(shown.class_spectra, 6).tolist(),
             "values": None if values is None else values.tolist(),
         }
-        return FastClassifier(graph, own, self.library.class_names, head, backend, library)
+        return FastClassifier(graph, own, fitted.class_names, head, backend, library)
 
     def latent_prior(self) -> priors.FingerprintPrior:
         """The explicit prior of the fitted model: components' mean and sd (K, J, D), weights.
@@ -517,7 +520,16 @@ class EELSClassifier:
             raise RuntimeError("prior='standard' has no fingerprint components")
         return priors.FingerprintPrior(*(x.cpu() for x in prior))
 
-    def _checked(self, spectra: Spectra) -> Fitted:
+    def checked(self, spectra: Spectra) -> Fitted:
+        """What was fitted, if it can read these spectra.
+
+        Raises
+        ------
+        RuntimeError
+            Before ``fit``.
+        TypeError, ValueError
+            If spectra are none, or lie on other axes or were made otherwise than those of the fit.
+        """
         if self.fitted is None:
             raise RuntimeError("this classifier is not fitted; call fit(spectra) first")
         if not isinstance(spectra, Spectra):
@@ -600,37 +612,6 @@ def _split(spectra: Spectra, seed: int) -> tuple[Spectra, Spectra]:
     rows = np.random.default_rng([seed, 3]).permutation(np.flatnonzero(spectra.ok))
     n_held_out = int(HELD_OUT * len(rows))
     return spectra[np.sort(rows[n_held_out:])], spectra[np.sort(rows[:n_held_out])]
-
-
-def _labelled(source: Reinsertion, labels: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
-    """Clean spectra (n, L) of given classes under their variations, overlapping shapes included."""
-    edge, _, _ = source.model.library.vary(len(labels), rng, labels=labels)
-    return tensor(edge + source.overlap(source.coefficients(len(labels), rng)))
-
-
-def _labelled_latents(
-    source: Reinsertion, vae: SpectrumVAE, axes: Tensor, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """Latents (N, D) along the encoder's axes and classes (N,) for the heads to learn from.
-
-    As frequent as in the data, mixtures labelled by what dominates them: r(z | x) carries the same
-    weights, and where the border between two classes runs is part of what labels mean. Some pure
-    ones of each class besides, so that none is left out.
-    """
-    pure = np.repeat(np.arange(source.model.library.n_classes), N_PURE)
-    known = source.mixed_edges(pure, pure, np.ones(len(pure)), rng)
-    drawn = source.edges(N_LATENTS, rng)
-    edge = np.concatenate([drawn.spectra, known.spectra])
-    labels = np.concatenate([drawn.fractions, known.fractions]).argmax(1)
-    overlap = source.overlap(source.coefficients(len(edge), rng))
-    return _draw_latents(vae, tensor(edge + overlap), rng) @ axes, torch.as_tensor(labels)
-
-
-def _draw_latents(vae: SpectrumVAE, clean: Tensor, rng: np.random.Generator) -> Tensor:
-    """One draw (n, D) of q(z | clean) for each spectrum."""
-    with torch.no_grad():
-        mean, sd = vae.encode(clean.to(vae.log_b.device))
-    return mean.cpu() + sd.cpu() * tensor(rng.standard_normal(mean.shape))
 
 
 def load_model(

@@ -187,3 +187,36 @@ def evidence_of(model: ForwardModel) -> PixelEvidence:
         setattr(module, name, torch.as_tensor(array, dtype=torch.float32).contiguous())
     module.inside = torch.as_tensor(np.flatnonzero(inside))
     return module
+
+
+def next_frame(
+    evidence: PixelEvidence,
+    profile: Tensor,
+    level: Tensor,
+    frames: Tensor,
+    generator: torch.Generator,
+) -> Tensor:
+    """Profiles (n, B) that pixels may show in one more frame, drawn from their own posterior.
+
+    Parameters
+    ----------
+    profile : Tensor (n, B)
+    level, frames : Tensor (n,)
+        Noise level of a profile, and how many frames of the next one's dose it holds.
+    """
+    found = evidence(profile, level)
+    n_all, n_span = evidence.variance.shape
+    which = torch.multinomial(found.log_probability.exp().cpu(), 1, generator=generator)[:, 0]
+    which = which.to(profile.device)
+    prior = evidence.variance[which]
+    noise = found.noise.unsqueeze(1)
+    rows = torch.arange(len(which), device=which.device)
+    mean = prior * found.factor[rows, which]
+    sd = (prior * noise / (prior + noise)).sqrt()
+    along = mean + sd * torch.randn(mean.shape, generator=generator).to(mean)
+    along = along + evidence.offset.view(n_all, n_span)[which]
+    axes = evidence.axes.view(n_span, n_all, n_span).transpose(0, 1)[which]
+    deviation = torch.einsum("nst,nt->ns", axes, along) @ evidence.span.T
+    one_frame = (noise * frames.unsqueeze(1)).sqrt()
+    deviation = deviation + one_frame * torch.randn(deviation.shape, generator=generator).to(mean)
+    return evidence.center + deviation / evidence.white

@@ -283,6 +283,7 @@ def fit_forward_model(
     library: FingerprintLibrary,
     *,
     class_weights: Array | None = None,
+    start: ForwardModel | None = None,
     iterations: int = 75,
     seed: int = 0,
     show_progressbar: bool = True,
@@ -298,6 +299,9 @@ def fit_forward_model(
     class_weights : (K,) array, optional
         Weights of the pure classes where they are known; learned if left out. Those of mixed
         pixels are always learned.
+    start : ForwardModel, optional
+        Fitted to pixels like these with another library: its continuum is kept, its population is
+        where to begin.
     iterations : int
         Most steps of expectation-maximisation.
     seed : int
@@ -334,7 +338,10 @@ def fit_forward_model(
     middle, spread = _middle_and_spread((profile - typical) / np.sqrt(typical), level)
     drawn_in, _ = _whiten(profile, level, typical, typical, middle, spread)
     drawn_in = typical + drawn_in * np.sqrt(typical)
-    continuum = learn_continuum(energy, drawn_in, level, window, reference, library, rng)
+    if start is None:
+        continuum = learn_continuum(energy, drawn_in, level, window, reference, library, rng)
+    else:
+        continuum = start.continuum
     mean_profile = np.maximum(drawn_in.mean(0), 1e-6)
     white = 1.0 / np.sqrt(mean_profile)
     middle, spread = _middle_and_spread((profile - continuum.center(energy)) * white, level)
@@ -351,6 +358,10 @@ def fit_forward_model(
     width = np.sqrt(np.diag(prior_covariance))
     population = Population(weight, np.zeros(len(width)), prior_covariance)
     now = _State(population, LibraryFit(), library)
+    if start is not None:
+        population = Population(weight, start.mean, start.covariance)
+        varied = replace(library, variations=start.library.variations)
+        now = _State(population, start.library_fit, varied)
 
     def improve(old: _State) -> tuple[_State, float]:
         """One step of expectation-maximisation, and the log-likelihood before it."""

@@ -167,14 +167,8 @@ class GPClassifier:
         With ``K_uu + jitter I = L L'`` and the whitened mean m and covariance S,
         ``A = L'^-1 m`` and ``B = L'^-1 (I - S) L^-1``.
         """
-        n_inducing = self.inducing.shape[0]
-        scaled = self.inducing / self.lengthscale
-        squared = (scaled.unsqueeze(1) - scaled).square().sum(-1)
-        eye = torch.eye(n_inducing, dtype=torch.float64)
-        root = torch.linalg.cholesky(
-            self.outputscale * torch.exp(-0.5 * squared) + self.jitter * eye
-        )
-        upper = root.mT
+        eye = torch.eye(len(self.inducing), dtype=torch.float64)
+        upper = self._root().mT
         A = torch.linalg.solve_triangular(upper, self.variational_mean.mT, upper=True)
         middle = eye - self.variational_factor @ self.variational_factor.mT
         half = torch.linalg.solve_triangular(upper, middle, upper=True)
@@ -183,6 +177,33 @@ class GPClassifier:
         mean = torch.zeros(self.n_classes, dtype=torch.float64)
         parts = (self.inducing, self.lengthscale, self.outputscale, mean, A, B)
         return GPConstants(*(part.to(dtype) for part in parts))
+
+    def kernel(self, points: Tensor) -> Tensor:
+        """Covariance (n, M) of the functions at latents (n, D) and at the inducing points."""
+        scaled = (points / self.lengthscale).unsqueeze(1) - self.inducing / self.lengthscale
+        return self.outputscale * torch.exp(-0.5 * scaled.square().sum(-1))
+
+    def left_variance(self, kernel: Tensor) -> Tensor:
+        """Prior variance (n,) that the inducing points do not explain, of `kernel`'s latents."""
+        half = torch.linalg.solve_triangular(self._root(), kernel.mT, upper=False)
+        return (self.outputscale - half.square().sum(0)).clamp(min=0.0)
+
+    def draw_weights(self, n_draws: int, generator: torch.Generator) -> Tensor:
+        """Draws of the functions as weights (S, K, M): ``f_k(z) = weights_k' k(U, z)``.
+
+        They hold what the inducing points know; see `left_variance` for the rest.
+        """
+        shape = (n_draws, *self.variational_mean.shape)
+        noise = torch.randn(shape, generator=generator, dtype=torch.float64)
+        white = self.variational_mean + torch.einsum("kij,skj->ski", self.variational_factor, noise)
+        flat = white.flatten(0, 1).mT  # (M, S K)
+        solved = torch.linalg.solve_triangular(self._root().mT, flat, upper=True)
+        return solved.mT.unflatten(0, shape[:2])
+
+    def _root(self) -> Tensor:
+        """Lower Cholesky factor (M, M) of the inducing points' covariance."""
+        eye = torch.eye(len(self.inducing), dtype=torch.float64)
+        return torch.linalg.cholesky(self.kernel(self.inducing) + self.jitter * eye)
 
     def moments(self, mean: Tensor, var: Tensor, *, chunk_size: int = 512) -> Moments:
         """Return the exact moments of the functions at Gaussian latents, in chunks.
@@ -283,10 +304,12 @@ def fit_gp(
     labels: Tensor,
     n_classes: int,
     *,
+    measured: tuple[Tensor, Tensor] | None = None,
     n_inducing: int = 64,
     steps: int = 600,
     batch_size: int = 512,
     learning_rate: float = 0.03,
+    start: GPClassifier | None = None,
     seed: int = 0,
     show_progressbar: bool = True,
 ) -> GPClassifier:
@@ -303,6 +326,10 @@ def fit_gp(
         Integer classes, (N,), in 0..K-1; a class may be absent, not all but one.
     n_classes : int
         Number of classes K.
+    measured : (Tensor, Tensor), optional
+        Labelled pixels whose latent is not known exactly: S draws of each one's posterior,
+        (m, S, D), and their classes, (m,). A label says that its class fits *some* of the draws:
+        the likelihood is the mean over them.
     n_inducing : int
         Number of inducing points, at most; no more than distinct latents are used.
     steps : int
@@ -311,6 +338,9 @@ def fit_gp(
         Latents drawn for a step; all of them where there are no more.
     learning_rate : float
         Adam's step at the start.
+    start : GPClassifier, optional
+        Where to begin instead of anew: it has these classes' first ones. Further classes begin at
+        the prior, with inducing points of their own.
     seed : int
         Seed of inducing points, batches and likelihood samples; global generators are untouched.
     show_progressbar : bool
@@ -326,12 +356,18 @@ def fit_gp(
         If the latents or labels are of the wrong shape, not finite or of one class only.
     """
     options = {"steps": steps, "n_inducing": n_inducing, "batch_size": batch_size}
-    _check_training_data(latents, labels, n_classes, options)
-    latents = latents.detach().to("cpu", torch.float64)
-    labels = labels.detach().to("cpu", torch.int64)
+    draws, codes = measured or (latents[:0].unsqueeze(1), labels[:0])
+    _check_training_data(
+        torch.cat([latents, draws.flatten(0, 1)]),
+        torch.cat([labels, codes.repeat_interleave(draws.shape[1])]),
+        n_classes,
+        options,
+    )
+    latents, draws = (x.detach().to("cpu", torch.float64) for x in (latents, draws))
+    labels, codes = (x.detach().to("cpu", torch.int64) for x in (labels, codes))
     centre, scale = latents.mean(0), latents.std(0, correction=0)
     scale = scale.clamp(min=1e-3 * float(scale.max()))  # a constant dimension has no scale
-    points = (latents - centre) / scale
+    points, draws = (latents - centre) / scale, (draws - centre) / scale
     if len(points) <= max(batch_size, n_classes):
         # SoftmaxLikelihood reads exactly K latents as K classes, so never give it that many.
         everything = torch.arange(len(points))
@@ -342,11 +378,19 @@ def fit_gp(
         batch_size = batch_size if batch_size != n_classes else batch_size + 1
 
     generator = torch.Generator().manual_seed(seed)
-    model = _SharedKernelGP(spread_points(points, n_inducing, generator), n_classes, _JITTER)
+    candidates = torch.cat([points, draws.flatten(0, 1)])
+    classes = torch.cat([labels, codes.repeat_interleave(draws.shape[1])])
+    if start is None:
+        inducing = spread_points(candidates, n_inducing, generator)
+        model = _SharedKernelGP(inducing, n_classes, _JITTER)
+    else:
+        model = _extended(
+            start, n_classes, candidates, classes, n_inducing, (centre, scale), generator
+        )
     likelihood = gpytorch.likelihoods.SoftmaxLikelihood(num_classes=n_classes, mixing_weights=False)
-    objective = gpytorch.mlls.VariationalELBO(likelihood, model, num_data=len(points))
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    n_data = len(points) + len(draws)
     losses = []
     # the likelihood's samples come from the global generator
     with (
@@ -359,7 +403,15 @@ def fit_gp(
             else:
                 batch = everything
             optimizer.zero_grad()
-            loss = -objective(model.marginals(points[batch]), labels[batch])
+            found = likelihood.expected_log_prob(labels[batch], model.marginals(points[batch]))
+            expected = len(points) * found.mean()
+            if len(draws):
+                expected = expected + _expected_of_draws(model, draws, codes).sum()
+            hyperprior = sum(
+                prior.log_prob(closure(module)).sum()
+                for _, module, prior, closure, _ in model.named_priors()
+            )
+            loss = (model.variational_strategy.kl_divergence() - hyperprior - expected) / n_data
             loss.backward()
             optimizer.step()
             schedule.step()
@@ -375,3 +427,43 @@ def fit_gp(
             jitter=torch.tensor(_JITTER, dtype=torch.float64),
             loss=tuple(losses),
         )
+
+
+def _expected_of_draws(model: _SharedKernelGP, draws: Tensor, codes: Tensor) -> Tensor:
+    """E_q(f) log mean_s softmax(f(z_s))_y of labels (m,) at draws (m, S, D), by samples; (m,)."""
+    m, n_draws, _ = draws.shape
+    marginals = model.marginals(draws.flatten(0, 1))
+    noise = torch.randn(_LIKELIHOOD_SAMPLES, *marginals.mean.shape, dtype=draws.dtype)
+    f = marginals.mean + marginals.variance.sqrt() * noise
+    log_p = torch.log_softmax(f, -1).view(_LIKELIHOOD_SAMPLES, m, n_draws, -1)
+    index = codes.view(1, m, 1, 1).expand(*log_p.shape[:3], 1)
+    given = log_p.gather(3, index).squeeze(3)
+    return (given.logsumexp(2) - math.log(n_draws)).mean(0)
+
+
+def _extended(
+    start: GPClassifier,
+    n_classes: int,
+    points: Tensor,
+    classes: Tensor,
+    n_inducing: int,
+    unit: tuple[Tensor, Tensor],
+    generator: torch.Generator,
+) -> _SharedKernelGP:
+    """The model that ``start`` left off at, with room for further classes."""
+    centre, scale = unit
+    old = (start.inducing - centre) / scale
+    new = points[classes >= start.n_classes]
+    room = n_inducing - len(old)
+    more = spread_points(new, room, generator) if room > 0 and len(new) else points[:0]
+    model = _SharedKernelGP(torch.cat([old, more]), n_classes, _JITTER)
+    model.covar_module.base_kernel.lengthscale = start.lengthscale / scale
+    model.covar_module.outputscale = start.outputscale
+    # whitened by a Cholesky factor, whose leading block is that of the old points alone
+    k, n_old = start.variational_mean.shape
+    with torch.no_grad():
+        variational = model.base_strategy._variational_distribution
+        variational.variational_mean[:k, :n_old] = start.variational_mean
+        variational.chol_variational_covar[:k, :n_old, :n_old] = start.variational_factor
+        model.base_strategy.variational_params_initialized.fill_(1)
+    return model

@@ -15,11 +15,12 @@ from eels_bayes import noisy_encoder as noisy
 from eels_bayes.evidence import Evidence
 from eels_bayes.forward_model import ForwardModel
 from eels_bayes.gp import GPClassifier
+from eels_bayes.labelled import Labelled
 from eels_bayes.nets import GaussianMixture
 from eels_bayes.noisy_encoder import NoisyEncoder
 from eels_bayes.novelty import NoveltyScale
 from eels_bayes.preprocess import Preprocessor
-from eels_bayes.reader import GPHeads, Reader, Reading
+from eels_bayes.reader import HEAVIEST, GPHeads, Reader, Reading
 from eels_bayes.reinsertion import Pairs
 from eels_bayes.spectra import Spectra
 from eels_bayes.vae import SpectrumVAE
@@ -31,7 +32,11 @@ DECODE_BATCH = 128
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """Everything that prediction needs; the GPs read latents along the encoder's axes."""
+    """Everything that prediction needs; the GPs read latents along the encoder's axes.
+
+    ``class_names`` (K) are the library's, then those that labels alone tell of; ``class_weights``
+    (K,) how frequent each is where nothing is known of a pixel.
+    """
 
     preprocessor: Preprocessor
     energy: NDArray[np.float64]
@@ -41,6 +46,9 @@ class Fitted:
     gp: GPClassifier
     value: ValueRegression | None
     novelty: NoveltyScale
+    class_names: tuple[str, ...]
+    class_weights: NDArray[np.float64]
+    labelled: Labelled
 
 
 def tensor(array: NDArray[Any] | Tensor) -> Tensor:
@@ -142,8 +150,12 @@ def _nothing(fitted: Fitted, n: int) -> dict[str, NDArray[np.float32]]:
     """Columns of a Prediction of n flagged pixels."""
     wide = {"latent_mean": fitted.vae.latent_dim, "latent_sd": fitted.vae.latent_dim}
     wide["probabilities"] = fitted.gp.n_classes
+    r = min(HEAVIEST, fitted.encoder.n_components)
     single = ("total", "aleatoric", "encoder", "classifier", "novelty", "value", "value_sd")
-    shapes = {name: (n, size) for name, size in wide.items()} | dict.fromkeys(single, (n,))
+    shapes: dict[str, tuple[int, ...]] = {name: (n, size) for name, size in wide.items()}
+    shapes |= dict.fromkeys(single, (n,))
+    shapes |= {"component_weight": (n, r)}
+    shapes |= dict.fromkeys(("component_mean", "component_sd"), (n, r, fitted.vae.latent_dim))
     return {name: np.full(shape, np.nan, dtype=np.float32) for name, shape in shapes.items()}
 
 

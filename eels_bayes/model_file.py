@@ -15,6 +15,7 @@ from eels_bayes.fingerprints import FingerprintLibrary, Variations
 from eels_bayes.forward_model import ForwardModel, LibraryFit
 from eels_bayes.gp import GPClassifier
 from eels_bayes.inference import Fitted
+from eels_bayes.labelled import Labelled
 from eels_bayes.noisy_encoder import NoisyEncoder
 from eels_bayes.novelty import NoveltyScale
 from eels_bayes.preprocess import Preprocessor
@@ -69,13 +70,13 @@ def _exactly(kind: type[_Settings], values: dict[str, Any]) -> _Settings:
 
 
 # Sizes of what no constructor checks, one letter a dimension; digits are themselves. What shares a
-# letter fits together: K classes, N = K + 1, D latent, L channels.
+# letter fits together: K classes of the library, G of the GP, N = G + 1, D latent, L channels.
 _SHAPES = {
     "energy": "L",
     "shown.energy": "L",
     "vae.log_b": "",
     "vae.scale": "",
-    "vae.fingerprints": "KJL",
+    "vae.fingerprints": "GJL",
     "vae.class_weights": "N",
     "encoder.axes": "DD",
     "encoder.offset": "CD",
@@ -84,7 +85,7 @@ _SHAPES = {
     "preprocessor._ready": "",
     "preprocessor.profile_bins": "2",
     "gp.inducing": "MD",
-    "gp.variational_mean": "KM",
+    "gp.variational_mean": "GM",
     "continuum.energy": "B",
     "continuum.window": "2",
     "continuum.reference": "2",
@@ -108,12 +109,19 @@ _SHAPES = {
     "value.B": "1VV",
     "value.noise_var": "",
     "value.reach": "H",
+    "learned.class_weights": "G",
+    "learned.profile": "YB",
+    "learned.level": "Y",
+    "learned.latent": "ZD",
 }
 
 
-def _check_shapes(tensors: dict[str, Tensor], n_classes: int, latent_dim: int) -> None:
+def _check_shapes(tensors: dict[str, Tensor], config: dict[str, Any]) -> None:
     """Raise where sizes disagree, before anything is built from them."""
-    sizes = {"K": n_classes, "N": n_classes + 1, "D": latent_dim, "1": 1, "2": 2, "4": 4}
+    learned = config["learned"]
+    n_library, n_classes = len(config["class_names"]), len(learned["class_names"])
+    sizes = {"K": n_library, "G": n_classes, "N": n_classes + 1, "D": config["latent_dim"]}
+    sizes |= {"Y": len(learned["pixel_names"]), "Z": len(learned["latent_names"]), "1": 1, "2": 2}
     for name, letters in _SHAPES.items():
         if name not in tensors:
             continue
@@ -146,6 +154,8 @@ def pack(fitted: Fitted) -> tuple[dict[str, Any], dict[str, Any]]:
         },
         **{f"gp.{k}": v for k, v in fitted.gp.state.items()},
         **{f"novelty.{k}": v for k, v in fitted.novelty._asdict().items()},
+        "learned.class_weights": fitted.class_weights,
+        **{f"learned.{k}": getattr(fitted.labelled, k) for k in ("profile", "level", "latent")},
     }
     for name, module in (
         ("vae", fitted.vae),
@@ -161,6 +171,11 @@ def pack(fitted: Fitted) -> tuple[dict[str, Any], dict[str, Any]]:
         tensors["value.reach"] = fitted.value.reach
     config = {
         "class_names": list(forward.library.class_names),
+        "learned": {
+            "class_names": list(fitted.class_names),
+            "pixel_names": list(fitted.labelled.pixel_names),
+            "latent_names": list(fitted.labelled.latent_names),
+        },
         "variations": vars(forward.library.variations),
         "library_fit": {k: float(v) for k, v in vars(forward.library_fit).items()},
         "latent_dim": fitted.vae.latent_dim,
@@ -172,7 +187,14 @@ def pack(fitted: Fitted) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def unpack(tensors: dict[str, Tensor], config: dict[str, Any]) -> Fitted:
     """The fitted model of :func:`pack`; raises where parts are missing or do not fit together."""
-    _check_shapes(tensors, len(config["class_names"]), config["latent_dim"])
+    _check_shapes(tensors, config)
+    learned = {name: tuple(names) for name, names in config["learned"].items()}
+    of_library, every = tuple(config["class_names"]), learned["class_names"]
+    if every[: len(of_library)] != of_library or not set(every) >= {
+        *learned["pixel_names"],
+        *learned["latent_names"],
+    }:
+        raise ValueError("the classes' names do not fit together")
     for one, other in (
         ("vae.fingerprints", "vae.class_weights"),
         ("library.values", "shown.values"),
@@ -227,4 +249,13 @@ def unpack(tensors: dict[str, Tensor], config: dict[str, Any]) -> Fitted:
         gp=GPClassifier.from_state(_prefixed("gp", tensors)),
         value=value,
         novelty=NoveltyScale(**_prefixed("novelty", tensors)),
+        class_names=every,
+        class_weights=tensors["learned.class_weights"].numpy(),
+        labelled=Labelled(
+            tensors["learned.profile"],
+            tensors["learned.level"],
+            learned["pixel_names"],
+            tensors["learned.latent"],
+            learned["latent_names"],
+        ),
     )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    from eels_bayes.joint import JointPosterior
     from eels_bayes.plots import Pixel
 
 
@@ -84,6 +85,8 @@ class Prediction:
         Index into `images`, and flat C-order index in that image's navigation shape.
     images : tuple of ImageInfo
         One for each spectrum image.
+    joint : JointPosterior, optional
+        What draws pixels' probabilities together, for batches of labels.
 
     Raises
     ------
@@ -109,6 +112,7 @@ class Prediction:
     position: NDArray[np.int64]
     images: tuple[ImageInfo, ...]
     value_reach: NDArray[Any] = field(default_factory=_gaussian_reach)
+    joint: JointPosterior | None = None
 
     def __post_init__(self) -> None:
         n, n_classes = len(self.flag), len(self.class_names)
@@ -156,7 +160,9 @@ class Prediction:
                     f"index has shape {index.shape} and type {index.dtype}; a slice, a 1-D array "
                     "of integers or a 1-D mask is needed"
                 )
-        return replace(self, **{name: getattr(self, name)[index] for name in _PER_PIXEL})
+        joint = None if self.joint is None else self.joint[index]
+        arrays = {name: getattr(self, name)[index] for name in _PER_PIXEL}
+        return replace(self, joint=joint, **arrays)
 
     @property
     def ok(self) -> NDArray[np.bool_]:

@@ -30,7 +30,7 @@ HEAVIEST = 4  # of the mixture's Gaussians are read; the others weigh nothing be
 
 
 class Reading(NamedTuple):
-    """All that networks say of n pixels; shapes and units as in `Prediction`."""
+    """All that is said of n pixels; shapes and units as in `Prediction` and `JointPosterior`."""
 
     probabilities: Tensor
     total: Tensor
@@ -42,6 +42,9 @@ class Reading(NamedTuple):
     value_sd: Tensor
     latent_mean: Tensor
     latent_sd: Tensor
+    component_weight: Tensor
+    component_mean: Tensor
+    component_sd: Tensor
 
 
 class Heads(NamedTuple):
@@ -191,8 +194,9 @@ class Reader(nn.Module):
         parts = heads.classes
         energy = novelty.misfit_energy(found.residual, self.whitening, self.center)
         other = novelty.evidence_ratio(found.unknown, spike, energy, self.n_modes)
+        sd = var.sqrt()
         latent_mean, latent_sd = moments(
-            GaussianMixture(parts.weights.log(), mean, var.sqrt(), mixture.axes)
+            GaussianMixture(parts.weights.log(), mean, sd, mixture.axes)
         )
         return Reading(
             parts.probabilities,
@@ -205,4 +209,7 @@ class Reader(nn.Module):
             heads.value_sd,
             latent_mean,
             latent_sd,
+            parts.weights,
+            mean,
+            sd,
         )

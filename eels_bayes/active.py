@@ -1,0 +1,437 @@
+"""Active learning: which pixel to label, and which to measure again.
+
+Scores are functions of a `Prediction`, in nats where they are information, and -inf at flagged
+pixels, which are never chosen. BALD: Houlsby et al., arXiv:1112.5745 (2011). BatchBALD: Kirsch, van
+Amersfoort and Gal, NeurIPS 2019.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import entr
+from tqdm.auto import tqdm
+
+from eels_bayes.classifier import EELSClassifier
+from eels_bayes.evidence import next_frame
+from eels_bayes.inference import reader_of, tensor
+from eels_bayes.prediction import Prediction
+from eels_bayes.spectra import Spectra
+
+__all__ = [
+    "ActiveLoop",
+    "Query",
+    "bald",
+    "batch_bald",
+    "best",
+    "encoder_gain",
+    "entropy",
+    "margin",
+    "random",
+]
+
+Array = NDArray[Any]
+Score = Callable[[Prediction], Array]
+Acquisition = Callable[[Prediction, int], NDArray[np.int64]]
+
+N_FUNCTIONS = 128  # draws of the classifier's functions
+EXACT = 1024  # joint outcomes of a batch that are enumerated; beyond, as many are sampled
+CANDIDATES = 1000  # pixels of most single information that a batch is chosen from
+ROWS = 4096  # pixels read at a time
+
+
+def entropy(pred: Prediction) -> Array:
+    """Total entropy (n,), nats: uncertainty sampling."""
+    return _never(pred, pred.total)
+
+
+def margin(pred: Prediction) -> Array:
+    """Minus the difference (n,) of the two largest class probabilities."""
+    largest = np.sort(np.nan_to_num(pred.probabilities), axis=1)
+    return _never(pred, largest[:, -2] - largest[:, -1])
+
+
+def bald(pred: Prediction) -> Array:
+    """Classifier information (n,), nats: what a label can teach.
+
+    `I(y; f | z, x)` of the decomposition. What noise hides of the pixel itself is left out: no
+    label teaches anything about it.
+    """
+    return _never(pred, pred.classifier)
+
+
+def random(pred: Prediction, *, seed: int = 0) -> Array:
+    """Scores (n,) that put pixels into random order."""
+    return _never(pred, np.random.default_rng(seed).random(len(pred)))
+
+
+def _never(pred: Prediction, score: Array) -> Array:
+    return np.where(pred.ok, np.nan_to_num(np.asarray(score, dtype=np.float64)), -np.inf)
+
+
+def best(score: Score) -> Acquisition:
+    """The k pixels of the highest score, the first ones where scores are equal."""
+
+    def acquire(pred: Prediction, k: int) -> NDArray[np.int64]:
+        scores = score(pred)
+        chosen = np.argsort(-scores, kind="stable")[:k]
+        return chosen[np.isfinite(scores[chosen])]
+
+    return acquire
+
+
+def batch_bald(
+    pred: Prediction, k: int, *, n_functions: int = N_FUNCTIONS, seed: int = 0
+) -> NDArray[np.int64]:
+    """The k pixels whose labels together teach most about the classifier, by greedy choice.
+
+    Parameters
+    ----------
+    pred : Prediction
+        From `EELSClassifier.predict`: it draws pixels jointly.
+    k : int
+    n_functions : int
+        Draws of the functions.
+    seed : int
+
+    Returns
+    -------
+    (k,) array
+        Indices, the most informative first; fewer where fewer pixels are usable.
+
+    Raises
+    ------
+    ValueError
+        If the prediction cannot draw jointly, or k is not positive.
+    """
+    if pred.joint is None:
+        raise ValueError(
+            "pred cannot draw pixels jointly; use one that EELSClassifier.predict made"
+        )
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    rows = best(bald)(pred, max(CANDIDATES, k))
+    draws = pred.joint[rows].draw(n_functions, seed=seed)
+    chosen, _ = joint_information(draws, k, seed=seed)
+    return rows[chosen]
+
+
+def joint_information(
+    draws: ArrayLike, k: int, *, seed: int = 0
+) -> tuple[NDArray[np.int64], Array]:
+    """Greedy batch of most mutual information with the functions (Kirsch et al., 2019, Alg. 1).
+
+    Exact over all joint outcomes as long as these are few, then over outcomes sampled from the
+    chosen pixels' joint distribution (their eq. 12).
+
+    Parameters
+    ----------
+    draws : (S, n, K) array_like
+        Class probabilities of n pixels under S draws of the functions.
+    k : int
+
+    Returns
+    -------
+    chosen : (k,) array
+    information : (k,) array
+        Of the batch so far, nats; with sampled outcomes an estimate.
+    """
+    p = np.asarray(draws, dtype=np.float64)
+    n_draws, n, n_classes = p.shape
+    given = entr(p).sum(2).mean(0)  # E H[y | f], adds up over pixels
+    rng = np.random.default_rng(seed)
+    outcomes = np.ones((1, n_draws))  # p(outcome of the batch | f), its rows
+    weight = np.ones(1)  # how often each row stands for, so that averages are sums over rows
+    chosen: list[int] = []
+    information: list[float] = []
+    flat = p.transpose(0, 2, 1).reshape(n_draws, n_classes * n)
+    for _ in range(min(k, n)):
+        joint = (outcomes @ flat / n_draws).reshape(len(outcomes), n_classes, n)
+        # H of batch and candidate: -sum over outcomes; rows are weighted where they are sampled
+        terms = -joint * np.log(np.maximum(joint, 1e-300))
+        together = (weight[:, None] * terms.sum(1)).sum(0)
+        score = together - given - given[chosen].sum()
+        score[chosen] = -np.inf
+        most = int(score.argmax())
+        chosen.append(most)
+        information.append(float(score[most]))
+        grown = outcomes[:, None] * p[:, most].T[None]
+        outcomes = grown.reshape(-1, n_draws)
+        weight = np.repeat(weight, n_classes)
+        if len(outcomes) > EXACT:
+            chance = weight * outcomes.mean(1)
+            chance = chance / chance.sum()
+            rows, times = np.unique(rng.choice(len(outcomes), EXACT, p=chance), return_counts=True)
+            weight = weight[rows] * times / (EXACT * chance[rows])
+            outcomes = outcomes[rows]
+    return np.array(chosen), np.array(information)
+
+
+def encoder_gain(
+    clf: EELSClassifier,
+    spectra: Spectra,
+    *,
+    frames: ArrayLike = 1.0,
+    n_draws: int = 16,
+    seed: int = 0,
+) -> Array:
+    """Expected drop of each pixel's total entropy (n,) from one more frame, nats.
+
+    Preposterior analysis under the forward model: what the next frame may show is drawn from the
+    pixel's own posterior, put together with what is there, and read.
+
+    Parameters
+    ----------
+    clf : EELSClassifier
+        Fitted.
+    spectra : Spectra
+        n pixels as they are: where they have been measured more than once, of `combine`.
+    frames : float or (n,) array_like
+        Frames that each pixel's spectrum holds; one more of the same dose is to follow.
+    n_draws : int
+        Next frames drawn for a pixel.
+    seed : int
+
+    Raises
+    ------
+    RuntimeError
+        Before ``fit``.
+    ValueError
+        If spectra do not fit, or frames are not positive.
+    """
+    fitted = clf.checked(spectra)
+    held = np.broadcast_to(np.asarray(frames, dtype=np.float64), len(spectra))
+    if not (held > 0).all() or n_draws < 1:
+        raise ValueError(f"frames and n_draws must be positive, got {frames!r} and {n_draws}")
+    reader = reader_of(fitted).to(clf.device)
+    evidence = fitted.encoder.evidence
+    generator = torch.Generator().manual_seed(seed)
+    gain = np.full(len(spectra), -np.inf)
+    usable = np.flatnonzero(spectra.ok)
+    for rows in np.array_split(usable, max(1, -(-len(usable) * n_draws // ROWS))):
+        profile, level, spike = (
+            tensor(getattr(spectra, name)[rows]).to(clf.device)
+            for name in ("profile", "level", "spike")
+        )
+        times = tensor(held[rows]).to(clf.device)
+        with torch.no_grad():
+            now = reader(profile, level, spike).total
+            later = torch.zeros_like(now)
+            for _ in range(n_draws):
+                shown = next_frame(evidence, profile, level, times, generator)
+                both = (times[:, None] * profile + shown) / (times + 1.0)[:, None]
+                shrunk = level * times / (times + 1.0)
+                later += reader(both, shrunk, spike).total
+        gain[rows] = (now - later / n_draws).cpu().numpy()
+    return gain
+
+
+class Learner(Protocol):
+    """What an `ActiveLoop` needs of what learns; `EELSClassifier` is one."""
+
+    def predict(self, spectra: Any, *, show_progressbar: bool = True) -> Any: ...
+    def update(self, new: Any, labels: Any, *, show_progressbar: bool = True) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Query:
+    """One question to the oracle.
+
+    Attributes
+    ----------
+    round, item : int
+        Number of the batch, and index into the pool.
+    answer : str, int or None
+        ``None`` where the oracle failed.
+    error : str
+        What went wrong; empty where nothing did.
+    seconds : float
+        That the oracle took.
+    """
+
+    round: int
+    item: int
+    answer: str | int | None
+    error: str
+    seconds: float
+
+
+class ActiveLoop:
+    """Ask an oracle about the items that teach most, and learn from its answers.
+
+    The oracle may be slow and may fail: what it raises is recorded, the item is put aside, and the
+    loop goes on. Every answer is kept as soon as it is there, in ``history`` and in the journal, so
+    that nothing paid for is lost to a crash or an interruption; ``run`` goes on from there.
+
+    Parameters
+    ----------
+    learner : EELSClassifier or Learner
+        ``predict`` reads the pool, ``update`` learns.
+    pool : Spectra or other sequence
+        What may be asked about; indexed by an array of indices.
+    oracle : callable
+        From an index into the pool to a class name or index: an expert, a simulation, another
+        measurement.
+    acquisition : str or callable
+        "bald", "batch_bald", "entropy", "margin", "random"; or a function of a prediction of the
+        open items and a number k, which returns the indices of at most k of them (see `best`).
+    budget : int
+        Answers to be had, those of a resumed journal included.
+    batch_size : int
+        Answers between two updates.
+    journal : path-like, optional
+        A file of one JSON object for each query. What it holds already is learned first.
+    seed : int
+        Of a random acquisition.
+
+    Attributes
+    ----------
+    history : list of Query
+
+    Raises
+    ------
+    ValueError
+        If the acquisition is unknown, numbers are not positive, or the journal is not one of this
+        pool.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        pool: Any,
+        oracle: Callable[[int], str | int],
+        *,
+        acquisition: str | Acquisition = "bald",
+        budget: int,
+        batch_size: int = 1,
+        journal: str | os.PathLike[str] | None = None,
+        seed: int = 0,
+    ):
+        if budget < 1 or batch_size < 1:
+            raise ValueError(
+                f"budget and batch_size must be at least 1, got {budget} and {batch_size}"
+            )
+        self.learner, self.pool, self.oracle = learner, pool, oracle
+        self.budget, self.batch_size = budget, batch_size
+        self.journal = None if journal is None else Path(journal)
+        self._acquire = _acquisition(acquisition, seed)
+        self.history: list[Query] = []
+        self._n_learned = 0
+        if self.journal is not None and self.journal.exists():
+            self.history = _read_journal(self.journal, len(pool))
+
+    @property
+    def n_answers(self) -> int:
+        """Answers had so far."""
+        return sum(query.answer is not None for query in self.history)
+
+    @property
+    def open_items(self) -> NDArray[np.int64]:
+        """Items not asked about yet."""
+        asked = [query.item for query in self.history]
+        return np.setdiff1d(np.arange(len(self.pool)), asked)
+
+    def run(
+        self,
+        *,
+        after_round: Callable[[ActiveLoop], None] | None = None,
+        show_progressbar: bool = True,
+    ) -> list[Query]:
+        """Ask until the budget is spent or nothing is open; returns the history.
+
+        ``after_round`` is called when a batch has been learned, for example to score a test set.
+        """
+        bar = tqdm(
+            total=self.budget,
+            initial=self.n_answers,
+            desc="active learning",
+            unit="answer",
+            disable=not show_progressbar,
+        )
+        with bar:
+            self._learn()
+            while self.n_answers < self.budget:
+                items = self.open_items
+                k = min(self.batch_size, self.budget - self.n_answers)
+                if not len(items):
+                    break
+                pred = self.learner.predict(self.pool[items], show_progressbar=False)
+                chosen = items[np.asarray(self._acquire(pred, k), dtype=np.int64)]
+                if not len(chosen):  # all that is left is flagged
+                    break
+                number = self.history[-1].round + 1 if self.history else 0
+                for item in chosen.tolist():
+                    query = self._ask(number, item)
+                    bar.update(query.answer is not None)
+                self._learn()
+                if after_round is not None:
+                    after_round(self)
+        return self.history
+
+    def _ask(self, number: int, item: int) -> Query:
+        start = time.perf_counter()
+        answer, error = None, ""
+        try:
+            given = self.oracle(item)
+            answer = given if isinstance(given, str) else int(given)
+        except Exception as problem:
+            error = f"{type(problem).__name__}: {problem}"
+        query = Query(number, item, answer, error, time.perf_counter() - start)
+        self.history.append(query)
+        if self.journal is not None:
+            with self.journal.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(query)) + "\n")
+        return query
+
+    def _learn(self) -> None:
+        """From all answers that are not learned yet."""
+        new = [query for query in self.history[self._n_learned :] if query.answer is not None]
+        if new:
+            items = np.array([query.item for query in new])
+            answers = [query.answer for query in new]
+            self.learner.update(self.pool[items], answers, show_progressbar=False)
+        self._n_learned = len(self.history)
+
+
+def _acquisition(given: str | Acquisition, seed: int) -> Acquisition:
+    if callable(given):
+        return given
+    if given == "random":
+        rng = np.random.default_rng(seed)
+        return best(lambda pred: random(pred, seed=int(rng.integers(2**31))))
+    known: dict[str, Acquisition] = {
+        "bald": best(bald),
+        "entropy": best(entropy),
+        "margin": best(margin),
+        "batch_bald": batch_bald,
+    }
+    if given not in known:
+        raise ValueError(f"acquisition must be one of {[*known, 'random']}, got {given!r}")
+    return known[given]
+
+
+def _read_journal(path: Path, n_items: int) -> list[Query]:
+    history = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            query = Query(**json.loads(line))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{path}, line {number}, is no query ({error}); give a journal of this loop or "
+                "another file"
+            ) from error
+        if not 0 <= query.item < n_items:
+            raise ValueError(
+                f"{path}, line {number}, asks about item {query.item}; the pool has {n_items}"
+            )
+        history.append(query)
+    return history

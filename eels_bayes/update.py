@@ -1,0 +1,191 @@
+"""What a fitted model learns later, in seconds: labels, and fingerprints of further structures.
+
+The VAE stays as it is. Labels enter the GP and the explicit prior. A fingerprint enters the forward
+model, and so everything that follows from it in closed form, the noisy encoder included.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from eels_bayes.encoder_fit import fit_noisy_encoder
+from eels_bayes.fingerprints import FingerprintLibrary
+from eels_bayes.forward_model import fit_forward_model
+from eels_bayes.gp import GPClassifier
+from eels_bayes.heads import (
+    class_shares,
+    fit_classes,
+    fit_novelty,
+    fit_values,
+    prior_spectra,
+    prior_weights,
+)
+from eels_bayes.inference import Fitted, tensor
+from eels_bayes.labelled import Labelled, nothing_labelled
+from eels_bayes.reinsertion import Reinsertion, clean_source, reinsertion
+from eels_bayes.spectra import Spectra
+
+FORWARD_PIXELS = 6000  # that a forward model is fitted to: it need not start from nothing
+NOVELTY_PIXELS = 2000
+
+
+def learn_labels(
+    fitted: Fitted,
+    new: Spectra | ArrayLike,
+    labels: ArrayLike | None,
+    *,
+    seed: int,
+    show_progressbar: bool,
+) -> Fitted:
+    """A model that knows further labels; see `EELSClassifier.update`."""
+    more = _labelled(fitted, new, labels)
+    labelled = fitted.labelled.joined(more)
+    names = tuple(dict.fromkeys([*fitted.class_names, *sorted(set(more.names))]))
+    source = clean_source(fitted.forward, fitted.preprocessor)
+    gp = fit_classes(
+        source,
+        fitted.vae,
+        fitted.encoder,
+        names,
+        labelled,
+        start=fitted.gp if names == fitted.class_names else None,
+        seed=seed,
+        show_progressbar=show_progressbar,
+    )
+    return _with_classes(fitted, source, gp, names, labelled, seed)
+
+
+def learn_fingerprints(
+    fitted: Fitted,
+    library: FingerprintLibrary,
+    spectra: Spectra,
+    class_weights: NDArray[np.float64] | None,
+    device: torch.device,
+    *,
+    seed: int,
+    show_progressbar: bool,
+) -> Fitted:
+    """A model that knows further fingerprints; see `EELSClassifier.update`."""
+    known = fitted.forward.library.class_names
+    if library.class_names[: len(known)] != known:
+        raise ValueError(
+            f"library has the classes {library.class_names}; it must begin with the known ones, "
+            f"{known}: see FingerprintLibrary.with_fingerprints"
+        )
+    rest = tuple(name for name in fitted.class_names if name not in library.class_names)
+    names = library.class_names + rest
+    rows = np.random.default_rng([seed, 7]).permutation(np.flatnonzero(spectra.ok))
+    if len(rows) < 2:
+        raise ValueError(f"only {len(rows)} of {len(spectra)} pixels are usable; 2 are needed")
+    forward = fit_forward_model(
+        spectra[np.sort(rows[:FORWARD_PIXELS])],
+        library,
+        class_weights=class_weights,
+        start=fitted.forward,
+        seed=seed,
+        show_progressbar=show_progressbar,
+    )
+    source = reinsertion(forward, spectra)
+    # along the axes that the GP knows
+    encoder = fit_noisy_encoder(fitted.vae, source, axes=fitted.encoder.axes.cpu(), seed=seed)
+    encoder = encoder.to(device)
+    same_order = names[: len(fitted.class_names)] == fitted.class_names
+    gp = fit_classes(
+        source,
+        fitted.vae,
+        encoder,
+        names,
+        fitted.labelled,
+        start=fitted.gp if same_order else None,
+        seed=seed,
+        show_progressbar=show_progressbar,
+    )
+    found = replace(
+        fitted,
+        forward=forward,
+        encoder=encoder,
+        value=fit_values(source, fitted.vae, encoder, device, seed=seed),
+        novelty=fit_novelty(
+            source, encoder, spectra[np.sort(rows[:NOVELTY_PIXELS])], device, seed=seed
+        ),
+    )
+    return _with_classes(found, source, gp, names, fitted.labelled, seed)
+
+
+def _with_classes(
+    fitted: Fitted,
+    source: Reinsertion,
+    gp: GPClassifier,
+    names: tuple[str, ...],
+    labelled: Labelled,
+    seed: int,
+) -> Fitted:
+    """With the GP that was found, and what the explicit prior makes of the classes."""
+    weights = fitted.forward.dominant_weights
+    if len(names) > len(weights):
+        weights = class_shares(gp, source, fitted.vae, fitted.encoder.axes.cpu(), seed=seed)
+    vae = fitted.vae
+    if vae.fingerprints is not None:
+        vae = copy.deepcopy(vae)
+        device = vae.log_b.device
+        spectra = prior_spectra(source, vae, fitted.encoder, names, labelled, seed=seed)
+        vae.fingerprints = spectra.to(device)
+        vae.class_weights = prior_weights(weights).to(device)
+    return replace(
+        fitted, vae=vae, gp=gp, class_names=names, class_weights=weights, labelled=labelled
+    )
+
+
+def _labelled(fitted: Fitted, new: Spectra | ArrayLike, labels: ArrayLike | None) -> Labelled:
+    """Checked labels of usable pixels or of latents."""
+    if labels is None:
+        raise ValueError("labels is missing; give one class for each pixel or latent")
+    names = _names(labels, fitted.class_names)
+    latent_dim = fitted.vae.latent_dim
+    nothing = nothing_labelled(len(fitted.forward.continuum.energy), latent_dim)
+    if isinstance(new, Spectra):
+        _same_number(names, len(new))
+        rows = np.flatnonzero(new.ok)
+        if len(rows) == 0:
+            raise ValueError("no labelled pixel is usable: see spectra.reasons()")
+        return nothing._replace(
+            profile=tensor(new.profile[rows]),
+            level=tensor(new.level[rows]),
+            pixel_names=tuple(names[i] for i in rows),
+        )
+    latent: Tensor = torch.as_tensor(np.asarray(new, dtype=np.float32))
+    if latent.ndim != 2 or latent.shape[1] != latent_dim or not len(latent):
+        raise ValueError(
+            f"latents have shape {tuple(latent.shape)}; (n, {latent_dim}) is needed, n at least 1"
+        )
+    if not torch.isfinite(latent).all():
+        raise ValueError("latents hold NaN or infinity; drop these rows")
+    _same_number(names, len(latent))
+    return nothing._replace(latent=latent, latent_names=names)
+
+
+def _same_number(names: tuple[str, ...], n: int) -> None:
+    if len(names) != n:
+        raise ValueError(f"labels has {len(names)} entries; {n} are needed, one for each row")
+
+
+def _names(labels: ArrayLike, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Class names of labels that are names or indices."""
+    given = np.atleast_1d(np.asarray(labels))
+    if given.ndim == 1 and given.dtype.kind in "iu":
+        if len(given) and (given.min() < 0 or given.max() >= len(known)):
+            raise ValueError(
+                f"labels run from {given.min()} to {given.max()}; indices are 0..{len(known) - 1}: "
+                "name new classes by words"
+            )
+        return tuple(known[i] for i in given)
+    listed = given.tolist()
+    if given.ndim == 1 and all(isinstance(name, str) and name for name in listed):
+        return tuple(listed)
+    raise TypeError(f"labels must be class names or indices (n,), got {labels!r}")
