@@ -467,7 +467,7 @@ class Prediction:
 _PER_PIXEL = tuple(
     field.name
     for field in fields(Prediction)
-    if field.name not in ("class_names", "images", "value_reach")
+    if field.name not in ("class_names", "images", "value_reach", "joint")
 )
 
 

@@ -14,8 +14,8 @@ import torch
 
 import eels_bayes as eb
 from eels_bayes import classifier as module
-from eels_bayes import encoder_training, store
 from eels_bayes import fit as training
+from eels_bayes import heads, store
 from eels_bayes.classifier import KIND, EELSClassifier, load_model
 from eels_bayes.context import ImageWeights
 from eels_bayes.fit import Schedule
@@ -40,13 +40,10 @@ FLOATS = [
 def small():
     """The same way through everything, with little of it."""
     with pytest.MonkeyPatch.context() as patch:
-        sizes = {"N_CLEAN": 400, "N_LATENTS": 200, "N_PURE": 10, "N_VALUES": 150}
-        sizes["N_SIMULATED"] = 200
-        for name, value in sizes.items():
-            patch.setattr(module, name, value)
-        for name, value in {"POOL": 512, "N_VALIDATION": 256}.items():
-            patch.setattr(encoder_training, name, value)
-        patch.setattr(module, "GP_STEPS", 20)
+        patch.setattr(module, "N_CLEAN", 400)
+        sizes = {"N_LATENTS": 200, "N_PURE": 10, "N_VALUES": 150, "N_SIMULATED": 200}
+        for name, value in (sizes | {"GP_STEPS": 20}).items():
+            patch.setattr(heads, name, value)
         few = functools.partial(fit_forward_model, iterations=12)
         patch.setattr(module, "fit_forward_model", few)
         patch.setattr("eels_bayes.context.STEPS", 40)
@@ -63,7 +60,7 @@ def spectra():
 
 
 def new(**options):
-    settings = {"latent_dim": 4, "vae_schedule": SHORT, "encoder_schedule": SHORT} | options
+    settings = {"latent_dim": 4, "vae_schedule": SHORT} | options
     return EELSClassifier(eb.FingerprintLibrary.example(), **settings)
 
 
@@ -123,7 +120,7 @@ def test_prediction_keeps_its_laws(prediction, spectra):
 
 
 def test_history_holds_every_stage(fitted):
-    assert set(fitted.history) == {"forward model", "VAE", "noisy encoder", "GP"}
+    assert set(fitted.history) == {"forward model", "VAE", "GP"}
     assert len(fitted.history["VAE"]["validation"]) == SHORT.epochs
     assert all(np.isfinite(v).all() for part in fitted.history.values() for v in part.values())
     assert repr(fitted).endswith("fitted>") and "not fitted" in repr(new())
@@ -198,13 +195,13 @@ def interrupt(monkeypatch, owner, name, call):
     return calls
 
 
-# epochs 1 and 2 are the VAE's, 3 and 4 the noisy encoder's
 @pytest.mark.parametrize(
     ("owner", "name", "call"),
     [
         (training, "_validate", 1),
-        (training, "_validate", 4),
-        (module, "fit_value", 1),
+        (training, "_validate", 2),
+        (module, "fit_noisy_encoder", 1),
+        (heads, "fit_value", 1),
     ],
 )
 def test_interrupted_fit_goes_on(spectra, prediction, fitted, monkeypatch, owner, name, call):
@@ -221,7 +218,7 @@ def test_interrupted_fit_goes_on(spectra, prediction, fitted, monkeypatch, owner
         epochs = interrupt(patch, training, "_validate", 0)
         clf.fit(spectra, show_progressbar=False)
     assert not forward  # what was done is not done again
-    assert len(epochs) == 4 - min(call - 1, 4) if owner is training else len(epochs) == 0
+    assert len(epochs) == (SHORT.epochs - (call - 1) if owner is training else 0)
     assert_equal(clf.predict(spectra), prediction)
     assert clf.history == fitted.history
 
@@ -316,7 +313,7 @@ def test_images_speak_for_their_pixels(fitted, spectra, prediction, monkeypatch)
 
 def test_latent_prior_is_the_mixture_of_the_classes(fitted):
     prior = fitted.latent_prior()
-    assert prior.mean.shape == prior.sd.shape == (4, module.N_VARIATIONS, 4)
+    assert prior.mean.shape == prior.sd.shape == (4, heads.N_VARIATIONS, 4)
     assert not prior.mean.requires_grad
     assert float(prior.log_weight.exp().sum()) == pytest.approx(1.0)
     np.testing.assert_allclose(
@@ -326,7 +323,7 @@ def test_latent_prior_is_the_mixture_of_the_classes(fitted):
 
 def test_a_library_without_values_gives_none(spectra, tmp_path):
     library = dataclasses.replace(eb.FingerprintLibrary.example(), values=None)
-    clf = EELSClassifier(library, latent_dim=3, vae_schedule=SHORT, encoder_schedule=SHORT)
+    clf = EELSClassifier(library, latent_dim=3, vae_schedule=SHORT)
     clf.fit(spectra, show_progressbar=False)
     clf.save(tmp_path / "model.eels")
     for one in (clf, load_model(tmp_path / "model.eels")):

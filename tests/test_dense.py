@@ -9,7 +9,8 @@ import torch
 
 import eels_bayes as eb
 from eels_bayes import classifier as module
-from eels_bayes import encoder_training, store
+from eels_bayes import heads as fitted_heads
+from eels_bayes import store
 from eels_bayes.dense import DenseHeads, fit_dense
 from eels_bayes.fast import KIND, load_fast
 from eels_bayes.forward_model import fit_forward_model
@@ -175,13 +176,11 @@ def test_same_seed_same_head_and_global_generators_untouched(trained):
 @pytest.fixture(scope="module", autouse=True)
 def small():
     """The same way through everything, with little of it."""
-    sizes = {"N_CLEAN": 400, "N_LATENTS": 1000, "N_PURE": 10, "N_VALUES": 150}
-    sizes |= {"N_SIMULATED": 200, "GP_STEPS": 200}
+    sizes = {"N_LATENTS": 1000, "N_PURE": 10, "N_VALUES": 150, "N_SIMULATED": 200}
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in sizes.items():
-            patch.setattr(module, name, value)
-        for name, value in {"POOL": 512, "N_VALIDATION": 256}.items():
-            patch.setattr(encoder_training, name, value)
+        patch.setattr(module, "N_CLEAN", 400)
+        for name, value in (sizes | {"GP_STEPS": 200}).items():
+            patch.setattr(fitted_heads, name, value)
         few = functools.partial(fit_forward_model, iterations=12)
         patch.setattr(module, "fit_forward_model", few)
         yield
@@ -206,7 +205,7 @@ def fitted(signals):
         (677, 737), 0.5, background=(600, 675), normalize=(570, 592.5), align=(565, 600)
     )
     library = eb.FingerprintLibrary.example()
-    clf = eb.EELSClassifier(library, latent_dim=4, vae_schedule=BRIEF, encoder_schedule=BRIEF)
+    clf = eb.EELSClassifier(library, latent_dim=4, vae_schedule=BRIEF)
     return clf.fit(pre(signals), show_progressbar=False)
 
 

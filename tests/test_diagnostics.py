@@ -14,7 +14,7 @@ from scipy import stats
 from torch import nn
 
 import eels_bayes as eb
-from eels_bayes import activity, encoder_training, noisy_encoder
+from eels_bayes import activity, calibration, heads, noisy_encoder
 from eels_bayes import classifier as module
 from eels_bayes import diagnostics as dg
 from eels_bayes import latent_posterior as lp
@@ -39,17 +39,14 @@ def spectra():
 def fitted(spectra):
     """Hardly trained: what is asked of it must hold for any model."""
     with pytest.MonkeyPatch.context() as patch:
-        sizes = {"N_CLEAN": 300, "N_LATENTS": 150, "N_VALUES": 150, "N_SIMULATED": 200}
+        patch.setattr(module, "N_CLEAN", 300)
+        sizes = {"N_LATENTS": 150, "N_VALUES": 150, "N_SIMULATED": 200, "GP_STEPS": 30}
         for name, value in sizes.items():
-            patch.setattr(module, name, value)
-        for name, value in {"POOL": 512, "N_VALIDATION": 256}.items():
-            patch.setattr(encoder_training, name, value)
-        patch.setattr(module, "GP_STEPS", 30)
+            patch.setattr(heads, name, value)
         clf = eb.EELSClassifier(
             eb.FingerprintLibrary.example(),
             latent_dim=3,
             vae_schedule=SHORT,
-            encoder_schedule=SHORT,
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # too few held-out pixels for novelty
@@ -395,13 +392,19 @@ class OneActive(nn.Module):
         return Gaussian(mean, torch.full_like(mean, 0.5))
 
 
-def with_parts(clf, **parts):
-    """A copy of the classifier with the networks of its VAE or its noisy encoder replaced."""
+def with_parts(clf, *, encoder=None, noisy=None):
+    """A copy of the classifier; of its VAE another encoder, or a noisy encoder that sees nothing.
+
+    The latter says ``noisy``, a mean and an sd along its axes, of any spectrum.
+    """
     other = copy.copy(clf)
-    vae, encoder = copy.deepcopy(clf.fitted.vae), copy.deepcopy(clf.fitted.encoder)
-    vae.encoder = parts.get("encoder", vae.encoder)
-    encoder.net = parts.get("noisy", encoder.net)
-    other.fitted = dataclasses.replace(clf.fitted, vae=vae, encoder=encoder)
+    vae, blind = copy.deepcopy(clf.fitted.vae), copy.deepcopy(clf.fitted.encoder)
+    vae.encoder = encoder or vae.encoder
+    if noisy is not None:
+        blind.slope.zero_()
+        blind.offset.fill_(noisy[0])
+        blind.spread.fill_(noisy[1])
+    other.fitted = dataclasses.replace(clf.fitted, vae=vae, encoder=blind)
     return other
 
 
@@ -430,20 +433,15 @@ def test_active_units_of_pixels(fitted, spectra):
 
 
 class Blind(nn.Module):
-    """Encoders that see nothing: q is N(0, 1) for any spectrum, and so is the exact r(z | x)."""
+    """An encoder that sees nothing: q is N(0, 1) for any spectrum, and so is the exact r(z | x)."""
 
-    def __init__(self, mean=0.0, sd=1.0, mixture=True):
-        super().__init__()
-        self.mean, self.sd, self.mixture, self.n_components = mean, sd, mixture, 1
-
-    def forward(self, spectrum, *others):
-        mean = torch.full((len(spectrum), 3), self.mean)
-        q = Gaussian(mean, torch.full_like(mean, self.sd))
-        return lp.as_mixture(q)[:3] if self.mixture else q  # the axes are the encoder's
+    def forward(self, spectrum):
+        mean = torch.zeros(len(spectrum), 3)
+        return Gaussian(mean, torch.ones_like(mean))
 
 
 def test_calibration_of_an_exact_posterior_passes(fitted, spectra):
-    clf = with_parts(fitted, encoder=Blind(mixture=False), noisy=Blind())
+    clf = with_parts(fitted, encoder=Blind(), noisy=(0.0, 1.0))
     result = dg.simulation_based_calibration(clf, spectra, n=500, n_draws=59)
     n = len(result.known.spectra)
     assert 450 < n <= 500
@@ -456,12 +454,12 @@ def test_calibration_of_an_exact_posterior_passes(fitted, spectra):
     assert np.isfinite(result.prediction.probabilities).all()
 
 
-@pytest.mark.parametrize("wrong", [{"sd": 0.6}, {"mean": 0.4}])
+@pytest.mark.parametrize("wrong", [(0.0, 0.6), (0.4, 1.0)])
 def test_calibration_of_a_wrong_posterior_fails(fitted, spectra, wrong):
-    clf = with_parts(fitted, encoder=Blind(mixture=False), noisy=Blind(**wrong))
+    clf = with_parts(fitted, encoder=Blind(), noisy=wrong)
     result = dg.simulation_based_calibration(clf, spectra, n=500, n_draws=59)
     assert (result.latent.p_value < 1e-3).all()
-    if "sd" in wrong:  # a small shift hardly moves the density's ranks
+    if wrong[1] != 1.0:  # a small shift hardly moves the density's ranks
         assert result.density.p_value < 1e-3
 
 
@@ -476,6 +474,18 @@ def test_known_pixels_repeat_and_follow_the_dose(fitted, spectra):
     assert ratio == pytest.approx(4.0, rel=0.15)
     assert one.clean.shape == one.spectra.intensity.shape
     assert np.isfinite(one.values).all() and np.isfinite(one.fractions).all()
+
+
+def test_doses_of_known_pixels_vary_around_the_datas(fitted, spectra):
+    n = 2000
+    # level is one over the dose; with one dose there is the data's own spread alone
+    one, spread = (
+        np.log(dg.known_pixels(fitted, spectra, n=n, dose=dose, seed=2).spectra.level)
+        for dose in (1.0, None)
+    )
+    width = one.var() + calibration.DOSE_SPREAD**2
+    assert spread.var() == pytest.approx(width, rel=5 * np.sqrt(2 / n))
+    assert abs(spread.mean() - one.mean()) < 5 * np.sqrt((one.var() + width) / n)
 
 
 def test_value_coverage_is_that_of_the_usable_pixels(fitted, spectra):

@@ -185,6 +185,33 @@ def test_clean_and_probability_of_a_mixture_are_the_dense_ones(model, rng):
         np.testing.assert_allclose(found.clean[i], wanted, atol=2e-3)
 
 
+@pytest.mark.parametrize("dose", [0.1, 1.0, 30.0])
+def test_factors_are_the_gaussian_conditional_of_every_component(model, dose, rng):
+    profile, level, *_ = draw(model, 5, dose, rng)
+    target, noise = model.whiten(profile, level)
+    module = evidence_of(model)
+    found = evidence(model, profile, level, module).factor.double().numpy()
+    n_span, n_components = module.sizes[1:3]
+    assert found.shape == (5, n_components, n_span)
+    span, axes = module.span.double(), module.axes.double().view(n_span, -1, n_span)
+    for c in range(n_components):
+        along = (span @ axes[:, c]).numpy()
+        mean, covariance, *_ = dense(model, c, 0.0)
+        variance = module.variance[c].double().numpy()
+        wide = variance.max()
+        # principal ones: along them the component's deviations go their own ways, and nowhere else
+        np.testing.assert_allclose(
+            along.T @ covariance @ along, np.diag(variance), rtol=0, atol=1e-5 * wide
+        )
+        assert np.trace(covariance) == pytest.approx(variance.sum(), rel=1e-5)
+        for i in range(5):
+            measured = covariance + noise[i] * np.eye(len(BINS))
+            wanted = along.T @ covariance @ np.linalg.solve(measured, target[i] - mean)
+            np.testing.assert_allclose(
+                found[i, c] * variance, wanted, rtol=0, atol=1e-3 * np.sqrt(wide)
+            )
+
+
 def test_clean_is_nearer_the_truth_the_higher_the_dose(model, rng):
     error = []
     for dose in (0.1, 1.0, 30.0):

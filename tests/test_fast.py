@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import eels_bayes as eb
 from eels_bayes import classifier as module
-from eels_bayes import encoder_training, store
+from eels_bayes import heads, store
 from eels_bayes.fast import CHUNK, KIND, load_fast
 from eels_bayes.fast_graph import N_COLUMNS
 from eels_bayes.forward_model import fit_forward_model
@@ -44,20 +44,18 @@ BACKENDS = ["torchscript", "onnx"]
 @pytest.fixture(scope="module", autouse=True)
 def small():
     """The same way through everything, with little of it."""
-    sizes = {"N_CLEAN": 400, "N_LATENTS": 1000, "N_PURE": 10, "N_VALUES": 400}
-    sizes |= {"N_SIMULATED": 200, "GP_STEPS": 200}
+    sizes = {"N_LATENTS": 1000, "N_PURE": 10, "N_VALUES": 400, "N_SIMULATED": 200}
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in sizes.items():
-            patch.setattr(module, name, value)
-        for name, value in {"POOL": 512, "N_VALIDATION": 256}.items():
-            patch.setattr(encoder_training, name, value)
+        patch.setattr(module, "N_CLEAN", 400)
+        for name, value in (sizes | {"GP_STEPS": 200}).items():
+            patch.setattr(heads, name, value)
         few = functools.partial(fit_forward_model, iterations=12)
         patch.setattr(module, "fit_forward_model", few)
         yield
 
 
 def new(library=None, **options):
-    settings = {"latent_dim": 8, "vae_schedule": BRIEF, "encoder_schedule": BRIEF} | options
+    settings = {"latent_dim": 8, "vae_schedule": BRIEF} | options
     return eb.EELSClassifier(library or eb.FingerprintLibrary.example(), **settings)
 
 
@@ -889,7 +887,7 @@ def test_nan_is_refused(saved, tmp_path):
     data = bytearray(saved.read_bytes())
     size = struct.unpack("<Q", data[:8])[0]
     header = json.loads(data[8 : 8 + size])
-    name = "reader.encoder.net.first.weight"
+    name = "reader.encoder.slope"
     start = 8 + size + header[name]["data_offsets"][0]
     data[start : start + 4] = struct.pack("<f", np.nan)
     path = tmp_path / "model.fast"

@@ -1,7 +1,5 @@
 """The networks: shapes for every window, bounds, independence of rows, scripting."""
 
-import copy
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -16,7 +14,6 @@ from eels_bayes.nets import (
     SLOPE,
     ConvDecoder,
     ConvEncoder,
-    MixtureEncoder,
     conv_trunk,
     trunk_length,
 )
@@ -65,50 +62,6 @@ def test_every_parameter_learns():
         assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
 
 
-def mixture(n_components=3):
-    return MixtureEncoder(10, 4, n_components, hidden=16).eval()
-
-
-@pytest.mark.parametrize("n_components", [1, 3])
-def test_a_mixture_has_weights_that_sum_to_one_and_bounded_sds(n_components):
-    module = mixture(n_components)
-    for exponent in (-8, 0, 3, 8):
-        log_weight, mean, sd = module(10.0**exponent * spectra(6, 10))
-        assert log_weight.shape == (6, n_components)
-        assert mean.shape == sd.shape == (6, n_components, 4)
-        torch.testing.assert_close(log_weight.exp().sum(1), torch.ones(6))
-        assert (sd.log() > LOG_SD_MIN - 1e-5).all() and (sd.log() < LOG_SD_MAX + 1e-5).all()
-        assert torch.isfinite(mean).all()
-
-
-def test_every_output_of_a_mixture_is_its_own():
-    # a number of the last layer moves one of the result, and each of those is moved by one
-    module, x = mixture(), spectra(5, 10)
-    log_weight, *before = module(x)
-    moved = [set(), set()]  # of the means and of the sds
-    for k in range(3, len(module.head.bias)):
-        other = copy.deepcopy(module)
-        with torch.no_grad():
-            other.head.bias[k] += 0.5
-        weight, *after = other(x)
-        assert torch.equal(weight, log_weight)
-        count = 0
-        for one, then, places in zip(after, before, moved, strict=True):
-            changed = (one != then).all(0).nonzero().tolist()
-            places.update(map(tuple, changed))
-            count += len(changed)
-        assert count == 1
-    assert [len(places) for places in moved] == [3 * 4, 3 * 4]
-
-
-def test_every_parameter_of_a_mixture_learns():
-    module = mixture()
-    log_weight, mean, sd = module(spectra(16, 10))
-    (mean.square().mean() + sd.mean() + log_weight.square().mean()).backward()
-    for name, parameter in module.named_parameters():
-        assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
-
-
 @settings(max_examples=25)
 @given(st.floats(-12, 12))
 def test_sd_stays_within_its_bounds(exponent):
@@ -131,7 +84,6 @@ def test_dropout_acts_in_training_only():
 MODULES = {
     "encoder": lambda: (ConvEncoder(48, 3).eval(), spectra(6, 48)),
     "decoder": lambda: (ConvDecoder(48, 3).eval(), spectra(6, 3)),
-    "mixture": lambda: (mixture(), spectra(6, 10)),
 }
 
 

@@ -1,6 +1,8 @@
-"""The noisy encoder: its mixtures against torch, hostile input, scripting, and learning."""
+"""The noisy encoder: its mixtures against torch, its posterior against exact ones, its fit."""
 
+import copy
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,14 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eels_bayes as eb
-from eels_bayes import encoder_training
-from eels_bayes.encoder_training import draw_doses, draw_pairs, fit_noisy_encoder
-from eels_bayes.evidence import evidence_of
-from eels_bayes.fit import FitState, Schedule
-from eels_bayes.forward_model import fit_forward_model
-from eels_bayes.nets import GaussianMixture
+from eels_bayes import encoder_fit
+from eels_bayes.encoder_fit import HALF_STEP, fit_noisy_encoder
+from eels_bayes.evidence import Evidence, PixelEvidence
+from eels_bayes.forward_model import MIXING, LibraryFit, components, edge_shapes, fit_forward_model
+from eels_bayes.nets import Gaussian, GaussianMixture
 from eels_bayes.noisy_encoder import NoisyEncoder, draw, log_density, moments
-from eels_bayes.reinsertion import reinsertion
+from eels_bayes.reinsertion import Clean, reinsertion
 from eels_bayes.vae import SpectrumVAE
 
 D = 3
@@ -110,24 +111,9 @@ def experiment():
     return vae, reinsertion(model, spectra)
 
 
-def new_encoder(experiment):
-    with torch.random.fork_rng():
-        torch.manual_seed(2)
-        return NoisyEncoder(evidence_of(experiment[1].model), D).eval()
-
-
-@pytest.fixture
-def encoder(experiment):
-    return new_encoder(experiment)
-
-
 @pytest.fixture(scope="module")
-def latents():
-    """Latents that vary in directions of their own: 300 of them."""
-    generator = torch.Generator().manual_seed(5)
-    axes, _ = torch.linalg.qr(torch.randn(D, D, generator=generator))
-    z = torch.randn(300, D, generator=generator) * torch.tensor([3.0, 1.0, 0.2])
-    return z @ axes.T + 1.0, axes
+def encoder(experiment):
+    return fit_noisy_encoder(*experiment)
 
 
 @pytest.fixture(scope="module")
@@ -137,16 +123,51 @@ def inputs(experiment):
     return pairs.profile, pairs.level
 
 
-def test_outputs_are_mixtures(encoder, inputs):
+def test_outputs_are_mixtures_of_the_forward_models_components(experiment, encoder, inputs):
     mix = encoder(*inputs)
-    r = mix.log_weight.shape[1]
-    assert mix.mean.shape == mix.sd.shape == (300, r, D)
+    r = len(components(experiment[1].model.library))
+    assert mix.log_weight.shape == (300, r) and encoder.n_components == r
+    assert mix.mean.shape == mix.sd.shape == (300, r, D) and encoder.latent_dim == D
     torch.testing.assert_close(mix.log_weight.exp().sum(1), torch.ones(300))
+    assert torch.equal(mix.log_weight, encoder.evidence(*inputs).log_probability)
+    assert torch.equal(mix.axes, encoder.axes)
     assert (mix.sd > 0).all()
 
 
-def test_scripted_equals_eager(encoder, inputs, latents):
-    encoder.standardise(*inputs, latents[0])
+@settings(max_examples=30)
+@given(st.integers(0, 1000), st.floats(-4, 2))
+def test_reading_is_gaussian_conditioning(seed, log_noise):
+    generator = torch.Generator().manual_seed(seed)
+    n, n_components, n_span = 3, 2, 5
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    module = NoisyEncoder(PixelEvidence((7, n_span, n_components, 4)), D).double()
+    module.evidence.variance = torch.rand(3, n_span, generator=generator, dtype=torch.float64) ** 3
+    module.offset, module.slope = normal(n_components, D), normal(n_components, n_span, D)
+    module.spread = normal(n_components, D).exp()
+    prior = module.evidence.variance[:n_components]
+    noise = 10.0**log_noise * normal(n).exp()
+    deviation = normal(n, n_components, n_span)
+    none = torch.empty(0)
+    factor = deviation / (prior + noise[:, None, None])
+    mix = module.read(Evidence(normal(n, n_components), none, noise, none, none, factor))
+    for i in range(n):
+        for c in range(n_components):
+            # z and what is measured of the deviations, jointly Gaussian
+            slope, width = module.slope[c], torch.diag(prior[c])
+            measured = width + noise[i] * torch.eye(n_span)
+            cross = slope.T @ width
+            gain = torch.linalg.solve(measured, cross.T).T
+            mean = module.offset[c] + gain @ deviation[i, c]
+            total = cross @ slope + torch.diag(module.spread[c] ** 2)
+            torch.testing.assert_close(mix.mean[i, c], mean)
+            covariance = total - gain @ cross.T
+            torch.testing.assert_close(mix.sd[i, c] ** 2, torch.diagonal(covariance))
+
+
+def test_scripted_equals_eager(encoder, inputs):
     scripted = torch.jit.script(encoder)
     for n in (1, 5):
         some = [part[:n] for part in inputs]
@@ -154,48 +175,8 @@ def test_scripted_equals_eager(encoder, inputs, latents):
             torch.testing.assert_close(found, wanted)
 
 
-def test_features_are_the_evidence(encoder, inputs):
-    found, features = encoder.evidence(*inputs), encoder.features(encoder.evidence(*inputs))
-    assert features.shape == (300, len(encoder.center))
-    n = found.log_probability.shape[1]
-    probability = found.log_probability.exp()
-    torch.testing.assert_close(features[:, :n], found.log_probability.clamp(min=-8.0))
-    torch.testing.assert_close(features[:, n : 2 * n], probability)
-    torch.testing.assert_close(features[:, 2 * n : -1], found.clean.clamp(-8.0, 8.0))
-    torch.testing.assert_close(features[:, -1], found.noise.log().clamp(min=-8.0))
-
-
-def test_features_are_standardised(encoder, inputs, latents):
-    encoder.standardise(*inputs, latents[0])
-    raw = (encoder._raw(encoder.evidence(*inputs)) - encoder.center) / encoder.width
-    torch.testing.assert_close(raw.mean(0), torch.zeros(raw.shape[1]), rtol=0, atol=1e-3)
-    spread = raw.std(0)
-    varies = encoder.width > 1e-3  # what hardly varies is not blown up
-    assert varies.sum() > 0.8 * len(spread) and (spread[~varies] <= 1.0).all()
-    torch.testing.assert_close(spread[varies], torch.ones(int(varies.sum())), rtol=1e-3, atol=0)
-    torch.testing.assert_close(encoder.features(encoder.evidence(*inputs)), raw.clamp(-8.0, 8.0))
-    assert {"center", "width", "axes"} <= set(encoder.state_dict())
-    same = (part[:1].expand(9, *part.shape[1:]) for part in inputs)
-    encoder.standardise(*same, latents[0])
-    assert (encoder.width > 0).all()
-    assert all(torch.isfinite(part).all() for part in encoder(*inputs))
-
-
-def test_axes_are_the_latents_principal_ones(encoder, inputs, latents):
-    z, axes = latents
-    encoder.standardise(*inputs, z)
-    torch.testing.assert_close(encoder.axes.T @ encoder.axes, torch.eye(D))
-    along = (encoder.axes * axes).sum(0).abs()  # widest first
-    assert (along > 0.99).all()
-    assert torch.equal(encoder(*inputs).axes, encoder.axes)
-    before = encoder.axes.clone()
-    encoder.standardise(*inputs, -z)  # the axes' signs do not hang on the latents'
-    torch.testing.assert_close(encoder.axes, before)
-
-
 @pytest.mark.parametrize("spike", [1e6, -1e6, 1e12])
-def test_hostile_input_stays_finite_and_stays_in_its_row(encoder, inputs, latents, spike):
-    encoder.standardise(*inputs, latents[0])
+def test_hostile_input_stays_finite_and_stays_in_its_row(encoder, inputs, spike):
     profile, level = (part[:5] for part in inputs)
     clean = encoder(profile, level)
     one_bin, whole, loud, quiet = profile.clone(), profile.clone(), level.clone(), level.clone()
@@ -209,75 +190,305 @@ def test_hostile_input_stays_finite_and_stays_in_its_row(encoder, inputs, latent
         assert all(torch.isfinite(part).all() for part in moments(hostile))
 
 
-def test_only_the_network_is_trained(encoder):
-    names = {name.partition(".")[0] for name, _ in encoder.named_parameters()}
-    assert names == {"net"}
+def test_buffers_are_the_whole_state(encoder, inputs):
+    assert list(encoder.parameters()) == []  # nothing of it is trained
+    mine = {name for name in encoder.state_dict() if not name.startswith("evidence.")}
+    assert mine == {"axes", "offset", "slope", "spread"}
+    again = NoisyEncoder(PixelEvidence(encoder.evidence.sizes), D)
+    again.load_state_dict(encoder.state_dict())
+    for found, wanted in zip(again(*inputs), encoder(*inputs), strict=True):
+        assert torch.equal(found, wanted)
 
 
-@pytest.fixture
-def small(monkeypatch):
-    for name, value in {"POOL": 512, "BATCH": 128, "N_VALIDATION": 512}.items():
-        monkeypatch.setattr(encoder_training, name, value)
+# --- where all is linear and Gaussian, the posterior is known
 
 
-def train(experiment, encoder, state, *, schedule=None, seed=0):
-    return fit_noisy_encoder(
-        *experiment,
-        schedule or Schedule(2, 5),
-        state,
-        encoder=encoder,
-        seed=seed,
-        show_progressbar=False,
-    )
+class LinearWorld:
+    """Draws pairs as `Reinsertion` does, but of edges that are linear in Gaussian factors.
+
+    Clean spectra are on the profile's bins; behind them come D numbers that leave no trace in the
+    profile, and which component it is, so that the latent may go its own way in each.
+    """
+
+    def __init__(self, model):
+        self.model, flat = model, np.ones(len(model.continuum.energy))
+        self.members = components(model.library)
+        self.shapes = edge_shapes(model.continuum.energy, model.library, LibraryFit(), flat)
+        self.columns = model.continuum.columns(model.continuum.energy, model.library)
+        self.over = self.columns.copy()
+        self.over[:, : self.columns.shape[1] - len(model.library.nuisances)] = 0.0
+
+    def mixed_edges(self, first, second, share, rng):
+        near = MIXING[int(np.abs(np.array(MIXING) - share.mean()).argmin())]
+        member = first[0], second[0], 1.0 if first[0] == second[0] else near
+        c, n = self.members.index(member), len(first)
+        shape = self.shapes[c]
+        edge = shape.mean + rng.normal(size=(n, shape.loadings.shape[1])) @ shape.loadings.T
+        edge = np.concatenate([edge, rng.normal(size=(n, D)), np.full((n, 1), c)], axis=1)
+        return Clean(edge, np.zeros((n, 1)), None)
+
+    def coefficients(self, n, rng):
+        return rng.multivariate_normal(self.model.mean, self.model.covariance, n)
+
+    def overlap(self, u):
+        return np.pad(u @ self.over.T, ((0, 0), (0, D + 1)))
+
+    def profile(self, edge, u):
+        center = self.model.continuum.center(self.model.continuum.energy)
+        return center + u @ self.columns.T + edge[:, : len(center)]
 
 
-def test_pairs_come_with_latents_of_their_clean_spectra(experiment):
-    vae, source = experiment
-    pairs, z = draw_pairs(vae, source, 500, np.random.default_rng(1))
-    assert z.shape == (500, D)
-    with torch.no_grad():
-        mean, sd = vae.encode(pairs.clean)
-    score = ((z - mean) / sd).flatten()
-    assert abs(float(score.mean())) < 5 / math.sqrt(1500)
-    assert abs(float(score.std()) - 1) < 0.1
-    again, z_again = draw_pairs(vae, source, 500, np.random.default_rng(1))
-    assert torch.equal(z, z_again) and torch.equal(pairs.profile, again.profile)
+class LinearVAE:
+    """Latents linear in the clean spectrum, in a way of every component's own."""
 
+    def __init__(self, n_bins, n_components, *, hidden, sd=(0.3, 0.1, 0.2), sign=1.0, seed=6):
+        generator = torch.Generator().manual_seed(seed)
+        smooth = torch.linspace(0, 3, n_bins).unsqueeze(1) * torch.tensor([1.0, 2.0, 4.0])
+        phase = 6 * torch.rand(n_components, 1, D, generator=generator)
+        self.weight = sign * torch.sin(smooth + phase)  # (C, B, D)
+        self.bias = sign * torch.randn(n_components, D, generator=generator)
+        self.hidden, self.sd, self.latent_dim = hidden, torch.tensor(sd), D
+        self.log_b = torch.zeros(())
 
-def test_doses_vary_around_the_datas():
-    n = 4000
-    logarithm = np.log(draw_doses(n, np.random.default_rng(7)))
-    assert abs(logarithm.mean()) < 5 * encoder_training.DOSE_SPREAD / np.sqrt(n)
-    assert logarithm.std() == pytest.approx(encoder_training.DOSE_SPREAD, rel=0.1)
+    def encode(self, clean):
+        which = clean[:, -1].round().long()
+        mean = torch.einsum("nb,nbd->nd", clean[:, : -D - 1], self.weight[which])
+        mean = mean + self.bias[which] + self.hidden * clean[:, -D - 1 : -1]
+        return Gaussian(mean, self.sd.expand_as(mean))
 
 
 @pytest.fixture(scope="module")
-def trained(experiment):
-    encoder, state = new_encoder(experiment), FitState()
-    before = torch.get_rng_state()
+def world(experiment):
+    return LinearWorld(experiment[1].model)
+
+
+def linear(world, **options):
+    options = {"hidden": 0.0} | options
+    return LinearVAE(len(world.columns), len(world.members), **options)
+
+
+def joint(world, vae, c):
+    """Of component c: mean (B,) and covariance (B, B) of whitened profiles without noise.
+
+    And of latents: mean (D,), covariance (D, D), and that with the profiles (D, B).
+    """
+    model, shape = world.model, world.shapes[c]
+    weight = vae.weight[c].double().numpy()
+    white, within = model.white, shape.loadings @ shape.loadings.T
+    covariance = world.columns @ model.covariance @ world.columns.T + within
+    cross = weight.T @ (world.over @ model.covariance @ world.columns.T + within)
+    total = weight.T @ (world.over @ model.covariance @ world.over.T + within) @ weight
+    return SimpleNamespace(
+        mean=white * (shape.mean + world.columns @ model.mean),
+        covariance=white[:, None] * covariance * white,
+        latent_mean=(shape.mean + world.over @ model.mean) @ weight + vae.bias[c].double().numpy(),
+        latent_covariance=total + vae.hidden**2 * np.eye(D),
+        cross=cross * white,
+    )
+
+
+def fit_exactly(vae, world, n_draws=3000, **options):
+    """Of many clean spectra, with hardly a prior, and in directions too narrow for any dose."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"POOL": 1024, "BATCH": 128, "N_VALIDATION": 512}.items():
-            patch.setattr(encoder_training, name, value)
-        train(experiment, encoder, state, schedule=Schedule(8, 40, learning_rate=2e-3))
-    assert torch.equal(torch.get_rng_state(), before)
-    return encoder, state
+        for name, value in {"N_DRAWS": n_draws, "RIDGE": 1e-3, "NEGLIGIBLE": 1e-12}.items():
+            patch.setattr(encoder_fit, name, value)
+        return fit_noisy_encoder(vae, world, **options)
 
 
-def test_training_lowers_the_loss_below_what_ignores_the_spectrum(experiment, trained):
-    encoder, state = trained
-    assert state.best_loss < state.validation_loss[0] - 0.2
-    # the best Gaussian that does not look: the entropy of the latents' own distribution
-    pairs, z = draw_pairs(*experiment, 1000, np.random.default_rng(3))
-    blind = 0.5 * float(torch.logdet(2 * math.pi * math.e * torch.cov(z.T)))
+@pytest.fixture(scope="module")
+def exact(world):
+    """Latents that the clean spectra determine, and the encoder of them."""
+    vae = linear(world)
+    return vae, fit_exactly(vae, world)
+
+
+@pytest.mark.parametrize("dose", [0.3, 1.0, 10.0])
+def test_the_posterior_is_the_exact_one_where_all_is_linear(world, exact, inputs, dose):
+    vae, encoder = exact
+    profile, level = (part[:4] for part in inputs)
+    mix = encoder(profile, level / dose)
+    target, noise = world.model.whiten(profile.double().numpy(), level.double().numpy() / dose)
+    axes = encoder.axes.double().numpy()
+    for c in range(len(world.members)):
+        known = joint(world, vae, c)
+        size = np.sqrt(np.diag(axes.T @ known.latent_covariance @ axes))
+        for i in range(4):
+            measured = known.covariance + noise[i] * np.eye(len(target[i]))
+            gain = np.linalg.solve(measured, known.cross.T).T
+            mean = (known.latent_mean + gain @ (target[i] - known.mean)) @ axes
+            left = known.latent_covariance - gain @ known.cross.T
+            left = left + np.diag(vae.sd.double().numpy() ** 2)
+            sd = np.sqrt(np.diag(axes.T @ left @ axes))
+            np.testing.assert_array_less(np.abs(mix.mean[i, c].numpy() - mean) / size, 5e-4)
+            np.testing.assert_allclose(mix.sd[i, c].numpy(), sd, rtol=1e-4)
+
+
+def test_every_component_has_its_own_regression(world):
+    vae, n = linear(world, hidden=0.5), 4000
+    encoder = fit_exactly(vae, world, n, axes=torch.eye(D))
+    evidence = encoder.evidence
+    span = evidence.span.double().numpy()
+    each = evidence.axes.double().numpy().reshape(span.shape[1], -1, span.shape[1])
+    score = []
+    for c in range(len(world.members)):
+        known, along = joint(world, vae, c), span @ each[:, c]
+        width = np.sqrt(evidence.variance[c].double().numpy())
+        matters = encoder.slope[c].numpy().any(1)
+        assert (matters == (width**2 > 1e-12 * width.max() ** 2)).all()
+        wanted = (known.cross @ along)[:, matters].T / width[matters, None]
+        found = encoder.slope[c].double().numpy() * width[:, None]
+        # in units of the latents: a slope's error is that of a mean of as many draws
+        score.append((found[matters] - wanted) * np.sqrt(n) / vae.hidden)
+        left = encoder.spread[c].double() ** 2 - vae.sd.double() ** 2
+        np.testing.assert_allclose(left, 0.25, rtol=5 * np.sqrt(2 / n))
+        offset = encoder.offset[c].double().numpy() - known.latent_mean
+        assert np.abs(offset).max() < 5 * vae.hidden / np.sqrt(n)
+    score = np.concatenate(score)
+    assert np.abs(score).max() < 5.5 and abs((score**2).mean() - 1) < 0.2
+
+
+def test_spreads_of_few_draws_are_not_too_narrow(world):
+    n, vae = 200, linear(world, hidden=0.5, sd=(1e-3, 1e-3, 1e-3))
+    encoder = fit_exactly(vae, world, n)
+    n_slopes = int((encoder.slope != 0).any(2).sum(1).min())
+    spread = encoder.spread.double() ** 2
+    error = math.sqrt(2 / (n - n_slopes) / spread.numel())
+    assert n_slopes / n > 10 * error / 2  # what is left of so few draws is less than there was
+    assert float(spread.mean()) / 0.25 == pytest.approx(1.0, abs=5 * error)
+
+
+def test_what_shows_and_what_does_not_make_the_latents_variance(world):
+    vae = linear(world, hidden=0.2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encoder_fit, "N_DRAWS", 3000)
+        encoder = fit_noisy_encoder(vae, world)
+    axes = encoder.axes.double()
+    shows = torch.einsum(
+        "cs,csd->cd", encoder.evidence.variance[: len(encoder.slope)], encoder.slope**2
+    )
+    found = shows + encoder.spread**2
+    for c in range(len(world.members)):
+        total = torch.as_tensor(joint(world, vae, c).latent_covariance)
+        total = total + torch.diag(vae.sd.double() ** 2)
+        wanted = torch.diagonal(axes.T @ total @ axes)
+        torch.testing.assert_close(found[c].double(), wanted, rtol=5 * math.sqrt(2 / 3000), atol=0)
+
+
+def test_spreads_hold_the_variance_of_the_clean_latents(world):
+    sds = (0.3, 0.1, 0.2), (1.0, 0.5, 0.0)
+    one, two = (fit_noisy_encoder(linear(world, hidden=0.2, sd=sd), world) for sd in sds)
+    assert torch.equal(one.axes, two.axes) and torch.equal(one.slope, two.slope)
+    added = torch.tensor(sds[1]) ** 2 - torch.tensor(sds[0]) ** 2
+    wanted = (added @ one.axes**2).expand(len(world.members), D)
+    torch.testing.assert_close(two.spread**2 - one.spread**2, wanted, rtol=1e-4, atol=1e-5)
+
+
+# --- axes
+
+
+def test_axes_are_the_latents_principal_ones(world, exact):
+    vae, encoder = exact
+    axes = encoder.axes.double().numpy()
+    np.testing.assert_allclose(axes.T @ axes, np.eye(D), atol=1e-6)
+    known = [joint(world, vae, c) for c in range(len(world.members))]
+    share = world.model.components()[1]
+    share = share / share.sum()
+    means = np.array([one.latent_mean for one in known])
+    center = share @ means
+    total = np.einsum("c,cd,ce->de", share, means - center, means - center)
+    total += np.einsum("c,cde->de", share, np.array([one.latent_covariance for one in known]))
+    width, wanted = np.linalg.eigh(total)
+    assert (width[1:] > 2 * width[:-1]).all()  # so that axes are well known
+    assert ((axes * wanted[:, ::-1]).sum(0) ** 2 > 0.999).all()  # widest first
+    # the signs do not hang on the latents'
+    mirrored = fit_exactly(linear(world, sign=-1.0), world).axes
+    np.testing.assert_allclose(mirrored, axes, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_axes_point_to_where_they_are_largest(world, seed):
+    axes = fit_exactly(linear(world, seed=seed), world, 100).axes
+    assert (axes.gather(0, axes.abs().argmax(0, keepdim=True)) > 0).all()
+
+
+def test_given_axes_are_kept(experiment, encoder, inputs):
+    axes = torch.linalg.qr(torch.randn(D, D, generator=torch.Generator().manual_seed(5)))[0]
+    kept, other = axes.clone(), fit_noisy_encoder(*experiment, axes=axes)
+    assert torch.equal(other.axes, kept)
+    assert fit_noisy_encoder(*experiment, axes=axes.double()).axes.dtype == torch.float32
+    assert not torch.allclose(other.axes, encoder.axes, atol=0.1)
+    # the mean is the same latent along whatever axes
+    found, wanted = other(*inputs), encoder(*inputs)
+    torch.testing.assert_close(
+        found.mean @ found.axes.T, wanted.mean @ wanted.axes.T, rtol=1e-3, atol=1e-3
+    )
+    axes.zero_()
+    assert torch.equal(other.axes, kept)
+
+
+# --- the fit
+
+
+def test_clean_spectra_are_of_every_component_with_shares_between(experiment, monkeypatch):
+    vae, source = experiment
+    asked, original = [], type(source).mixed_edges
+
+    def watched(self, first, second, share, rng):
+        asked.append((first, second, share))
+        return original(self, first, second, share, rng)
+
+    monkeypatch.setattr(type(source), "mixed_edges", watched)
+    fit_noisy_encoder(vae, source)
+    members = components(source.model.library)
+    assert len(asked) == len(members)
+    for (first, second, share), (a, b, middle) in zip(asked, members, strict=True):
+        assert len(share) == encoder_fit.N_DRAWS
+        assert (first == a).all() and (second == b).all()
+        if a == b:
+            assert (share == 1.0).all()
+        else:
+            # as far as half way to the next component
+            assert np.abs(share - middle).max() <= HALF_STEP
+            assert share.std() == pytest.approx(HALF_STEP / math.sqrt(3), rel=0.1)
+            assert share.mean() == pytest.approx(middle, abs=5 * share.std() / math.sqrt(512))
+
+
+def test_same_seed_same_encoder_and_nothing_else_is_changed(experiment, encoder):
+    vae = experiment[0]
+    frozen = copy.deepcopy(vae.state_dict())
+    torch.rand(3)
+    torchs, numpys = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    again = fit_noisy_encoder(*experiment, seed=0)
+    other = fit_noisy_encoder(*experiment, seed=1)
+    assert torch.equal(torch.get_rng_state(), torchs)
+    assert (np.random.get_state()[1] == numpys).all()  # noqa: NPY002
+    for name, value in encoder.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
+    for name in ("axes", "offset", "slope", "spread"):
+        assert not torch.equal(getattr(other, name), getattr(encoder, name)), name
+    assert vae.state_dict().keys() == frozen.keys()
+    assert all(torch.equal(value, frozen[name]) for name, value in vae.state_dict().items())
+    assert all(value.grad is None for value in vae.parameters())
+    assert not encoder.training and not any(x.requires_grad for x in encoder.buffers())
+
+
+def test_the_posterior_beats_what_ignores_the_spectrum(experiment, encoder):
+    vae, source = experiment
+    n, rng, generator = 1000, np.random.default_rng(3), torch.Generator().manual_seed(3)
+    pairs = source.draw(n, rng, dose=np.exp(0.35 * rng.standard_normal(n)))
     with torch.no_grad():
-        mix = encoder(pairs.profile, pairs.level)
-        found = -log_density(mix, z).mean()
-        swapped = -log_density(mix, z.roll(1, 0)).mean()
+        mean, sd = vae.encode(pairs.clean)
+    z = mean + sd * torch.randn(mean.shape, generator=generator)
+    # the best Gaussian that does not look: the entropy of the latents' own distribution
+    blind = 0.5 * float(torch.logdet(2 * math.pi * math.e * torch.cov(z.T)))
+    mix = encoder(pairs.profile, pairs.level)
+    found = -log_density(mix, z).mean()
+    swapped = -log_density(mix, z.roll(1, 0)).mean()
     assert float(found) < blind - 0.1
     assert float(found) < float(swapped) - 0.3
 
 
-def test_the_posterior_widens_as_the_dose_falls_and_stays_honest(experiment, trained):
+def test_the_posterior_widens_as_the_dose_falls_and_stays_honest(experiment, encoder):
     vae, source = experiment
     n = 1000
     edge = source.edges(n, np.random.default_rng(8)).spectra
@@ -287,7 +498,7 @@ def test_the_posterior_widens_as_the_dose_falls_and_stays_honest(experiment, tra
         # the same stream: the same edges on the same continua
         pairs = source.draw(n, np.random.default_rng(9), edge=edge, dose=dose)
         with torch.no_grad():
-            mix = trained[0](pairs.profile, pairs.level)
+            mix = encoder(pairs.profile, pairs.level)
             mean, sd = vae.encode(pairs.clean)
         z = mean + sd * torch.randn(mean.shape, generator=generator)
         drawn = draw(mix, 40, generator)
@@ -296,38 +507,3 @@ def test_the_posterior_widens_as_the_dose_falls_and_stays_honest(experiment, tra
     assert (np.diff(entropy) > 0.12).all()
     # latents are as far off as the posteriors say, at every dose
     np.testing.assert_allclose(loss, entropy, atol=0.4)
-
-
-def test_same_seed_same_encoder_and_the_vae_is_not_changed(experiment, small):
-    vae = experiment[0]
-    frozen = {name: value.clone() for name, value in vae.state_dict().items()}
-    encoders = [new_encoder(experiment) for _ in range(3)]
-    for encoder, seed in zip(encoders, (0, 0, 1), strict=True):
-        train(experiment, encoder, FitState(), seed=seed)
-    one, two, other = (torch.nn.utils.parameters_to_vector(e.parameters()) for e in encoders)
-    assert torch.equal(one, two) and not torch.equal(one, other)
-    assert all(torch.equal(value, frozen[name]) for name, value in vae.state_dict().items())
-
-
-@pytest.mark.parametrize("call", [1, 3, 7, 9])
-def test_interrupted_and_resumed_equals_uninterrupted(experiment, small, monkeypatch, call):
-    # 512 pairs make four batches, twice: epochs of 3 steps end amid a pool
-    schedule = Schedule(3, 3)
-    whole, wanted = new_encoder(experiment), FitState()
-    train(experiment, whole, wanted, schedule=schedule)
-    encoder, state, calls = new_encoder(experiment), FitState(), []
-
-    def interrupted(mix, z):
-        if len(z) < 512:  # a training batch
-            calls.append(1)
-            if len(calls) == call:
-                raise KeyboardInterrupt
-        return log_density(mix, z)
-
-    monkeypatch.setattr(encoder_training, "log_density", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        train(experiment, encoder, state, schedule=schedule)
-    train(experiment, encoder, state, schedule=schedule)
-    assert state.history() == wanted.history()
-    for name, value in encoder.state_dict().items():
-        assert torch.equal(value, whole.state_dict()[name]), name

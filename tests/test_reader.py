@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import eels_bayes as eb
 from eels_bayes import classifier as module
-from eels_bayes import encoder_training, noisy_encoder, novelty
+from eels_bayes import heads, noisy_encoder, novelty
 from eels_bayes.evidence import PixelEvidence
 from eels_bayes.forward_model import fit_forward_model
 from eels_bayes.inference import reader_of
@@ -25,7 +25,6 @@ from eels_bayes.reader import HEAVIEST, GPHeads, Reader, Reading
 from eels_bayes.uncertainty import decompose, default_nodes
 
 BRIEF = eb.Schedule(6, 15, 3e-3)
-ENCODER = eb.Schedule(10, 40, 1e-2)  # until pixels need no more than a few of the Gaussians
 TOLERANCE = {  # single precision against double
     "probabilities": 1e-4,
     "total": 3e-4,
@@ -42,13 +41,11 @@ TOLERANCE = {  # single precision against double
 @pytest.fixture(scope="module", autouse=True)
 def small():
     """The same way through everything, with little of it."""
-    sizes = {"N_CLEAN": 400, "N_LATENTS": 1000, "N_PURE": 10, "N_VALUES": 400}
-    sizes |= {"N_SIMULATED": 200, "GP_STEPS": 200}
+    sizes = {"N_LATENTS": 1000, "N_PURE": 10, "N_VALUES": 400, "N_SIMULATED": 200}
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in sizes.items():
-            patch.setattr(module, name, value)
-        for name, value in {"POOL": 512, "N_VALIDATION": 256}.items():
-            patch.setattr(encoder_training, name, value)
+        patch.setattr(module, "N_CLEAN", 400)
+        for name, value in (sizes | {"GP_STEPS": 200}).items():
+            patch.setattr(heads, name, value)
         few = functools.partial(fit_forward_model, iterations=12)
         patch.setattr(module, "fit_forward_model", few)
         yield
@@ -66,7 +63,7 @@ def spectra():
 @pytest.fixture(scope="module")
 def clf(spectra):
     library = eb.FingerprintLibrary.example()
-    clf = eb.EELSClassifier(library, latent_dim=8, vae_schedule=BRIEF, encoder_schedule=ENCODER)
+    clf = eb.EELSClassifier(library, latent_dim=8, vae_schedule=BRIEF)
     return clf.fit(spectra, show_progressbar=False)
 
 
@@ -222,12 +219,15 @@ def invented(n_components, latent_dim=3, n_classes=3, seed=0):
     """A reader of random numbers, whose mixtures have as many components as asked for."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        evidence = PixelEvidence((12, 4, 5, 6))
+        evidence = PixelEvidence((12, 4, n_components, 6))
         for name in ("center", "middle", "span", "axes", "offset", "shown", "log_weight"):
             setattr(evidence, name, 0.3 * torch.randn_like(getattr(evidence, name)))
         evidence.spread = torch.rand(12) + 0.5
         evidence.inside = torch.arange(3, 9)
-        encoder = NoisyEncoder(evidence, latent_dim, n_components)
+        encoder = NoisyEncoder(evidence, latent_dim)
+        for name in ("offset", "slope"):
+            setattr(encoder, name, torch.randn_like(getattr(encoder, name)))
+        encoder.spread = torch.rand(n_components, latent_dim) + 0.2
         encoder.axes = torch.linalg.qr(torch.randn(latent_dim, latent_dim)).Q
         heads = GPHeads(
             random_constants(seed, 10, latent_dim, n_classes),
@@ -271,9 +271,9 @@ def test_nothing_is_left_out_of_few_components(n_components):
 
 def test_of_many_components_the_heaviest_are_read():
     reader, given = invented(9)
-    with torch.no_grad():  # two of them weigh all, wherever they stand
-        reader.encoder.net.head.bias[:9] = -30.0
-        reader.encoder.net.head.bias[[2, 7]] = 30.0
+    # two of them weigh all, wherever they stand
+    reader.encoder.evidence.log_weight[:] = -30.0
+    reader.encoder.evidence.log_weight[[2, 7]] = 30.0
     found = reader(*given)
     mixture = reader.encoder(*given[:2])
     two = GaussianMixture(

@@ -204,6 +204,31 @@ def test_binned_counts_are_poisson_of_the_right_mean(source, dose, gain):
     assert np.abs(neighbours).max() < 5 / np.sqrt(n)
 
 
+def test_profiles_without_noise_are_the_mean_of_the_counts(source):
+    source = without_norm(source)
+    n, model = 200, source.model
+    edge, dose = source.edges(n, np.random.default_rng(2)).spectra, 1e6
+    pairs = source.draw(n, np.random.default_rng(3), edge=edge, dose=dose)
+    u = source.coefficients(n, np.random.default_rng(3))  # the same stream
+    found = source.profile(edge, u)
+    assert found.shape == pairs.profile.shape
+    # level is the variance of an intensity of one
+    sd = np.sqrt(found * pairs.level.double().numpy()[:, None])
+    assert (sd < 2e-3 * found).all()
+    score = (pairs.profile.double().numpy() - found) / sd
+    assert np.abs(score).max() < 5.5
+    assert abs(score.mean()) < 5 / np.sqrt(score.size)
+    assert abs((score**2).mean() - 1) < 5 * np.sqrt(2 / score.size)
+    # and known apart from it, with every part linear
+    mean = model.mean[None]
+    for one in (edge[:1], edge[1:2]):
+        shown = source.profile(one, mean)[0]
+        np.testing.assert_allclose(shown, bin_rate(source, one[0]), rtol=1e-9)
+    both = source.profile(edge[:1] + edge[1:2], u[:1] + u[1:2])
+    nothing = source.profile(0 * edge[:1], 0 * u[:1])
+    np.testing.assert_allclose(both + nothing, found[:1] + found[1:2], rtol=1e-9)
+
+
 def test_readout_noise_adds_to_the_binned_counts(source):
     gain, readout = 2.5, 400.0
     source = still(without_norm(source), gain=np.full_like(source.gain, gain), readout=readout)
