@@ -6,20 +6,24 @@ In whitened bins a pixel is
 
 with a noise variance ``v`` of its own, the same in all bins, and a component ``c`` of known shape
 and loadings. The population of ``u`` and the components' weights are fitted (Ghahramani and Hinton,
-CRG-TR-96-1, 1996).
+CRG-TR-96-1, 1996). Pixels of one image share more than the population: each image has component
+weights of its own and an offset of its own to the mean of ``u``. What classes and continua have in
+common by chance, in a few images, is then not taken for a covariance of ``u``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from scipy.special import logsumexp
 
 Array = NDArray[Any]
 
+IMAGE_PIXELS = 10.0  # weight of the overall component weights in an image's own, in pixels
 PRIOR_PIXELS = 2.0  # weight of the initial covariance, in pixels (inverse-Wishart)
 N_COMMON = 3  # leading loadings that mean the same in every component
 
@@ -41,16 +45,35 @@ class Population:
 
 
 @dataclass(frozen=True, eq=False)
-class Expectation:
-    """Sufficient statistics over pixels and components."""
+class Images:
+    """Weights (I, components) and offsets (I, P) from the population's mean of each image."""
 
-    responsibility: Array  # (components,) sums over pixels
-    first: Array  # (P,) sum of E[a] of the standardised u
+    weight: Array
+    offset: Array
+
+    @classmethod
+    def alike(cls, population: Population, n_images: int = 1) -> Images:
+        """All images as the population."""
+        weight = np.tile(population.weight, (n_images, 1))
+        return cls(weight, np.zeros((n_images, len(population.mean))))
+
+
+@dataclass(frozen=True, eq=False)
+class Expectation:
+    """Sufficient statistics over pixels and components; ``a`` is the standardised ``u``."""
+
+    pixels: Array  # (I,) their number in each image
+    responsibility: Array  # (I, components) sums over an image's pixels
+    first: Array  # (I, P) sums of E[a], less the image's offset, over an image's pixels
     second: Array  # (P, P) sum of E[a a']
     common: Array  # (N_COMMON,) mean of the components' common factors
     common_square: Array  # (N_COMMON,) mean of their squares
-    n: int
     log_likelihood: float  # nats a pixel
+
+    @property
+    def n(self) -> int:
+        """Pixels in all."""
+        return int(self.pixels.sum())
 
 
 class Rotated(NamedTuple):
@@ -94,49 +117,114 @@ def log_likelihood(target: Array, level: Array, one: Rotated) -> tuple[Array, Ar
 
 
 def expectation(
-    target: Array, level: Array, columns: Array, population: Population, shapes: list[Shape]
+    target: Array,
+    level: Array,
+    columns: Array,
+    population: Population,
+    shapes: list[Shape],
+    images: Images | None = None,
+    image: Array | None = None,
 ) -> Expectation:
-    """One E-step over pixels (n, B) in whitened bins."""
+    """One E-step over pixels (n, B) in whitened bins, of ``images`` by index (n,)."""
     p = len(population.mean)
+    if images is None or image is None:
+        images, image = Images.alike(population), np.zeros(len(target), dtype=int)
     components = [rotated(columns, population, shape) for shape in shapes]
+    target = target - (images.offset @ columns.T)[image]
     posts = [log_likelihood(target, level, one) for one in components]
     joint = np.stack([post[0] for post in posts], axis=1)
-    joint += np.log(np.maximum(population.weight, 1e-12))
+    joint += np.log(np.maximum(images.weight, 1e-12))[image]
     total = logsumexp(joint, axis=1)
     gamma = np.exp(joint - total[:, None])
-    first, second = np.zeros(p), np.zeros((p, p))
+    n_images = len(images.weight)
+    of_image = csr_array(
+        (np.ones(len(image)), (image, np.arange(len(image)))), (n_images, len(image))
+    )
+    first, second = np.zeros((n_images, p)), np.zeros((p, p))
     common, square, n_common = np.zeros(N_COMMON), np.zeros(N_COMMON), 1e-9
     for (_, a, var), one, g, shape in zip(posts, components, gamma.T, shapes, strict=True):
-        mean = g @ a @ one.basis.T
-        moment = one.basis @ ((a * g[:, None]).T @ a + np.diag(g @ var)) @ one.basis.T
-        first += mean[:p]
+        weighted = a * g[:, None]
+        mean = (of_image @ weighted) @ one.basis.T
+        moment = one.basis @ (weighted.T @ a + np.diag(g @ var)) @ one.basis.T
+        first += mean[:, :p]
         second += moment[:p, :p]
         if np.abs(shape.mean).max() > 0:  # a class without an edge says nothing of the library
-            common += mean[p : p + N_COMMON]
+            common += mean[:, p : p + N_COMMON].sum(0)
             square += np.diag(moment)[p : p + N_COMMON]
             n_common += g.sum()
     return Expectation(
-        gamma.sum(0),
+        np.bincount(image, minlength=n_images),
+        of_image @ gamma,
         first,
         second,
         common / n_common,
         square / n_common,
-        len(target),
         float(total.mean()),
+    )
+
+
+class Offsets(NamedTuple):
+    """Posterior of the images' offsets: mean (I, P), and covariances weighed by pixels (P, P)."""
+
+    mean: Array
+    covariance: Array
+
+
+def offsets(step: Expectation, old: Population, images: Images, variances: Array) -> Offsets:
+    """What an E-step says of the images' offsets, of which ``variances`` (P,) are expected."""
+    root = np.linalg.cholesky(old.covariance)
+    value, basis = np.linalg.eigh(root.T @ (root / variances[:, None]))
+    shrink = 1.0 / (step.pixels[:, None] + value)
+    before = np.linalg.solve(root, images.offset.T).T
+    mean = ((step.first + step.pixels[:, None] * before) @ basis * shrink) @ basis.T
+    mean -= mean.mean(0)  # what images have in common is the population's
+    spread = root @ basis
+    return Offsets(mean @ root.T, (spread * (step.pixels @ shrink / step.n)) @ spread.T)
+
+
+def recentred(step: Expectation, old: Population, images: Images, found: Offsets) -> Expectation:
+    """The statistics as they are about new offsets, whose own doubt counts as spread."""
+    root = np.linalg.cholesky(old.covariance)
+    moved = np.linalg.solve(root, (found.mean - images.offset).T).T
+    doubt = np.linalg.solve(root, np.linalg.solve(root, found.covariance).T)
+    cross = step.first.T @ moved
+    square = (moved * step.pixels[:, None]).T @ moved
+    return replace(
+        step,
+        first=step.first - moved * step.pixels[:, None],
+        second=step.second - cross - cross.T + square + step.n * doubt,
     )
 
 
 def maximisation(step: Expectation, old: Population, prior_covariance: Array) -> Population:
     """One M-step; the prior covariance counts as `PRIOR_PIXELS` pixels."""
     root = np.linalg.cholesky(old.covariance)
+    first, responsibility = root @ step.first.sum(0), step.responsibility.sum(0)
     # The mean's own prior has the initial covariance: a smooth mean misfit is possible, not likely.
     precision, prior_precision = np.linalg.inv(old.covariance), np.linalg.inv(prior_covariance)
-    target = step.n * old.mean + root @ step.first
+    target = step.n * old.mean + first
     mean = np.linalg.solve(step.n * precision + prior_precision, precision @ target)
     shift = mean - old.mean
-    cross = np.outer(root @ step.first, shift)
+    cross = np.outer(first, shift)
     scatter = root @ step.second @ root.T - cross - cross.T + step.n * np.outer(shift, shift)
     covariance = (scatter + PRIOR_PIXELS * prior_covariance) / (step.n + PRIOR_PIXELS)
     # One pixel's worth of doubt a component: a class that these pixels lack may be in the next.
-    weight = (step.responsibility + 1.0) / (step.n + len(step.responsibility))
+    weight = (responsibility + 1.0) / (step.n + len(responsibility))
     return Population(weight, mean, covariance)
+
+
+def image_weights(step: Expectation, weight: Array) -> Array:
+    """Component weights of each image (I, components), the overall ones weighing a little."""
+    found: Array = (step.responsibility + IMAGE_PIXELS * weight) / (
+        step.pixels[:, None] + IMAGE_PIXELS
+    )
+    return found
+
+
+def pooled(population: Population, images: Images, pixels: Array) -> Population:
+    """The population of the pixels (I,) of all images together: offsets add to its covariance."""
+    share = pixels / pixels.sum()
+    middle = share @ images.offset
+    apart = images.offset - middle
+    between = (apart * share[:, None]).T @ apart
+    return Population(population.weight, population.mean + middle, population.covariance + between)

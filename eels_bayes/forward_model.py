@@ -6,7 +6,8 @@ A pixel's profile (its whole spectrum in bins of about 2 eV, in units of its nor
 
 with the continuum of `continuum.Continuum`, a fingerprint ``f_k`` or a mixture of two, and Poisson
 noise. The population of ``u``, the class weights and the library's overall gain, shift and
-broadening come from the unlabelled pixels by expectation-maximisation (see `factors`).
+broadening come from the unlabelled pixels by expectation-maximisation (see `factors`), in which
+every image has class weights of its own and a continuum of its own to vary around.
 """
 
 from __future__ import annotations
@@ -18,17 +19,23 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 from tqdm.auto import trange
 
 from eels_bayes.continuum import Continuum, extended, learn_continuum
 from eels_bayes.factors import (
     N_COMMON,
     Expectation,
+    Images,
     Population,
     Rotated,
     Shape,
     expectation,
+    image_weights,
     maximisation,
+    offsets,
+    pooled,
+    recentred,
     rotated,
 )
 from eels_bayes.fingerprints import FingerprintLibrary, Variations, shift_and_broaden
@@ -45,6 +52,7 @@ SLACK = 1e-3  # nats a pixel that an accelerated step may lose
 MIXED = 0.1  # share of mixed pixels expected beforehand ...
 MIXED_WEIGHT = 0.25  # ... as if seen in so many of the pixels: noise hides what is mixed
 BALANCE = 0.05  # weight of equal classes beforehand, as if seen in so many of the pixels
+IMAGE_SHARE = 0.1  # of the continuum's variance beforehand that an image's pixels share
 VARIATION_PIXELS = 100.0  # weight of the library's own variations, in pixels
 OUTLIER = 6.0  # sd beyond which a bin is a spike or a defect, and is drawn in
 VARIED = ("intensity", "shift", "broadening")  # the common factors' scales
@@ -357,11 +365,17 @@ def fit_forward_model(
     prior_covariance = np.diag(continuum.prior_variances(library))
     width = np.sqrt(np.diag(prior_covariance))
     population = Population(weight, np.zeros(len(width)), prior_covariance)
-    now = _State(population, LibraryFit(), library)
+    fit, varied = LibraryFit(), library
     if start is not None:
         population = Population(weight, start.mean, start.covariance)
         varied = replace(library, variations=start.library.variations)
-        now = _State(population, start.library_fit, varied)
+        fit = start.library_fit
+    _, image = np.unique(spectra.image[ok], return_inverse=True)
+    shared = IMAGE_SHARE * np.diag(prior_covariance)
+    # What overlapping shapes have in common in an image would be taken from its classes.
+    shared[len(shared) - len(library.nuisances) :] *= 1e-3
+    images = Images.alike(population, int(image.max(initial=0)) + 1)
+    now = _State(population, images, fit, varied)
 
     def improve(old: _State) -> tuple[_State, float]:
         """One step of expectation-maximisation, and the log-likelihood before it."""
@@ -369,20 +383,32 @@ def fit_forward_model(
             Shape(compressed.T @ shape.mean, compressed.T @ shape.loadings)
             for shape in edge_shapes(energy, old.library, old.library_fit, white)
         ]
-        step = expectation(target, noise, columns, old.population, shapes)
+        step = expectation(target, noise, columns, old.population, shapes, old.images, image)
+        found = offsets(step, old.population, old.images, shared)
+        step = recentred(step, old.population, old.images, found)
         new = maximisation(step, old.population, prior_covariance)
         _expect_mixing(new.weight, n_classes)
+        pure = new.weight[:n_classes]
         if class_weights is not None:
-            pure = new.weight[:n_classes]
-            new.weight[:n_classes] = class_weights * pure.sum()
+            pure[:] = class_weights * pure.sum()
+        else:
+            pure[:] = pure.sum() * (pure / pure.sum() + BALANCE / n_classes) / (1.0 + BALANCE)
+        weights = new.weight[None]  # a single image is the population
+        if len(step.pixels) > 1:
+            weights = image_weights(step, new.weight)
+            _expect_mixing(weights, n_classes)
+            if class_weights is not None:  # they hold for the images together
+                weights[:, :n_classes] *= pure / (step.pixels @ weights / step.n)[:n_classes]
+                weights /= weights.sum(1, keepdims=True)
         fit = _moved(old.library_fit, step.common, old.library)
         varied = _varied(library, old.library, step)
-        return _State(new, fit, varied), step.log_likelihood
+        return _State(new, Images(weights, found.mean), fit, varied), step.log_likelihood
 
     now, history = _accelerated(now, improve, width, iterations, show_progressbar)
+    population = pooled(now.population, now.images, np.bincount(image))
     pair_weights = np.zeros((n_classes, n_classes))
     shares = np.zeros(n_classes)
-    for (a, b, share), w in zip(members, now.population.weight, strict=True):
+    for (a, b, share), w in zip(members, population.weight, strict=True):
         pair_weights[a, b] += w
         shares[a] += share * w
         shares[b] += (1.0 - share) * w
@@ -394,8 +420,8 @@ def fit_forward_model(
         mean_profile=mean_profile,
         middle=middle,
         spread=spread,
-        mean=now.population.mean,
-        covariance=now.population.covariance,
+        mean=population.mean,
+        covariance=population.covariance,
         class_weights=shares,
         pair_weights=pair_weights,
         log_likelihood=np.array(history),
@@ -434,11 +460,11 @@ def _expect_mixing(weight: Array, n_classes: int) -> None:
     At low dose the likelihood hardly tells mixed pixels from an imperfect model of pure ones, and
     would call many of them mixed.
     """
-    pure = weight[:n_classes] / weight[:n_classes].sum()
-    found = weight[n_classes:].sum()
+    pure, mixed = weight[..., :n_classes], weight[..., n_classes:]
+    found = mixed.sum(-1, keepdims=True)
     share = (found + MIXED_WEIGHT * MIXED) / (1.0 + MIXED_WEIGHT)
-    weight[n_classes:] *= share / found
-    weight[:n_classes] = (1.0 - share) * (pure + BALANCE / n_classes) / (1.0 + BALANCE)
+    mixed *= share / found
+    pure *= (1.0 - share) / pure.sum(-1, keepdims=True)
 
 
 def _varied(
@@ -461,9 +487,10 @@ def _varied(
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """What is fitted: the population, how the library stands, and how much it varies."""
+    """What is fitted: population and images, how the library stands, and how much it varies."""
 
     population: Population
+    images: Images
     library_fit: LibraryFit
     library: FingerprintLibrary
 
@@ -480,12 +507,19 @@ class _State:
                 root[lower],
                 [np.log(fit.gain), fit.shift, fit.broadening],
                 np.log([max(getattr(self.library.variations, name), 1e-9) for name in VARIED]),
+                np.log(np.maximum(self.images.weight, 1e-10)).ravel(),
+                (self.images.offset / width).ravel(),
             ]
         )
 
     def replaced(self, vector: Array, width: Array) -> _State:
         """The state of such a vector."""
         n, p = len(self.population.weight), len(self.population.mean)
+        own = len(self.images.weight)
+        vector, own_weight, own_offset = np.split(vector, [-own * (n + p), -own * p])
+        images = Images(
+            softmax(own_weight.reshape(own, n), axis=1), own_offset.reshape(own, p) * width
+        )
         weight = np.exp(vector[:n] - vector[:n].max())
         root = np.diag(np.exp(np.clip(vector[n + p : n + 2 * p], -20.0, 20.0)))
         root[np.tril_indices(p, -1)] = vector[n + 2 * p : -6]
@@ -494,6 +528,7 @@ class _State:
         varied = dict(zip(VARIED, np.exp(np.clip(vector[-3:], -12.0, 3.0)).tolist(), strict=True))
         return _State(
             Population(weight / weight.sum(), vector[n : n + p] * width, root @ root.T),
+            images,
             LibraryFit(float(np.exp(gain)), float(shift), float(broadening)),
             replace(self.library, variations=Variations(**varied)),
         )

@@ -8,11 +8,16 @@ from scipy.stats import multivariate_normal
 from eels_bayes.factors import (
     N_COMMON,
     PRIOR_PIXELS,
+    Images,
     Population,
     Shape,
     expectation,
+    image_weights,
     log_likelihood,
     maximisation,
+    offsets,
+    pooled,
+    recentred,
     rotated,
 )
 
@@ -109,8 +114,8 @@ def test_expectation_sums_every_pixels_posterior(rng):
                 common += g * mean[P : P + N_COMMON]
                 square += g * np.diag(moment)[P : P + N_COMMON]
                 edges += g
-    np.testing.assert_allclose(found.responsibility, responsibility, rtol=1e-7)
-    np.testing.assert_allclose(found.first, first, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(found.responsibility, responsibility[None], rtol=1e-7)
+    np.testing.assert_allclose(found.first, first[None], rtol=1e-6, atol=1e-8)
     np.testing.assert_allclose(found.second, second, rtol=1e-6, atol=1e-8)
     np.testing.assert_allclose(found.common, common / edges, rtol=1e-6, atol=1e-8)
     np.testing.assert_allclose(found.common_square, square / edges, rtol=1e-6)
@@ -127,8 +132,9 @@ def test_maximisation_takes_the_moments_of_u(rng):
     found = maximisation(step, now, prior)
     # E[u] and E[u u'] summed over pixels, from those of the standardised coefficients
     root = np.linalg.cholesky(now.covariance)
-    first = step.n * now.mean + root @ step.first
-    cross = np.outer(root @ step.first, now.mean)
+    moved = root @ step.first[0]
+    first = step.n * now.mean + moved
+    cross = np.outer(moved, now.mean)
     second = root @ step.second @ root.T + cross + cross.T
     second += step.n * np.outer(now.mean, now.mean)
     precision = np.linalg.inv(now.covariance)
@@ -138,7 +144,7 @@ def test_maximisation_takes_the_moments_of_u(rng):
     scatter = second - around - around.T + step.n * np.outer(mean, mean)
     covariance = (scatter + PRIOR_PIXELS * prior) / (step.n + PRIOR_PIXELS)
     np.testing.assert_allclose(found.covariance, covariance, rtol=1e-8, atol=1e-10)
-    np.testing.assert_allclose(found.weight, (step.responsibility + 1) / (step.n + 3))
+    np.testing.assert_allclose(found.weight, (step.responsibility[0] + 1) / (step.n + 3))
 
 
 def log_prior(population, prior):
@@ -201,3 +207,93 @@ def test_the_population_of_data_drawn_from_the_model_is_recovered(rng):
     np.testing.assert_allclose(
         now.covariance / np.outer(sd, sd), truth.covariance / np.outer(sd, sd), atol=0.12
     )
+
+
+# Images
+
+
+def images_of(rng, population, n_images):
+    """Images that differ."""
+    weight = rng.dirichlet(np.full(len(population.weight), 1.0), n_images)
+    return Images(weight, rng.normal(size=(n_images, P)))
+
+
+def test_an_image_is_a_population_of_its_own(rng):
+    columns, population, shapes = make(rng)
+    images, image = images_of(rng, population, 3), rng.integers(0, 3, 40)
+    level = rng.uniform(0.1, 1.0, 40)
+    target, _ = draw(rng, 40, columns, population, shapes, level)
+    found = expectation(target, level, columns, population, shapes, images, image)
+    second, total = np.zeros((P, P)), 0.0
+    for i, (weight, offset) in enumerate(zip(images.weight, images.offset, strict=True)):
+        here = image == i
+        own = Population(weight, population.mean + offset, population.covariance)
+        alone = expectation(target[here], level[here], columns, own, shapes)
+        np.testing.assert_allclose(found.responsibility[i], alone.responsibility[0], rtol=1e-9)
+        np.testing.assert_allclose(found.first[i], alone.first[0], rtol=1e-7, atol=1e-9)
+        second += alone.second
+        total += alone.n * alone.log_likelihood
+    np.testing.assert_allclose(found.second, second, rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(found.pixels, np.bincount(image))
+    assert found.log_likelihood == pytest.approx(total / 40)
+
+
+def test_offsets_are_the_images_means_shrunk_by_their_prior(rng):
+    columns, population, shapes = make(rng)
+    images, image = images_of(rng, population, 3), rng.integers(0, 3, 40)
+    u = rng.multivariate_normal(population.mean, population.covariance, 40)
+    u += rng.normal(size=(3, P))[image]
+    # without noise or edges every u is known
+    step = expectation(
+        u @ columns.T, np.full(40, 1e-10), columns, population, shapes[-1:] * 3, images, image
+    )
+    variances = rng.uniform(0.1, 1.0, P)
+    found = offsets(step, population, images, variances)
+    precision, doubt = np.linalg.inv(population.covariance), np.zeros((P, P))
+    means, scatter = np.zeros((3, P)), np.zeros((P, P))
+    for i in range(3):
+        rest = u[image == i] - population.mean
+        covariance = np.linalg.inv(len(rest) * precision + np.diag(1 / variances))
+        means[i] = covariance @ precision @ rest.sum(0)
+        doubt += len(rest) / 40 * covariance
+        rest = rest - found.mean[i]
+        scatter += rest.T @ rest
+    np.testing.assert_allclose(found.mean, means - means.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(found.covariance, doubt, rtol=1e-6, atol=1e-9)
+    # the statistics about the new offsets
+    moved = recentred(step, population, images, found)
+    root = np.linalg.cholesky(population.covariance)
+    np.testing.assert_allclose(
+        root @ moved.second @ root.T, scatter + 40 * doubt, rtol=1e-4, atol=1e-5
+    )
+    again = offsets(moved, population, Images(images.weight, found.mean), variances)
+    np.testing.assert_allclose(again.mean, found.mean, rtol=1e-6, atol=1e-9)
+
+
+def test_images_do_not_blur_the_population(rng):
+    columns, truth, shapes = make(rng)
+    images, image = images_of(rng, truth, 6), np.repeat(np.arange(6), 700)
+    level = rng.uniform(0.05, 0.3, len(image))
+    parts = [
+        draw(rng, 700, columns, Population(w, truth.mean + o, truth.covariance), shapes, v)[0]
+        for w, o, v in zip(images.weight, images.offset, level.reshape(6, -1), strict=True)
+    ]
+    now = Population(np.full(3, 1 / 3), np.zeros(P), np.eye(P))
+    own = Images.alike(now, 6)
+    for _ in range(60):
+        step = expectation(np.concatenate(parts), level, columns, now, shapes, own, image)
+        found = offsets(step, now, own, np.ones(P))
+        step = recentred(step, now, own, found)
+        now = maximisation(step, now, np.eye(P))
+        own = Images(image_weights(step, now.weight), found.mean)
+    np.testing.assert_allclose(own.weight, images.weight, atol=0.05)
+    sd = np.sqrt(np.diag(truth.covariance))
+    error = (now.covariance - truth.covariance) / np.outer(sd, sd)
+    assert np.abs(error).max() < 0.1
+    # together they are spread by what sets the images apart, too
+    together = pooled(now, own, step.pixels)
+    apart = np.cov(images.offset.T, bias=True)
+    error = (together.covariance - truth.covariance - apart) / np.outer(sd, sd)
+    assert np.abs(error).max() < 0.2
+    centre = (together.mean - truth.mean - images.offset.mean(0)) / sd
+    assert np.abs(centre).max() < 0.1

@@ -58,7 +58,9 @@ def binned(rows):
     return rows.reshape(*rows.shape[:-1], len(BINS), SIZE).mean(-1)
 
 
-def simulate(n=1500, seed=0, gain=1.0, shift=0.0, dose=4.0, weights=WEIGHTS, mixed=0.0):
+def simulate(
+    n=1500, seed=0, gain=1.0, shift=0.0, dose=4.0, weights=WEIGHTS, mixed=0.0, background=1.0
+):
     """Pixels drawn from the very model that is fitted, and their classes."""
     rng = np.random.default_rng(seed)
     shown = library(gain, shift)
@@ -67,7 +69,7 @@ def simulate(n=1500, seed=0, gain=1.0, shift=0.0, dose=4.0, weights=WEIGHTS, mix
     blend = rng.random(n) < mixed
     other = shown.vary(n, rng, labels=(labels + 1) % 3)[0]
     edge[blend] = 0.6 * edge[blend] + 0.4 * other[blend]
-    amplitude = rng.normal(1.0, 0.03, (n, 1))
+    amplitude = background * rng.normal(1.0, 0.03, (n, 1))
     exponent = rng.normal(3.0, 0.05, (n, 1))
     rate = 20 * amplitude * (FINE / ENERGY[0]) ** -exponent + continued(edge)
     rate += rng.normal(0.2, 0.1, (n, 1)) * continued(shown.nuisances)
@@ -182,6 +184,40 @@ def test_mixed_pixels_are_found():
     assert 1 - np.trace(model.pair_weights) == pytest.approx(0.3, abs=0.08)
     mean = model.dominance().T @ model.components()[1]
     np.testing.assert_allclose(mean, np.bincount(labels) / 1000, atol=0.06)
+
+
+def in_images(spectra, n_images):
+    """The same pixels, so many in a row an image."""
+    image = np.arange(len(spectra)) * n_images // len(spectra)
+    info = ImageInfo((len(spectra) // n_images,), (), {}, "", (FINE[0], STEP))
+    return dataclasses.replace(spectra, image=image, images=(info,) * n_images)
+
+
+def test_classes_that_come_with_an_images_background_do_not_shape_the_population():
+    # at low dose, where the class is in doubt
+    mixes = np.array([[0.9, 0.05, 0.05], [0.05, 0.9, 0.05], [0.05, 0.05, 0.9]])
+    parts = [
+        simulate(n=500, seed=20 + i, weights=mix, dose=0.02, background=1 + 0.1 * (i - 1))
+        for i, mix in enumerate(mixes)
+    ]
+    together = make(np.concatenate([part[0].counts for part in parts]), NORM * 0.02)
+    labels = np.concatenate([part[1] for part in parts])
+    blind, seeing = fit(together), fit(in_images(together, 3))
+    scores = [
+        eb.metrics.summary(class_probabilities(model, together), labels)
+        for model in (blind, seeing)
+    ]
+    assert scores[1]["nll"] < scores[0]["nll"] - 0.02
+    np.testing.assert_allclose(seeing.class_weights, np.bincount(labels) / 1500, atol=0.08)
+
+
+def test_images_that_share_one_mix_cost_nothing(data, fitted):
+    spectra, labels = data
+    model = fit(in_images(spectra, 10))
+    np.testing.assert_allclose(model.class_weights, fitted.class_weights, atol=0.01)
+    np.testing.assert_allclose(model.mean, fitted.mean, atol=0.02)
+    nll = [eb.metrics.nll(class_probabilities(m, spectra), labels) for m in (fitted, model)]
+    assert nll[1] < nll[0] + 0.005
 
 
 def test_pixels_are_classified_as_well_as_they_say():
