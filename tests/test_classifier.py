@@ -567,7 +567,9 @@ def test_every_wrong_shape_is_refused(saved, tmp_path):
     free = ("forward.log_likelihood", "novelty.table", "preprocessor.typical", "value.reach")
     tensors |= {name: tensors[name][:3] for name in free}
     for name, value in tensors.items():
-        for change in (value.unsqueeze(0), torch.cat([value.reshape(-1)] * 2)[: value.numel() + 1]):
+        flat = value.reshape(-1)
+        more = torch.cat([flat, flat[:1] if len(flat) else flat.new_zeros(1)])
+        for change in (value.unsqueeze(0), more):
             store.write(path, KIND, {**tensors, name: change}, config)
             try:
                 load_model(path)

@@ -35,6 +35,9 @@ TOLERANCE = {  # single precision against double
     "value_sd": 1e-4,
     "latent_mean": 1e-3,
     "latent_sd": 1e-3,
+    "component_weight": 1e-4,
+    "component_mean": 1e-3,
+    "component_sd": 1e-3,
 }
 
 
@@ -143,7 +146,8 @@ def in_parts(clf, profile, level, spike, ratio=None, n_read=HEAVIEST):
     energy = novelty.misfit_energy(found.residual, scale.whitening, scale.center)
     other = novelty.evidence_ratio(found.unknown, spike.double(), energy, len(scale.center))
     latent = noisy_encoder.moments(GaussianMixture(weights.log(), mean, sd, mixture.axes))
-    return Reading(*parts[:5], novelty.score(other, scale), value, value_sd, *latent)
+    new = novelty.score(other, scale)
+    return Reading(*parts[:5], new, value, value_sd, *latent, weights, mean, sd)
 
 
 def test_a_reading_is_what_its_parts_say(clf, pixels, reading):
