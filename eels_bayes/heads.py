@@ -28,6 +28,7 @@ N_LATENTS, N_PURE = 16000, 64  # labelled latents the GP is trained on; of each 
 N_PURE_ONLY = 1000  # where the labels name a class that no fingerprint describes
 GP_STEPS = 1000
 UPDATE_STEPS = 300  # from where it is
+LABEL_STEPS = 100  # with no more than a few labels new
 # few latent directions tell classes apart: more points add nothing but time
 N_INDUCING, INDUCING_PER_CLASS = 16, 4
 N_VALUES = 2000
@@ -123,6 +124,7 @@ def fit_classes(
     labelled: Labelled,
     *,
     start: GPClassifier | None = None,
+    steps: int = GP_STEPS,
     seed: int = 0,
     show_progressbar: bool = True,
 ) -> GPClassifier:
@@ -134,7 +136,8 @@ def fit_classes(
         The library's classes, then those that labels alone tell of.
     labelled : Labelled
     start : GPClassifier, optional
-        Of these classes: where to begin.
+        Of these classes or the first of them: where to begin.
+    steps : int
     """
     measured = (labelled.draws(encoder), labelled.codes(class_names)) if labelled.names else None
     return fit_gp(
@@ -142,7 +145,7 @@ def fit_classes(
         len(class_names),
         measured=measured,
         n_inducing=max(N_INDUCING, INDUCING_PER_CLASS * len(class_names)),
-        steps=GP_STEPS if start is None else UPDATE_STEPS,
+        steps=steps,
         start=start,
         seed=seed,
         show_progressbar=show_progressbar,

@@ -19,6 +19,9 @@ from eels_bayes.fingerprints import FingerprintLibrary
 from eels_bayes.forward_model import fit_forward_model
 from eels_bayes.gp import GPClassifier
 from eels_bayes.heads import (
+    GP_STEPS,
+    LABEL_STEPS,
+    UPDATE_STEPS,
     class_shares,
     fit_classes,
     fit_novelty,
@@ -55,6 +58,7 @@ def learn_labels(
         names,
         labelled,
         start=fitted.gp if names == fitted.class_names else None,
+        steps=LABEL_STEPS if names == fitted.class_names else GP_STEPS,
         seed=seed,
         show_progressbar=show_progressbar,
     )
@@ -103,6 +107,7 @@ def learn_fingerprints(
         names,
         fitted.labelled,
         start=fitted.gp if same_order else None,
+        steps=UPDATE_STEPS if same_order else GP_STEPS,
         seed=seed,
         show_progressbar=show_progressbar,
     )

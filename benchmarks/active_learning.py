@@ -1,0 +1,489 @@
+"""What active learning saves: labels, simulations, dose.
+
+    python benchmarks/active_learning.py [labels] [structures] [dose] [--seeds 20] [--json FILE]
+    python benchmarks/active_learning.py --draw --json FILE --figure FIGURE.png
+
+labels      a library that lacks two of its four classes, and two labels of each of these: how many
+            labels until the accuracy that random choice reaches with 200
+structures  nine candidate compositions and two defective structures, two of them simulated, three
+            to five in the specimen: how many simulations until the map is as good as with all
+dose        a map at a third of a usual pixel's dose, then more frames where they help: NLL against
+            scanning the whole map again, and the dose that uniform scanning would need
+
+Every seed is another specimen with noise of its own; models are fitted to four series of other
+seeds, each of which serves a quarter of the seeds. Medians with 95 % bootstrap intervals.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from annealing import preprocess
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+import eels_bayes as eb
+from eels_bayes.decisions import novel_probability
+
+Array = NDArray[Any]
+
+N_MODELS = 4
+SIZE = {"n_images": 8, "shape": (16, 16)}
+LABELS_DOSE, N_LABELS, BATCH, SMOOTH = 3.0, 200, 10, 5
+MISSING = ("25 % F", "12.5 % F")
+FRAME_DOSE, MOST_FRAMES, ROUND = 0.3, 16, 0.1  # a round spends so many frames a pixel
+BUDGETS = (2.0, 3.0, 4.0)  # frames a pixel
+COMPOSITIONS = np.linspace(0.0, 0.5, 9)
+STRUCTURES_DOSE = 10.0
+NEARLY = 1.1  # of the map's error with every structure of the specimen simulated
+NOVEL = 0.02  # share of pixels expected to be of no simulated structure
+REPETITIONS = 2000  # of the bootstrap
+
+
+def median_interval(values: Array) -> tuple[float, float, float]:
+    """Median and its 95 % bootstrap interval."""
+    rows = np.random.default_rng(0).integers(len(values), size=(REPETITIONS, len(values)))
+    low, high = np.quantile(np.median(np.asarray(values)[rows], axis=1), [0.025, 0.975])
+    return float(np.median(values)), float(low), float(high)
+
+
+def part(library: eb.FingerprintLibrary, names: list[str]) -> eb.FingerprintLibrary:
+    """Some classes of a library."""
+    words = np.array([library.class_names[k] for k in library.labels])
+    keep = np.isin(words, names)
+    assert library.values is not None
+    return eb.FingerprintLibrary.from_arrays(
+        library.energy,
+        library.intensity[keep],
+        words[keep],
+        class_names=names,
+        values=library.values[keep],
+        nuisances=library.nuisances,
+    )
+
+
+def joined(
+    library: eb.FingerprintLibrary, whole: eb.FingerprintLibrary, name: str
+) -> eb.FingerprintLibrary:
+    """A library with one more class of the whole one: its simulation."""
+    rows = whole.labels == whole.class_names.index(name)
+    assert whole.values is not None
+    return library.with_fingerprints(
+        whole.energy, whole.intensity[rows], [name] * int(rows.sum()), values=whole.values[rows]
+    )
+
+
+def names_of(series: eb.simulate.Series) -> Array:
+    """Name of every pixel's dominant class."""
+    return np.array(series.library.class_names)[series.truth["label"].to_numpy().ravel()]
+
+
+# Labels
+
+
+def labels_base(index: int) -> eb.EELSClassifier:
+    """A model fitted with two of the four classes."""
+    series = eb.simulate.annealing_series(**SIZE, dose=LABELS_DOSE, seed=900 + index)
+    library = part(eb.FingerprintLibrary.example(), ["50 % F", "0 % F"])
+    return eb.EELSClassifier(library, seed=index).fit(preprocess(series))
+
+
+def labels_curve(
+    base: eb.EELSClassifier,
+    spectra: eb.Spectra,
+    truth: Array,
+    acquisition: str,
+    batch: int,
+    seed: int,
+) -> dict[int, float]:
+    """Accuracy on half of the pixels against labels asked for on the other half."""
+    rng = np.random.default_rng(seed)
+    rows = rng.permutation(np.flatnonzero(spectra.ok))
+    pool, test = rows[: len(rows) // 2], rows[len(rows) // 2 :]
+    clf = copy.deepcopy(base)
+    first = np.concatenate([pool[truth[pool] == name][:2] for name in MISSING])
+    pool = np.setdiff1d(pool, first)
+    clf.update(spectra[first], truth[first], show_progressbar=False)
+    curve: dict[int, float] = {}
+
+    def score(loop: eb.active.ActiveLoop | None) -> None:
+        pred = clf.predict(spectra[test], show_progressbar=False)
+        found = np.array(pred.class_names)[pred.labels]
+        curve[loop.n_answers if loop else 0] = float((found == truth[test]).mean())
+
+    score(None)
+    loop = eb.active.ActiveLoop(
+        clf,
+        spectra[pool],
+        lambda item: str(truth[pool[item]]),
+        acquisition=acquisition,
+        budget=N_LABELS,
+        batch_size=batch,
+        seed=seed,
+    )
+    loop.run(after_round=score, show_progressbar=False)
+    return curve
+
+
+def needed(curve: dict[int, float], target: float, step: int) -> int:
+    """Labels until the mean of the last evaluations (`SMOOTH` labels and a batch) reaches it."""
+    at, values = np.array(list(curve)), np.array(list(curve.values()))
+    width = max(1, SMOOTH // step)
+    for i in range(len(at)):
+        if values[max(0, i - width + 1) : i + 1].mean() >= target:
+            return int(at[i])
+    return int(at[-1]) + 1
+
+
+def run_labels(seed: int, base: eb.EELSClassifier) -> dict[str, Any]:
+    series = eb.simulate.annealing_series(**SIZE, dose=LABELS_DOSE, seed=seed)
+    spectra, truth = base.preprocessor(series.signals), names_of(series)
+    curves = {
+        "random": labels_curve(base, spectra, truth, "random", BATCH, seed),
+        "BALD": labels_curve(base, spectra, truth, "bald", 1, seed),
+        "BatchBALD": labels_curve(base, spectra, truth, "batch_bald", BATCH, seed),
+    }
+    target = curves["random"][max(curves["random"])]
+    steps = {"random": BATCH, "BALD": 1, "BatchBALD": BATCH}
+    found = {name: needed(curve, target, steps[name]) for name, curve in curves.items()}
+    return {"target": target, "needed": found, "curves": curves}
+
+
+# Structures
+
+
+def structures_library() -> eb.FingerprintLibrary:
+    """Nine compositions between the built-in classes, and two defective structures of 25 %."""
+    known = eb.FingerprintLibrary.example()
+    assert known.class_values is not None
+    order = np.argsort(known.class_values)
+    values, spectra = known.class_values[order], known.class_spectra[order]
+    rows, names, fractions = [], [], []
+    for x in COMPOSITIONS:
+        upper = int(np.clip(np.searchsorted(values, x), 1, len(values) - 1))
+        share = (x - values[upper - 1]) / (values[upper] - values[upper - 1])
+        rows.append((1 - share) * spectra[upper - 1] + share * spectra[upper])
+        names.append(f"{100 * x:g} % F")
+        fractions.append(x)
+    edge = spectra[list(values).index(0.25)]
+    for name, shifts in (("shifted", (4.0,)), ("split", (-2.5, 5.0))):
+        moved = [np.interp(known.energy - shift, known.energy, edge) for shift in shifts]
+        rows.append(np.mean(moved, axis=0))
+        names.append(f"25 % F, {name}")
+        fractions.append(0.25)
+    return eb.FingerprintLibrary.from_arrays(
+        known.energy, rows, names, values=fractions, nuisances=known.nuisances
+    )
+
+
+def specimen(whole: eb.FingerprintLibrary, seed: int) -> tuple[eb.simulate.Series, Array]:
+    """A series of three to five of the structures, at least one of them defective, and names."""
+    rng = np.random.default_rng([seed, 1])
+    n = int(rng.integers(3, 6))
+    defect = rng.choice(list(whole.class_names[-2:]))
+    between = list(whole.class_names[1 : len(COMPOSITIONS) - 1])
+    chosen = sorted(rng.choice(between, n - 1, replace=False), key=between.index)
+    present = [*chosen, str(defect)]
+    library = part(whole, present)
+    process = eb.simulate.Process(composition_image=2.0)  # structures do not follow temperature
+    series = eb.simulate.annealing_series(
+        **SIZE, dose=STRUCTURES_DOSE, seed=seed, library=library, process=process
+    )
+    return series, names_of(series)
+
+
+def structures_base(index: int) -> eb.EELSClassifier:
+    """A model that knows both ends of the composition alone."""
+    whole = structures_library()
+    series, _ = specimen(whole, 900 + index)
+    library = part(whole, [whole.class_names[0], whole.class_names[len(COMPOSITIONS) - 1]])
+    return eb.EELSClassifier(library, seed=index).fit(preprocess(series))
+
+
+def demand(pred: eb.Prediction, names: list[str]) -> Array:
+    """Pixels (candidates,) that seem to be of each structure, by the map's own doubt.
+
+    A composition is asked for by pixels whose value lies nearest to it: where it is not simulated
+    yet, the model takes them for mixtures. A defective structure, of which nothing is known
+    beforehand, is asked for by pixels that are like nothing in the library.
+    """
+    novel = novel_probability(pred.novelty, NOVEL)
+    nearest = np.abs(pred.value[:, None] - COMPOSITIONS).argmin(1)
+    asked = np.bincount(nearest, weights=1.0 - novel, minlength=len(COMPOSITIONS))
+    defects = [name for name in names if is_defect(name)]
+    return np.array(
+        [novel.sum() / len(defects) if is_defect(name) else asked[position(name)] for name in names]
+    )
+
+
+def is_defect(name: str) -> bool:
+    return "," in name
+
+
+def position(name: str) -> int:
+    """Index of a composition's name among `COMPOSITIONS`."""
+    return int(np.abs(COMPOSITIONS - float(name.split()[0]) / 100).argmin())
+
+
+def run_structures(seed: int, base: eb.EELSClassifier) -> dict[str, Any]:
+    """Simulations until the map's error is close to that with every structure simulated."""
+    whole = structures_library()
+    series, truth = specimen(whole, seed)
+    spectra = base.preprocessor(series.signals, show_progressbar=False)
+    known = list(base.class_names)
+    candidates = [name for name in whole.class_names if name not in known]
+    rng = np.random.default_rng([seed, 2])
+    by_bisection = [4, 2, 6, 1, 3, 5, 7]  # of the compositions' indices, between both ends
+    grid = [whole.class_names[i] for i in by_bisection[:3]] + list(whole.class_names[-2:])
+    grid += [whole.class_names[i] for i in by_bisection[3:]]
+    orders: dict[str, list[str] | None] = {
+        "random": [str(name) for name in rng.permutation(candidates)],
+        "regular grid": grid,
+        "doubt": None,
+    }
+    found: dict[frozenset[str], eb.Prediction] = {}
+
+    def read(names: list[str]) -> eb.Prediction:
+        """The map with these structures simulated; which was simulated first does not matter."""
+        key = frozenset(names)
+        if key not in found:
+            clf = copy.deepcopy(base)
+            library = clf.library
+            for name in names[len(known) :]:
+                library = joined(library, whole, name)
+            if len(names) > len(known):
+                clf.update(library, spectra=spectra, show_progressbar=False)
+            found[key] = clf.predict(spectra, show_progressbar=False)
+        return found[key]
+
+    def error(pred: eb.Prediction) -> float:
+        return float((np.array(pred.class_names)[pred.labels] != truth)[pred.ok].mean())
+
+    present = [str(name) for name in np.unique(truth)]
+    target = NEARLY * error(read(known + [name for name in present if name not in known]))
+    needed: dict[str, int] = {}
+    curves: dict[str, list[float]] = {}
+    for strategy, order in orders.items():
+        names = list(known)
+        curves[strategy] = [error(read(names))]
+        while curves[strategy][-1] > target and len(names) < len(whole.class_names):
+            left = [name for name in candidates if name not in names]
+            if order is None:
+                names.append(left[int(demand(read(names), left).argmax())])
+            else:
+                names.append(next(name for name in order if name in left))
+            curves[strategy].append(error(read(names)))
+        needed[strategy] = len(names) - len(known)
+    return {"target": target, "needed": needed, "curves": curves, "present": present}
+
+
+# Dose
+
+
+def dose_base(index: int) -> eb.EELSClassifier:
+    """A model of single frames."""
+    series = eb.simulate.annealing_series(**SIZE, dose=FRAME_DOSE, seed=900 + index)
+    return eb.EELSClassifier(eb.FingerprintLibrary.example(), seed=index).fit(preprocess(series))
+
+
+def frames_of(series: eb.simulate.Series, base: eb.EELSClassifier, seed: int) -> list[eb.Spectra]:
+    """Every pixel after 1, 2, ... frames."""
+    rng = np.random.default_rng([seed, 3])
+    truth = series.truth
+    rates = [
+        eb.simulate.mean_counts(truth.isel(image=k), series.model, dose=FRAME_DOSE).to_numpy()
+        for k in range(truth.sizes["image"])
+    ]
+    single = []
+    for _ in range(MOST_FRAMES):
+        signals = [
+            signal._deepcopy_with_new_data(rng.poisson(rate).astype(np.float32))
+            for signal, rate in zip(series.signals, rates, strict=True)
+        ]
+        single.append(base.preprocessor(signals, show_progressbar=False))
+    return [eb.combine(single[: k + 1]) for k in range(MOST_FRAMES)]
+
+
+def chosen_rows(after: list[eb.Spectra], frames: NDArray[np.int64]) -> eb.Spectra:
+    """Pixels as they are after their own numbers of frames."""
+    parts = [after[k][np.flatnonzero(frames == k + 1)] for k in range(len(after))]
+    joined_parts = eb.Spectra.concatenate([part for part in parts if len(part)])
+    order = np.lexsort((joined_parts.position, joined_parts.image))
+    return joined_parts[order]
+
+
+def run_dose(seed: int, base: eb.EELSClassifier) -> dict[str, Any]:
+    """NLL of a map after so many frames a pixel, spent where they help and everywhere alike."""
+    series = eb.simulate.annealing_series(**SIZE, dose=FRAME_DOSE, seed=seed)
+    labels = series.truth["label"].to_numpy().ravel()
+    after = frames_of(series, base, seed)
+
+    def nll(spectra: eb.Spectra) -> tuple[float, eb.Prediction]:
+        pred = base.predict(spectra, show_progressbar=False)
+        return eb.metrics.summary(pred.probabilities, labels)["nll"], pred
+
+    uniform = [nll(one)[0] for one in after]
+    n = len(labels)
+    frames = np.ones(n, dtype=np.int64)
+    curve = {1.0: uniform[0]}
+    step = int(ROUND * n)
+    while frames.sum() < max(BUDGETS) * n:
+        spectra = chosen_rows(after, frames)
+        gain = eb.active.encoder_gain(base, spectra, frames=frames, n_draws=8, seed=seed)
+        gain[frames >= MOST_FRAMES] = -np.inf
+        frames[np.argsort(-gain, kind="stable")[:step]] += 1
+        curve[float(frames.sum() / n)] = nll(chosen_rows(after, frames))[0]
+    at, values = np.array(list(curve)), np.array(list(curve.values()))
+    result: dict[str, Any] = {"uniform": uniform, "curve": curve, "dose": {}, "nll": {}}
+    for budget in BUDGETS:
+        ours = float(np.interp(budget, at, values))
+        # the frames that uniform scanning needs, on a logarithmic axis
+        log_frames = np.log(np.arange(1, MOST_FRAMES + 1))
+        falling = np.minimum.accumulate(uniform)
+        wanted = float(np.exp(np.interp(-ours, -falling, log_frames)))
+        result["dose"][f"{budget:g}"] = budget / wanted
+        result["nll"][f"{budget:g}"] = [ours, uniform[int(budget) - 1]]
+    return result
+
+
+EXPERIMENTS: dict[str, tuple[Callable[[int], Any], Callable[[int, Any], dict[str, Any]]]] = {
+    "labels": (labels_base, run_labels),
+    "structures": (structures_base, run_structures),
+    "dose": (dose_base, run_dose),
+}
+
+
+def report(name: str, runs: list[dict[str, Any]]) -> None:
+    """One table."""
+    print(f"\n== {name}: {len(runs)} seeds, median (95 % interval)")
+    if name == "dose":
+        for budget in runs[0]["dose"]:
+            share = median_interval(np.array([run["dose"][budget] for run in runs]))
+            ours, uniform = np.median([run["nll"][budget] for run in runs], axis=0)
+            print(
+                f"{budget} frames a pixel: NLL {ours:.3f}, uniform {uniform:.3f}; "
+                "the dose that uniform scanning needs, times {:.2f} ({:.2f} to {:.2f})".format(
+                    *share
+                )
+            )
+        return
+    base = np.array([run["needed"]["random"] for run in runs], dtype=float)
+    for strategy in runs[0]["needed"]:
+        needed = np.array([run["needed"][strategy] for run in runs], dtype=float)
+        print(
+            "{:14s} {:5.1f} ({:.1f} to {:.1f}) needed".format(strategy, *median_interval(needed))
+            + (
+                ""
+                if strategy == "random"
+                else "; over random's {:.2f} ({:.2f} to {:.2f})".format(
+                    *median_interval(needed / np.maximum(base, 1.0))
+                )
+            )
+        )
+    if name == "labels":
+        share = median_interval(
+            np.array([run["needed"]["BALD"] for run in runs], dtype=float) / N_LABELS
+        )
+        print("BALD over {:d} labels: {:.2f} ({:.2f} to {:.2f})".format(N_LABELS, *share))
+        ratio = [run["needed"]["BatchBALD"] / max(1, run["needed"]["BALD"]) for run in runs]
+        print(
+            "BatchBALD over BALD: {:.2f} ({:.2f} to {:.2f})".format(
+                *median_interval(np.array(ratio))
+            )
+        )
+
+
+def draw(path: str, results: dict[str, list[dict[str, Any]]]) -> None:
+    """Median curves of the experiments, with the quartiles of the seeds."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(
+        1, len(results), figsize=(4.2 * len(results), 3.6), constrained_layout=True, squeeze=False
+    )
+    labels = {
+        "labels": ("Labels", "Accuracy"),
+        "structures": ("Structures simulated", "Pixels of a wrong structure"),
+        "dose": ("Frames a pixel", "Negative log-likelihood (nats)"),
+    }
+    for ax, (name, runs) in zip(axes[0], results.items(), strict=True):
+        for k, (strategy, x, curves) in enumerate(_curves(name, runs)):
+            low, middle, high = np.quantile(curves, [0.25, 0.5, 0.75], axis=0)
+            ax.plot(x, middle, color=f"C{k}", label=strategy)
+            ax.fill_between(x, low, high, color=f"C{k}", alpha=0.2, lw=0)
+        ax.set(xlabel=labels[name][0], ylabel=labels[name][1])
+        ax.legend(frameon=False)
+    figure.savefig(path, dpi=150)
+
+
+def _curves(name: str, runs: list[dict[str, Any]]) -> list[tuple[str, Array, Array]]:
+    if name == "dose":
+        x = np.linspace(1.0, max(BUDGETS), 31)
+        at = np.arange(1, MOST_FRAMES + 1)
+        uniform = np.array([np.interp(x, at, run["uniform"]) for run in runs])
+        ours = np.array([_interpolated(x, run["curve"]) for run in runs])
+        return [("everywhere alike", x, uniform), ("where it helps", x, ours)]
+    if name == "labels":
+        x = np.arange(0, N_LABELS + 1, BATCH).astype(float)
+        return [
+            (s, x, np.array([_interpolated(x, run["curves"][s]) for run in runs]))
+            for s in runs[0]["curves"]
+        ]
+    most = max(len(curve) for run in runs for curve in run["curves"].values())
+    # a map that is good enough stays so
+    return [
+        (
+            s,
+            np.arange(most).astype(float),
+            np.array(
+                [
+                    run["curves"][s] + run["curves"][s][-1:] * (most - len(run["curves"][s]))
+                    for run in runs
+                ]
+            ),
+        )
+        for s in runs[0]["curves"]
+    ]
+
+
+def _interpolated(x: Array, curve: dict[Any, float]) -> Array:
+    return np.interp(x, [float(key) for key in curve], list(curve.values()))
+
+
+def main() -> None:
+    """Run, print, and write JSON after every seed, so that nothing finished is lost."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("experiments", nargs="*", default=list(EXPERIMENTS), metavar="experiment")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--json", type=Path, help="where results are written")
+    parser.add_argument("--figure", help="where the figure is written")
+    parser.add_argument("--draw", action="store_true", help="only draw and print what --json holds")
+    options = parser.parse_args()
+    results: dict[str, list[dict[str, Any]]] = {}
+    if options.draw:
+        results = json.loads(options.json.read_text())
+    else:
+        for name in options.experiments:
+            fit, run = EXPERIMENTS[name]
+            results[name] = []
+            bases = [fit(index) for index in range(min(N_MODELS, options.seeds))]
+            for seed in tqdm(range(1, options.seeds + 1), desc=name, unit="seed"):
+                results[name].append(run(seed, bases[seed % len(bases)]))
+                if options.json:
+                    options.json.write_text(json.dumps(results, indent=1))
+    for name, runs in results.items():
+        report(name, runs)
+    if options.figure:
+        draw(options.figure, results)
+
+
+if __name__ == "__main__":
+    main()
