@@ -20,6 +20,7 @@ Everything here runs unchanged under ``torch.jit.script``. Notation: n inputs, D
 M inducing points, P pairs of them, K classes.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -29,6 +30,7 @@ __all__ = [
     "GPConstants",
     "Moments",
     "PackedGP",
+    "distinct_moments",
     "gp_moments",
     "mixture_moments",
     "pack",
@@ -91,34 +93,34 @@ class PackedGP(NamedTuple):
     ----------
     center, per_reach, square, per_square : Tensor
         (G, 1, D): moves inputs, then multiplies them; squared lengthscales and their inverses.
-    first : Tensor
-        (G, 4 D, M + P): features to the exponents of psi1 and of its products.
-    second : Tensor
-        (G, 5 D, P): features to rho.
     log_scale : Tensor
-        (G, 1, M + P): log of the kernel variance, once for psi1 and twice for the products.
-    mean, outputscale : Tensor
-        (G, 1, K) and (G, 1, 1): the prior.
-    expected : Tensor
-        (G, M + P, 2 K): psi1 and its products to ``E[f]`` and to the explained variance.
-    spread : Tensor
-        (G, P, K + K (K + 1) / 2): the excess of psi2 to the explained variance and to the
-        covariance.
+        (G, 1, 1): log of the kernel variance.
+    first : Tensor
+        (G, 2 D + 1, M + P): features to the exponents of psi1 and of its products.
+    second : Tensor
+        (G, 3 D + 1, P): features to rho.
+    prior : Tensor
+        (G, 1, S): the S = 2 K + K (K + 1) / 2 moments far from all inducing points: means,
+        variances, and the entries of the encoder's covariance on and above the diagonal.
+    expected, spread : Tensor
+        (G, M + P, S) and (G, P, S): what psi1 and its products, and the excess of psi2, add.
+    least : Tensor
+        (S,): bounds of the moments from below: 0 for variances.
     place : Tensor
-        (K K,): where the covariance's entries are among these.
+        (K, K): where the covariance's entries are among the moments.
     """
 
     center: Tensor
     per_reach: Tensor
     square: Tensor
     per_square: Tensor
+    log_scale: Tensor
     first: Tensor
     second: Tensor
-    log_scale: Tensor
-    mean: Tensor
-    outputscale: Tensor
+    prior: Tensor
     expected: Tensor
     spread: Tensor
+    least: Tensor
     place: Tensor
 
 
@@ -150,19 +152,12 @@ def pack(gps: list[GPConstants]) -> PackedGP:
     u = (inducing - center) / reach
     pairs = torch.triu_indices(n_inducing, n_inducing, device=u.device)
     i, j = pairs[0], pairs[1]
-    ones = torch.ones_like(u)
-    single = torch.cat((-0.5 * u.square(), u, -0.5 * ones, -0.5 * ones), 2).transpose(1, 2)
+    same = torch.ones_like(u[:, :, :1])
+    single = torch.cat((-0.5 * u.square(), u, same), 2).transpose(1, 2)
     square = reach.square()
-    left, right, both = u[:, i], u[:, j], ones[:, i]
+    left, right = u[:, i], u[:, j]
     second = torch.cat(
-        (
-            left * right,
-            -0.5 * (left.square() + right.square()),
-            -(left + right),
-            both,
-            0.5 * both,
-        ),
-        2,
+        (left * right, -0.5 * (left.square() + right.square()), -(left + right), same[:, i]), 2
     ).transpose(1, 2)
     # a pair stands for itself and its mirror image
     twice = torch.where(i == j, 1.0, 2.0).to(u.dtype).view(1, -1, 1)
@@ -170,31 +165,36 @@ def pack(gps: list[GPConstants]) -> PackedGP:
     classes = torch.triu_indices(n_classes, n_classes, device=u.device)
     one_class, other = A[:, :, classes[0]], A[:, :, classes[1]]
     of_covariance = one_class[:, i] * other[:, j] + one_class[:, j] * other[:, i]
-    expected = torch.cat(
-        (
-            torch.cat((A, torch.zeros_like(A)), 2),
-            torch.cat((torch.zeros_like(of_variance), of_variance), 2),
-        ),
-        1,
+    # moments: means, variances, covariances
+    n_moments = 2 * n_classes + classes.size(1)
+    prior = u.new_zeros(len(gps), 1, n_moments)
+    prior[:, 0, :n_classes] = torch.stack([one.mean for one in gps])
+    prior[:, :, n_classes : 2 * n_classes] = scale
+    expected = u.new_zeros(len(gps), n_inducing + i.size(0), n_moments)
+    expected[:, :n_inducing, :n_classes] = A
+    expected[:, n_inducing:, n_classes : 2 * n_classes] = -of_variance
+    spread = torch.cat(
+        (torch.zeros_like(of_variance), -of_variance, 0.5 * twice * of_covariance), 2
     )
+    least = torch.full_like(prior[0, 0], -math.inf)
+    least[n_classes : 2 * n_classes] = 0.0
     place = torch.zeros(n_classes, n_classes, dtype=torch.int64, device=u.device)
-    number = torch.arange(classes.size(1), device=u.device)
+    number = 2 * n_classes + torch.arange(classes.size(1), device=u.device)
     place[classes[0], classes[1]] = number
     place[classes[1], classes[0]] = number
-    log_scale = scale.log().expand(-1, 1, n_inducing)
     return PackedGP(
         center,
         reach.reciprocal(),
         square,
         square.reciprocal(),
+        scale.log(),
         torch.cat((single, single[:, :, i] + single[:, :, j]), 2).contiguous(),
         second.contiguous(),
-        torch.cat((log_scale, log_scale[:, :, i] + log_scale[:, :, j]), 2),
-        torch.stack([one.mean for one in gps]).unsqueeze(1),
-        scale,
+        prior,
         expected,
-        torch.cat((of_variance, 0.5 * twice * of_covariance), 2),
-        place.flatten(),
+        spread,
+        least,
+        place,
     )
 
 
@@ -208,9 +208,13 @@ def _kernel_moments(mean: Tensor, var: Tensor, packed: PackedGP) -> tuple[Tensor
     g = var / (wide + var)
     k = g * inv
     inv_x, k_x = inv * x, k * x
-    exponent = torch.cat((inv, inv_x, inv_x * x, t.log1p()), 2) @ packed.first
-    rho = torch.cat((g, t * k, k_x, k_x * x, (t * g).log1p()), 2) @ packed.second
-    first = (exponent + packed.log_scale).exp()
+    # what no inducing point changes is summed over dimensions before
+    of_all = (inv_x * x + t.log1p()).sum(2, keepdim=True)
+    of_all = torch.add(packed.log_scale, of_all, alpha=-0.5)
+    of_pairs = torch.add(k_x * x, (t * g).log1p(), alpha=0.5).sum(2, keepdim=True)
+    exponent = torch.cat((inv, inv_x, of_all), 2) @ packed.first
+    rho = torch.cat((g, t * k, k_x, of_pairs), 2) @ packed.second
+    first = exponent.exp()
     n_pairs = rho.size(2)
     # rho > 80 only where psi2 < s2^2 exp(-80); unclamped it could make inf * 0
     outer = first.narrow(2, first.size(2) - n_pairs, n_pairs)
@@ -262,6 +266,13 @@ def psi2(
     return out
 
 
+def distinct_moments(mean: Tensor, var: Tensor, packed: PackedGP) -> Tensor:
+    """The moments of `packed_moments` side by side (G, n, S); see `PackedGP`."""
+    first, excess = _kernel_moments(mean, var, packed)
+    found = torch.baddbmm(packed.prior, first, packed.expected)
+    return torch.maximum(torch.baddbmm(found, excess, packed.spread), packed.least)
+
+
 def packed_moments(mean: Tensor, var: Tensor, packed: PackedGP) -> Moments:
     """Return the exact moments of the functions of G GPs at a Gaussian input.
 
@@ -283,29 +294,24 @@ def packed_moments(mean: Tensor, var: Tensor, packed: PackedGP) -> Moments:
         With a leading axis of size G. ``var_classifier`` is not negative; ``cov_encoder`` is
         symmetric and positive semi-definite up to rounding.
     """
-    n_classes = packed.mean.size(2)
-    first, excess = _kernel_moments(mean, var, packed)
-    expected = first @ packed.expected
-    spread = excess @ packed.spread
-    explained = expected.narrow(2, n_classes, n_classes) + spread.narrow(2, 0, n_classes)
-    covariances = spread.narrow(2, n_classes, spread.size(2) - n_classes)
-    cov = covariances.index_select(2, packed.place)
+    found = distinct_moments(mean, var, packed)
+    n_classes = packed.place.size(0)
+    cov = found.index_select(2, packed.place.flatten())
     return Moments(
-        packed.mean + expected.narrow(2, 0, n_classes),
+        found.narrow(2, 0, n_classes),
         cov.view(cov.size(0), -1, n_classes, n_classes),
-        (packed.outputscale - explained).clamp(min=0.0),
+        found.narrow(2, n_classes, n_classes),
     )
 
 
-def mixture_moments(weights: Tensor, moments: Moments) -> tuple[Tensor, Tensor]:
+def mixture_moments(weights: Tensor, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance (n,) of one function where the input is a mixture of R Gaussians.
 
-    ``weights`` (n, R), ``moments`` (n R, 1) at the components; the law of total variance.
+    ``weights`` (n, R), ``mean`` and ``var`` (n R, 1) at the components; the law of total variance.
     """
-    center = moments.mean.view_as(weights)
-    spread = (moments.cov_encoder[:, 0] + moments.var_classifier).view_as(weights)
-    mean = (weights * center).sum(1)
-    return mean, (weights * (spread + (center - mean.unsqueeze(1)) ** 2)).sum(1)
+    mean, var = mean.reshape(weights.size()), var.reshape(weights.size())
+    center = (weights * mean).sum(1)
+    return center, (weights * (var + (mean - center.unsqueeze(1)).square())).sum(1)
 
 
 def gp_moments(mean: Tensor, var: Tensor, constants: GPConstants) -> Moments:

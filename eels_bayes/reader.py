@@ -17,14 +17,13 @@ from eels_bayes.noisy_encoder import NoisyEncoder, moments
 from eels_bayes.novelty import NoveltyScale
 from eels_bayes.psi import (
     GPConstants,
-    Moments,
     PackedGP,
+    distinct_moments,
     mixture_moments,
     pack,
-    packed_moments,
     padded,
 )
-from eels_bayes.uncertainty import Decomposition, decompose, default_nodes
+from eels_bayes.uncertainty import Decomposition, contrasts, decompose_contrasts, default_nodes
 
 HEAVIEST = 4  # of the mixture's Gaussians are read; the others weigh nothing beside them
 
@@ -93,19 +92,26 @@ class GPHeads(nn.Module):
         self.packed_per_reach: Tensor
         self.packed_square: Tensor
         self.packed_per_square: Tensor
+        self.packed_log_scale: Tensor
         self.packed_first: Tensor
         self.packed_second: Tensor
-        self.packed_log_scale: Tensor
-        self.packed_mean: Tensor
-        self.packed_outputscale: Tensor
+        self.packed_prior: Tensor
         self.packed_expected: Tensor
         self.packed_spread: Tensor
+        self.packed_least: Tensor
         self.packed_place: Tensor
+        # from the moments' entries to the covariances that the decomposition reads
+        of_covariance, of_variance = contrasts(n_classes)
+        of_moments = torch.zeros(2, packed.prior.size(2), n_classes**2, dtype=torch.float64)
+        of_moments[0].index_add_(0, packed.place.flatten(), of_covariance)
+        of_moments[1, n_classes : 2 * n_classes] = of_variance
+        self.register_buffer("contrasts", of_moments.float(), persistent=False)
+        self.contrasts: Tensor
 
     def forward(self, weights: Tensor, mean: Tensor, var: Tensor, ratio: Tensor | None) -> Heads:
         """Read mixtures (n, R), (n, R, D); ``ratio`` as `decompose` has it."""
-        n, n_components = mean.size(0), mean.size(1)
-        found = packed_moments(
+        n_classes = self.packed_place.size(0)
+        found = distinct_moments(
             mean.flatten(0, 1),
             var.flatten(0, 1),
             PackedGP(
@@ -113,34 +119,31 @@ class GPHeads(nn.Module):
                 self.packed_per_reach,
                 self.packed_square,
                 self.packed_per_square,
+                self.packed_log_scale,
                 self.packed_first,
                 self.packed_second,
-                self.packed_log_scale,
-                self.packed_mean,
-                self.packed_outputscale,
+                self.packed_prior,
                 self.packed_expected,
                 self.packed_spread,
+                self.packed_least,
                 self.packed_place,
             ),
         )
-        n_classes = found.mean.size(2)
-        parts = decompose(
+        classes = found[0]
+        parts = decompose_contrasts(
             weights,
-            found.mean[0].view(n, n_components, n_classes),
-            found.cov_encoder[0].view(n, n_components, n_classes, n_classes),
-            found.var_classifier[0].view(n, n_components, n_classes),
+            classes.narrow(1, 0, n_classes),
+            classes @ self.contrasts,
             self.encoder_nodes,
             self.classifier_nodes,
             ratio,
         )
         if self.has_value:
+            one = found[1]
             value, value_var = mixture_moments(
                 parts.weights,
-                Moments(
-                    found.mean[1, :, :1],
-                    found.cov_encoder[1, :, :1, :1],
-                    found.var_classifier[1, :, :1],
-                ),
+                one.narrow(1, 0, 1),
+                one.narrow(1, n_classes, 1) + one.narrow(1, 2 * n_classes, 1),
             )
             value_sd = (value_var + self.value_noise).clamp(min=0.0).sqrt()
         else:

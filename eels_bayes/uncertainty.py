@@ -119,25 +119,42 @@ def default_nodes(n_classes: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     )
 
 
-def _contrast_factor(cov: Tensor) -> Tensor:
-    """Return L (n, K, K-1) with ``L L'`` the covariance of ``f_k - f_K`` where f has ``cov``.
+def contrasts(n_classes: int) -> tuple[Tensor, Tensor]:
+    """The maps from moments of logits to covariances of ``f_k - f_K``.
+
+    Returns
+    -------
+    of_covariance : Tensor
+        (K K, K K), from an encoder covariance, flattened, to the contrasts', flattened, whose last
+        row and column are zero.
+    of_variance : Tensor
+        (K, K K), the same from the variances of independent logits.
+    """
+    eye = torch.eye(n_classes, dtype=torch.float64)
+    contrast = eye.clone()
+    contrast[:, -1] -= 1.0
+    of_covariance = torch.kron(contrast, contrast).T
+    return of_covariance, of_covariance[:: n_classes + 1].clone()
+
+
+def _factor(cov: Tensor) -> Tensor:
+    """Return L (n, K, K-1) with ``L L'`` the covariances (n, K, K) of contrasts.
 
     Outer-product Cholesky whose pivots have a floor at rounding, so that a singular or slightly
-    indefinite ``cov`` (n, K, K) is no error. Plain loops over K keep it exportable.
+    indefinite ``cov`` is no error. Plain loops over K keep it exportable.
     """
-    rest = cov - cov[:, -1:]
-    rest = rest - rest[:, :, -1:]
-    floor = (1e-6 * torch.diagonal(rest, dim1=1, dim2=2).amax(1, keepdim=True)).clamp(min=1e-30)
+    # no entry is larger than the largest variance
+    floor = (1e-6 * cov.flatten(1).amax(1)).clamp(min=1e-30).view(-1, 1, 1)
     n_columns = cov.size(1) - 1
     columns: list[Tensor] = []
     for j in range(n_columns):
-        column = rest.select(2, j)
+        column = cov.narrow(2, j, 1)
         column = column * torch.maximum(column.narrow(1, j, 1), floor).rsqrt()
         columns.append(column)
         if j + 1 < n_columns:
-            rest = torch.addcmul(rest, column.unsqueeze(2), column.unsqueeze(1), value=-1.0)
+            cov = cov - column * column.transpose(1, 2)
     # what is left above the diagonal is rounding
-    return torch.stack(columns, 2)
+    return torch.cat(columns, 2)
 
 
 def decompose(
@@ -184,31 +201,65 @@ def decompose(
     ValueError
         If the nodes have fewer than K-1 dimensions.
     """
-    n, n_components, n_classes = mean.size(0), mean.size(1), mean.size(2)
+    n_classes = mean.size(2)
     n_contrasts = n_classes - 1
     if encoder_nodes.size(1) < n_contrasts or classifier_nodes.size(1) < n_contrasts:
         raise ValueError(
             f"nodes for {n_classes} classes must have at least {n_contrasts} dimensions, "
             f"got {encoder_nodes.size(1)} and {classifier_nodes.size(1)}"
         )
+    of_covariance, of_variance = contrasts(n_classes)
+    cov = torch.stack(
+        (
+            cov_encoder.flatten(0, 1).flatten(1) @ of_covariance.to(mean),
+            var_classifier.flatten(0, 1) @ of_variance.to(mean),
+        )
+    )
+    return decompose_contrasts(
+        weights,
+        mean.flatten(0, 1),
+        cov,
+        encoder_nodes.narrow(1, 0, n_contrasts),
+        classifier_nodes.narrow(1, 0, n_contrasts),
+        ratio,
+    )
+
+
+def decompose_contrasts(
+    weights: Tensor,
+    mean: Tensor,
+    cov: Tensor,
+    encoder_nodes: Tensor,
+    classifier_nodes: Tensor,
+    ratio: Tensor | None = None,
+) -> Decomposition:
+    """`decompose` from what it makes of its arguments first.
+
+    Parameters
+    ----------
+    weights : Tensor
+        (n, R).
+    mean : Tensor
+        Mean logits, (n R, K).
+    cov : Tensor
+        Covariances of contrasts by the encoder and by the classifier, (2, n R, K K): see
+        `contrasts`.
+    encoder_nodes, classifier_nodes, ratio : Tensor
+        As there, the nodes in K-1 dimensions.
+    """
+    n, n_components, n_classes = weights.size(0), weights.size(1), mean.size(1)
     # Two factors of exp(-limit) or more keep their product a normal number. Differences between
     # logits beyond the limit matter only where both factors reach it in opposite directions.
     limit = 300.0 if mean.dtype == torch.float64 else 40.0
-    factor = _contrast_factor(
-        torch.cat(
-            (
-                cov_encoder.flatten(0, 1),
-                var_classifier.flatten(0, 1).unsqueeze(2) * torch.eye(n_classes).to(mean),
-            )
-        )
+    of_encoder, of_classifier = (
+        _factor(cov.view(-1, n_classes, n_classes)).view(2, -1, n_classes - 1).unbind(0)
     )
-    of_encoder, of_classifier = factor.chunk(2)
-    outer = (
-        mean.flatten(0, 1).unsqueeze(2) + of_encoder @ encoder_nodes.narrow(1, 0, n_contrasts).t()
-    )
-    inner = of_classifier @ classifier_nodes.narrow(1, 0, n_contrasts).t()
-    outer = (outer - outer.amax(1, keepdim=True)).clamp(min=-limit)  # (n R, K, Q1)
-    inner = (inner - inner.amax(1, keepdim=True)).clamp(min=-limit)  # (n R, K, Q2)
+    outer = of_encoder @ encoder_nodes.t()
+    outer = outer.view(-1, n_classes, encoder_nodes.size(0)) + mean.unsqueeze(2)  # (n R, K, Q1)
+    inner = of_classifier @ classifier_nodes.t()
+    inner = inner.view(-1, n_classes, classifier_nodes.size(0))  # (n R, K, Q2)
+    outer = (outer - outer.amax(1, keepdim=True)).clamp(min=-limit)
+    inner = (inner - inner.amax(1, keepdim=True)).clamp(min=-limit)
     exp_outer = outer.exp()
     exp_inner = inner.exp()
     norm = exp_inner.transpose(1, 2) @ exp_outer  # (n R, Q2, Q1), sum over classes of exp(f)
@@ -216,11 +267,12 @@ def decompose(
     first, second = sums.chunk(2, 1)
     given_z = exp_outer * first  # p(y | z) at each encoder node
     # E[log norm - sum_k p_k f_k], the sum of p_k f_k split like the factors
-    energy = torch.addcmul(given_z * outer, exp_outer, second)
-    entropy_given_z = -(given_z * given_z.clamp(min=1e-30).log()).sum(1)
+    energy = given_z * outer + exp_outer * second
+    surprise = given_z * given_z.clamp(min=1e-30).log()
     if ratio is None and norm.size(1) % 2 == 0:
         # a logarithm costs more than all else: one of each two nodes' product
-        log_norm = 0.5 * (norm[:, ::2] * norm[:, 1::2]).log()
+        half = norm.size(1) // 2
+        log_norm = 0.5 * (norm.narrow(1, 0, half) * norm.narrow(1, half, half)).log()
     else:
         log_norm = norm.log()
     if ratio is not None:
@@ -230,26 +282,32 @@ def decompose(
         log_norm = tilted / norm * tilted.log()
         energy = factor_k * (energy + given_z * factor_k.log())
         given_z = factor_k * given_z
-        weight_z = given_z.sum(1)
-        entropy_given_z = weight_z * weight_z.clamp(min=1e-30).log()
-        entropy_given_z = entropy_given_z - (given_z * given_z.clamp(min=1e-30).log()).sum(1)
-    at_nodes = torch.cat((given_z, entropy_given_z.unsqueeze(1), energy.sum(1, keepdim=True)), 1)
-    of_component = torch.cat((at_nodes.mean(2), log_norm.mean((1, 2)).unsqueeze(1)), 1)
-    of_component = of_component.view(n, n_components, n_classes + 3)
+        weight_z = given_z.sum(1, keepdim=True)
+        surprise = given_z * (given_z.clamp(min=1e-30) / weight_z.clamp(min=1e-30)).log()
+    of_component = torch.cat(
+        (
+            given_z.mean(2),
+            surprise.mean(2),
+            energy.mean(2),
+            log_norm.mean((1, 2)).unsqueeze(1),
+        ),
+        1,
+    ).view(-1, n_components, 3 * n_classes + 1)
     if ratio is not None:
-        weights = weights * of_component.narrow(2, 0, n_classes).sum(2)
-        scale = weights.sum(1, keepdim=True)
-        weights = weights / scale
-        of_component = of_component / of_component.narrow(2, 0, n_classes).sum(2, keepdim=True)
-    average = (weights.unsqueeze(1) @ of_component).squeeze(1)
+        evidence = of_component.narrow(2, 0, n_classes).sum(2)
+        joint = weights * evidence
+        weights = joint / joint.sum(1, keepdim=True)
+        of_component = of_component / evidence.unsqueeze(2)
+    average = (weights.unsqueeze(2) * of_component).sum(1)
     marginal = average.narrow(1, 0, n_classes)
-    mean_given_z, mean_energy = average.select(1, n_classes), average.select(1, n_classes + 1)
-    mean_given_zf = average.select(1, n_classes + 2) - mean_energy
-    entropy = -(marginal * marginal.clamp(min=1e-30).log()).sum(1)
+    entropies = -average.narrow(1, n_classes, 2 * n_classes)
+    entropies = torch.cat((-marginal * marginal.clamp(min=1e-30).log(), entropies), 1)
+    total, given_z, given_zf = entropies.view(-1, 3, n_classes).sum(2).unbind(1)
+    given_zf = given_zf + average.select(1, 3 * n_classes)
     # clamped against rounding only: each difference is one of Jensen's
-    aleatoric = mean_given_zf.clamp(min=0.0)
-    classifier = (mean_given_z - mean_given_zf).clamp(min=0.0)
-    encoder = (entropy - mean_given_z).clamp(min=0.0)
+    aleatoric = given_zf.clamp(min=0.0)
+    classifier = (given_z - given_zf).clamp(min=0.0)
+    encoder = (total - given_z).clamp(min=0.0)
     total = aleatoric + encoder + classifier
     return Decomposition(marginal, total, aleatoric, encoder, classifier, weights)
 

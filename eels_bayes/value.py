@@ -157,5 +157,6 @@ def value_moments(
     chunks = zip(mean.flatten(0, 1).split(CHUNK), var.flatten(0, 1).split(CHUNK), strict=True)
     parts = [packed_moments(m, v, packed) for m, v in chunks]
     moments = Moments(*(torch.cat(part, 1)[0] for part in zip(*parts, strict=True)))
-    value, var = mixture_moments(weights, moments)
+    spread = moments.cov_encoder[:, 0] + moments.var_classifier
+    value, var = mixture_moments(weights, moments.mean, spread)
     return value, (var + regression.noise_var).clamp_min(0.0).sqrt()
