@@ -32,7 +32,7 @@ def _expm1(g: Any, x: Any) -> Any:
 
 @symbolic_helper.parse_args("v", "i", "v")
 def _index_select(g: Any, x: Any, dim: int, index: Any) -> Any:
-    """Columns of a matrix; as ``Gather``, which copies number by number, they take ten times longer."""
+    """Columns of a matrix; ``Gather`` copies number by number and takes ten times longer."""
     if dim != 1 or symbolic_helper._get_tensor_rank(x) != 2:
         return g.op("Gather", x, index, axis_i=dim)
     first, one = (g.op("Constant", value_t=torch.tensor([k])) for k in (0, 1))

@@ -1,5 +1,6 @@
 """The decomposition: its laws, its limits, its accuracy."""
 
+import itertools
 import math
 import warnings
 
@@ -14,6 +15,7 @@ from eels_bayes.uncertainty import (
     decompose,
     decompose_latent,
     default_nodes,
+    mirrored_nodes,
     normal_nodes,
 )
 
@@ -364,6 +366,20 @@ def test_nodes_have_the_moments_of_a_standard_normal(n_nodes, dim):
     if n_nodes <= dim:
         covariance = torch.diag(torch.diagonal(covariance))
     torch.testing.assert_close(covariance, expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_mirrored_nodes_average_polynomials_of_the_fifth_degree_exactly(dim):
+    nodes = mirrored_nodes(32, dim, seed=1)
+    assert nodes.shape == (32, dim) and nodes.dtype == D64
+    assert torch.equal(nodes, mirrored_nodes(32, dim, seed=1))
+    assert torch.equal(nodes[:16], -nodes[16:])
+    moment_of_one = torch.tensor([1.0, 0.0, 1.0, 0.0, 3.0, 0.0], dtype=D64)
+    for power in itertools.product(range(6), repeat=dim):
+        if sum(power) <= 5:
+            found = (nodes ** torch.tensor(power)).prod(1).mean()
+            expected = moment_of_one[list(power)].prod()
+            torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
 def test_nodes_are_reproducible_and_touch_no_global_generator():
