@@ -40,11 +40,6 @@ def _stands_out(counts: Tensor, most: float = MOST_COUNTS) -> Tensor:
     return (mean * mean.abs() > scatter) & (mean < most)
 
 
-def finite(rows: Tensor) -> Tensor:
-    """Whether all of a row (n, B) is finite; (n,). Fewer steps than ``torch.isfinite``."""
-    return (rows - rows).sum(1) == 0
-
-
 class EdgeExtractor(nn.Module):
     """The canonical axis and the step from its counts to edge spectra.
 
@@ -145,15 +140,17 @@ class EdgeExtractor(nn.Module):
 
         Arguments as in `forward`.
         """
-        non_finite = ~(finite(canonical) & (norm - norm == 0))
         high, low = canonical.amax(1), canonical.amin(1)
-        dead = high - low <= 1e-6 * torch.maximum(high.abs(), low.abs())
+        spread = high - low
+        all_of_it = spread + norm
+        is_finite = all_of_it - all_of_it == 0
+        dead = spread <= torch.maximum(high, -low) * 1e-6
         flag = dead * self.dead + (norm <= 0) * self.no_reference
         if self._last_fit > self._first_fit:
             n_fit = self._last_fit - self._first_fit
             good = _stands_out(canonical.narrow(1, self._first_fit, n_fit))
             flag = flag + ~(dead | good) * self.no_background
-        return non_finite, torch.where(non_finite, torch.zeros_like(flag), flag)
+        return ~is_finite, flag * is_finite
 
     def forward(
         self, canonical: Tensor, variance: Tensor, norm: Tensor, factor: Tensor | None = None

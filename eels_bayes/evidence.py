@@ -106,30 +106,36 @@ class PixelEvidence(nn.Module):
         self.brightness: Tensor
 
     def forward(self, profile: Tensor, level: Tensor) -> Evidence:
+        # What is of buffers alone is computed once where a graph is frozen.
         noise = level * (profile.mean(1) / self.brightness).clamp(0.05, 20.0)
-        reach = self.outlier * (self.spread**2 + noise.unsqueeze(1)).sqrt()
-        deviation = (profile - self.center) * self.white
-        deviation = torch.clamp(deviation, self.middle - reach, self.middle + reach)
+        variance = noise.unsqueeze(1)
+        wide = self.outlier**2
+        reach = torch.add(wide * self.spread**2, variance, alpha=wide).sqrt()
+        usual = self.center * self.white + self.middle
+        deviation = torch.clamp(profile * self.white - usual, -reach, reach)
         n_all, n_span = self.variance.shape
+        n_window = self.inside.size(0)
         # what is orthogonal to the span is noise to all components alike
-        projected = (deviation @ self.span) @ self.axes - self.offset
+        offset = self.offset - (self.middle @ self.span) @ self.axes
+        projected = (deviation @ self.span) @ self.axes - offset
         projected = projected.view(-1, n_all, n_span)
-        shrink = (noise.view(-1, 1, 1) + self.variance).reciprocal()
+        shrink = (variance.unsqueeze(2) + self.variance).reciprocal()
         factor = projected * shrink
-        likelihood = 0.5 * (shrink.log() - projected * factor).sum(2)
-        joint = likelihood.narrow(1, 0, self.n_known) + self.log_weight
-        others = log_sum(likelihood.narrow(1, self.n_known, n_all - self.n_known))
+        likelihood = (shrink.log() - projected * factor).sum(2)
+        weight = nn.functional.pad(self.log_weight, [0, n_all - self.n_known])
+        joint, others = torch.add(weight, likelihood, alpha=0.5).split(
+            [self.n_known, n_all - self.n_known], 1
+        )
         log_probability = torch.log_softmax(joint, 1)
         total = joint.amax(1) - log_probability.amax(1)
-        probability = log_probability.exp()
-        each = probability.unsqueeze(2)
+        each = log_probability.exp().unsqueeze(2)
         known = factor.narrow(1, 0, self.n_known)
         weighted = torch.cat([known * each, each], 2)
-        shown = weighted.flatten(1) @ self.shown
-        clean, measured = shown.chunk(2, 1)
-        residual = deviation.index_select(1, self.inside) - measured
-        residual = residual * noise.rsqrt().unsqueeze(1)
-        return Evidence(log_probability, clean, noise, others - total, residual, known)
+        clean, measured = (weighted.flatten(1) @ self.shown).split(n_window, 1)
+        middle = self.middle.index_select(0, self.inside)
+        residual = deviation.index_select(1, self.inside) + middle - measured
+        residual = residual * variance.rsqrt()
+        return Evidence(log_probability, clean, noise, log_sum(others) - total, residual, known)
 
 
 def evidence_of(model: ForwardModel) -> PixelEvidence:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from eels_bayes import noise
 from eels_bayes.align import overlap
-from eels_bayes.edges import MOST_COUNTS, finite
+from eels_bayes.edges import MOST_COUNTS
 from eels_bayes.preprocess import Preprocessor
 from eels_bayes.reader import Reader
 from eels_bayes.spectra import Flag
@@ -101,6 +101,11 @@ class FastGraph(nn.Module):
         self.typical_first = float(pre.typical_first)
         self.register_buffer("typical", pre.typical.float())
         self.typical: Tensor
+        # tensors, as scalars would be made tensors at each call
+        self.register_buffer("nothing", torch.tensor(math.nan), persistent=False)
+        self.register_buffer("no_class", torch.tensor(-1), persistent=False)
+        self.nothing: Tensor
+        self.no_class: Tensor
 
     @torch.jit.export
     def plan(self, shift: float) -> Plan:
@@ -179,7 +184,8 @@ class FastGraph(nn.Module):
         else:
             norm = torch.ones_like(aligned[:, 0])
         non_finite, flag = self.extractor.check(canonical, norm)
-        non_finite = non_finite | ~finite(profile)
+        all_of_it = profile.sum(1)
+        non_finite = non_finite | (all_of_it - all_of_it != 0)
         flag = flag + non_finite * self.non_finite + plan_flag
         bad = flag > 0
         variance = noise.variance(canonical, self.gain, self.readout * self.step / self.scale)
@@ -201,9 +207,9 @@ class FastGraph(nn.Module):
             1,
         )
         columns = torch.cat((found.probabilities, rest), 1)
-        columns = torch.where(bad.unsqueeze(1), torch.full_like(columns, math.nan), columns)
-        labels = found.probabilities.argmax(1)
-        return columns, torch.where(bad, torch.full_like(labels, -1), labels), flag
+        columns = torch.where(bad.unsqueeze(1), self.nothing, columns)
+        labels = torch.where(bad, self.no_class, found.probabilities.argmax(1))
+        return columns, labels, flag
 
     @torch.jit.export
     def needed(self) -> tuple[float, float]:

@@ -76,13 +76,14 @@ def excess(
     """
     # beyond what is needed odd counts are allowed, and say nothing
     seen = (counts - counts == 0) & (shape > 0)
-    nothing = torch.zeros_like(counts)
-    shown = torch.stack((torch.where(seen, counts, nothing), torch.where(seen, shape, nothing)))
+    both = torch.stack((counts, shape.expand_as(counts)))
+    shown = torch.where(seen, both, torch.zeros_like(both))
     total = nn.functional.pad(shown, [reach + 1, reach]).cumsum(2)
     n = counts.size(1)
-    here, usual = (total.narrow(2, 2 * reach + 1, n) - total.narrow(2, 0, n)).unbind(0)
+    near = total.narrow(2, 2 * reach + 1, n) - total.narrow(2, 0, n)
+    here, usual = near.clamp(min=1e-9).unbind(0)
     counts, shape = shown.unbind(0)
-    rate = shape * (here.clamp(min=0.0) / usual.clamp(min=1e-9))
+    rate = shape * (here / usual)
     var = rate
     if gain != 1.0 or readout != 0.0:
         var = gain * rate + readout
