@@ -32,12 +32,11 @@ def _stands_out(counts: Tensor, most: float = MOST_COUNTS) -> Tensor:
     The noise is taken from neighbours' differences: dark-corrected counts without a signal
     scatter far more than their mean, or any Poisson model of it, would say.
     """
-    n_steps = counts.shape[1] - 1
-    steps = counts.narrow(1, 1, n_steps) - counts.narrow(1, 0, n_steps)
+    steps = counts[:, 1:] - counts[:, :-1]
     mean = counts.mean(1)
-    # nine times the squared error of the mean
-    scatter = (steps * steps).sum(1) * (9.0 / (2.0 * n_steps * counts.shape[1]))
-    return (mean * mean.abs() > scatter) & (mean < most)
+    # nine times the squared error of the mean, times the number of channels
+    scatter = (steps * steps).mean(1) * 4.5
+    return (counts.sum(1) * mean.abs() > scatter) & (mean < most)
 
 
 class EdgeExtractor(nn.Module):

@@ -113,7 +113,7 @@ class PixelEvidence(nn.Module):
         reach = torch.add(wide * self.spread**2, variance, alpha=wide).sqrt()
         usual = self.center * self.white + self.middle
         deviation = torch.clamp(profile * self.white - usual, -reach, reach)
-        n_all, n_span = self.variance.shape
+        n_all, n_span = self.variance.size(0), self.variance.size(1)
         n_window = self.inside.size(0)
         # what is orthogonal to the span is noise to all components alike
         offset = self.offset - (self.middle @ self.span) @ self.axes

@@ -173,7 +173,7 @@ class FastGraph(nn.Module):
         profile = aligned.narrow(1, self.profile_at, self.n_bins * self.per_bin)
         profile = profile.reshape(-1, self.n_bins, self.per_bin).mean(2)
         if self.normalized:
-            reference = picked.narrow(1, n_taps * n_grid, band.size(0))
+            reference = picked[:, n_taps * n_grid :]
             mean = reference @ band
             # What does not stand out from its own scatter by three errors is no reference: as
             # `Preprocessor.forward` has it, without the root.

@@ -215,9 +215,9 @@ def _kernel_moments(mean: Tensor, var: Tensor, packed: PackedGP) -> tuple[Tensor
     exponent = torch.cat((inv, inv_x, of_all), 2) @ packed.first
     rho = torch.cat((g, t * k, k_x, of_pairs), 2) @ packed.second
     first = exponent.exp()
-    n_pairs = rho.size(2)
+    n_inducing, n_pairs = packed.first.size(2) - packed.second.size(2), packed.second.size(2)
     # rho > 80 only where psi2 < s2^2 exp(-80); unclamped it could make inf * 0
-    outer = first.narrow(2, first.size(2) - n_pairs, n_pairs)
+    outer = first.narrow(2, n_inducing, n_pairs)
     return first, torch.expm1(rho.clamp(max=80.0)) * outer
 
 

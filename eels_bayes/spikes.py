@@ -76,11 +76,10 @@ def excess(
     """
     # beyond what is needed odd counts are allowed, and say nothing
     seen = (counts - counts == 0) & (shape > 0)
-    both = torch.stack((counts, shape.expand_as(counts)))
-    shown = torch.where(seen, both, torch.zeros_like(both))
+    nothing = torch.zeros_like(shape)
+    shown = torch.stack((torch.where(seen, counts, nothing), torch.where(seen, shape, nothing)))
     total = nn.functional.pad(shown, [reach + 1, reach]).cumsum(2)
-    n = counts.size(1)
-    near = total.narrow(2, 2 * reach + 1, n) - total.narrow(2, 0, n)
+    near = total[:, :, 2 * reach + 1 :] - total[:, :, : -2 * reach - 1]
     here, usual = near.clamp(min=1e-9).unbind(0)
     counts, shape = shown.unbind(0)
     rate = shape * (here / usual)

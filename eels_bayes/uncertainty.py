@@ -201,7 +201,7 @@ def contrasts(n_classes: int) -> tuple[Tensor, Tensor]:
     return of_covariance, of_covariance[:: n_classes + 1].clone()
 
 
-def _factor(cov: Tensor) -> Tensor:
+def _factor(cov: Tensor, n_columns: int) -> Tensor:
     """Return L (n, K, K-1) with ``L L'`` the covariances (n, K, K) of contrasts.
 
     Outer-product Cholesky whose pivots have a floor at rounding, so that a singular or slightly
@@ -209,7 +209,6 @@ def _factor(cov: Tensor) -> Tensor:
     """
     # no entry is larger than the largest variance
     floor = (1e-6 * cov.flatten(1).amax(1)).clamp(min=1e-30).view(-1, 1, 1)
-    n_columns = cov.size(1) - 1
     columns: list[Tensor] = []
     for j in range(n_columns):
         column = cov.narrow(2, j, 1)
@@ -311,37 +310,37 @@ def decompose_contrasts(
     encoder_nodes, classifier_nodes, ratio : Tensor
         As there, the nodes in K-1 dimensions.
     """
-    n, n_components, n_classes = weights.size(0), weights.size(1), mean.size(1)
+    # Sizes come from the nodes where they can: exporters know those of constants alone.
+    n_outer, n_inner = encoder_nodes.size(0), classifier_nodes.size(0)
+    n_contrasts = encoder_nodes.size(1)
+    n_classes = n_contrasts + 1
+    n_components = weights.size(1)
     # Two factors of exp(-limit) or more keep their product a normal number. Differences between
     # logits beyond the limit matter only where both factors reach it in opposite directions.
     limit = 300.0 if mean.dtype == torch.float64 else 40.0
-    of_encoder, of_classifier = (
-        _factor(cov.view(-1, n_classes, n_classes)).view(2, -1, n_classes - 1).unbind(0)
-    )
-    outer = of_encoder @ encoder_nodes.t()
-    outer = outer.view(-1, n_classes, encoder_nodes.size(0)) + mean.unsqueeze(2)  # (n R, K, Q1)
-    inner = of_classifier @ classifier_nodes.t()
-    inner = inner.view(-1, n_classes, classifier_nodes.size(0))  # (n R, K, Q2)
+    factor = _factor(cov.view(-1, n_classes, n_classes), n_contrasts).view(2, -1, n_contrasts)
+    outer = (factor.select(0, 0) @ encoder_nodes.t()).view(-1, n_classes, n_outer)
+    outer = outer + mean.unsqueeze(2)  # (n R, K, Q1)
+    inner = (factor.select(0, 1) @ classifier_nodes.t()).view(-1, n_classes, n_inner)  # Q2
     outer = (outer - outer.amax(1, keepdim=True)).clamp(min=-limit)
     inner = (inner - inner.amax(1, keepdim=True)).clamp(min=-limit)
     exp_outer = outer.exp()
     exp_inner = inner.exp()
     norm = exp_inner.transpose(1, 2) @ exp_outer  # (n R, Q2, Q1), sum over classes of exp(f)
-    sums = torch.cat((exp_inner, exp_inner * inner), 1) @ norm.reciprocal() / norm.size(1)
-    first, second = sums.chunk(2, 1)
-    given_z = exp_outer * first  # p(y | z) at each encoder node
+    sums = torch.cat((exp_inner, exp_inner * inner), 1) @ norm.reciprocal() / n_inner
+    given_z = exp_outer * sums.narrow(1, 0, n_classes)  # p(y | z) at each encoder node
     # E[log norm - sum_k p_k f_k], the sum of p_k f_k split like the factors
-    energy = given_z * outer + exp_outer * second
+    energy = given_z * outer + exp_outer * sums.narrow(1, n_classes, n_classes)
     surprise = given_z * given_z.clamp(min=1e-30).log()
-    if ratio is None and norm.size(1) % 2 == 0:
+    if ratio is None and n_inner % 2 == 0:
         # a logarithm costs more than all else: one of each two nodes' product
-        half = norm.size(1) // 2
+        half = n_inner // 2
         log_norm = 0.5 * (norm.narrow(1, 0, half) * norm.narrow(1, half, half)).log()
     else:
         log_norm = norm.log()
     if ratio is not None:
         # every node weighs as much more as its classes do; H = log sum - mean log, unnormalised
-        factor_k = ratio.expand(n, -1).repeat_interleave(n_components, 0).unsqueeze(2)
+        factor_k = ratio.expand(weights.size(0), -1).repeat_interleave(n_components, 0).unsqueeze(2)
         tilted = (exp_inner * factor_k).transpose(1, 2) @ exp_outer
         log_norm = tilted / norm * tilted.log()
         energy = factor_k * (energy + given_z * factor_k.log())
