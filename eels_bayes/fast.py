@@ -33,7 +33,7 @@ from eels_bayes.reader import GPHeads, Reader
 from eels_bayes.series import FADED, SEARCH
 
 KIND = "fast"
-CHUNK = 32  # spectra at a time: what all steps need stays in a core's cache
+CHUNK = 128  # spectra at a time: enough to pay for the calls, and few enough for the caches
 Head = Literal["gp", "dense"]
 Backend = Literal["torchscript", "onnx"]
 Run = Callable[[NDArray[np.float32], float], tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]

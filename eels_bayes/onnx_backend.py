@@ -97,11 +97,17 @@ def session(graph: FastGraph) -> Session:
         one.name for one in made.get_overridable_initializers()
     }
 
+    current: Plan | None = None
+    fed: dict[str, NDArray[Any]] = {}
+
     def run(
         rows: NDArray[np.float32], plan: Plan
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        fed = {f"plan_{name}": tensor.numpy() for name, tensor in plan._asdict().items()}
-        fed = {name: array for name, array in fed.items() if name in known}
+        nonlocal current, fed
+        if plan is not current:
+            arrays = {f"plan_{name}": tensor.numpy() for name, tensor in plan._asdict().items()}
+            fed = {name: array for name, array in arrays.items() if name in known}
+            current = plan
         columns, labels, flags = made.run(OUTPUTS, {COUNTS: rows, **fed})
         return columns, labels, flags
 
@@ -111,7 +117,10 @@ def session(graph: FastGraph) -> Session:
 @contextlib.contextmanager
 def _symbolics() -> Iterator[None]:
     """What the exporter does not know, known for the time of one export."""
-    known = {"aten::expm1": _expm1, "aten::index_select": _index_select}
+    known: dict[str, Callable[..., Any]] = {
+        "aten::expm1": _expm1,
+        "aten::index_select": _index_select,
+    }
     for name, symbolic in known.items():
         torch.onnx.register_custom_op_symbolic(name, symbolic, OPSET)
     try:

@@ -263,8 +263,9 @@ def test_a_single_spectrum_has_no_leading_axis(fast, counts, spectra, reading):
 
 @pytest.mark.parametrize("n", [0, 1, CHUNK, CHUNK + 1])
 def test_any_number_of_spectra(fast, counts, spectra, reading, n):
-    for shift in (spectra.shift[:n], float(spectra.shift[0])):
-        assert_agree(fast(counts[:n], shift), reading, slice(n))
+    rows = np.arange(n) % 80  # of one image, and so of one shift
+    for shift in (spectra.shift[rows], float(spectra.shift[0])):
+        assert_agree(fast(counts[rows], shift), reading, rows)
 
 
 def test_calls_do_not_wear_the_program_out(fast, counts, spectra, reading):
