@@ -140,10 +140,10 @@ class EdgeExtractor(nn.Module):
         Arguments as in `forward`.
         """
         high, low = canonical.amax(1), canonical.amin(1)
-        spread = high - low
-        all_of_it = spread + norm
+        # a sum, as extremes need not show NaN: those of ONNX Runtime do not
+        all_of_it = canonical.sum(1) + norm
         is_finite = all_of_it - all_of_it == 0
-        dead = spread <= torch.maximum(high, -low) * 1e-6
+        dead = high - low <= torch.maximum(high, -low) * 1e-6
         flag = dead * self.dead + (norm <= 0) * self.no_reference
         if self._last_fit > self._first_fit:
             n_fit = self._last_fit - self._first_fit
