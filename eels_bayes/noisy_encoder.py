@@ -55,7 +55,7 @@ class NoisyEncoder(nn.Module):
         prior = self.evidence.variance.narrow(0, 0, self.n_components)  # (C, S)
         noise = found.noise.view(-1, 1, 1)
         mean = (found.factor * prior).transpose(0, 1) @ self.slope  # (C, n, D)
-        left = prior * noise / (prior + noise)  # variance of what noise hides
+        left = prior * (noise / (prior + noise))  # variance of what noise hides
         var = left.transpose(0, 1) @ self.slope.square()
         return GaussianMixture(
             found.log_probability,

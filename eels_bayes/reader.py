@@ -25,7 +25,7 @@ from eels_bayes.psi import (
 )
 from eels_bayes.uncertainty import Decomposition, contrasts, decompose_contrasts, default_nodes
 
-HEAVIEST = 4  # of the mixture's Gaussians are read; the others weigh nothing beside them
+HEAVIEST = 10  # of the mixture's Gaussians are read; the others weigh nothing beside them
 
 
 class Reading(NamedTuple):
