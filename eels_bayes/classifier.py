@@ -645,14 +645,7 @@ def load_model(
             **options,
         )
         clf.fitted, clf.history = unpack(tensors, config), history
-    except (
-        LookupError,
-        TypeError,
-        ValueError,
-        RuntimeError,
-        AttributeError,
-        MemoryError,
-    ) as error:
+    except store.MISFITS as error:
         raise ValueError(
             f"{os.fspath(path)} holds no complete classifier ({error}); save the model again"
         ) from error

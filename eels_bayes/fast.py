@@ -275,15 +275,7 @@ def load_fast(path: str | os.PathLike[str], *, backend: Backend | None = None) -
             columns, _, _ = graph(torch.ones(2, graph.n_channels), *plan)
         if columns.shape[1] != len(names) + N_COLUMNS:
             raise ValueError(f"{len(names)} class_names do not fit {columns.shape[1]} columns")
-    except (
-        ArithmeticError,
-        LookupError,
-        TypeError,
-        ValueError,
-        RuntimeError,
-        AttributeError,
-        MemoryError,
-    ) as error:
+    except store.MISFITS as error:
         raise ValueError(
             f"{os.fspath(path)} holds no complete fast classifier ({error}); save it again"
         ) from error

@@ -24,6 +24,16 @@ from torch import Tensor
 FORMAT = "eels_bayes"
 VERSION = 1
 
+# What rebuilding from a file's parts may raise where these do not fit together.
+MISFITS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 _DTYPES = frozenset(
     {torch.float64, torch.float32, torch.float16, torch.bfloat16}
     | {torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool}
