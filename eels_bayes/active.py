@@ -2,7 +2,7 @@
 
 Scores are functions of a `Prediction`, in nats where they are information, and -inf at flagged
 pixels, which are never chosen. BALD: Houlsby et al., arXiv:1112.5745 (2011). BatchBALD: Kirsch, van
-Amersfoort and Gal, NeurIPS 2019.
+Amersfoort and Gal, NeurIPS 2019. EPIG: Bickford Smith et al., AISTATS 2023.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 from eels_bayes.classifier import EELSClassifier
 from eels_bayes.evidence import next_frame
 from eels_bayes.inference import reader_of, tensor
+from eels_bayes.joint import JointPosterior
 from eels_bayes.prediction import Prediction
 from eels_bayes.spectra import Spectra
 
@@ -35,6 +36,7 @@ __all__ = [
     "best",
     "encoder_gain",
     "entropy",
+    "epig",
     "margin",
     "random",
 ]
@@ -46,7 +48,9 @@ Acquisition = Callable[[Prediction, int], NDArray[np.int64]]
 N_FUNCTIONS = 128  # draws of the classifier's functions
 EXACT = 1024  # joint outcomes of a batch that are enumerated; beyond, as many are sampled
 CANDIDATES = 1000  # pixels of most single information that a batch is chosen from
+CHUNK = 256  # pixels whose joint probabilities are held at a time
 ROWS = 4096  # pixels read at a time
+TARGETS = 200  # pixels whose classes a label is to tell of
 
 
 def entropy(pred: Prediction) -> Array:
@@ -67,6 +71,49 @@ def bald(pred: Prediction) -> Array:
     label teaches anything about it.
     """
     return _never(pred, pred.classifier)
+
+
+def epig(pred: Prediction, *, n_functions: int = N_FUNCTIONS, seed: int = 0) -> Array:
+    """What a label is expected to say of the other pixels' classes (n,), nats: for a better map.
+
+    Mutual information of a pixel's class with that of another pixel of the prediction, averaged
+    over a random choice of others (Bickford Smith et al., 2023, eq. 6). Unlike `bald` it asks for
+    no label of a pixel that is like none of the others.
+
+    Raises
+    ------
+    ValueError
+        If the prediction cannot draw jointly.
+    """
+    joint = _joint(pred)
+    score = np.full(len(pred), -np.inf)
+    usable = np.flatnonzero(pred.ok)
+    some = np.random.default_rng(seed).permutation(len(usable))[:TARGETS]
+    draws = joint[usable].draw(n_functions, seed=seed)
+    score[usable] = information_about(draws, draws[:, some])
+    return score
+
+
+def information_about(draws: ArrayLike, targets: ArrayLike) -> Array:
+    """Mean mutual information (n,) of classes with those of m targets, nats.
+
+    Parameters
+    ----------
+    draws, targets : (S, n, K) and (S, m, K) array_like
+        Class probabilities under the same S draws of the functions.
+    """
+    p, q = np.asarray(draws, dtype=np.float64), np.asarray(targets, dtype=np.float64)
+    n_draws, n, n_classes = p.shape
+    flat = q.reshape(n_draws, -1)  # (S, m K)
+    of_target = entr(q.mean(0)).sum()
+    found = np.empty(n)
+    for start in range(0, n, CHUNK):
+        rows = p[:, start : start + CHUNK]
+        joint = rows.reshape(n_draws, -1).T @ flat / n_draws  # p(y, y*), (n K, m K)
+        together = entr(joint).sum(1).reshape(-1, n_classes).sum(1)
+        alone = entr(rows.mean(0)).sum(1)
+        found[start : start + CHUNK] = alone + (of_target - together) / q.shape[1]
+    return found
 
 
 def random(pred: Prediction, *, seed: int = 0) -> Array:
@@ -113,16 +160,21 @@ def batch_bald(
     ValueError
         If the prediction cannot draw jointly, or k is not positive.
     """
+    joint = _joint(pred)
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    rows = best(bald)(pred, max(CANDIDATES, k))
+    draws = joint[rows].draw(n_functions, seed=seed)
+    chosen, _ = joint_information(draws, k, seed=seed)
+    return rows[chosen]
+
+
+def _joint(pred: Prediction) -> JointPosterior:
     if pred.joint is None:
         raise ValueError(
             "pred cannot draw pixels jointly; use one that EELSClassifier.predict made"
         )
-    if k < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
-    rows = best(bald)(pred, max(CANDIDATES, k))
-    draws = pred.joint[rows].draw(n_functions, seed=seed)
-    chosen, _ = joint_information(draws, k, seed=seed)
-    return rows[chosen]
+    return pred.joint
 
 
 def joint_information(
@@ -282,8 +334,9 @@ class ActiveLoop:
         From an index into the pool to a class name or index: an expert, a simulation, another
         measurement.
     acquisition : str or callable
-        "bald", "batch_bald", "entropy", "margin", "random"; or a function of a prediction of the
-        open items and a number k, which returns the indices of at most k of them (see `best`).
+        "bald", "batch_bald", "entropy", "epig", "margin", "random"; or a function of a prediction
+        of the open items and a number k, which returns the indices of at most k of them (see
+        `best`).
     budget : int
         Answers to be had, those of a resumed journal included.
     batch_size : int
@@ -412,6 +465,7 @@ def _acquisition(given: str | Acquisition, seed: int) -> Acquisition:
         "bald": best(bald),
         "entropy": best(entropy),
         "margin": best(margin),
+        "epig": best(epig),
         "batch_bald": batch_bald,
     }
     if given not in known:
