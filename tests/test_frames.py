@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import eels_bayes as eb
 from eels_bayes import classifier, heads
 from eels_bayes.forward_model import fit_forward_model
+from eels_bayes.gp import fit_gp
 
 PER_PIXEL = (
     "intensity",
@@ -166,9 +167,7 @@ def test_a_repeated_frame_changes_nothing_but_the_noise(frames):
 def test_frames_weigh_as_many_counts_as_they_hold(frames, seed):
     rng = np.random.default_rng(seed)
     weight = rng.uniform(0.1, 10.0, (N_FRAMES, len(frames[0]))).astype(np.float32)
-    scaled = [
-        dataclasses.replace(f, norm=f.norm * w) for f, w in zip(frames, weight, strict=True)
-    ]
+    scaled = [dataclasses.replace(f, norm=f.norm * w) for f, w in zip(frames, weight, strict=True)]
     both = eb.combine(scaled)
     norm = np.array([f.norm for f in scaled], dtype=np.float64)
     share = norm / norm.sum(0)
@@ -233,7 +232,11 @@ def test_drift_between_frames_is_removed_first(series):
 
 
 def test_predictions_are_those_of_the_summed_counts(frames, whole, monkeypatch):
-    sizes = {"N_LATENTS": 600, "N_PURE": 20, "GP_STEPS": 150, "N_VALUES": 100}
+    def brief(*args, steps, **options):
+        return fit_gp(*args, steps=min(steps, 150), **options)
+
+    monkeypatch.setattr(heads, "fit_gp", brief)
+    sizes = {"N_LATENTS": 600, "N_PURE": 20, "N_VALUES": 100}
     for name, value in (sizes | {"N_SIMULATED": 200}).items():
         monkeypatch.setattr(heads, name, value)
     monkeypatch.setattr(classifier, "N_CLEAN", 400)
