@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eels_bayes.spectra import Spectra
+from eels_bayes.spectra import Spectra, same_settings
 
 
 def combine(frames: Sequence[Spectra]) -> Spectra:
@@ -47,6 +47,11 @@ def combine(frames: Sequence[Spectra]) -> Spectra:
         ):
             raise ValueError(
                 f"frames[{k}] lies on another energy axis than frames[0]; "
+                "use one Preprocessor for all of them"
+            )
+        if not same_settings(one.preprocessor, first.preprocessor):
+            raise ValueError(
+                f"frames[{k}] was made by a Preprocessor with other settings than frames[0]; "
                 "use one Preprocessor for all of them"
             )
     usable = np.array([one.ok for one in frames])

@@ -48,13 +48,13 @@ class JointPosterior:
     def draw(self, n_draws: int, *, seed: int = 0) -> NDArray[np.float64]:
         """Class probabilities (S, n, K) under S draws of the functions, NaN where flagged.
 
-        What the inducing points leave open of a function is drawn for every pixel by itself.
+        What the inducing points leave open of a function is drawn for every Gaussian by itself.
         """
         generator = torch.Generator().manual_seed(seed)
         gp, (n, r, d) = self.gp, self.mean.shape
         weights = gp.draw_weights(n_draws, generator)  # (S, K, M)
         nodes = normal_nodes(N_NODES, d)
-        parts = []
+        parts = [torch.zeros(n_draws, 0, gp.n_classes, dtype=torch.float64)]
         for start in range(0, n, CHUNK):
             rows = slice(start, start + CHUNK)
             weight, mean, sd = (
@@ -63,11 +63,11 @@ class JointPosterior:
             )
             z = mean.unsqueeze(2) + sd.unsqueeze(2) * nodes  # (n, R, Q, D)
             kernel = gp.kernel(z.reshape(-1, d))
-            left = gp.left_variance(kernel).view(len(mean), -1).mean(1)  # (n,)
+            left = gp.left_variance(kernel).view(len(mean), r, -1).mean(2)  # (n, R)
             f = torch.einsum("pm,skm->spk", kernel, weights)
             f = f.view(n_draws, len(mean), r, N_NODES, -1)
-            own = torch.randn(n_draws, len(mean), f.shape[-1], generator=generator).double()
-            f = f + (own * left.sqrt().view(1, -1, 1))[:, :, None, None]
+            own = torch.randn(n_draws, len(mean), r, f.shape[-1], generator=generator).double()
+            f = f + (own * left.sqrt().unsqueeze(-1)).unsqueeze(3)
             parts.append(_averaged(torch.softmax(f, -1), weight))
         return torch.cat(parts, 1).numpy()
 

@@ -58,9 +58,12 @@ def evidence_ratio(
 
 def tail_probability(values: Tensor, table: Tensor) -> Tensor:
     """Share of the table's distribution (ascending quantiles) that lies at or above ``values``."""
-    above = (table >= values.unsqueeze(1)).sum(1)  # counted: exporters know no binary search
+    # counted, as exporters know no binary search; a gap's own share is linear, so that rounding
+    # does not move a value by a whole one
+    gap = (table[1:] - table[:-1]).clamp(min=1e-6)
+    passed = ((values.unsqueeze(1) - table[:-1]) / gap).clamp(0.0, 1.0).sum(1)
     n = float(table.size(0))
-    inside = (above + 0.5) / (n + 1.0)
+    inside = (n - passed) / (n + 1.0)
     # Beyond the table the order is kept by an exponential tail, whose scale is the table's from its
     # 0.9 quantile to its last, the 1 - 0.5 / n.
     width = (table[-1] - table[int(0.9 * n)]).clamp(min=1e-6) / math.log(0.2 * n)

@@ -206,7 +206,7 @@ class Spectra:
                     f"parts[{k}] lies on another energy axis than parts[0]; "
                     "use one Preprocessor for all of them"
                 )
-            if not _same_settings(part.preprocessor, first.preprocessor):
+            if not same_settings(part.preprocessor, first.preprocessor):
                 raise ValueError(
                     f"parts[{k}] was made by a Preprocessor with other settings than parts[0]; "
                     "use one Preprocessor for all of them"
@@ -285,7 +285,8 @@ class Spectra:
         )
 
 
-def _same_settings(one: Any, other: Any) -> bool:
+def same_settings(one: Any, other: Any) -> bool:
+    """Whether two preprocessors have the same settings."""
     if one is other:
         return True
     if not (hasattr(one, "options") and hasattr(other, "options")):

@@ -233,7 +233,7 @@ def test_drift_between_frames_is_removed_first(series):
 
 def test_predictions_are_those_of_the_summed_counts(frames, whole, monkeypatch):
     def brief(*args, steps, **options):
-        return fit_gp(*args, steps=min(steps, 150), **options)
+        return fit_gp(*args, steps=min(steps, 60), **options)
 
     monkeypatch.setattr(heads, "fit_gp", brief)
     sizes = {"N_LATENTS": 600, "N_PURE": 20, "N_VALUES": 100}
