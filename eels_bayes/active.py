@@ -225,7 +225,7 @@ def joint_information(
             rows, times = np.unique(rng.choice(len(outcomes), EXACT, p=chance), return_counts=True)
             weight = weight[rows] * times / (EXACT * chance[rows])
             outcomes = outcomes[rows]
-    return np.array(chosen), np.array(information)
+    return np.array(chosen, dtype=np.int64), np.array(information)
 
 
 def encoder_gain(
@@ -261,7 +261,13 @@ def encoder_gain(
         If spectra do not fit, or frames are not positive.
     """
     fitted = clf.checked(spectra)
-    held = np.broadcast_to(np.asarray(frames, dtype=np.float64), len(spectra))
+    given = np.asarray(frames, dtype=np.float64)
+    if given.shape not in ((), (len(spectra),)):
+        raise ValueError(
+            f"frames has shape {given.shape}; a number or one for each of {len(spectra)} pixels is "
+            "needed"
+        )
+    held = np.broadcast_to(given, len(spectra))
     if not (held > 0).all() or n_draws < 1:
         raise ValueError(f"frames and n_draws must be positive, got {frames!r} and {n_draws}")
     reader = reader_of(fitted).to(clf.device)
@@ -478,12 +484,13 @@ def _read_journal(path: Path, n_items: int) -> list[Query]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
             query = Query(**json.loads(line))
+            outside = not 0 <= query.item < n_items
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"{path}, line {number}, is no query ({error}); give a journal of this loop or "
                 "another file"
             ) from error
-        if not 0 <= query.item < n_items:
+        if outside:
             raise ValueError(
                 f"{path}, line {number}, asks about item {query.item}; the pool has {n_items}"
             )

@@ -159,7 +159,7 @@ def decide(
     # without a decomposition, noise is what is suspected
     encoder = np.where(np.isnan(encoder), total, encoder)
     classifier = np.nan_to_num(classifier)
-    removed = ONE_FRAME * encoder if gain is None else np.asarray(gain, dtype=np.float64)
+    removed = ONE_FRAME * encoder if gain is None else np.atleast_1d(np.asarray(gain, float))
     if removed.shape != total.shape:
         raise ValueError(f"gain has shape {removed.shape}; {total.shape} is needed, one a pixel")
     wrong = costs.error * (1.0 - probability.max(1))

@@ -182,15 +182,15 @@ def _same_number(names: tuple[str, ...], n: int) -> None:
 
 def _names(labels: ArrayLike, known: tuple[str, ...]) -> tuple[str, ...]:
     """Class names of labels that are names or indices."""
-    given = np.atleast_1d(np.asarray(labels))
-    if given.ndim == 1 and given.dtype.kind in "iu":
-        if len(given) and (given.min() < 0 or given.max() >= len(known)):
-            raise ValueError(
-                f"labels run from {given.min()} to {given.max()}; indices are 0..{len(known) - 1}: "
-                "name new classes by words"
-            )
-        return tuple(known[i] for i in given)
-    listed = given.tolist()
-    if given.ndim == 1 and all(isinstance(name, str) and name for name in listed):
-        return tuple(listed)
-    raise TypeError(f"labels must be class names or indices (n,), got {labels!r}")
+    given = np.atleast_1d(np.asarray(labels, dtype=object))  # names and indices stay what they are
+    listed = given.tolist() if given.ndim == 1 else [None]
+    whole = [x for x in listed if isinstance(x, int | np.integer) and not isinstance(x, bool)]
+    if whole and (min(whole) < 0 or max(whole) >= len(known)):
+        raise ValueError(
+            f"labels run from {min(whole)} to {max(whole)}; indices are 0..{len(known) - 1}: "
+            "name new classes by words"
+        )
+    words = [x for x in listed if isinstance(x, str) and x]
+    if len(whole) + len(words) != len(listed):
+        raise TypeError(f"labels must be class names or indices (n,), got {labels!r}")
+    return tuple(x if isinstance(x, str) else known[x] for x in listed)
