@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -183,7 +184,7 @@ def _same_number(names: tuple[str, ...], n: int) -> None:
 def _names(labels: ArrayLike, known: tuple[str, ...]) -> tuple[str, ...]:
     """Class names of labels that are names or indices."""
     given = np.atleast_1d(np.asarray(labels, dtype=object))  # names and indices stay what they are
-    listed = given.tolist() if given.ndim == 1 else [None]
+    listed: list[Any] = given.tolist() if given.ndim == 1 else [None]
     whole = [x for x in listed if isinstance(x, int | np.integer) and not isinstance(x, bool)]
     if whole and (min(whole) < 0 or max(whole) >= len(known)):
         raise ValueError(
