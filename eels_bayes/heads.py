@@ -27,7 +27,7 @@ from eels_bayes.value import ValueRegression, calibrated, fit_value, value_momen
 N_LATENTS, N_PURE = 16000, 64  # labelled latents the GP is trained on; of each class besides
 N_PURE_ONLY = 1000  # where the labels name a class that no fingerprint describes
 GP_STEPS = 1000
-UPDATE_STEPS = 300  # from where it is
+UPDATE_STEPS = 250  # from where it is
 LABEL_STEPS = 100  # with no more than a few labels new
 # few latent directions tell classes apart: more points add nothing but time
 N_INDUCING, INDUCING_PER_CLASS = 16, 4

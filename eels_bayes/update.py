@@ -35,7 +35,7 @@ from eels_bayes.labelled import Labelled, nothing_labelled
 from eels_bayes.reinsertion import Reinsertion, clean_source, reinsertion
 from eels_bayes.spectra import Spectra
 
-FORWARD_PIXELS = 6000  # that a forward model is fitted to: it need not start from nothing
+FORWARD_PIXELS = 4000  # that a forward model is fitted to: it need not start from nothing
 NOVELTY_PIXELS = 2000
 
 
