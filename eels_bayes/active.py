@@ -209,8 +209,7 @@ def joint_information(
     for _ in range(min(k, n)):
         joint = (outcomes @ flat / n_draws).reshape(len(outcomes), n_classes, n)
         # H of batch and candidate: -sum over outcomes; rows are weighted where they are sampled
-        terms = -joint * np.log(np.maximum(joint, 1e-300))
-        together = (weight[:, None] * terms.sum(1)).sum(0)
+        together = weight @ entr(joint).sum(1)
         score = together - given - given[chosen].sum()
         score[chosen] = -np.inf
         most = int(score.argmax())

@@ -123,8 +123,9 @@ def novel_probability(novelty: ArrayLike, share: float) -> Array:
     share : float
         Expected beforehand.
     """
-    p = np.clip(1.0 - np.asarray(novelty, dtype=np.float64), LEAST, 1.0)
-    evidence = 1.0 / (-math.e * np.minimum(p, 1.0 / math.e) * np.log(np.minimum(p, 1.0 / math.e)))
+    # beyond 1 / e the bound is 1
+    p = np.clip(1.0 - np.asarray(novelty, dtype=np.float64), LEAST, 1.0 / math.e)
+    evidence = 1.0 / (-math.e * p * np.log(p))
     odds = share / (1.0 - share) * evidence
     found: Array = odds / (1.0 + odds)
     return found
