@@ -35,7 +35,8 @@ Array = NDArray[Any]
 
 N_MODELS = 4
 SIZE = {"n_images": 8, "shape": (16, 16)}
-LABELS_DOSE, N_LABELS, BATCH, SMOOTH = 3.0, 200, 10, 5
+LABELS_DOSE, N_LABELS, BATCH, POOL = 3.0, 200, 10, 1000
+STRATEGIES = {"random": ("random", BATCH), "BALD": ("bald", 1), "BatchBALD": ("batch_bald", BATCH)}
 MISSING = ("25 % F", "12.5 % F")
 FRAME_DOSE, MOST_FRAMES, ROUND = 0.3, 16, 0.1  # a round spends so many frames a pixel
 BUDGETS = (2.0, 3.0, 4.0)  # frames a pixel
@@ -102,10 +103,10 @@ def labels_curve(
     batch: int,
     seed: int,
 ) -> dict[int, float]:
-    """Accuracy on half of the pixels against labels asked for on the other half."""
+    """Accuracy on pixels that are not asked about, after every ten labels."""
     rng = np.random.default_rng(seed)
     rows = rng.permutation(np.flatnonzero(spectra.ok))
-    pool, test = rows[: len(rows) // 2], rows[len(rows) // 2 :]
+    pool, test = rows[:POOL], rows[POOL:]
     clf = copy.deepcopy(base)
     first = np.concatenate([pool[truth[pool] == name][:2] for name in MISSING])
     pool = np.setdiff1d(pool, first)
@@ -113,6 +114,8 @@ def labels_curve(
     curve: dict[int, float] = {}
 
     def score(loop: eb.active.ActiveLoop | None) -> None:
+        if loop and loop.n_answers % BATCH:
+            return
         pred = clf.predict(spectra[test], show_progressbar=False)
         found = np.array(pred.class_names)[pred.labels]
         curve[loop.n_answers if loop else 0] = float((found == truth[test]).mean())
@@ -131,27 +134,22 @@ def labels_curve(
     return curve
 
 
-def needed(curve: dict[int, float], target: float, step: int) -> int:
-    """Labels until the mean of the last evaluations (`SMOOTH` labels and a batch) reaches it."""
-    at, values = np.array(list(curve)), np.array(list(curve.values()))
-    width = max(1, SMOOTH // step)
-    for i in range(len(at)):
-        if values[max(0, i - width + 1) : i + 1].mean() >= target:
-            return int(at[i])
-    return int(at[-1]) + 1
+def needed(curve: dict[int, float], target: float) -> int:
+    """Labels after which the target is reached."""
+    return next((n for n, value in curve.items() if value >= target), max(curve) + BATCH)
 
 
 def run_labels(seed: int, base: eb.EELSClassifier) -> dict[str, Any]:
-    series = eb.simulate.annealing_series(**SIZE, dose=LABELS_DOSE, seed=seed)
-    spectra, truth = base.preprocessor(series.signals), names_of(series)
+    """Labels until the accuracy that random choice reaches with all of its own."""
+    size = SIZE | {"n_images": 2 * SIZE["n_images"]}  # most of it for the test
+    series = eb.simulate.annealing_series(**size, dose=LABELS_DOSE, seed=seed)
+    spectra, truth = base.preprocessor(series.signals, show_progressbar=False), names_of(series)
     curves = {
-        "random": labels_curve(base, spectra, truth, "random", BATCH, seed),
-        "BALD": labels_curve(base, spectra, truth, "bald", 1, seed),
-        "BatchBALD": labels_curve(base, spectra, truth, "batch_bald", BATCH, seed),
+        name: labels_curve(base, spectra, truth, acquisition, batch, seed)
+        for name, (acquisition, batch) in STRATEGIES.items()
     }
-    target = curves["random"][max(curves["random"])]
-    steps = {"random": BATCH, "BALD": 1, "BatchBALD": BATCH}
-    found = {name: needed(curve, target, steps[name]) for name, curve in curves.items()}
+    target = curves["random"][N_LABELS]
+    found = {name: needed(curve, target) for name, curve in curves.items()}
     return {"target": target, "needed": found, "curves": curves}
 
 

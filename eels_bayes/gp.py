@@ -304,12 +304,10 @@ def fit_gp(
     labels: Tensor,
     n_classes: int,
     *,
-    measured: tuple[Tensor, Tensor] | None = None,
     n_inducing: int = 64,
     steps: int = 600,
     batch_size: int = 512,
     learning_rate: float = 0.03,
-    start: GPClassifier | None = None,
     seed: int = 0,
     show_progressbar: bool = True,
 ) -> GPClassifier:
@@ -326,10 +324,6 @@ def fit_gp(
         Integer classes, (N,), in 0..K-1; a class may be absent, not all but one.
     n_classes : int
         Number of classes K.
-    measured : (Tensor, Tensor), optional
-        Labelled pixels whose latent is not known exactly: S draws of each one's posterior,
-        (m, S, D), and their classes, (m,). A label says that its class fits *some* of the draws:
-        the likelihood is the mean over them.
     n_inducing : int
         Number of inducing points, at most; no more than distinct latents are used.
     steps : int
@@ -338,9 +332,6 @@ def fit_gp(
         Latents drawn for a step; all of them where there are no more.
     learning_rate : float
         Adam's step at the start.
-    start : GPClassifier, optional
-        Where to begin instead of anew: it has these classes' first ones. Further classes begin at
-        the prior, with inducing points of their own.
     seed : int
         Seed of inducing points, batches and likelihood samples; global generators are untouched.
     show_progressbar : bool
@@ -356,18 +347,12 @@ def fit_gp(
         If the latents or labels are of the wrong shape, not finite or of one class only.
     """
     options = {"steps": steps, "n_inducing": n_inducing, "batch_size": batch_size}
-    draws, codes = measured or (latents[:0].unsqueeze(1), labels[:0])
-    _check_training_data(
-        torch.cat([latents, draws.flatten(0, 1)]),
-        torch.cat([labels, codes.repeat_interleave(draws.shape[1])]),
-        n_classes,
-        options,
-    )
-    latents, draws = (x.detach().to("cpu", torch.float64) for x in (latents, draws))
-    labels, codes = (x.detach().to("cpu", torch.int64) for x in (labels, codes))
+    _check_training_data(latents, labels, n_classes, options)
+    latents = latents.detach().to("cpu", torch.float64)
+    labels = labels.detach().to("cpu", torch.int64)
     centre, scale = latents.mean(0), latents.std(0, correction=0)
     scale = scale.clamp(min=1e-3 * float(scale.max()))  # a constant dimension has no scale
-    points, draws = (latents - centre) / scale, (draws - centre) / scale
+    points = (latents - centre) / scale
     if len(points) <= max(batch_size, n_classes):
         # SoftmaxLikelihood reads exactly K latents as K classes, so never give it that many.
         everything = torch.arange(len(points))
@@ -378,19 +363,11 @@ def fit_gp(
         batch_size = batch_size if batch_size != n_classes else batch_size + 1
 
     generator = torch.Generator().manual_seed(seed)
-    candidates = torch.cat([points, draws.flatten(0, 1)])
-    classes = torch.cat([labels, codes.repeat_interleave(draws.shape[1])])
-    if start is None:
-        inducing = spread_points(candidates, n_inducing, generator)
-        model = _SharedKernelGP(inducing, n_classes, _JITTER)
-    else:
-        model = _extended(
-            start, n_classes, candidates, classes, n_inducing, (centre, scale), generator
-        )
+    inducing = spread_points(points, n_inducing, generator)
+    model = _SharedKernelGP(inducing, n_classes, _JITTER)
     likelihood = gpytorch.likelihoods.SoftmaxLikelihood(num_classes=n_classes, mixing_weights=False)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    n_data = len(points) + len(draws)
     losses = []
     # the likelihood's samples come from the global generator
     with (
@@ -405,13 +382,13 @@ def fit_gp(
             optimizer.zero_grad()
             found = likelihood.expected_log_prob(labels[batch], model.marginals(points[batch]))
             expected = len(points) * found.mean()
-            if len(draws):
-                expected = expected + _expected_of_draws(model, draws, codes).sum()
             hyperprior = sum(
                 prior.log_prob(closure(module)).sum()
                 for _, module, prior, closure, _ in model.named_priors()
             )
-            loss = (model.variational_strategy.kl_divergence() - hyperprior - expected) / n_data
+            loss = (model.variational_strategy.kl_divergence() - hyperprior - expected) / len(
+                points
+            )
             loss.backward()
             optimizer.step()
             schedule.step()
@@ -427,43 +404,3 @@ def fit_gp(
             jitter=torch.tensor(_JITTER, dtype=torch.float64),
             loss=tuple(losses),
         )
-
-
-def _expected_of_draws(model: _SharedKernelGP, draws: Tensor, codes: Tensor) -> Tensor:
-    """E_q(f) log mean_s softmax(f(z_s))_y of labels (m,) at draws (m, S, D), by samples; (m,)."""
-    m, n_draws, _ = draws.shape
-    marginals = model.marginals(draws.flatten(0, 1))
-    noise = torch.randn(_LIKELIHOOD_SAMPLES, *marginals.mean.shape, dtype=draws.dtype)
-    f = marginals.mean + marginals.variance.sqrt() * noise
-    log_p = torch.log_softmax(f, -1).view(_LIKELIHOOD_SAMPLES, m, n_draws, -1)
-    index = codes.view(1, m, 1, 1).expand(*log_p.shape[:3], 1)
-    given = log_p.gather(3, index).squeeze(3)
-    return (given.logsumexp(2) - math.log(n_draws)).mean(0)
-
-
-def _extended(
-    start: GPClassifier,
-    n_classes: int,
-    points: Tensor,
-    classes: Tensor,
-    n_inducing: int,
-    unit: tuple[Tensor, Tensor],
-    generator: torch.Generator,
-) -> _SharedKernelGP:
-    """The model that ``start`` left off at, with room for further classes."""
-    centre, scale = unit
-    old = (start.inducing - centre) / scale
-    new = points[classes >= start.n_classes]
-    room = n_inducing - len(old)
-    more = spread_points(new, room, generator) if room > 0 and len(new) else points[:0]
-    model = _SharedKernelGP(torch.cat([old, more]), n_classes, _JITTER)
-    model.covar_module.base_kernel.lengthscale = start.lengthscale / scale
-    model.covar_module.outputscale = start.outputscale
-    # whitened by a Cholesky factor, whose leading block is that of the old points alone
-    k, n_old = start.variational_mean.shape
-    with torch.no_grad():
-        variational = model.base_strategy._variational_distribution
-        variational.variational_mean[:k, :n_old] = start.variational_mean
-        variational.chol_variational_covar[:k, :n_old, :n_old] = start.variational_factor
-        model.base_strategy.variational_params_initialized.fill_(1)
-    return model

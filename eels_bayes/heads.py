@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from eels_bayes import novelty
+from eels_bayes.conjugate import relearn
 from eels_bayes.gp import GPClassifier, fit_gp
 from eels_bayes.inference import posterior, read, tensor
 from eels_bayes.labelled import Labelled
@@ -25,12 +26,14 @@ from eels_bayes.vae import SpectrumVAE
 from eels_bayes.value import ValueRegression, calibrated, fit_value, value_moments
 
 N_LATENTS, N_PURE = 16000, 64  # labelled latents the GP is trained on; of each class besides
-N_PURE_ONLY = 1000  # where the labels name a class that no fingerprint describes
+# Where labels name a class that no fingerprint describes: latents of each class that one does, and
+# the labels that they count for together. Fingerprints say what their class looks like, not how
+# much more frequent it is than one of which a few labels are known.
+N_PURE_ONLY, FINGERPRINT_LABELS = 256, 8
 GP_STEPS = 1000
-UPDATE_STEPS = 250  # from where it is
-LABEL_STEPS = 100  # with no more than a few labels new
 # few latent directions tell classes apart: more points add nothing but time
 N_INDUCING, INDUCING_PER_CLASS = 16, 4
+N_INDUCING_LABELLED = 32  # where labels alone tell of a class: anywhere it may be
 N_VALUES = 2000
 N_SIMULATED = 2000  # drawn pixels that a calibration reads
 N_VARIATIONS = 16  # J, components of the explicit prior a class
@@ -62,9 +65,7 @@ def pure_latents(
 
     For libraries that lack a class: what they take for mixtures of two classes may be a third.
     """
-    n_classes = source.model.library.n_classes
-    labels = rng.choice(n_classes, size=N_PURE_ONLY, p=source.model.dominant_weights)
-    labels = np.concatenate([labels, np.repeat(np.arange(n_classes), N_PURE)])
+    labels = np.repeat(np.arange(source.model.library.n_classes), N_PURE_ONLY)
     edge = source.mixed_edges(labels, labels, np.ones(len(labels)), rng).spectra
     return _latents_of(source, vae, axes, edge, rng), torch.as_tensor(labels)
 
@@ -124,7 +125,6 @@ def fit_classes(
     labelled: Labelled,
     *,
     start: GPClassifier | None = None,
-    steps: int = GP_STEPS,
     seed: int = 0,
     show_progressbar: bool = True,
 ) -> GPClassifier:
@@ -136,19 +136,32 @@ def fit_classes(
         The library's classes, then those that labels alone tell of.
     labelled : Labelled
     start : GPClassifier, optional
-        Of these classes or the first of them: where to begin.
-    steps : int
+        What is known already; the kernel is taken from it.
     """
-    measured = (labelled.draws(encoder), labelled.codes(class_names)) if labelled.names else None
-    return fit_gp(
-        *_simulated(source, vae, encoder, class_names, seed),
-        len(class_names),
-        measured=measured,
-        n_inducing=max(N_INDUCING, INDUCING_PER_CLASS * len(class_names)),
-        steps=steps,
-        start=start,
+    latents, labels = _simulated(source, vae, encoder, class_names, seed)
+    n_classes = len(class_names)
+    n_inducing = max(N_INDUCING, INDUCING_PER_CLASS * n_classes)
+    if start is None:
+        return fit_gp(
+            latents,
+            labels,
+            n_classes,
+            n_inducing=n_inducing,
+            steps=GP_STEPS,
+            seed=seed,
+            show_progressbar=show_progressbar,
+        )
+    by_labels_alone = n_classes > source.model.library.n_classes
+    return relearn(
+        start,
+        latents,
+        labels,
+        n_classes,
+        measured=(labelled.draws(encoder), labelled.codes(class_names)),
+        weight=FINGERPRINT_LABELS / N_PURE_ONLY if by_labels_alone else 1.0,
+        n_inducing=max(n_inducing, N_INDUCING_LABELLED) if by_labels_alone else n_inducing,
+        learn_kernel=by_labels_alone,
         seed=seed,
-        show_progressbar=show_progressbar,
     )
 
 

@@ -20,9 +20,6 @@ from eels_bayes.fingerprints import FingerprintLibrary
 from eels_bayes.forward_model import fit_forward_model
 from eels_bayes.gp import GPClassifier
 from eels_bayes.heads import (
-    GP_STEPS,
-    LABEL_STEPS,
-    UPDATE_STEPS,
     class_shares,
     fit_classes,
     fit_novelty,
@@ -58,10 +55,8 @@ def learn_labels(
         fitted.encoder,
         names,
         labelled,
-        start=fitted.gp if names == fitted.class_names else None,
-        steps=LABEL_STEPS if names == fitted.class_names else GP_STEPS,
+        start=fitted.gp,
         seed=seed,
-        show_progressbar=show_progressbar,
     )
     return _with_classes(fitted, source, gp, names, labelled, seed)
 
@@ -100,17 +95,14 @@ def learn_fingerprints(
     # along the axes that the GP knows
     encoder = fit_noisy_encoder(fitted.vae, source, axes=fitted.encoder.axes.cpu(), seed=seed)
     encoder = encoder.to(device)
-    same_order = names[: len(fitted.class_names)] == fitted.class_names
     gp = fit_classes(
         source,
         fitted.vae,
         encoder,
         names,
         fitted.labelled,
-        start=fitted.gp if same_order else None,
-        steps=UPDATE_STEPS if same_order else GP_STEPS,
+        start=fitted.gp,
         seed=seed,
-        show_progressbar=show_progressbar,
     )
     found = replace(
         fitted,

@@ -40,6 +40,7 @@ ORDER = [
     "psi",
     "gp",
     "uncertainty",
+    "conjugate",
     "novelty",
     "value",
     "metrics",
