@@ -33,7 +33,6 @@ N_PURE_ONLY, FINGERPRINT_LABELS = 256, 8
 GP_STEPS = 1000
 # few latent directions tell classes apart: more points add nothing but time
 N_INDUCING, INDUCING_PER_CLASS = 16, 4
-N_INDUCING_LABELLED = 32  # where labels alone tell of a class: anywhere it may be
 N_VALUES = 2000
 N_SIMULATED = 2000  # drawn pixels that a calibration reads
 N_VARIATIONS = 16  # J, components of the explicit prior a class
@@ -159,7 +158,7 @@ def fit_classes(
         n_classes,
         measured=(labelled.draws(encoder), labelled.codes(class_names)),
         weight=FINGERPRINT_LABELS / N_PURE_ONLY if by_labels_alone else 1.0,
-        n_inducing=max(n_inducing, N_INDUCING_LABELLED) if by_labels_alone else n_inducing,
+        n_inducing=n_inducing,
         learn_kernel=by_labels_alone,
         seed=seed,
     )

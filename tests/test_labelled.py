@@ -3,13 +3,11 @@
 import math
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eels_bayes import labelled as module
-from eels_bayes.gp import fit_gp
 from eels_bayes.labelled import N_POSTERIOR, Labelled, nothing_labelled
 from eels_bayes.nets import GaussianMixture
 
@@ -112,85 +110,3 @@ def test_latents_lie_along_the_encoders_axes():
     draws = one.draws(Encoder())
     assert (draws == draws[:, :1]).all()  # known exactly
     torch.testing.assert_close(draws[:, 0] @ Encoder.axes.T, one.latent)
-
-
-# The likelihood: a label says that its class fits some of the draws
-
-
-def clusters(n=120):
-    generator = torch.Generator().manual_seed(3)
-    labels = torch.arange(n) % 2
-    centre = torch.tensor([[0.0, 0.0], [4.0, 0.0]], dtype=torch.float64)
-    noise = torch.randn(n, 2, generator=generator, dtype=torch.float64)
-    return centre[labels] + 0.7 * noise, labels
-
-
-def fit(n_classes=3, measured=None, **options):
-    settings = {"n_inducing": 12, "steps": 70, "learning_rate": 0.1} | options
-    return fit_gp(*clusters(), n_classes, measured=measured, show_progressbar=False, **settings)
-
-
-def probabilities(gp, points):
-    mean, _ = gp.latent_function(torch.as_tensor(points, dtype=torch.float64))
-    return torch.softmax(mean, 1)
-
-
-def test_a_measured_label_of_a_known_latent_is_a_label():
-    where = torch.tensor([[2.0, 6.0]] * 6, dtype=torch.float64)
-    codes = torch.full((6,), 2)
-    gp = fit(measured=(where.unsqueeze(1), codes))
-    p = probabilities(gp, [[2.0, 6.0], [0.0, 0.0], [4.0, 0.0]])
-    assert p.argmax(1).tolist() == [2, 0, 1]
-    assert p[0, 2] > 0.7
-    untold = probabilities(fit(), [[2.0, 6.0]])
-    assert untold[0, 2] < 0.4
-    assert gp.n_classes == 3 and all(math.isfinite(x) for x in gp.loss)
-
-
-def test_a_label_takes_no_draw_away_from_the_class_that_others_say_it_has():
-    """Half of the pixels' draws lie where class 0 is known to be: the label is of the others."""
-    generator = torch.Generator().manual_seed(4)
-    draws = 0.3 * torch.randn(8, 6, 2, generator=generator, dtype=torch.float64)
-    draws[:, :3] += torch.tensor([2.0, 6.0])
-    gp = fit(measured=(draws, torch.full((8,), 2)))
-    p = probabilities(gp, [[0.0, 0.0], [2.0, 6.0]])
-    assert p[0, 0] > 0.8  # class 0 keeps its place
-    assert p[1, 2] > 0.6
-    # had every draw the label, class 0 would lose some of its place
-    every = draws.flatten(0, 1).unsqueeze(1)
-    hard = fit(measured=(every, torch.full((48,), 2)))
-    assert probabilities(hard, [[0.0, 0.0]])[0, 0] < p[0, 0] - 0.05
-
-
-def test_going_on_with_what_is_known_gives_what_it_was():
-    gp = fit(n_classes=2, steps=120)
-    again = fit(n_classes=2, steps=1, learning_rate=1e-6, start=gp)
-    points, _ = clusters()
-    for one, other in zip(gp.latent_function(points), again.latent_function(points), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(again.lengthscale, gp.lengthscale, rtol=1e-4, atol=0)
-
-
-def test_a_further_class_begins_at_the_prior_and_the_others_where_they_are():
-    gp = fit(n_classes=2)
-    where = torch.tensor([[2.0, 6.0], [2.1, 5.8]], dtype=torch.float64).unsqueeze(1)
-    measured = (where, torch.tensor([2, 2]))
-    options = {"steps": 1, "learning_rate": 1e-6, "start": gp, "n_inducing": 14}
-    more = fit(n_classes=3, measured=measured, **options)
-    assert more.n_classes == 3
-    assert len(gp.inducing) <= len(more.inducing) <= 14
-    points, _ = clusters()
-    before, after = gp.latent_function(points)[0], more.latent_function(points)[0]
-    torch.testing.assert_close(after[:, :2], before, rtol=1e-3, atol=2e-3)
-    assert after[:, 2].abs().max() < 1e-3
-    found = fit(n_classes=3, measured=measured, start=gp, n_inducing=14)
-    p = probabilities(found, [[2.0, 6.0], [0.0, 0.0], [4.0, 0.0]])
-    assert p.argmax(1).tolist() == [2, 0, 1]
-
-
-def test_measured_labels_that_cannot_be():
-    where = torch.zeros(2, 4, 2, dtype=torch.float64)
-    with pytest.raises(ValueError, match="latents hold NaN or infinity in 4 rows"):
-        fit(measured=(where + torch.tensor([[[0.0]], [[math.nan]]]), torch.tensor([0, 1])))
-    with pytest.raises(ValueError, match=r"labels must lie in 0\.\.2, got 0\.\.3"):
-        fit(measured=(where, torch.tensor([0, 3])))
