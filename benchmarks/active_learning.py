@@ -38,7 +38,7 @@ SIZE = {"n_images": 8, "shape": (16, 16)}
 LABELS_DOSE, N_LABELS, BATCH, POOL = 3.0, 200, 10, 1000
 STRATEGIES = {"random": ("random", BATCH), "BALD": ("bald", 1), "BatchBALD": ("batch_bald", BATCH)}
 MISSING = ("25 % F", "12.5 % F")
-FRAME_DOSE, MOST_FRAMES, ROUND = 0.3, 16, 0.1  # a round spends so many frames a pixel
+FRAME_DOSE, MOST_FRAMES, ROUND = 1.0, 16, 0.1  # a round spends so many frames a pixel
 BUDGETS = (2.0, 3.0, 4.0)  # frames a pixel
 COMPOSITIONS = np.linspace(0.0, 0.5, 9)
 STRUCTURES_DOSE = 10.0
@@ -329,13 +329,18 @@ def run_dose(seed: int, base: eb.EELSClassifier) -> dict[str, Any]:
     uniform = [nll(one)[0] for one in after]
     n = len(labels)
     frames = np.ones(n, dtype=np.int64)
+    gain, measured = np.empty(n), np.arange(n)
     curve = {1.0: uniform[0]}
     step = int(ROUND * n)
     while frames.sum() < max(BUDGETS) * n:
         spectra = chosen_rows(after, frames)
-        gain = eb.active.encoder_gain(base, spectra, frames=frames, n_draws=8, seed=seed)
+        # what was not measured again has the gain that it had
+        gain[measured] = eb.active.encoder_gain(
+            base, spectra[measured], frames=frames[measured], n_draws=32, seed=int(frames.sum())
+        )
         gain[frames >= MOST_FRAMES] = -np.inf
-        frames[np.argsort(-gain, kind="stable")[:step]] += 1
+        measured = np.argsort(-gain, kind="stable")[:step]
+        frames[measured] += 1
         curve[float(frames.sum() / n)] = nll(chosen_rows(after, frames))[0]
     at, values = np.array(list(curve)), np.array(list(curve.values()))
     result: dict[str, Any] = {"uniform": uniform, "curve": curve, "dose": {}, "nll": {}}

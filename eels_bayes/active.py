@@ -47,7 +47,8 @@ Acquisition = Callable[[Prediction, int], NDArray[np.int64]]
 
 N_FUNCTIONS = 128  # draws of the classifier's functions
 EXACT = 1024  # joint outcomes of a batch that are enumerated; beyond, as many are sampled
-CANDIDATES = 1000  # pixels of most single information that a batch is chosen from
+N_LATENTS = 4  # draws of each pixel's latent
+CANDIDATES = 256  # pixels of most single information that a batch is chosen from
 CHUNK = 256  # pixels whose joint probabilities are held at a time
 ROWS = 4096  # pixels read at a time
 TARGETS = 200  # pixels whose classes a label is to tell of
@@ -164,7 +165,7 @@ def batch_bald(
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
     rows = best(bald)(pred, max(CANDIDATES, k))
-    draws = joint[rows].draw(n_functions, seed=seed)
+    draws = joint[rows].draw_at_latents(n_functions, N_LATENTS, seed=seed)
     chosen, _ = joint_information(draws, k, seed=seed)
     return rows[chosen]
 
@@ -187,8 +188,9 @@ def joint_information(
 
     Parameters
     ----------
-    draws : (S, n, K) array_like
-        Class probabilities of n pixels under S draws of the functions.
+    draws : (S, n, K) or (T, S, n, K) array_like
+        Class probabilities of n pixels under S draws of the functions; with T of each pixel's
+        latent the information is that given the latents, their average.
     k : int
 
     Returns
@@ -198,33 +200,54 @@ def joint_information(
         Of the batch so far, nats; with sampled outcomes an estimate.
     """
     p = np.asarray(draws, dtype=np.float64)
-    n_draws, n, n_classes = p.shape
-    given = entr(p).sum(2).mean(0)  # E H[y | f], adds up over pixels
     rng = np.random.default_rng(seed)
-    outcomes = np.ones((1, n_draws))  # p(outcome of the batch | f), its rows
-    weight = np.ones(1)  # how often each row stands for, so that averages are sums over rows
+    batches = [_Batch(one, rng) for one in (p if p.ndim == 4 else p[None])]
     chosen: list[int] = []
     information: list[float] = []
-    flat = p.transpose(0, 2, 1).reshape(n_draws, n_classes * n)
-    for _ in range(min(k, n)):
-        joint = (outcomes @ flat / n_draws).reshape(len(outcomes), n_classes, n)
-        # H of batch and candidate: -sum over outcomes; rows are weighted where they are sampled
-        together = weight @ entr(joint).sum(1)
-        score = together - given - given[chosen].sum()
+    for _ in range(min(k, p.shape[-2])):
+        score = np.mean([batch.information() for batch in batches], axis=0)
         score[chosen] = -np.inf
         most = int(score.argmax())
         chosen.append(most)
         information.append(float(score[most]))
-        grown = outcomes[:, None] * p[:, most].T[None]
-        outcomes = grown.reshape(-1, n_draws)
-        weight = np.repeat(weight, n_classes)
+        for batch in batches:
+            batch.add(most)
+    return np.array(chosen, dtype=np.int64), np.array(information)
+
+
+class _Batch:
+    """The joint outcomes of the pixels chosen so far, and how likely each draw makes them."""
+
+    def __init__(self, p: Array, rng: np.random.Generator):
+        self.p, self.rng = p, rng
+        self.flat = p.transpose(0, 2, 1).reshape(len(p), -1)  # (S, K n)
+        self.given = entr(p).sum(2).mean(0)  # E H[y | f], adds up over pixels
+        self.given_chosen = 0.0
+        self.outcomes = np.ones((1, len(p)))  # p(outcome | f), its rows
+        self.weight = np.ones(1)  # of the rows, so that averages are sums over them
+
+    def information(self) -> Array:
+        """Mutual information (n,) of the batch and each pixel with the functions, nats."""
+        n_draws, n, n_classes = self.p.shape
+        joint = (self.outcomes @ self.flat / n_draws).reshape(-1, n_classes, n)
+        # H of batch and candidate: -sum over outcomes; rows are weighted where they are sampled
+        together: Array = self.weight @ entr(joint).sum(1)
+        return together - self.given - self.given_chosen
+
+    def add(self, pixel: int) -> None:
+        n_draws, _, n_classes = self.p.shape
+        self.given_chosen += self.given[pixel]
+        grown = self.outcomes[:, None] * self.p[:, pixel].T[None]
+        outcomes, weight = grown.reshape(-1, n_draws), np.repeat(self.weight, n_classes)
         if len(outcomes) > EXACT:
             chance = weight * outcomes.mean(1)
             chance = chance / chance.sum()
-            rows, times = np.unique(rng.choice(len(outcomes), EXACT, p=chance), return_counts=True)
+            rows, times = np.unique(
+                self.rng.choice(len(outcomes), EXACT, p=chance), return_counts=True
+            )
             weight = weight[rows] * times / (EXACT * chance[rows])
             outcomes = outcomes[rows]
-    return np.array(chosen, dtype=np.int64), np.array(information)
+        self.outcomes, self.weight = outcomes, weight
 
 
 def encoder_gain(

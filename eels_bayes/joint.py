@@ -71,6 +71,30 @@ class JointPosterior:
             parts.append(_averaged(torch.softmax(f, -1), weight))
         return torch.cat(parts, 1).numpy()
 
+    def draw_at_latents(
+        self, n_draws: int, n_latents: int, *, seed: int = 0
+    ) -> NDArray[np.float64]:
+        """Class probabilities (T, S, n, K) at T draws of each latent, under S of the functions."""
+        generator = torch.Generator().manual_seed(seed)
+        gp, n = self.gp, len(self.mean)
+        weights = gp.draw_weights(n_draws, generator)
+        usable = np.isfinite(self.weight).all(1)
+        found = np.full((n_latents, n_draws, n, gp.n_classes), np.nan)
+        weight, mean, sd = (
+            torch.as_tensor(x[usable], dtype=torch.float64)
+            for x in (self.weight, self.mean, self.sd)
+        )
+        for t in range(n_latents if usable.any() else 0):
+            which = torch.multinomial(weight, 1, generator=generator)[:, 0]
+            rows = torch.arange(len(which))
+            noise = torch.randn(mean[:, 0].shape, generator=generator, dtype=torch.float64)
+            kernel = gp.kernel(mean[rows, which] + sd[rows, which] * noise)
+            f = torch.einsum("nm,skm->snk", kernel, weights)
+            own = torch.randn(f.shape, generator=generator, dtype=torch.float64)
+            f = f + own * gp.left_variance(kernel).sqrt().unsqueeze(-1)
+            found[t][:, usable] = torch.softmax(f, -1).numpy()
+        return found
+
 
 def _averaged(probability: Tensor, weight: Tensor) -> Tensor:
     """Over nodes and Gaussians: (S, n, R, Q, K) with weights (n, R) -> (S, n, K)."""

@@ -214,11 +214,6 @@ def test_labelled_latents(base, spectra, truth, rows, names):
 
 
 def test_the_order_of_arrival_does_not_matter(base, spectra, truth, told, rows, names):
-    """Within the accuracy of training.
-
-    Probabilities differ by 0.004 in the mean here and by 0.03 at most; another seed of the GP's
-    training makes 0.005 and 0.09.
-    """
     known = names != NEW
     parts = [(spectra[rows[known]], names[known]), (spectra[rows[~known]], names[~known])]
     found = []
@@ -230,9 +225,7 @@ def test_the_order_of_arrival_does_not_matter(base, spectra, truth, told, rows, 
     found.append(told)
     p = [by_name(predict(clf, spectra), told.class_names) for clf in found]
     for one in p[1:]:
-        off = np.abs(one - p[0])
-        assert off.mean() < 0.015 and off.max() < 0.12
-        assert np.mean(one.argmax(1) == p[0].argmax(1)) > 0.97
+        np.testing.assert_allclose(one, p[0], rtol=0, atol=1e-6)
     for clf in found[:2]:
         assert sorted(clf.fitted.labelled.names) == sorted(told.fitted.labelled.names)
 
@@ -244,7 +237,8 @@ def test_two_new_classes_in_either_order(base, spectra, rows, hasty):
     assert one.class_names == (*base.class_names, "x", "a")
     assert other.class_names == (*base.class_names, "a", "x")
     p, q = (by_name(predict(clf, spectra), one.class_names) for clf in (one, other))
-    assert np.abs(p - q).mean() < 0.1  # trained for a moment only
+    off = np.abs(p - q)  # the quasi-random nodes are not those of the same classes
+    assert off.mean() < 0.01 and off.max() < 0.05
 
 
 def test_the_same_update_gives_the_same_model(base, told, spectra, rows, names):
