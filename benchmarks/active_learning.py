@@ -35,8 +35,12 @@ Array = NDArray[Any]
 
 N_MODELS = 4
 SIZE = {"n_images": 8, "shape": (16, 16)}
-LABELS_DOSE, N_LABELS, BATCH, POOL = 3.0, 200, 10, 1000
-STRATEGIES = {"random": ("random", BATCH), "BALD": ("bald", 1), "BatchBALD": ("batch_bald", BATCH)}
+LABELS_DOSE, N_LABELS, BATCH, POOL = 10.0, 200, 10, 1000
+STRATEGIES = {  # labels at most, and between two updates; choice pays if half of them are enough
+    "random": ("random", N_LABELS, BATCH),
+    "BALD": ("bald", N_LABELS // 2, 1),
+    "BatchBALD": ("batch_bald", N_LABELS // 2, BATCH),
+}
 MISSING = ("25 % F", "12.5 % F")
 FRAME_DOSE, MOST_FRAMES, ROUND = 1.0, 16, 0.1  # a round spends so many frames a pixel
 BUDGETS = (2.0, 3.0, 4.0)  # frames a pixel
@@ -100,6 +104,7 @@ def labels_curve(
     spectra: eb.Spectra,
     truth: Array,
     acquisition: str,
+    budget: int,
     batch: int,
     seed: int,
 ) -> dict[int, float]:
@@ -126,7 +131,7 @@ def labels_curve(
         spectra[pool],
         lambda item: str(truth[pool[item]]),
         acquisition=acquisition,
-        budget=N_LABELS,
+        budget=budget,
         batch_size=batch,
         seed=seed,
     )
@@ -145,8 +150,8 @@ def run_labels(seed: int, base: eb.EELSClassifier) -> dict[str, Any]:
     series = eb.simulate.annealing_series(**size, dose=LABELS_DOSE, seed=seed)
     spectra, truth = base.preprocessor(series.signals, show_progressbar=False), names_of(series)
     curves = {
-        name: labels_curve(base, spectra, truth, acquisition, batch, seed)
-        for name, (acquisition, batch) in STRATEGIES.items()
+        name: labels_curve(base, spectra, truth, *options, seed)
+        for name, options in STRATEGIES.items()
     }
     target = curves["random"][N_LABELS]
     found = {name: needed(curve, target) for name, curve in curves.items()}

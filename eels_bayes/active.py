@@ -166,7 +166,7 @@ def batch_bald(
         raise ValueError(f"k must be at least 1, got {k}")
     rows = best(bald)(pred, max(CANDIDATES, k))
     draws = joint[rows].draw_at_latents(n_functions, N_LATENTS, seed=seed)
-    chosen, _ = joint_information(draws, k, seed=seed)
+    chosen, _ = joint_information(draws, k, alone=bald(pred)[rows], seed=seed)
     return rows[chosen]
 
 
@@ -179,7 +179,7 @@ def _joint(pred: Prediction) -> JointPosterior:
 
 
 def joint_information(
-    draws: ArrayLike, k: int, *, seed: int = 0
+    draws: ArrayLike, k: int, *, alone: ArrayLike | None = None, seed: int = 0
 ) -> tuple[NDArray[np.int64], Array]:
     """Greedy batch of most mutual information with the functions (Kirsch et al., 2019, Alg. 1).
 
@@ -192,6 +192,9 @@ def joint_information(
         Class probabilities of n pixels under S draws of the functions; with T of each pixel's
         latent the information is that given the latents, their average.
     k : int
+    alone : (n,) array_like, optional
+        Information of each pixel by itself, where it is known better than draws have it: they
+        then tell only what a pixel shares with the batch.
 
     Returns
     -------
@@ -202,10 +205,14 @@ def joint_information(
     p = np.asarray(draws, dtype=np.float64)
     rng = np.random.default_rng(seed)
     batches = [_Batch(one, rng) for one in (p if p.ndim == 4 else p[None])]
+    missing = np.zeros(p.shape[-2])
+    if alone is not None:
+        missing = np.asarray(alone) - np.mean([batch.information() for batch in batches], axis=0)
     chosen: list[int] = []
     information: list[float] = []
     for _ in range(min(k, p.shape[-2])):
         score = np.mean([batch.information() for batch in batches], axis=0)
+        score = score + missing + missing[chosen].sum()
         score[chosen] = -np.inf
         most = int(score.argmax())
         chosen.append(most)

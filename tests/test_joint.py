@@ -310,3 +310,45 @@ def test_joint_posterior_goes_with_its_prediction(prediction):
     np.testing.assert_array_equal(part.joint.mean, prediction.joint.mean[[5, 3, 8]])
     np.testing.assert_allclose(part.joint.weight.sum(1), 1.0, atol=1e-5)
     assert (part.joint.sd > 0).all()
+
+
+@pytest.fixture(scope="module")
+def wide(gp, points):
+    """Pixels whose latents are mixtures, some of them far apart."""
+    shifted = np.stack([points.numpy(), points.numpy() + np.array([1.5, 0.5])], 1)
+    weight = np.tile([0.7, 0.3], (len(points), 1))
+    return posterior(gp, shifted, 0.6, weight)
+
+
+def test_at_drawn_latents_the_mean_is_that_of_plain_draws(gp, wide):
+    found = wide.draw_at_latents(60, 100, seed=1)
+    assert found.shape == (100, 60, len(wide.mean), 3) and found.dtype == np.float64
+    np.testing.assert_allclose(found.sum(3), 1.0, atol=1e-6)
+    expected, error = brute_force(gp, wide, 4000, seed=2)
+    of_functions = found.mean(0).std(0) / math.sqrt(60)  # shared by all latents
+    of_latents = found.mean(1).std(0) / math.sqrt(100)
+    off = np.abs(found.mean((0, 1)) - expected)
+    assert (off < 5 * np.sqrt(error**2 + of_functions**2 + of_latents**2) + 1e-6).all()
+
+
+def test_information_given_the_latents_is_the_decompositions_classifier_part(gp, wide):
+    draws = wide.draw_at_latents(400, 60, seed=3)
+    each = np.array([information(one) for one in draws])
+    closed = decomposition(gp, wide).classifier.numpy()
+    error = each.std(0) / math.sqrt(len(each))
+    # what few draws and nodes are off by
+    assert (np.abs(each.mean(0) - closed) < 4 * error + 0.03).all()
+    assert np.corrcoef(each.mean(0), closed)[0, 1] > 0.95
+    # with the latents integrated out a label says less of the functions
+    assert information(wide.draw(400, seed=3)).mean() < closed.mean()
+
+
+def test_flagged_pixels_have_no_draws_at_latents(gp, points):
+    one = posterior(gp, points[:3], 0.3)
+    gone = JointPosterior(*(x.copy() for x in (one.weight, one.mean, one.sd)), gp)
+    for x in (gone.weight, gone.mean, gone.sd):
+        x[1] = np.nan
+    found = gone.draw_at_latents(5, 2)
+    assert np.isnan(found[:, :, 1]).all() and np.isfinite(found[:, :, [0, 2]]).all()
+    nothing = gone[[1]].draw_at_latents(5, 2)
+    assert nothing.shape == (2, 5, 1, 3) and np.isnan(nothing).all()
