@@ -229,6 +229,7 @@ class EELSClassifier:
         labels: ArrayLike | None = None,
         *,
         spectra: Spectra | None = None,
+        recalibrate: bool = True,
         show_progressbar: bool = True,
     ) -> EELSClassifier:
         """Learn from labels or from new fingerprints in seconds; the VAE stays as it is.
@@ -247,6 +248,11 @@ class EELSClassifier:
             Of pixels or latents: names, or indices into `class_names`.
         spectra : Spectra
             With a library: the pixels that the forward model is fitted to anew, as in `fit`.
+        recalibrate : bool
+            With a library: whether continuum, gain, shift, broadening and variations of the library
+            and novelty's scale are found anew as well, or how frequent each class is alone. Leave
+            it out for spectra that may hold structures which are not simulated yet: these would be
+            taken for variations of the known ones, and for usual.
         show_progressbar : bool
 
         Returns
@@ -274,7 +280,13 @@ class EELSClassifier:
             self.checked(spectra)
             weights = self.class_weights if new.n_classes == self.library.n_classes else None
             self.fitted = learn_fingerprints(
-                self.fitted, new, spectra, weights, self.device, **options
+                self.fitted,
+                new,
+                spectra,
+                weights,
+                self.device,
+                recalibrate=recalibrate,
+                **options,
             )
             self.library, self.class_weights = new, weights
         else:

@@ -208,16 +208,19 @@ def maximisation(step: Expectation, old: Population, prior_covariance: Array) ->
     cross = np.outer(first, shift)
     scatter = root @ step.second @ root.T - cross - cross.T + step.n * np.outer(shift, shift)
     covariance = (scatter + PRIOR_PIXELS * prior_covariance) / (step.n + PRIOR_PIXELS)
+    return Population(overall_weights(responsibility), mean, covariance)
+
+
+def overall_weights(responsibility: Array) -> Array:
+    """Weights of the components (components,) from sums (components,) over all pixels."""
     # One pixel's worth of doubt a component: a class that these pixels lack may be in the next.
-    weight = (responsibility + 1.0) / (step.n + len(responsibility))
-    return Population(weight, mean, covariance)
+    found: Array = (responsibility + 1.0) / (responsibility.sum() + len(responsibility))
+    return found
 
 
-def image_weights(step: Expectation, weight: Array) -> Array:
+def image_weights(responsibility: Array, pixels: Array, weight: Array) -> Array:
     """Component weights of each image (I, components), the overall ones weighing a little."""
-    found: Array = (step.responsibility + IMAGE_PIXELS * weight) / (
-        step.pixels[:, None] + IMAGE_PIXELS
-    )
+    found: Array = (responsibility + IMAGE_PIXELS * weight) / (pixels[:, None] + IMAGE_PIXELS)
     return found
 
 

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import combinations, pairwise
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
+from scipy.optimize import nnls
+from scipy.special import logsumexp, softmax
 from tqdm.auto import trange
 
 from eels_bayes.continuum import Continuum, extended, learn_continuum
@@ -32,8 +33,10 @@ from eels_bayes.factors import (
     Shape,
     expectation,
     image_weights,
+    log_likelihood,
     maximisation,
     offsets,
+    overall_weights,
     pooled,
     recentred,
     rotated,
@@ -53,6 +56,7 @@ MIXED = 0.1  # share of mixed pixels expected beforehand ...
 MIXED_WEIGHT = 0.25  # ... as if seen in so many of the pixels: noise hides what is mixed
 BALANCE = 0.05  # weight of equal classes beforehand, as if seen in so many of the pixels
 IMAGE_SHARE = 0.1  # of the continuum's variance beforehand that an image's pixels share
+DEPARTURE = 0.1  # of its norm by which a mixture may miss a spectrum
 VARIATION_PIXELS = 100.0  # weight of the library's own variations, in pixels
 OUTLIER = 6.0  # sd beyond which a bin is a spike or a defect, and is drawn in
 VARIED = ("intensity", "shift", "broadening")  # the common factors' scales
@@ -187,15 +191,34 @@ def _middle_and_spread(deviation: Array, level: Array) -> tuple[Array, Array]:
 def mixing_pairs(library: FingerprintLibrary) -> list[tuple[int, int]]:
     """Classes that may share a pixel, the smaller index first.
 
-    Where classes have values, only neighbours in value: spectra that scale with the value make a
-    mixture of the outer two the very spectrum of a class between them, and a composition that
-    varies continuously passes through that class. Without values, any two.
+    Where classes have values, only those with no other between them: spectra that scale with the
+    value make a mixture of the outer two the very spectrum of a class between them, and a
+    composition that varies continuously passes through that class. A class whose spectrum is no
+    such mixture, a defect, separates nothing. Without values, any two.
     """
     values = library.class_values
     if values is None:
         return list(combinations(range(library.n_classes), 2))
+    between = values[_is_mixture(library)]
     order = np.argsort(values, kind="stable").tolist()
-    return [(min(a, b), max(a, b)) for a, b in pairwise(order)]
+    return [
+        (min(a, b), max(a, b))
+        for a, b in combinations(order, 2)
+        if not ((values[a] < between) & (between < values[b])).any()
+    ]
+
+
+def _is_mixture(library: FingerprintLibrary) -> NDArray[np.bool_]:
+    """Whether each class (K,) is about a mixture of those of lower and of higher values."""
+    values, spectra = library.class_values, library.class_spectra
+    assert values is not None
+    found = np.zeros(len(spectra), dtype=bool)
+    for k, spectrum in enumerate(spectra):
+        lower, higher = spectra[values < values[k]], spectra[values > values[k]]
+        if len(lower) and len(higher):
+            _, left = nnls(np.concatenate([lower, higher]).T, spectrum)
+            found[k] = left <= DEPARTURE * np.linalg.norm(spectrum)
+    return found
 
 
 def components(library: FingerprintLibrary) -> list[tuple[int, int, float]]:
@@ -387,31 +410,15 @@ def fit_forward_model(
         found = offsets(step, old.population, old.images, shared)
         step = recentred(step, old.population, old.images, found)
         new = maximisation(step, old.population, prior_covariance)
-        _expect_mixing(new.weight, n_classes)
-        pure = new.weight[:n_classes]
-        if class_weights is not None:
-            pure[:] = class_weights * pure.sum()
-        else:
-            pure[:] = pure.sum() * (pure / pure.sum() + BALANCE / n_classes) / (1.0 + BALANCE)
-        weights = new.weight[None]  # a single image is the population
-        if len(step.pixels) > 1:
-            weights = image_weights(step, new.weight)
-            _expect_mixing(weights, n_classes)
-            if class_weights is not None:  # they hold for the images together
-                weights[:, :n_classes] *= pure / (step.pixels @ weights / step.n)[:n_classes]
-                weights /= weights.sum(1, keepdims=True)
+        weight, weights = _shared_out(step.responsibility, step.pixels, n_classes, class_weights)
+        new = replace(new, weight=weight)
         fit = _moved(old.library_fit, step.common, old.library)
         varied = _varied(library, old.library, step)
         return _State(new, Images(weights, found.mean), fit, varied), step.log_likelihood
 
     now, history = _accelerated(now, improve, width, iterations, show_progressbar)
     population = pooled(now.population, now.images, np.bincount(image))
-    pair_weights = np.zeros((n_classes, n_classes))
-    shares = np.zeros(n_classes)
-    for (a, b, share), w in zip(members, population.weight, strict=True):
-        pair_weights[a, b] += w
-        shares[a] += share * w
-        shares[b] += (1.0 - share) * w
+    shares, pair_weights = _by_class(library, population.weight)
     shown = now.library_fit.apply(library.energy, library.intensity)
     return ForwardModel(
         library=replace(now.library, intensity=shown),
@@ -426,6 +433,104 @@ def fit_forward_model(
         pair_weights=pair_weights,
         log_likelihood=np.array(history),
     )
+
+
+def fit_weights(
+    model: ForwardModel,
+    spectra: Spectra,
+    library: FingerprintLibrary,
+    *,
+    class_weights: Array | None = None,
+    iterations: int = 200,
+) -> ForwardModel:
+    """Another library's class weights in pixels like those a model was fitted to.
+
+    Everything else stays as it is: the continuum and its population, how the library stands in the
+    experiment, and how much its fingerprints vary. Structures that the library lacks are then not
+    taken for any of these.
+
+    Parameters
+    ----------
+    model : ForwardModel
+        Fitted, with another library.
+    spectra : Spectra
+        Flagged pixels are left out.
+    library : FingerprintLibrary
+        Resampled to the spectra's axis here.
+    class_weights : (K,) array, optional
+        As in `fit_forward_model`.
+    iterations : int
+        Most steps of expectation-maximisation.
+
+    Returns
+    -------
+    ForwardModel
+    """
+    library = replace(library.resample(spectra.energy), variations=model.library.variations)
+    shown = model.library_fit.apply(library.energy, library.intensity)
+    weight = np.full(len(components(library)), 1.0 / len(components(library)))
+    shares, pair_weights = _by_class(library, weight)
+    model = replace(
+        model,
+        library=replace(library, intensity=shown),
+        class_weights=shares,
+        pair_weights=pair_weights,
+    )
+    ok = np.flatnonzero(spectra.ok)
+    target, noise = model.whiten(spectra.profile[ok].astype(float), spectra.level[ok].astype(float))
+    fits = [log_likelihood(target, noise, one)[0] for one in model.rotated_components()]
+    each = np.stack(fits, axis=1)
+    _, image = np.unique(spectra.image[ok], return_inverse=True)
+    pixels = np.bincount(image)
+    weights = np.tile(weight, (len(pixels), 1))
+    history: list[float] = []
+    for _ in range(iterations):
+        joint = each + np.log(np.maximum(weights, 1e-12))[image]
+        total = logsumexp(joint, axis=1)
+        history.append(float(total.mean()))
+        if len(history) > 10 and history[-1] - history[-10] < TOLERANCE:
+            break
+        found = np.exp(joint - total[:, None])
+        responsibility = np.array([found[image == i].sum(0) for i in range(len(pixels))])
+        weight, weights = _shared_out(responsibility, pixels, library.n_classes, class_weights)
+    shares, pair_weights = _by_class(library, weight)
+    return replace(
+        model,
+        class_weights=shares,
+        pair_weights=pair_weights,
+        log_likelihood=np.array(history),
+    )
+
+
+def _shared_out(
+    responsibility: Array, pixels: Array, n_classes: int, class_weights: Array | None
+) -> tuple[Array, Array]:
+    """Weights of the components overall (C,) and in each image (I, C) after an E-step."""
+    weight = overall_weights(responsibility.sum(0))
+    _expect_mixing(weight, n_classes)
+    pure = weight[:n_classes]
+    if class_weights is not None:
+        pure[:] = class_weights * pure.sum()
+    else:
+        pure[:] = pure.sum() * (pure / pure.sum() + BALANCE / n_classes) / (1.0 + BALANCE)
+    if len(pixels) == 1:  # a single image is the population
+        return weight, weight[None]
+    weights = image_weights(responsibility, pixels, weight)
+    _expect_mixing(weights, n_classes)
+    if class_weights is not None:  # they hold for the images together
+        weights[:, :n_classes] *= pure / (pixels @ weights / pixels.sum())[:n_classes]
+        weights /= weights.sum(1, keepdims=True)
+    return weight, weights
+
+
+def _by_class(library: FingerprintLibrary, weight: Array) -> tuple[Array, Array]:
+    """Share (K,) of each class and weights (K, K) of pairs, of the components' weights (C,)."""
+    shares, pairs = np.zeros(library.n_classes), np.zeros((library.n_classes, library.n_classes))
+    for (a, b, share), w in zip(components(library), weight, strict=True):
+        pairs[a, b] += w
+        shares[a] += share * w
+        shares[b] += (1.0 - share) * w
+    return shares, pairs
 
 
 def _span(energy: Array, library: FingerprintLibrary, columns: Array, white: Array) -> Array:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from eels_bayes.encoder_fit import fit_noisy_encoder
 from eels_bayes.fingerprints import FingerprintLibrary
-from eels_bayes.forward_model import fit_forward_model
+from eels_bayes.forward_model import fit_forward_model, fit_weights
 from eels_bayes.gp import GPClassifier
 from eels_bayes.heads import (
     class_shares,
@@ -68,6 +68,7 @@ def learn_fingerprints(
     class_weights: NDArray[np.float64] | None,
     device: torch.device,
     *,
+    recalibrate: bool,
     seed: int,
     show_progressbar: bool,
 ) -> Fitted:
@@ -83,14 +84,18 @@ def learn_fingerprints(
     rows = np.random.default_rng([seed, 7]).permutation(np.flatnonzero(spectra.ok))
     if len(rows) < 2:
         raise ValueError(f"only {len(rows)} of {len(spectra)} pixels are usable; 2 are needed")
-    forward = fit_forward_model(
-        spectra[np.sort(rows[:FORWARD_PIXELS])],
-        library,
-        class_weights=class_weights,
-        start=fitted.forward,
-        seed=seed,
-        show_progressbar=show_progressbar,
-    )
+    pixels = spectra[np.sort(rows[:FORWARD_PIXELS])]
+    if recalibrate:
+        forward = fit_forward_model(
+            pixels,
+            library,
+            class_weights=class_weights,
+            start=fitted.forward,
+            seed=seed,
+            show_progressbar=show_progressbar,
+        )
+    else:
+        forward = fit_weights(fitted.forward, pixels, library, class_weights=class_weights)
     source = reinsertion(forward, spectra)
     # along the axes that the GP knows
     encoder = fit_noisy_encoder(fitted.vae, source, axes=fitted.encoder.axes.cpu(), seed=seed)
@@ -104,14 +109,16 @@ def learn_fingerprints(
         start=fitted.gp,
         seed=seed,
     )
+    scale = fitted.novelty
+    if recalibrate:
+        held_out = spectra[np.sort(rows[:NOVELTY_PIXELS])]
+        scale = fit_novelty(source, encoder, held_out, device, seed=seed)
     found = replace(
         fitted,
         forward=forward,
         encoder=encoder,
         value=fit_values(source, fitted.vae, encoder, device, seed=seed),
-        novelty=fit_novelty(
-            source, encoder, spectra[np.sort(rows[:NOVELTY_PIXELS])], device, seed=seed
-        ),
+        novelty=scale,
     )
     return _with_classes(found, source, gp, names, fitted.labelled, seed)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.special import entr
 
 import eels_bayes as eb
-from eels_bayes.decisions import ACTIONS, novel_probability
+from eels_bayes.decisions import ACTIONS, novel_among, novel_probability, novel_share
 from eels_bayes.fast import FastReading
 
 ACCEPT, MEASURE, SIMULATE, REPORT = range(4)
@@ -233,6 +233,36 @@ def test_novel_probability_is_the_bound_on_the_evidence():
     p = 0.01  # a p-value of 0.01 is a Bayes factor of 0.125 at the least
     assert novel_probability([1 - p], 0.5)[0] == pytest.approx(1 / (1 + 0.12518), abs=1e-4)
     assert (novel_probability([0.9], 0.02) > novel_probability([0.9], 0.01)).all()
+
+
+def p_values(share, power, n=4000, seed=0):
+    """A beta-uniform mixture, and which pixels are novel."""
+    rng = np.random.default_rng(seed)
+    novel = rng.random(n) < share
+    p = rng.random(n)
+    p[novel] **= 1.0 / power
+    return p, novel
+
+
+@pytest.mark.parametrize("share", [0.02, 0.2, 0.6])
+def test_the_share_of_novel_pixels_is_learned_from_all_of_them(share):
+    p, novel = p_values(share, power=0.1)
+    p[7] = np.nan
+    assert novel_share(1 - p) == pytest.approx(share, abs=0.02)
+    found = novel_among(1 - p)
+    assert found[7] == 0 and ((found >= 0) & (found <= 1)).all()
+    order = np.argsort(-p[8:])
+    assert (np.diff(found[8:][order]) >= 0).all()
+    sure = found > 0.9
+    assert novel[sure].mean() > 0.85  # it is a probability
+    assert found.sum() == pytest.approx(4000 * novel_share(1 - p), rel=0.01)
+
+
+def test_nothing_is_novel_among_the_usual():
+    p, _ = p_values(0.0, power=0.05)
+    assert novel_share(1 - p) < 0.01
+    assert novel_share([np.nan, np.nan]) == 0.0
+    assert novel_among([np.nan, 1.0])[0] == 0.0
 
 
 def test_the_order_puts_novel_pixels_first_where_they_are_dear():

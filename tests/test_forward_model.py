@@ -18,6 +18,7 @@ from eels_bayes.forward_model import (
     components,
     edge_shapes,
     fit_forward_model,
+    fit_weights,
     mixing_pairs,
     onto_bins,
     wide_axis,
@@ -423,13 +424,43 @@ def test_library_off_the_window_is_an_error(data):
 def test_classes_that_may_share_a_pixel_are_neighbours_in_value():
     lib = library()
     assert mixing_pairs(lib) == [(0, 1), (0, 2), (1, 2)]
-    valued = dataclasses.replace(lib, values=np.array([0.5, 0.0, 0.25]))
+    values = np.array([0.5, 0.0, 0.25])
+    shape = lib.intensity[0]
+    scaled = dataclasses.replace(lib, intensity=np.outer([1.0, 0.1, 0.6], shape))
+    valued = dataclasses.replace(scaled, values=values)
     assert mixing_pairs(valued) == [(1, 2), (0, 2)]
+    # one whose edge lies elsewhere does not come between the others
+    assert mixing_pairs(dataclasses.replace(lib, values=values)) == [(1, 2), (0, 1), (0, 2)]
     spectra, _ = simulate(n=200)
     pair_weights = fit(spectra, valued, iterations=3).pair_weights
     assert pair_weights[0, 1] == 0 and (pair_weights[[0, 1], [2, 2]] > 0).all()
     example = eb.FingerprintLibrary.example()
     assert sorted(mixing_pairs(example)) == list(pairwise(range(4)))
+
+
+def test_weights_alone_are_those_of_the_whole_fit(data, fitted):
+    spectra, labels = data
+    found = fit_weights(fitted, spectra, library())
+    shares = np.bincount(labels, minlength=3) / len(labels)
+    np.testing.assert_allclose(found.class_weights, shares, atol=0.03)
+    np.testing.assert_allclose(found.class_weights, fitted.class_weights, atol=0.01)
+    assert found.pair_weights.sum() == pytest.approx(1.0)
+    assert (np.diff(found.log_likelihood) > -1e-6).all()
+    given = np.array([0.2, 0.2, 0.6])
+    told = fit_weights(fitted, spectra, library(), class_weights=given).pair_weights
+    np.testing.assert_allclose(np.diag(told) / np.trace(told), given, atol=1e-6)
+
+
+def test_weights_alone_leave_the_rest_to_an_unknown_structure(data, fitted):
+    """Fitted to a class that lies elsewhere: taken for a variation by a fit, not by weights."""
+    spectra, _ = simulate(n=400, seed=3, shift=3.0)
+    found = fit_weights(fitted, spectra, library())
+    for name in ("library_fit", "continuum", "mean_profile", "mean", "covariance"):
+        assert getattr(found, name) is getattr(fitted, name), name
+    assert found.library.variations == fitted.library.variations
+    np.testing.assert_allclose(found.library.intensity, fitted.library.intensity)
+    refitted = fit(spectra, start=fitted)
+    assert refitted.library_fit.shift > 2.0
 
 
 def test_components_and_their_weights_belong_together(fitted):

@@ -352,6 +352,43 @@ def test_an_update_is_nearly_a_fit(larger, spectra, truth):
     assert np.abs(whole.probabilities - after.probabilities).mean() < 0.1
 
 
+def test_an_update_may_leave_the_calibration_as_it_is(base, spectra, truth):
+    clf = updated(base, completed(base.library), spectra=spectra, recalibrate=False)
+    ours, theirs = clf.fitted, base.fitted
+    for one, other in zip(ours.novelty, theirs.novelty, strict=True):
+        assert torch.equal(one, other)
+    for name in ("mean_profile", "mean", "covariance"):
+        np.testing.assert_array_equal(getattr(ours.forward, name), getattr(theirs.forward, name))
+    assert ours.forward.library_fit == theirs.forward.library_fit
+    assert ours.forward.library.variations == theirs.forward.library.variations
+    assert ours.forward.class_weights.shape == (4,)
+    after = predict(clf, spectra)
+    assert after.probabilities[truth == 3, 3].mean() > 0.6
+    assert np.mean(after.labels == truth) > np.mean(predict(base, spectra).labels == truth) + 0.1
+
+
+def test_a_structure_is_reported_as_novel_until_its_fingerprint_is_known(base):
+    known = base.library
+    moved = np.interp(known.energy - 4.0, known.energy, known.class_spectra[0])
+    library = known.with_fingerprints(known.energy, moved, ["defect"], values=[0.5])
+    defective = eb.simulate.annealing_series(
+        n_images=8, shape=(6, 8), dose=10.0, seed=4, library=library
+    )
+    spectra = base.preprocessor(defective.signals, show_progressbar=False)
+    novel = defective.truth["label"].to_numpy().ravel() == 3
+    assert 0.1 < novel.mean() < 0.9
+
+    def reported(clf):
+        found = eb.decide(predict(clf, spectra)).action == "report as novel"
+        return found[novel].mean(), found[~novel].mean()
+
+    before = reported(base)
+    assert before[0] > 0.8 and before[1] < 0.05
+    clf = updated(base, library, spectra=spectra, recalibrate=False)
+    after = reported(clf)
+    assert max(after) < 0.05
+
+
 def test_labels_then_the_fingerprints_of_their_class(told, spectra, truth, tmp_path):
     clf = updated(told, completed(told.library), spectra=spectra)
     assert clf.class_names == told.class_names  # no class of its own besides
