@@ -4,13 +4,13 @@
     python benchmarks/active_learning.py --draw --json FILE --figure FIGURE.png
 
 labels      a library that lacks two of its four classes, and two labels of each of these: how many
-            labels until the accuracy that random choice reaches with 200
+            labels until the accuracy that random choice reaches with 200, looked at every ten
 structures  nine candidate compositions and two defective structures, two of them simulated, three
             to five others in the specimen: how many simulations until the map is as good as with
             all, against random order and a regular grid
 novel       a series with a structure that is not in the library: the share of its pixels, and of
             the others, that is reported as novel before and after its fingerprint is known
-dose        a map at a third of a usual pixel's dose, then more frames where they help: NLL against
+dose        a map in one pass of a usual pixel's dose, then more frames where they help: NLL against
             scanning the whole map again, and the dose that uniform scanning would need
 
 Every seed is another specimen with noise of its own; models are fitted to four series of other
