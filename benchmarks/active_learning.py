@@ -571,7 +571,7 @@ def draw(path: str, results: dict[str, list[dict[str, Any]]]) -> None:
     )
     labels = {
         "labels": ("Labels", "Accuracy"),
-        "structures": ("Structures simulated", "Pixels of a wrong structure"),
+        "structures": ("Structures simulated", "Share of pixels given a wrong structure"),
         "dose": ("Frames a pixel", "Negative log-likelihood (nats)"),
     }
     for ax, (name, runs) in zip(axes[0], results.items(), strict=True):
