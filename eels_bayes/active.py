@@ -236,7 +236,7 @@ class _Batch:
     def information(self) -> Array:
         """Mutual information (n,) of the batch and each pixel with the functions, nats."""
         n_draws, n, n_classes = self.p.shape
-        joint = (self.outcomes @ self.flat / n_draws).reshape(-1, n_classes, n)
+        joint = (self.outcomes @ self.flat / n_draws).reshape(len(self.outcomes), n_classes, n)
         # H of batch and candidate: -sum over outcomes; rows are weighted where they are sampled
         together: Array = self.weight @ entr(joint).sum(1)
         return together - self.given - self.given_chosen
