@@ -105,6 +105,8 @@ def relearn(
         K.
     measured : (Tensor, Tensor), optional
         Labelled pixels: S draws of each one's latent, (m, S, D), and their classes, (m,).
+    weight : float
+        Labels that each of the N latents counts for; a pixel counts for one.
     n_inducing : int
         At most; no more than distinct latents are used.
     learn_kernel : bool
