@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from eels_bayes.fit import FitState, Schedule, fit, own_randomness
-from eels_bayes.reader import Heads
+from eels_bayes.reader import Gaussians, Heads, summed
 from eels_bayes.uncertainty import Decomposition
 
 HIDDEN = 64
@@ -47,17 +47,18 @@ class DenseHeads(nn.Module):
         """Unnormalised log-probabilities (..., K) of latents (..., D)."""
         return self.layers((latents - self.center) / self.width)
 
-    def forward(self, weights: Tensor, mean: Tensor, var: Tensor, ratio: Tensor | None) -> Heads:
-        """Probabilities at the means of mixtures (n, R), (n, R, D); all but the total is NaN."""
-        each = torch.softmax(self.logits(mean), 2)
-        joint = weights.unsqueeze(2) * each
+    def forward(self, read: Gaussians, n: int, ratio: Tensor | None) -> Heads:
+        """Probabilities at the means of n pixels' Gaussians; all but the total is NaN."""
+        joint = read.weight.unsqueeze(1) * torch.softmax(self.logits(read.mean), 1)
         if ratio is not None:
-            joint = joint * ratio.unsqueeze(1)
-        joint = joint / joint.sum((1, 2), keepdim=True)
-        probabilities = joint.sum(1)
+            joint = joint * ratio.index_select(0, read.pixel)
+        of_pixel = summed(joint, read.pixel, n)
+        whole = of_pixel.sum(1, keepdim=True)
+        probabilities = of_pixel / whole
         total = -(probabilities * probabilities.clamp(min=1e-30).log()).sum(1)
         unknown = torch.full_like(total, math.nan)
-        parts = Decomposition(probabilities, total, unknown, unknown, unknown, joint.sum(2))
+        weights = joint.sum(1) / whole.squeeze(1).index_select(0, read.pixel)
+        parts = Decomposition(probabilities, total, unknown, unknown, unknown, weights)
         return Heads(parts, unknown, unknown)
 
 

@@ -14,14 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from eels_bayes.factors import Population, rotated
-from eels_bayes.forward_model import (
-    OUTLIER,
-    UNKNOWN,
-    ForwardModel,
-    LibraryFit,
-    edge_shapes,
-    unknown_shapes,
-)
+from eels_bayes.forward_model import OUTLIER, UNKNOWN, ForwardModel, unknown_shapes
 
 Array = NDArray[Any]
 
@@ -33,8 +26,6 @@ class Evidence(NamedTuple):
     ----------
     log_probability : Tensor (n, C)
         Of each component, normalised.
-    clean : Tensor (n, W)
-        Posterior mean of edge and overlapping shapes in the window's bins, edge units.
     noise : Tensor (n,)
         Noise variance of a whitened bin.
     unknown : Tensor (n,)
@@ -47,7 +38,6 @@ class Evidence(NamedTuple):
     """
 
     log_probability: Tensor
-    clean: Tensor
     noise: Tensor
     unknown: Tensor
     residual: Tensor
@@ -88,8 +78,8 @@ class PixelEvidence(nn.Module):
         self.register_buffer("axes", torch.zeros(n_span, n_all * n_span))
         self.register_buffer("offset", torch.zeros(n_all * n_span))
         self.register_buffer("variance", torch.ones(n_all, n_span))
-        # what is shown of a component: its clean spectrum, then all of it as it is measured
-        self.register_buffer("shown", torch.zeros(n_components * (n_span + 1), 2 * n_window))
+        # what a component looks like in the window as it is measured: its spreads, then its center
+        self.register_buffer("shown", torch.zeros(n_components * (n_span + 1), n_window))
         self.register_buffer("inside", torch.zeros(n_window, dtype=torch.int64))
         self.register_buffer("brightness", torch.tensor(1.0))
         self.center: Tensor
@@ -112,12 +102,10 @@ class PixelEvidence(nn.Module):
         wide = self.outlier**2
         reach = torch.add(wide * self.spread**2, variance, alpha=wide).sqrt()
         usual = self.center * self.white + self.middle
-        deviation = torch.clamp(profile * self.white - usual, -reach, reach)
+        deviation = torch.clamp(profile * self.white - usual, -reach, reach) + self.middle
         n_all, n_span = self.variance.size(0), self.variance.size(1)
-        n_window = self.inside.size(0)
         # what is orthogonal to the span is noise to all components alike
-        offset = self.offset - (self.middle @ self.span) @ self.axes
-        projected = (deviation @ self.span) @ self.axes - offset
+        projected = (deviation @ self.span) @ self.axes - self.offset
         projected = projected.view(-1, n_all, n_span)
         shrink = (variance.unsqueeze(2) + self.variance).reciprocal()
         factor = projected * shrink
@@ -131,11 +119,9 @@ class PixelEvidence(nn.Module):
         each = log_probability.exp().unsqueeze(2)
         known = factor.narrow(1, 0, self.n_known)
         weighted = torch.cat([known * each, each], 2)
-        clean, measured = (weighted.flatten(1) @ self.shown).split(n_window, 1)
-        middle = self.middle.index_select(0, self.inside)
-        residual = deviation.index_select(1, self.inside) + middle - measured
-        residual = residual * variance.rsqrt()
-        return Evidence(log_probability, clean, noise, log_sum(others) - total, residual, known)
+        measured = weighted.flatten(1) @ self.shown
+        residual = (deviation.index_select(1, self.inside) - measured) * variance.rsqrt()
+        return Evidence(log_probability, noise, log_sum(others) - total, residual, known)
 
 
 def evidence_of(model: ForwardModel) -> PixelEvidence:
@@ -149,11 +135,6 @@ def evidence_of(model: ForwardModel) -> PixelEvidence:
     population = Population(weight, model.mean, model.covariance)
     others = unknown_shapes(energy, model.library, white)
     parts = known + [rotated(columns, population, shape) for shape in others]
-    n_shapes = len(model.library.nuisances)
-    overlap = columns.copy()
-    overlap[:, : columns.shape[1] - n_shapes] = 0.0
-    root = np.linalg.cholesky(model.covariance)
-    shapes = edge_shapes(energy, model.library, LibraryFit(), white)
 
     spreads = [one.loadings @ one.basis.T for one in parts]  # of standard normal factors
     centers = np.array([one.center for one in parts])
@@ -165,15 +146,10 @@ def evidence_of(model: ForwardModel) -> PixelEvidence:
     reduced = [span.T @ spread for spread in spreads]
     variance, axes = np.linalg.eigh(np.array([one @ one.T for one in reduced]))
     variance = np.maximum(variance, 0.0)
-    shown = []
-    for k, shape in enumerate(shapes):
-        clean = (shape.mean + overlap @ model.mean)[inside] / white[inside]
-        both = (
-            np.concatenate([overlap @ root, shape.loadings], axis=1)[inside] / white[inside, None]
-        )
-        measured = (span[inside] @ axes[k]) * variance[k]
-        spread = np.concatenate([both @ reduced[k].T @ axes[k], measured]).T
-        shown.append(np.vstack([spread, np.append(clean, known[k].center[inside])]))
+    shown = [
+        np.vstack([(span[inside] @ axes[k] * variance[k]).T, known[k].center[inside]])
+        for k in range(len(known))
+    ]
     offset = np.einsum("cb,bs,cst->ct", centers, span, axes)
     module = PixelEvidence((len(energy), span.shape[1], len(known), int(inside.sum())))
     found = {

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
+import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -20,7 +22,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from eels_bayes import onnx_backend, store
+from eels_bayes import inductor_backend, onnx_backend, store
 from eels_bayes.align import find_shift
 from eels_bayes.dense import DenseHeads
 from eels_bayes.evidence import PixelEvidence
@@ -35,7 +37,7 @@ from eels_bayes.series import FADED, SEARCH
 KIND = "fast"
 CHUNK = 128  # spectra at a time: enough to pay for the calls, and few enough for the caches
 Head = Literal["gp", "dense"]
-Backend = Literal["torchscript", "onnx"]
+Backend = Literal["torchscript", "onnx", "inductor"]
 Run = Callable[[NDArray[np.float32], float], tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]
 
 
@@ -69,7 +71,7 @@ class FastClassifier:
         Whose settings the graph holds.
     class_names : sequence of str
     head : {"gp", "dense"}
-    backend : {"torchscript", "onnx"}
+    backend : {"torchscript", "onnx", "inductor"}
     library : mapping
         What the classes look like, as plain values: "energy" (eV), "spectra" (a row a class, edge
         units) and "values".
@@ -214,19 +216,25 @@ class FastClassifier:
         store.write(path, KIND, tensors, config)
 
     def export(self, path: str | os.PathLike[str]) -> None:
-        """Write the graph for other programs: a TorchScript archive for C++, or an ONNX model.
+        """Write the graph for other programs: a TorchScript archive or a package for C++, or ONNX.
 
-        The TorchScript archive (``backend="torchscript"``) is a *program*: open such files only
-        from sources you trust. ``forward(counts (n, E) float32)`` gives columns (n, K + 7), labels
-        (n,) and flags (n,), see `fast_graph.FastGraph`; ``set_shift(eV)`` changes the drift that is
-        removed. Its extra file ``eels_bayes.json`` names classes, columns, energy axis and version,
-        and holds the library's spectra.
-        The ONNX model takes the plan of a drift of 0 as defaults of its further inputs.
+        The TorchScript archive and the package of machine code (``backend="inductor"``, a file
+        ``.pt2``) are *programs*: open such files only from sources you trust. In the archive
+        ``forward(counts (n, E) float32)`` gives columns (n, K + 7), labels (n,) and flags (n,), see
+        `fast_graph.FastGraph`; ``set_shift(eV)`` changes the drift that is removed. The package and
+        the ONNX model take the plan of a drift as further inputs; the model's default to that of 0.
+        The archive's extra file ``eels_bayes.json``, and the others' metadata ``eels_bayes``, name
+        classes, columns, energy axis and version, and hold the library's spectra.
         """
         about = json.dumps(self._about())
         if self.backend == "torchscript":
             with _quietly():
                 torch.jit.save(_frozen(self.graph), path, _extra_files={"eels_bayes.json": about})
+        elif self.backend == "inductor":
+            with tempfile.TemporaryDirectory() as folder:
+                package = Path(folder) / "fast.pt2"
+                inductor_backend.compiled(self.graph, package, {"eels_bayes": about})
+                shutil.copyfile(package, path)
         else:
             Path(path).write_bytes(onnx_backend.exported(self.graph, {"eels_bayes": about}))
 
@@ -251,8 +259,8 @@ def load_fast(path: str | os.PathLike[str], *, backend: Backend | None = None) -
     Parameters
     ----------
     path : path-like
-    backend : {"torchscript", "onnx"}, optional
-        The one it was saved with if left out.
+    backend : {"torchscript", "onnx", "inductor"}, optional
+        The one it was saved with if left out. "inductor" compiles anew, for half a minute.
 
     Raises
     ------
@@ -358,21 +366,47 @@ def _torchscript(graph: FastGraph) -> Run:
 
 
 def _onnx(graph: FastGraph) -> Run:
-    session = onnx_backend.session(graph)
-    plans: dict[float, Plan] = {}
+    session, planned = onnx_backend.session(graph), _planned(graph)
 
     def run(
         rows: NDArray[np.float32], shift: float
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        if shift not in plans:
-            plans.clear()
-            plans[shift] = graph.plan(shift)
-        return session(rows, plans[shift])
+        return session(rows, planned(shift))
 
     return run
 
 
-_BACKENDS: dict[str, Callable[[FastGraph], Run]] = {"torchscript": _torchscript, "onnx": _onnx}
+def _inductor(graph: FastGraph) -> Run:
+    session, planned = inductor_backend.session(graph), _planned(graph)
+
+    def run(
+        rows: NDArray[np.float32], shift: float
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        with torch.inference_mode():
+            columns, labels, flag = session(torch.from_numpy(rows), planned(shift))
+        return columns.numpy(), labels.numpy(), flag.numpy()
+
+    return run
+
+
+def _planned(graph: FastGraph) -> Callable[[float], Plan]:
+    """Plans by drift, the last one kept."""
+    plans: dict[float, Plan] = {}
+
+    def plan(shift: float) -> Plan:
+        if shift not in plans:
+            plans.clear()
+            plans[shift] = graph.plan(shift)
+        return plans[shift]
+
+    return plan
+
+
+_BACKENDS: dict[str, Callable[[FastGraph], Run]] = {
+    "torchscript": _torchscript,
+    "onnx": _onnx,
+    "inductor": _inductor,
+}
 
 
 def _frozen(graph: FastGraph) -> Any:

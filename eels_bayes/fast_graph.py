@@ -18,7 +18,7 @@ from eels_bayes.edges import MOST_COUNTS
 from eels_bayes.preprocess import Preprocessor
 from eels_bayes.reader import Reader
 from eels_bayes.spectra import Flag
-from eels_bayes.spikes import excess, expected_shape
+from eels_bayes.spikes import excess, expected_shape, shares
 
 N_COLUMNS = 7  # beside the K probabilities
 
@@ -28,23 +28,24 @@ class Plan(NamedTuple):
 
     Attributes
     ----------
-    picked : Tensor (T G + N,) of int64
-        Detector channels that the G aligned channels are made of, T each, then the N channels of
-        the normalize window.
-    weight : Tensor (T, G)
+    picked : Tensor (S B + T C + N,) of int64
+        Detector channels that the B bins of the profile are made of, S each, and the C canonical
+        channels, T each, then the N channels of the normalize window.
+    bins, canonical : Tensor (S, B) and (T, C)
         How much of each.
     band : Tensor (N,)
         Weights of the normalize window's channels; they sum to one.
-    shape : Tensor (1, E)
-        What is expected in detector channels, see `spikes.expected_shape`.
+    share : Tensor (1, E / 8, 8)
+        What is expected of the counts around in every detector channel, see `spikes.excess`.
     flag : Tensor, scalar int64
         `Flag.OFF_AXIS` where energies that are needed leave the axis, else 0.
     """
 
     picked: Tensor
-    weight: Tensor
+    bins: Tensor
+    canonical: Tensor
     band: Tensor
-    shape: Tensor
+    share: Tensor
     flag: Tensor
 
 
@@ -83,17 +84,11 @@ class FastGraph(nn.Module):
         self.offset, self.scale, self.n_channels = offset, scale, n_channels
         self.gain, self.readout = gain, readout
         self.step, self.unit = pre.step, pre.unit
-        self.per_bin = round(pre.bin_width / pre.step)
-        first_bin, last_bin = (int(edge) for edge in pre.profile_bins)
-        self.n_bins = last_bin - first_bin
-        # the grid of aligned channels, counted from the window's start
-        start = min(first_bin * self.per_bin, -pre.extractor.n_before)
-        stop = max(last_bin * self.per_bin, pre.extractor.n_window)
-        self.n_grid = stop - start
-        self.grid_first = pre.window[0] + pre.step * start
-        self.canonical_at = -pre.extractor.n_before - start
+        self.first = pre.extractor.first
         self.n_canonical = pre.extractor.n_before + pre.extractor.n_window
-        self.profile_at = first_bin * self.per_bin - start
+        first_bin, last_bin = (int(edge) for edge in pre.profile_bins)
+        self.bin_width, self.n_bins = pre.bin_width, last_bin - first_bin
+        self.profile_low = pre.window[0] - 0.5 * pre.step + pre.bin_width * first_bin
         self.normalized = pre.normalize is not None
         self.band_low, self.band_high = pre.normalize or (0.0, 0.0)
         self.most = MOST_COUNTS  # scripting sees no globals
@@ -113,20 +108,24 @@ class FastGraph(nn.Module):
         finite = math.isfinite(shift)
         shift = shift if finite else 0.0
         shifts = torch.full((1,), shift, dtype=torch.float64)
-        index, weight = overlap(
-            self.n_channels,
-            self.offset,
-            self.scale,
-            shifts,
-            self.grid_first,
-            self.step,
-            self.n_grid,
-        )
-        index, weight = index[:, 0], weight[:, 0]
-        # what has no weight must not bring in another channel's NaN
-        index = torch.where(weight > 0, index, index.gather(0, weight.argmax(0, keepdim=True)))
+        picked: list[Tensor] = []
+        weights: list[Tensor] = []
+        bin_center = self.profile_low + 0.5 * self.bin_width
+        for first, step, count in (
+            (bin_center, self.bin_width, self.n_bins),
+            (self.first, self.step, self.n_canonical),
+        ):
+            index, weight = overlap(
+                self.n_channels, self.offset, self.scale, shifts, first, step, count
+            )
+            index, weight = index[:, 0], weight[:, 0]
+            # what has no weight must not bring in another channel's NaN
+            index = torch.where(weight > 0, index, index.gather(0, weight.argmax(0, keepdim=True)))
+            picked.append(index.flatten())
+            if not finite:  # it makes all that is read of a spectrum not finite
+                weight = torch.full_like(weight, math.nan)
+            weights.append(weight.float())
         band = torch.zeros(0)
-        index = index.flatten()
         if self.normalized:
             width = self.band_high - self.band_low
             center = 0.5 * (self.band_low + self.band_high)
@@ -134,46 +133,53 @@ class FastGraph(nn.Module):
                 self.n_channels, self.offset, self.scale, shifts, center, width, 1
             )
             inside = parts.flatten() > 0
-            index = torch.cat([index, channels.flatten()[inside]])
+            picked.append(channels.flatten()[inside])
             band = parts.flatten()[inside] * (self.scale / width)
         low, high = self.needed()
         slack = 1e-3 * self.scale
         begin = self.offset - 0.5 * self.scale
         end = begin + self.scale * self.n_channels
         off_axis = low + shift < begin - slack or high + shift > end + slack
-        if not finite:  # it makes all that is read of a spectrum not finite
-            weight = torch.full_like(weight, math.nan)
         shape = expected_shape(
             self.n_channels,
             self.offset,
             self.scale,
             shifts,
-            self.typical,
+            self.typical.cpu(),
             self.typical_first,
             self.step,
         )
         flag = torch.tensor(self.off_axis if off_axis else 0)
-        return Plan(index, weight.float(), band.float(), shape, flag)
+        device = self.typical.device
+        return Plan(
+            torch.cat(picked).to(device),
+            weights[0].to(device),
+            weights[1].to(device),
+            band.float().to(device),
+            shares(shape).to(device),
+            flag.to(device),
+        )
 
     def forward(
         self,
         counts: Tensor,
         index: Tensor,
-        weight: Tensor,
+        bins: Tensor,
+        canonical_weight: Tensor,
         band: Tensor,
-        shape: Tensor,
+        share: Tensor,
         plan_flag: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Columns, labels and flags of counts (n, E) float32; the rest is a `Plan`."""
         picked = counts.index_select(1, index)
-        n_taps, n_grid = weight.size(0), weight.size(1)
-        aligned = picked.narrow(1, 0, n_taps * n_grid).view(-1, n_taps, n_grid) * weight
-        aligned = aligned.sum(1)
-        canonical = aligned.narrow(1, self.canonical_at, self.n_canonical)
-        profile = aligned.narrow(1, self.profile_at, self.n_bins * self.per_bin)
-        profile = profile.reshape(-1, self.n_bins, self.per_bin).mean(2)
+        of_bins, of_canonical = bins.numel(), canonical_weight.numel()
+        profile = picked.narrow(1, 0, of_bins).view(-1, bins.size(0), bins.size(1)) * bins
+        profile = profile.sum(1)
+        canonical = picked.narrow(1, of_bins, of_canonical)
+        canonical = canonical.view(-1, canonical_weight.size(0), canonical_weight.size(1))
+        canonical = (canonical * canonical_weight).sum(1)
         if self.normalized:
-            reference = picked[:, n_taps * n_grid :]
+            reference = picked[:, of_bins + of_canonical :]
             mean = reference @ band
             # What does not stand out from its own scatter by three errors is no reference: as
             # `Preprocessor.forward` has it, without the root.
@@ -182,7 +188,7 @@ class FastGraph(nn.Module):
             found = (mean * mean.abs() > scatter) & (mean < self.most)
             norm = mean * found * (self.step * self.unit / self.scale)
         else:
-            norm = torch.ones_like(aligned[:, 0])
+            norm = torch.ones_like(profile[:, 0])
         non_finite, flag = self.extractor.check(canonical, norm)
         all_of_it = profile.sum(1)
         non_finite = non_finite | (all_of_it - all_of_it != 0)
@@ -190,9 +196,10 @@ class FastGraph(nn.Module):
         bad = flag > 0
         variance = noise.variance(canonical, self.gain, self.readout * self.step / self.scale)
         fano = variance.sum(1) / canonical.clamp(min=0.0).sum(1).clamp(min=1e-6)
-        spike = excess(counts, shape, self.gain, self.readout)
-        profile = profile / norm.unsqueeze(1)
-        level = fano / (norm * self.per_bin)
+        spike = excess(counts, share, self.gain, self.readout)
+        per_channel = (self.step / self.bin_width) / norm
+        profile = profile * per_channel.unsqueeze(1)
+        level = fano * per_channel
         found = self.reader(profile, level, spike)
         rest = torch.stack(
             (
@@ -214,8 +221,10 @@ class FastGraph(nn.Module):
     @torch.jit.export
     def needed(self) -> tuple[float, float]:
         """Energies (low, high) that spectra must cover, eV."""
-        low = self.grid_first - 0.5 * self.step
-        high = low + self.step * self.n_grid
+        low = self.first - 0.5 * self.step
+        high = low + self.step * self.n_canonical
+        low = min(low, self.profile_low)
+        high = max(high, self.profile_low + self.bin_width * self.n_bins)
         if self.normalized:
             low, high = min(low, self.band_low), max(high, self.band_high)
         return low, high
@@ -233,9 +242,10 @@ class Program(nn.Module):
         for name, tensor in graph.plan(0.0)._asdict().items():
             self.register_buffer(f"plan_{name}", tensor)
         self.plan_picked: Tensor
-        self.plan_weight: Tensor
+        self.plan_bins: Tensor
+        self.plan_canonical: Tensor
         self.plan_band: Tensor
-        self.plan_shape: Tensor
+        self.plan_share: Tensor
         self.plan_flag: Tensor
 
     @torch.jit.export
@@ -243,9 +253,10 @@ class Program(nn.Module):
         """Remove another drift (eV) from the spectra that follow."""
         plan = self.graph.plan(shift)
         self.plan_picked = plan.picked
-        self.plan_weight = plan.weight
+        self.plan_bins = plan.bins
+        self.plan_canonical = plan.canonical
         self.plan_band = plan.band
-        self.plan_shape = plan.shape
+        self.plan_share = plan.share
         self.plan_flag = plan.flag
 
     def forward(self, counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -253,8 +264,9 @@ class Program(nn.Module):
         return self.graph(
             counts,
             self.plan_picked,
-            self.plan_weight,
+            self.plan_bins,
+            self.plan_canonical,
             self.plan_band,
-            self.plan_shape,
+            self.plan_share,
             self.plan_flag,
         )

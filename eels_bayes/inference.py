@@ -20,7 +20,7 @@ from eels_bayes.nets import GaussianMixture
 from eels_bayes.noisy_encoder import NoisyEncoder
 from eels_bayes.novelty import NoveltyScale
 from eels_bayes.preprocess import Preprocessor
-from eels_bayes.reader import HEAVIEST, GPHeads, Reader, Reading
+from eels_bayes.reader import GPHeads, Reader, Reading
 from eels_bayes.reinsertion import Pairs
 from eels_bayes.spectra import Spectra
 from eels_bayes.vae import SpectrumVAE
@@ -150,7 +150,7 @@ def _nothing(fitted: Fitted, n: int) -> dict[str, NDArray[np.float32]]:
     """Columns of a Prediction of n flagged pixels."""
     wide = {"latent_mean": fitted.vae.latent_dim, "latent_sd": fitted.vae.latent_dim}
     wide["probabilities"] = fitted.gp.n_classes
-    r = min(HEAVIEST, fitted.encoder.n_components)
+    r = fitted.encoder.n_components
     single = ("total", "aleatoric", "encoder", "classifier", "novelty", "value", "value_sd")
     shapes: dict[str, tuple[int, ...]] = {name: (n, size) for name, size in wide.items()}
     shapes |= dict.fromkeys(single, (n,))

@@ -54,9 +54,9 @@ class NoisyEncoder(nn.Module):
         """Posterior of the latent from the evidence of n pixels."""
         prior = self.evidence.variance.narrow(0, 0, self.n_components)  # (C, S)
         noise = found.noise.view(-1, 1, 1)
-        mean = (found.factor * prior).transpose(0, 1) @ self.slope  # (C, n, D)
+        mean = torch.bmm((found.factor * prior).transpose(0, 1), self.slope)  # (C, n, D)
         left = prior * (noise / (prior + noise))  # variance of what noise hides
-        var = left.transpose(0, 1) @ self.slope.square()
+        var = torch.bmm(left.transpose(0, 1), self.slope.square())
         return GaussianMixture(
             found.log_probability,
             mean.transpose(0, 1) + self.offset,

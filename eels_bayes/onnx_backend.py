@@ -41,6 +41,13 @@ def _index_select(g: Any, x: Any, dim: int, index: Any) -> Any:
     return g.op("GatherElements", x, rows, axis_i=1)
 
 
+@symbolic_helper.parse_args("v", "i", "v", "v", "i")
+def _index_add(g: Any, x: Any, dim: int, index: Any, rows: Any, _: int) -> Any:
+    """Rows added up where the index says, along the first axis."""
+    second = g.op("Constant", value_t=torch.tensor([1]))
+    return g.op("ScatterND", x, g.op("Unsqueeze", index, second), rows, reduction_s="add")
+
+
 def exported(graph: FastGraph, about: Mapping[str, str]) -> bytes:
     """The graph as a serialised ONNX model with a free number of spectra.
 
@@ -120,6 +127,7 @@ def _symbolics() -> Iterator[None]:
     known: dict[str, Callable[..., Any]] = {
         "aten::expm1": _expm1,
         "aten::index_select": _index_select,
+        "aten::index_add": _index_add,
     }
     for name, symbolic in known.items():
         torch.onnx.register_custom_op_symbolic(name, symbolic, OPSET)

@@ -507,7 +507,10 @@ class Preprocessor(nn.Module):
 
     @torch.jit.unused
     def _typical(self, means: list[tuple[SeriesImage, Tensor]]) -> tuple[float, Tensor]:
-        """First channel (eV) and shape of the aligned images, 0 where none has a whole channel."""
+        """First channel (eV) and shape of the aligned images.
+
+        0 where none has a whole channel, and where nothing is read: there odd counts are allowed.
+        """
         raws = [(mean.raw, float(shift)) for mean, shift in means]
         start = min(raw.offset - 0.5 * raw.scale - shift for raw, shift in raws)
         end = max(
@@ -523,7 +526,17 @@ class Preprocessor(nn.Module):
             bright = mean.counts.mean().clamp(min=1e-6)
             total += whole * rebin(mean.counts, *axis)[0][0] / bright
             covered += whole
-        return first, total / covered.clamp(min=1.0)
+        energy = first + self.step * torch.arange(count)
+        half, canonical = 0.5 * self.step, self.canonical_energy
+        read = [(canonical[0] - half, canonical[-1] + half)]
+        ends = self.window[0] - half + self.bin_width * self.profile_bins
+        read.append((float(ends[0]), float(ends[1])))
+        if self.normalize is not None:
+            read.append(self.normalize)
+        inside = [
+            (energy - half > low - 1e-6) & (energy + half < high + 1e-6) for low, high in read
+        ]
+        return first, torch.stack(inside).any(0) * total / covered.clamp(min=1.0)
 
     @torch.jit.unused
     def _exponents(self, image: SeriesImage, shift: Tensor, wanted: int) -> tuple[Tensor, Tensor]:

@@ -212,8 +212,8 @@ def _kernel_moments(mean: Tensor, var: Tensor, packed: PackedGP) -> tuple[Tensor
     of_all = (inv_x * x + t.log1p()).sum(2, keepdim=True)
     of_all = torch.add(packed.log_scale, of_all, alpha=-0.5)
     of_pairs = torch.add(k_x * x, (t * g).log1p(), alpha=0.5).sum(2, keepdim=True)
-    exponent = torch.cat((inv, inv_x, of_all), 2) @ packed.first
-    rho = torch.cat((g, t * k, k_x, of_pairs), 2) @ packed.second
+    exponent = torch.bmm(torch.cat((inv, inv_x, of_all), 2), packed.first)
+    rho = torch.bmm(torch.cat((g, t * k, k_x, of_pairs), 2), packed.second)
     first = exponent.exp()
     n_inducing, n_pairs = packed.first.size(2) - packed.second.size(2), packed.second.size(2)
     # rho > 80 only where psi2 < s2^2 exp(-80); unclamped it could make inf * 0

@@ -15,17 +15,18 @@ from eels_bayes import novelty
 from eels_bayes.nets import GaussianMixture
 from eels_bayes.noisy_encoder import NoisyEncoder, moments
 from eels_bayes.novelty import NoveltyScale
-from eels_bayes.psi import (
-    GPConstants,
-    PackedGP,
-    distinct_moments,
-    mixture_moments,
-    pack,
-    padded,
+from eels_bayes.psi import GPConstants, PackedGP, distinct_moments, pack, padded
+from eels_bayes.uncertainty import (
+    Decomposition,
+    contrasts,
+    default_nodes,
+    entropies,
+    node_averages,
 )
-from eels_bayes.uncertainty import Decomposition, contrasts, decompose_contrasts, default_nodes
 
-HEAVIEST = 10  # of the mixture's Gaussians are read; the others weigh nothing beside them
+# Gaussians of less weight in a pixel are not read, and up to twice of it they fade: together these
+# weigh 0.002 in the mean, and nothing jumps where one of them comes or goes.
+LIGHT = 2e-3
 
 
 class Reading(NamedTuple):
@@ -46,12 +47,41 @@ class Reading(NamedTuple):
     component_sd: Tensor
 
 
+class Gaussians(NamedTuple):
+    """The m Gaussians of n pixels' mixtures that are read, pixel by pixel.
+
+    Attributes
+    ----------
+    weight, pixel : Tensor (m,)
+        In which pixel each weighs how much.
+    mean, var : Tensor (m, D)
+        Along the encoder's axes.
+    """
+
+    weight: Tensor
+    pixel: Tensor
+    mean: Tensor
+    var: Tensor
+
+
 class Heads(NamedTuple):
-    """What is said of latents: the decomposition, and the value's mean and sd (n,)."""
+    """What is said of latents.
+
+    Attributes
+    ----------
+    classes : Decomposition
+        Its weights are the Gaussians' (m,), as the ratio has them.
+    value, value_sd : Tensor (n,)
+    """
 
     classes: Decomposition
     value: Tensor
     value_sd: Tensor
+
+
+def summed(rows: Tensor, pixel: Tensor, n: int) -> Tensor:
+    """Sums (n, F) of rows (m, F) over the pixels that they belong to."""
+    return rows.new_zeros(n, rows.size(1)).index_add(0, pixel, rows)
 
 
 class GPHeads(nn.Module):
@@ -76,9 +106,16 @@ class GPHeads(nn.Module):
                 # as precise as they are, so that a stored model packs the same
                 self.register_buffer(f"{name}_{field}", tensor.double())
         self.register_buffer("value_noise", value_noise.float())
+        self.register_buffer(
+            "value_center",
+            torch.zeros(()) if value is None else value.mean[0].float(),
+            persistent=False,
+        )
         # Both at once, and in double precision first: the coefficients are differences.
         n_inducing = max(gp.inducing.shape[0] for gp in gps)
         double = [GPConstants(*(x.double() for x in gp)) for gp in gps]
+        if value is not None:
+            double[1] = double[1]._replace(mean=torch.zeros_like(double[1].mean))
         packed = pack([padded(gp, n_inducing, n_classes) for gp in double])
         for field, tensor in packed._asdict().items():
             whole = tensor if tensor.dtype == torch.int64 else tensor.float()
@@ -86,6 +123,7 @@ class GPHeads(nn.Module):
         for name, nodes in zip(("encoder", "classifier"), default_nodes(n_classes), strict=True):
             self.register_buffer(f"{name}_nodes", nodes.float(), persistent=False)
         self.value_noise: Tensor
+        self.value_center: Tensor
         self.encoder_nodes: Tensor
         self.classifier_nodes: Tensor
         self.packed_center: Tensor
@@ -106,14 +144,19 @@ class GPHeads(nn.Module):
         of_moments[0].index_add_(0, packed.place.flatten(), of_covariance)
         of_moments[1, n_classes : 2 * n_classes] = of_variance
         self.register_buffer("contrasts", of_moments.float(), persistent=False)
+        # from these to the value's mean, and its variance at a Gaussian's latents
+        of_value = torch.zeros(packed.prior.size(2), 2)
+        of_value[0, 0] = of_value[n_classes, 1] = of_value[2 * n_classes, 1] = 1.0
+        self.register_buffer("of_value", of_value, persistent=False)
         self.contrasts: Tensor
+        self.of_value: Tensor
 
-    def forward(self, weights: Tensor, mean: Tensor, var: Tensor, ratio: Tensor | None) -> Heads:
-        """Read mixtures (n, R), (n, R, D); ``ratio`` as `decompose` has it."""
+    def forward(self, read: Gaussians, n: int, ratio: Tensor | None) -> Heads:
+        """Read n pixels; ``ratio`` (n, K) as `decompose` has it."""
         n_classes = self.packed_place.size(0)
         found = distinct_moments(
-            mean.flatten(0, 1),
-            var.flatten(0, 1),
+            read.mean,
+            read.var,
             PackedGP(
                 self.packed_center,
                 self.packed_per_reach,
@@ -130,22 +173,30 @@ class GPHeads(nn.Module):
             ),
         )
         classes = found[0]
-        parts = decompose_contrasts(
-            weights,
+        rows = node_averages(
             classes.narrow(1, 0, n_classes),
             classes @ self.contrasts,
             self.encoder_nodes,
             self.classifier_nodes,
-            ratio,
+            None if ratio is None else ratio.index_select(0, read.pixel),
         )
+        probabilities = rows.narrow(1, 0, n_classes)
         if self.has_value:
-            one = found[1]
-            value, value_var = mixture_moments(
-                parts.weights,
-                one.narrow(1, 0, 1),
-                one.narrow(1, n_classes, 1) + one.narrow(1, 2 * n_classes, 1),
-            )
-            value_sd = (value_var + self.value_noise).clamp(min=0.0).sqrt()
+            # from the prior's mean, so that the square is no large number
+            center, spread = (found[1] @ self.of_value).unbind(1)
+            value = torch.stack((center, torch.addcmul(spread, center, center)), 1)
+            if ratio is not None:
+                value = value * probabilities.sum(1, keepdim=True)
+            rows = torch.cat((rows, value), 1)
+        of_pixel = summed(rows * read.weight.unsqueeze(1), read.pixel, n)
+        whole = of_pixel.narrow(1, 0, n_classes).sum(1, keepdim=True)
+        of_pixel = of_pixel / whole
+        evidence = probabilities.sum(1) / whole.squeeze(1).index_select(0, read.pixel)
+        parts = entropies(of_pixel.narrow(1, 0, n_classes + 2), n_classes, read.weight * evidence)
+        if self.has_value:
+            center, square = of_pixel.narrow(1, n_classes + 2, 2).unbind(1)
+            value = center + self.value_center
+            value_sd = ((square - center * center).clamp(min=0.0) + self.value_noise).sqrt()
         else:
             value = value_sd = torch.full_like(parts.total, float("nan"))
         return Heads(parts, value, value_sd)
@@ -165,7 +216,7 @@ class Reader(nn.Module):
     def __init__(self, encoder: NoisyEncoder, heads: nn.Module, scale: NoveltyScale):
         super().__init__()
         self.encoder, self.heads = encoder, heads
-        self.n_read = min(HEAVIEST, encoder.n_components)  # scripting sees no globals
+        self.light = LIGHT  # scripting sees no globals
         self.n_modes = scale.whitening.shape[1]
         for name, tensor in scale._asdict().items():
             self.register_buffer(name, tensor.float())
@@ -188,18 +239,28 @@ class Reader(nn.Module):
         """
         found = self.encoder.evidence(profile, level)
         mixture = self.encoder.read(found)
-        log_weight, which = mixture.log_weight.topk(self.n_read, dim=1)
-        weights = torch.softmax(log_weight, 1)
-        index = which.unsqueeze(2).expand(-1, -1, mixture.mean.size(2))
-        mean = mixture.mean.gather(1, index)
-        var = mixture.sd.gather(1, index).square()
-        heads = self.heads(weights, mean, var, ratio)
+        n, n_components, dim = mixture.mean.size()
+        weights = mixture.log_weight.exp()
+        if ratio is not None:
+            ratio = ratio.expand(n, -1)
+        # a ratio may make heavy what is light
+        light = self.light if ratio is None else 1e-3 * self.light
+        weights = (weights * (weights / light - 1.0).clamp(0.0, 1.0)).flatten()
+        rows = weights.nonzero().squeeze(1)
+        read = Gaussians(
+            weights.index_select(0, rows),
+            torch.div(rows, n_components, rounding_mode="floor"),
+            mixture.mean.reshape(-1, dim).index_select(0, rows),
+            mixture.sd.reshape(-1, dim).index_select(0, rows).square(),
+        )
+        heads = self.heads(read, n, ratio)
         parts = heads.classes
         energy = novelty.misfit_energy(found.residual, self.whitening, self.center)
         other = novelty.evidence_ratio(found.unknown, spike, energy, self.n_modes)
-        sd = var.sqrt()
+        kept = torch.zeros_like(weights).index_copy(0, rows, parts.weights)
+        kept = kept.view(n, n_components)
         latent_mean, latent_sd = moments(
-            GaussianMixture(parts.weights.log(), mean, sd, mixture.axes)
+            GaussianMixture(kept.log(), mixture.mean, mixture.sd, mixture.axes)
         )
         return Reading(
             parts.probabilities,
@@ -212,7 +273,7 @@ class Reader(nn.Module):
             heads.value_sd,
             latent_mean,
             latent_sd,
-            parts.weights,
-            mean,
-            sd,
+            kept,
+            mixture.mean,
+            mixture.sd,
         )

@@ -6,7 +6,8 @@ A channel is compared with the series' mean spectrum, scaled to the pixel's own 
 import torch
 from torch import Tensor, nn
 
-REACH = 16  # channels on either side that say how bright the pixel is here
+BLOCK = 8  # channels that share one brightness
+NEAR = 2  # blocks on either side that say how bright the pixel is here
 
 
 def largest_spike(
@@ -19,13 +20,13 @@ def largest_spike(
     step: float,
     gain: float,
     readout: float,
-    reach: int = REACH,
 ) -> Tensor:
     """Largest excess (n,) of one detector channel over what is expected, in units of its sd.
 
     Parameters
     ----------
     counts : Tensor (n, E)
+        Those that are not finite say nothing.
     offset, scale : float
         Centre of the first channel and channel width, eV.
     shift : Tensor (n,)
@@ -35,11 +36,10 @@ def largest_spike(
         0 where it is not known.
     gain, readout : float
         Variance of a count: ``gain * counts + readout``.
-    reach : int
-        Channels on either side. An argument, as scripting sees no globals.
     """
     shape = expected_shape(counts.size(1), offset, scale, shift, typical.to(counts), first, step)
-    return excess(counts, shape, gain, readout, reach)
+    shape = torch.where(counts - counts == 0, shape, torch.zeros_like(shape))
+    return excess(counts, shares(shape), gain, readout)
 
 
 def expected_shape(
@@ -67,23 +67,37 @@ def expected_shape(
     return torch.lerp(left, right, place - low) * inside
 
 
-def excess(
-    counts: Tensor, shape: Tensor, gain: float, readout: float, reach: int = REACH
-) -> Tensor:
-    """Largest excess (n,) of counts (n, E) over the shape (n, E) or (1, E) scaled to them.
+def in_blocks(channels: Tensor, block: int = BLOCK) -> Tensor:
+    """Channels (n, E) by blocks (n, E / block, block), with zeros where the last is not full."""
+    missing = -channels.size(1) % block
+    if missing > 0:
+        channels = nn.functional.pad(channels, [0, missing])
+    return channels.view(-1, channels.size(1) // block, block)
 
-    0 where nothing is expected.
+
+def around(blocks: Tensor, near: int = NEAR) -> Tensor:
+    """Mean (n, E / block, 1) of the sums of the blocks around each, itself included."""
+    sums = blocks.sum(2).unsqueeze(1)
+    return nn.functional.avg_pool1d(sums, 2 * near + 1, stride=1, padding=near).transpose(1, 2)
+
+
+def shares(shape: Tensor) -> Tensor:
+    """What is expected in channels (n, E) as parts of the counts around, by blocks.
+
+    Beyond both ends there is nothing in either.
     """
-    # beyond what is needed odd counts are allowed, and say nothing
-    seen = (counts - counts == 0) & (shape > 0)
-    nothing = torch.zeros_like(shape)
-    shown = torch.stack((torch.where(seen, counts, nothing), torch.where(seen, shape, nothing)))
-    total = nn.functional.pad(shown, [reach + 1, reach]).cumsum(2)
-    near = total[:, :, 2 * reach + 1 :] - total[:, :, : -2 * reach - 1]
-    here, usual = near.clamp(min=1e-9).unbind(0)
-    counts, shape = shown.unbind(0)
-    rate = shape * (here / usual)
+    blocks = in_blocks(shape)
+    return blocks / around(blocks).clamp(min=1e-9)
+
+
+def excess(counts: Tensor, share: Tensor, gain: float, readout: float) -> Tensor:
+    """Largest excess (n,) of counts (n, E) over their share (n, E / block, block) or (1, ...).
+
+    Where that is 0 nothing is expected, and counts may be anything; elsewhere they are finite.
+    """
+    shown = torch.where(share > 0, in_blocks(counts), torch.zeros_like(share))
+    rate = share * around(shown).clamp(min=1e-9)
     var = rate
     if gain != 1.0 or readout != 0.0:
         var = gain * rate + readout
-    return ((counts - rate) * var.clamp(min=1e-9).rsqrt()).amax(1)
+    return ((shown - rate) * var.clamp(min=1e-9).rsqrt()).amax((1, 2))

@@ -26,10 +26,11 @@ __all__ = [
     "Decomposition",
     "contrasts",
     "decompose",
-    "decompose_contrasts",
     "decompose_latent",
     "default_nodes",
+    "entropies",
     "mirrored_nodes",
+    "node_averages",
     "normal_nodes",
 ]
 
@@ -215,7 +216,7 @@ def _factor(cov: Tensor, n_columns: int) -> Tensor:
         column = column * torch.maximum(column.narrow(1, j, 1), floor).rsqrt()
         columns.append(column)
         if j + 1 < n_columns:
-            cov = cov - column * column.transpose(1, 2)
+            cov = torch.addcmul(cov, column, column.transpose(1, 2), value=-1.0)
     # what is left above the diagonal is rounding
     return torch.cat(columns, 2)
 
@@ -278,101 +279,107 @@ def decompose(
             var_classifier.flatten(0, 1) @ of_variance.to(mean),
         )
     )
-    return decompose_contrasts(
-        weights,
+    n, n_components = weights.size(0), weights.size(1)
+    pixel = torch.arange(n, device=mean.device).repeat_interleave(n_components)
+    averages = node_averages(
         mean.flatten(0, 1),
         cov,
         encoder_nodes.narrow(1, 0, n_contrasts),
         classifier_nodes.narrow(1, 0, n_contrasts),
-        ratio,
+        None if ratio is None else ratio.expand(n, -1).index_select(0, pixel),
     )
+    of_pixel = (weights.unsqueeze(2) * averages.view(n, n_components, n_classes + 2)).sum(1)
+    if ratio is not None:
+        joint = weights * averages.narrow(1, 0, n_classes).sum(1).view(n, n_components)
+        whole = joint.sum(1, keepdim=True)
+        weights, of_pixel = joint / whole, of_pixel / whole
+    return entropies(of_pixel, n_classes, weights)
 
 
-def decompose_contrasts(
-    weights: Tensor,
+def node_averages(
     mean: Tensor,
     cov: Tensor,
     encoder_nodes: Tensor,
     classifier_nodes: Tensor,
     ratio: Tensor | None = None,
-) -> Decomposition:
-    """`decompose` from what it makes of its arguments first.
+) -> Tensor:
+    """What m Gaussians add to the probabilities and entropies of the mixtures they belong to.
 
     Parameters
     ----------
-    weights : Tensor
-        (n, R).
     mean : Tensor
-        Mean logits, (n R, K).
+        Mean logits, (m, K).
     cov : Tensor
-        Covariances of contrasts by the encoder and by the classifier, (2, n R, K K): see
+        Covariances of contrasts by the encoder and by the classifier, (2, m, K K): see
         `contrasts`.
-    encoder_nodes, classifier_nodes, ratio : Tensor
-        As there, the nodes in K-1 dimensions.
+    encoder_nodes, classifier_nodes : Tensor
+        As in `decompose`, in K-1 dimensions.
+    ratio : Tensor, optional
+        (m, K), as there.
+
+    Returns
+    -------
+    Tensor
+        (m, K + 2): the class probabilities, the entropy given the latent, and that given latent and
+        function, nats. With a ratio all are weighted by it; probabilities then sum to the
+        Gaussian's own evidence in its favour.
     """
     # Sizes come from the nodes where they can: exporters know those of constants alone.
     n_outer, n_inner = encoder_nodes.size(0), classifier_nodes.size(0)
     n_contrasts = encoder_nodes.size(1)
     n_classes = n_contrasts + 1
-    n_components = weights.size(1)
     # Two factors of exp(-limit) or more keep their product a normal number. Differences between
     # logits beyond the limit matter only where both factors reach it in opposite directions.
     limit = 300.0 if mean.dtype == torch.float64 else 40.0
     factor = _factor(cov.view(-1, n_classes, n_classes), n_contrasts).view(2, -1, n_contrasts)
     outer = (factor.select(0, 0) @ encoder_nodes.t()).view(-1, n_classes, n_outer)
-    outer = outer + mean.unsqueeze(2)  # (n R, K, Q1)
+    outer = outer + mean.unsqueeze(2)  # (m, K, Q1)
     inner = (factor.select(0, 1) @ classifier_nodes.t()).view(-1, n_classes, n_inner)  # Q2
-    outer = (outer - outer.amax(1, keepdim=True)).clamp(min=-limit)
-    inner = (inner - inner.amax(1, keepdim=True)).clamp(min=-limit)
+    outer = torch.log_softmax(outer, 1).clamp(min=-limit)
+    inner = torch.log_softmax(inner, 1).clamp(min=-limit)
     exp_outer = outer.exp()
     exp_inner = inner.exp()
-    norm = exp_inner.transpose(1, 2) @ exp_outer  # (n R, Q2, Q1), sum over classes of exp(f)
-    sums = torch.cat((exp_inner, exp_inner * inner), 1) @ norm.reciprocal() / n_inner
+    # (m, Q2, Q1), sum over classes of exp(f)
+    norm = torch.bmm(exp_inner.transpose(1, 2), exp_outer)
+    sums = torch.cat((exp_inner, exp_inner * inner), 1)
+    sums = torch.bmm(sums, norm.reciprocal()) / n_inner
     given_z = exp_outer * sums.narrow(1, 0, n_classes)  # p(y | z) at each encoder node
     # E[log norm - sum_k p_k f_k], the sum of p_k f_k split like the factors
-    energy = given_z * outer + exp_outer * sums.narrow(1, n_classes, n_classes)
-    surprise = given_z * given_z.clamp(min=1e-30).log()
-    if ratio is None and n_inner % 2 == 0:
-        # a logarithm costs more than all else: one of each two nodes' product
-        half = n_inner // 2
-        log_norm = 0.5 * (norm.narrow(1, 0, half) * norm.narrow(1, half, half)).log()
+    energy = torch.addcmul(given_z * outer, exp_outer, sums.narrow(1, n_classes, n_classes))
+    if ratio is None:
+        log_given_z = given_z.clamp(min=1e-30).log()
+        if n_inner % 2 == 0:
+            # a logarithm costs more than all else: one of each two nodes' product
+            half = n_inner // 2
+            log_norm = 0.5 * (norm.narrow(1, 0, half) * norm.narrow(1, half, half)).log()
+        else:
+            log_norm = norm.log()
     else:
-        log_norm = norm.log()
-    if ratio is not None:
         # every node weighs as much more as its classes do; H = log sum - mean log, unnormalised
-        factor_k = ratio.expand(weights.size(0), -1).repeat_interleave(n_components, 0).unsqueeze(2)
-        tilted = (exp_inner * factor_k).transpose(1, 2) @ exp_outer
+        factor_k = ratio.unsqueeze(2)
+        tilted = torch.bmm((exp_inner * factor_k).transpose(1, 2), exp_outer)
         log_norm = tilted / norm * tilted.log()
         energy = factor_k * (energy + given_z * factor_k.log())
         given_z = factor_k * given_z
         weight_z = given_z.sum(1, keepdim=True)
-        surprise = given_z * (given_z.clamp(min=1e-30) / weight_z.clamp(min=1e-30)).log()
-    of_component = torch.cat(
-        (
-            given_z.mean(2),
-            surprise.mean(2),
-            energy.mean(2),
-            log_norm.mean((1, 2)).unsqueeze(1),
-        ),
-        1,
-    ).view(-1, n_components, 3 * n_classes + 1)
-    if ratio is not None:
-        evidence = of_component.narrow(2, 0, n_classes).sum(2)
-        joint = weights * evidence
-        weights = joint / joint.sum(1, keepdim=True)
-        of_component = of_component / evidence.unsqueeze(2)
-    average = (weights.unsqueeze(2) * of_component).sum(1)
-    marginal = average.narrow(1, 0, n_classes)
-    entropies = -average.narrow(1, n_classes, 2 * n_classes)
-    entropies = torch.cat((-marginal * marginal.clamp(min=1e-30).log(), entropies), 1)
-    total, given_z, given_zf = entropies.view(-1, 3, n_classes).sum(2).unbind(1)
-    given_zf = given_zf + average.select(1, 3 * n_classes)
+        log_given_z = (given_z.clamp(min=1e-30) / weight_z.clamp(min=1e-30)).log()
+    surprise = (given_z * log_given_z).sum((1, 2)) / n_outer
+    of_both = log_norm.mean((1, 2)) - energy.sum((1, 2)) / n_outer
+    return torch.cat((given_z.mean(2), torch.stack((-surprise, of_both), 1)), 1)
+
+
+def entropies(averages: Tensor, n_classes: int, weights: Tensor) -> Decomposition:
+    """The decomposition from the `node_averages` (n, K + 2) of whole mixtures.
+
+    Their probabilities sum to one; ``weights`` are those that `Decomposition` has.
+    """
+    marginal = averages.narrow(1, 0, n_classes)
+    total = -(marginal * marginal.clamp(min=1e-30).log()).sum(1)
+    given_z, given_zf = averages.narrow(1, n_classes, 2).unbind(1)
     # clamped against rounding only: each difference is one of Jensen's
-    aleatoric = given_zf.clamp(min=0.0)
-    classifier = (given_z - given_zf).clamp(min=0.0)
-    encoder = (total - given_z).clamp(min=0.0)
-    total = aleatoric + encoder + classifier
-    return Decomposition(marginal, total, aleatoric, encoder, classifier, weights)
+    parts = torch.stack((given_zf, total - given_z, given_z - given_zf), 1).clamp(min=0.0)
+    aleatoric, encoder, classifier = parts.unbind(1)
+    return Decomposition(marginal, parts.sum(1), aleatoric, encoder, classifier, weights)
 
 
 def decompose_latent(

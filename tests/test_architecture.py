@@ -53,6 +53,7 @@ ORDER = [
     "dense",
     "fast_graph",
     "onnx_backend",
+    "inductor_backend",
     "fast",
     "live",
     "inference",
@@ -92,6 +93,7 @@ SCRIPT_SAFE = {
     "dense",
     "fast_graph",
     "onnx_backend",
+    "inductor_backend",
     "fast",
 }
 NOT_SCRIPT_SAFE = {"pyro", "gpytorch", "linear_operator", "hyperspy", "exspy"}

@@ -14,6 +14,7 @@ from eels_bayes import store
 from eels_bayes.dense import DenseHeads, fit_dense
 from eels_bayes.fast import KIND, load_fast
 from eels_bayes.forward_model import fit_forward_model
+from eels_bayes.reader import Gaussians
 from eels_bayes.spectra import Flag
 
 BRIEF = eb.Schedule(6, 15, 3e-3)
@@ -43,22 +44,29 @@ def mixtures(seed=0, n=30, n_components=4, latent_dim=3):
     return weights, mean, torch.rand(mean.shape, generator=generator)
 
 
+def gaussians(weights, mean, var):
+    """The Gaussians of all mixtures, and how many mixtures there are."""
+    pixel = torch.arange(len(weights)).repeat_interleave(weights.shape[1])
+    flat = (weights.flatten(), pixel, mean.flatten(0, 1), var.flatten(0, 1))
+    return Gaussians(*flat), len(weights)
+
+
 def test_probabilities_are_averaged_over_the_mixture():
     head, (weights, mean, var) = heads(), mixtures()
-    parts = head(weights, mean, var, None).classes
+    parts = head(*gaussians(weights, mean, var), None).classes
     each = torch.softmax(head.logits(mean), 2)
     expected = (weights.unsqueeze(2) * each).sum(1)
     torch.testing.assert_close(parts.probabilities, expected)
     torch.testing.assert_close(parts.probabilities.sum(1), torch.ones(30))
-    torch.testing.assert_close(parts.weights, weights)
+    torch.testing.assert_close(parts.weights, weights.flatten())
     # and it reads one latent where there is one
-    alone = head(torch.ones(30, 1), mean[:, :1], var[:, :1], None).classes
+    alone = head(*gaussians(torch.ones(30, 1), mean[:, :1], var[:, :1]), None).classes
     torch.testing.assert_close(alone.probabilities, each[:, 0])
     assert each.max() > 0.95 and each.amax(2).min() < 0.7
 
 
 def test_it_knows_the_total_alone():
-    found = heads()(*mixtures(), None)
+    found = heads()(*gaussians(*mixtures()), None)
     parts = found.classes
     entropy = torch.special.entr(parts.probabilities.double()).sum(1).float()
     torch.testing.assert_close(parts.total, entropy, rtol=1e-4, atol=1e-6)
@@ -70,17 +78,17 @@ def test_sure_probabilities_have_a_finite_entropy():
     head = heads()
     with torch.no_grad():
         head.layers[-1].weight *= 1e4
-    parts = head(*mixtures(), None).classes
+    parts = head(*gaussians(*mixtures()), None).classes
     assert (parts.probabilities == 0).any() and torch.isfinite(parts.total).all()
     assert (parts.total >= 0).all()
 
 
 @pytest.mark.parametrize("n", [1, 30])
 def test_another_prior_tilts_by_bayes_rule(n):
-    head, given = heads(), mixtures()
+    head, given = heads(), gaussians(*mixtures())
     plain = head(*given, None).classes
     generator = torch.Generator().manual_seed(1)
-    ratio = torch.exp(torch.randn(n, 4, generator=generator))
+    ratio = torch.exp(torch.randn(n, 4, generator=generator)).expand(30, -1)
     found = head(*given, ratio).classes
     expected = plain.probabilities * ratio
     expected = expected / expected.sum(1, keepdim=True)
@@ -88,21 +96,21 @@ def test_another_prior_tilts_by_bayes_rule(n):
     entropy = torch.special.entr(expected).sum(1)
     torch.testing.assert_close(found.total, entropy, rtol=1e-4, atol=1e-5)
     # components weigh as much more as their classes do
-    weights, mean, _ = given
+    weights, mean, _ = mixtures()
     each = torch.softmax(head.logits(mean), 2)
     evidence = weights * (each * ratio.unsqueeze(1)).sum(2)
-    torch.testing.assert_close(found.weights, evidence / evidence.sum(1, keepdim=True))
-    same = head(*given, torch.full((1, 4), 2.0)).classes
+    torch.testing.assert_close(found.weights, (evidence / evidence.sum(1, keepdim=True)).flatten())
+    same = head(*given, torch.full((30, 4), 2.0)).classes
     torch.testing.assert_close(same.probabilities, plain.probabilities)
     torch.testing.assert_close(same.weights, plain.weights)
 
 
 def test_scripted_equals_eager():
-    head, given = heads(), mixtures()
+    head, given = heads(), gaussians(*mixtures())
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".torch.jit.script. is deprecated")
         scripted = torch.jit.script(head)
-    for ratio in (None, torch.tensor([[1.0, 2.0, 0.5, 4.0]])):
+    for ratio in (None, torch.tensor([[1.0, 2.0, 0.5, 4.0]]).expand(30, -1)):
         expected = head(*given, ratio)
         for _ in range(3):  # the executor specialises after its first calls
             found = scripted(*given, ratio)
@@ -113,9 +121,9 @@ def test_scripted_equals_eager():
 
 def test_a_bad_row_stays_alone():
     head, (weights, mean, var) = heads(), mixtures()
-    expected = head(weights, mean, var, None).classes.probabilities
+    expected = head(*gaussians(weights, mean, var), None).classes.probabilities
     mean[3, 1] = torch.nan
-    found = head(weights, mean, var, None).classes.probabilities
+    found = head(*gaussians(weights, mean, var), None).classes.probabilities
     others = torch.arange(30) != 3
     assert torch.isnan(found[3]).all()
     torch.testing.assert_close(found[others], expected[others])
@@ -141,7 +149,9 @@ def trained():
 def at(head, latents):
     """Probabilities (n, K) at latents (n, D) without spread."""
     with torch.no_grad():
-        given = (torch.ones(len(latents), 1), latents[:, None], torch.zeros(len(latents), 1, 3))
+        given = gaussians(
+            torch.ones(len(latents), 1), latents[:, None], torch.zeros(len(latents), 1, 3)
+        )
         return head(*given, None).classes.probabilities
 
 

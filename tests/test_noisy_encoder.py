@@ -152,7 +152,7 @@ def test_reading_is_gaussian_conditioning(seed, log_noise):
     deviation = normal(n, n_components, n_span)
     none = torch.empty(0)
     factor = deviation / (prior + noise[:, None, None])
-    mix = module.read(Evidence(normal(n, n_components), none, noise, none, none, factor))
+    mix = module.read(Evidence(normal(n, n_components), noise, none, none, factor))
     for i in range(n):
         for c in range(n_components):
             # z and what is measured of the deviations, jointly Gaussian

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest, norm
 
-from eels_bayes.spikes import REACH, largest_spike
+from eels_bayes.spikes import BLOCK, NEAR, largest_spike
 
 N_CHANNELS = 400
 FIRST, STEP = 500.0, 0.5
 CHANNELS = torch.arange(N_CHANNELS, dtype=torch.float32)
-WINDOW = 2 * REACH + 1
+WINDOW = BLOCK * (2 * NEAR + 1)
 
 
 def spectrum(level=2000.0, exponent=3.0, shift=0.0, channels=CHANNELS):
@@ -69,7 +69,7 @@ def test_a_spike_is_found_in_any_channel(channel):
     st.floats(0.2, 30.0),
     st.floats(2.3, 3.7),
     st.floats(-4.0, 4.0),
-    st.integers(REACH, N_CHANNELS - REACH - 1),
+    st.integers(WINDOW // 2, N_CHANNELS - WINDOW // 2 - 1),
 )
 def test_brightness_slope_and_drift_do_not_matter(brightness, exponent, shift, channel):
     rate = spectrum(300.0 * brightness, exponent, shift)

@@ -1,0 +1,78 @@
+"""The fast path as machine code, by PyTorch's successor of TorchScript (AOTInductor).
+
+Needs a C++ compiler where it compiles, for about half a minute.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from eels_bayes.fast_graph import FastGraph, Plan
+
+Session = Callable[[torch.Tensor, Plan], Any]
+COMPILERS = ("c++", "g++", "clang++", "cl")
+
+
+def available() -> bool:
+    """Whether there is a C++ compiler."""
+    return any(shutil.which(name) for name in COMPILERS)
+
+
+def compiled(graph: FastGraph, path: Path, about: Mapping[str, str]) -> None:
+    """Write the graph as a package (.pt2) with a free number of spectra, for the device it is on.
+
+    Its inputs are the counts (n, E) and the tensors of a `Plan`; its metadata hold ``about``.
+
+    Raises
+    ------
+    RuntimeError
+        Without a C++ compiler.
+    """
+    if not available():
+        raise RuntimeError(
+            f"backend='inductor' needs a C++ compiler ({', '.join(COMPILERS)}), and there is none; "
+            "install one or use 'torchscript'"
+        )
+    plan = graph.plan(0.0)
+    counts = torch.ones(2, graph.n_channels, device=plan.picked.device)
+    with torch.no_grad(), warnings.catch_warnings():
+        # PyTorch's of its own calls
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from torch._inductor import aoti_compile_and_package  # seconds to import
+        from torch.export import Dim, export
+
+        # a drift may ask for more channels, or fewer
+        free = {"picked": {0: Dim.AUTO}, "band": {0: Dim.AUTO}}
+        sizes = ({0: Dim("n", min=1)}, *(free.get(name) for name in plan._fields))
+        aoti_compile_and_package(
+            export(graph, (counts, *plan), dynamic_shapes=sizes),
+            package_path=str(path),
+            inductor_configs={
+                "cpp.threads": 1,  # as the stream wants it
+                "aot_inductor.metadata": dict(about),
+            },
+        )
+
+
+def session(graph: FastGraph) -> Session:
+    """Compile and load; see `compiled`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "fast.pt2"
+        compiled(graph, path, {})
+        from torch._inductor import aoti_load_package
+
+        loaded = aoti_load_package(str(path))
+
+    def run(counts: torch.Tensor, plan: Plan) -> Any:
+        # compiled for one spectrum or more
+        return loaded(counts, *plan) if len(counts) else graph(counts, *plan)
+
+    return run
