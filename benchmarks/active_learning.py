@@ -538,8 +538,9 @@ def report(name: str, runs: list[dict[str, Any]]) -> None:
             + (
                 ""
                 if strategy == "random"
-                else "; over random's {:.2f} ({:.2f} to {:.2f})".format(
-                    *median_interval(needed / np.maximum(base, 1.0))
+                else "; over random's {:.2f} ({:.2f} to {:.2f}), medians' ratio {:.2f}".format(
+                    *median_interval(needed / np.maximum(base, 1.0)),
+                    np.median(needed) / max(1.0, float(np.median(base))),
                 )
             )
         )
@@ -625,7 +626,8 @@ def main() -> None:
     """Run, print, and write JSON after every seed, so that nothing finished is lost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("experiments", nargs="*", default=list(EXPERIMENTS), metavar="experiment")
-    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=20, help="how many")
+    parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--json", type=Path, help="where results are written")
     parser.add_argument("--figure", help="where the figure is written")
     parser.add_argument("--draw", action="store_true", help="only draw and print what --json holds")
@@ -638,7 +640,8 @@ def main() -> None:
             fit, run = EXPERIMENTS[name]
             results[name] = []
             bases = [fit(index) for index in range(min(N_MODELS, options.seeds))]
-            for seed in tqdm(range(1, options.seeds + 1), desc=name, unit="seed"):
+            seeds = range(options.first_seed, options.first_seed + options.seeds)
+            for seed in tqdm(seeds, desc=name, unit="seed"):
                 results[name].append(run(seed, bases[seed % len(bases)]))
                 if options.json:
                     options.json.write_text(json.dumps(results, indent=1))
