@@ -30,12 +30,16 @@ import numpy as np
 import torch
 from annealing import preprocess
 from numpy.typing import NDArray
-from scipy.special import softmax
+from scipy.special import logsumexp, softmax
 from scipy.stats import gamma
 from tqdm import tqdm
 
 import eels_bayes as eb
+from eels_bayes.continuum import extended
 from eels_bayes.decisions import novel_among
+from eels_bayes.factors import Population, Shape, log_likelihood, rotated
+from eels_bayes.fingerprints import shift_and_broaden
+from eels_bayes.forward_model import onto_bins, wide_axis
 
 Array = NDArray[Any]
 
@@ -56,6 +60,12 @@ NEARLY = 1.1  # of the map's error with every structure of the specimen simulate
 BEND = 0.5  # sd by which the intensity bends between two simulated compositions, of their distance
 HEAP = 0.035  # sd of a composition's intensities, of the strongest one's
 OUTSIDE = 1e-3  # density of pixels between the heaps, of a heap's highest
+MISSED = 0.05  # share of the pixels by which a structure is missed, or not yet
+LOOKS = {  # shift and splitting of an edge, eV, by the kind of defect
+    "": ((-1.0, 0.0), (0.0, 0.0), (1.0, 0.0), (0.0, 2.0)),
+    "shifted": tuple((shift, 0.0) for shift in (-6.0, -4.5, -3.0, 3.0, 4.5, 6.0)),
+    "split": tuple((shift, split) for shift in (-2.0, 0.0, 2.0) for split in (4.0, 6.0, 8.0, 10.0)),
+}
 INDEPENDENT = 10.0  # pixels' weight: neighbours are alike, and the law is a rough one
 EM_STEPS = 200
 REPETITIONS = 2000  # of the bootstrap
@@ -230,21 +240,62 @@ def structures_base(index: int) -> eb.EELSClassifier:
     return eb.EELSClassifier(library, seed=index).fit(preprocess(series))
 
 
-def demand(clf: eb.EELSClassifier, pred: eb.Prediction, names: list[str]) -> Array:
-    """Pixels (candidates,) that each structure is expected to claim, by the map's own doubt.
+def demand(
+    clf: eb.EELSClassifier, pred: eb.Prediction, spectra: eb.Spectra, names: list[str]
+) -> Array:
+    """How surely (candidates,) each structure is in the specimen, by the map's own doubt.
 
-    What is like nothing in the library asks for a defective structure, of which nothing is known
-    beforehand; the other pixels ask for compositions. Neighbours are alike, so that both are read
-    from three by three pixels.
+    What is there has to be simulated sooner or later, so that the surest is simulated first, and
+    not the one that may claim most pixels: it tells of the others as well. What is like nothing in
+    the library asks for the kind of defect that it looks like; edges that are neither moved nor
+    split ask for compositions. Neighbours are alike: both are read from three by three pixels.
     """
     surprise = -np.log(np.maximum(1.0 - pred.novelty, 1e-7))
     novel = novel_among(gamma.cdf(9.0 * around(surprise, np.mean), 9.0))  # Fisher's method
-    defective = np.array([is_defect(name) for name in pred.class_names])
-    simple = (1.0 - novel) * (1.0 - pred.probabilities[:, defective].sum(1))
+    looks_like = kinds(clf, spectra)
     compositions = [name for name in names if not is_defect(name)]
-    asked = dict(zip(compositions, claims(clf, pred, compositions, simple), strict=True))
-    n_defects = len(names) - len(compositions)
-    return np.array([asked.get(name, novel.sum() / max(1, n_defects)) for name in names])
+    sure = dict(zip(compositions, claims(clf, pred, compositions, looks_like[""]), strict=True))
+    for name in names:
+        if is_defect(name):
+            sure[name] = missed((novel * looks_like[kind_of(name)]).mean())
+    return np.array([sure[name] for name in names])
+
+
+def missed(share: Array) -> Array:
+    """How much a structure that has these shares of the pixels is missed, 0 to 1."""
+    return np.asarray(1.0 - np.exp(-share / MISSED))
+
+
+def kinds(clf: eb.EELSClassifier, spectra: eb.Spectra) -> dict[str, Array]:
+    """Probability (n,) of each kind of structure that a pixel's edge may look like.
+
+    Beforehand a kind's name alone is known, and so roughly its looks: those of the strongest edge
+    of the library, of any intensity, moved and split.
+    """
+    assert clf.fitted is not None
+    model = clf.fitted.forward
+    energy = model.continuum.energy
+    columns = model.continuum.columns(energy, model.library) * model.white[:, None]
+    population = Population(np.ones(1), model.mean, model.covariance)
+    fine = wide_axis(energy, model.library.energy)
+    shown = extended(model.library, fine).class_spectra
+    strongest = shown[[int(shown.sum(1).argmax())] * 2]
+    pixels = model.whiten(
+        np.nan_to_num(spectra.profile).astype(float), np.nan_to_num(spectra.level).astype(float)
+    )
+    evidence = {}
+    for kind, looks in LOOKS.items():
+        of_looks = []
+        for shift, split in looks:
+            ends = np.array([shift - 0.5 * split, shift + 0.5 * split]) / (fine[1] - fine[0])
+            edge = onto_bins(energy, fine, shift_and_broaden(strongest, ends, 0.0).mean(0))
+            shape = 0.5 * edge * model.white
+            likelihood, *_ = log_likelihood(
+                *pixels, rotated(columns, population, Shape(shape, shape[:, None]))
+            )
+            of_looks.append(around(likelihood, np.sum))
+        evidence[kind] = logsumexp(of_looks, axis=0) - np.log(len(looks))
+    return dict(zip(evidence, softmax(list(evidence.values()), axis=0), strict=True))
 
 
 def around(pixels: Array, summary: Callable[..., Array]) -> Array:
@@ -256,7 +307,7 @@ def around(pixels: Array, summary: Callable[..., Array]) -> Array:
 
 
 def claims(clf: eb.EELSClassifier, pred: eb.Prediction, names: list[str], weight: Array) -> Array:
-    """Pixels (candidates,) expected to be of each candidate composition, of weights (n,).
+    """How surely (candidates,) pixels of weights (n,) are of each candidate composition.
 
     A composition that is not simulated shows as a heap of intensities between those of simulated
     ones, for whose mixture it is taken. Where between, its fraction tells, but for the unknown
@@ -289,7 +340,7 @@ def claims(clf: eb.EELSClassifier, pred: eb.Prediction, names: list[str], weight
         center = np.interp(fractions + BEND * bend * bow, knots, heights)
         counted, likelihood = heaps(pixels, np.concatenate([center, known]), weight)
         log_weight.append(-0.5 * bend**2 + INDEPENDENT * likelihood)
-        found.append(counted[: len(names)])
+        found.append(missed(counted[: len(names)] / len(pixels)))
     return np.asarray(softmax(log_weight) @ np.array(found))
 
 
@@ -305,8 +356,13 @@ def heaps(pixels: Array, center: Array, weight: Array) -> tuple[Array, float]:
     return counted, float(weight @ np.log(total[:, 0]) / weight.sum())
 
 
+def kind_of(name: str) -> str:
+    """Kind of a defect by a candidate's name; empty where there is none."""
+    return name.partition(", ")[2]
+
+
 def is_defect(name: str) -> bool:
-    return "," in name
+    return bool(kind_of(name))
 
 
 def composition(name: str) -> float:
@@ -367,7 +423,7 @@ def run_structures(seed: int, base: eb.EELSClassifier) -> dict[str, Any]:
         while curve[-1] > target and len(names) < len(whole.class_names):
             left = [name for name in candidates if name not in names]
             if order is None:
-                names.append(left[int(demand(*read(names), left).argmax())])
+                names.append(left[int(demand(*read(names), spectra, left).argmax())])
             else:
                 names.append(next(name for name in order if name in left))
             # a map that cannot be good enough yet need not be read
@@ -538,8 +594,9 @@ def report(name: str, runs: list[dict[str, Any]]) -> None:
             + (
                 ""
                 if strategy == "random"
-                else "; over random's {:.2f} ({:.2f} to {:.2f})".format(
-                    *median_interval(needed / np.maximum(base, 1.0))
+                else "; over random's {:.2f} ({:.2f} to {:.2f}), medians' ratio {:.2f}".format(
+                    *median_interval(needed / np.maximum(base, 1.0)),
+                    np.median(needed) / max(1.0, float(np.median(base))),
                 )
             )
         )
@@ -625,7 +682,8 @@ def main() -> None:
     """Run, print, and write JSON after every seed, so that nothing finished is lost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("experiments", nargs="*", default=list(EXPERIMENTS), metavar="experiment")
-    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=20, help="how many")
+    parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--json", type=Path, help="where results are written")
     parser.add_argument("--figure", help="where the figure is written")
     parser.add_argument("--draw", action="store_true", help="only draw and print what --json holds")
@@ -638,7 +696,8 @@ def main() -> None:
             fit, run = EXPERIMENTS[name]
             results[name] = []
             bases = [fit(index) for index in range(min(N_MODELS, options.seeds))]
-            for seed in tqdm(range(1, options.seeds + 1), desc=name, unit="seed"):
+            seeds = range(options.first_seed, options.first_seed + options.seeds)
+            for seed in tqdm(seeds, desc=name, unit="seed"):
                 results[name].append(run(seed, bases[seed % len(bases)]))
                 if options.json:
                     options.json.write_text(json.dumps(results, indent=1))
