@@ -4,7 +4,8 @@
     python benchmarks/latency.py --heads [--models DIR] [--json FILE] [--smoke]
 
 Part (a) times the noisy encoder alone and the full path, from raw counts to every field of a
-prediction, as the plain module, as TorchScript and by ONNX Runtime (``pip install -e '.[onnx]'``).
+prediction, as the plain module, as TorchScript, by ONNX Runtime (``pip install -e '.[onnx]'``) and
+as machine code (``backend="inductor"``, which needs a C++ compiler).
 Methods take turns in an order drawn anew each round, so that a busy machine hits all alike. A turn
 is a block of calls, after one that is not timed and pays for what the method before left in the
 caches; it is a single call where that takes long. Beside them stands the published pipeline
@@ -68,6 +69,8 @@ DOSES = (0.3, 1.0, 3.0)
 HEADS = ("gp", "dense")
 FIT_SEED, READ_SEED = 101, 201  # of the series that is fitted on, and of the one that is read
 PUBLISHED, DIRECT = "published pipeline", "published, direct call"
+MACHINE_CODE = "machine code"  # by AOTInductor
+COMPILED = ("TorchScript", "ONNX Runtime", MACHINE_CODE)
 PARTS = ("encoder", "full path")
 
 
@@ -257,7 +260,7 @@ def _feature_tensors(pixels: Pixels) -> tuple[Any, ...]:
 
 
 def own_methods(clf: eb.EELSClassifier, pixels: Pixels, energy: Array) -> list[Method]:
-    """The plain module, TorchScript and ONNX Runtime, as far as installed."""
+    """The plain module and what it is compiled to, as far as installed."""
     fast = clf.compile(clf.preprocessor, energy=energy)
     graph, shift = fast.graph, fast.drift(pixels.counts)
     plan = graph.plan(shift)
@@ -278,12 +281,20 @@ def own_methods(clf: eb.EELSClassifier, pixels: Pixels, energy: Array) -> list[M
         onnx = clf.compile(clf.preprocessor, energy=energy, backend="onnx")
     except ImportError as error:
         print(f"ONNX Runtime is skipped: {error}")
-        return methods
-    return [
-        *methods,
-        Method("encoder", "ONNX Runtime", session, _features),
-        Method("full path", "ONNX Runtime", lambda counts: onnx(counts, shift), _counts),
-    ]
+    else:
+        methods += [
+            Method("encoder", "ONNX Runtime", session, _features),
+            Method("full path", "ONNX Runtime", lambda counts: onnx(counts, shift), _counts),
+        ]
+    try:
+        machine = clf.compile(clf.preprocessor, energy=energy, backend="inductor")
+    except RuntimeError as error:
+        print(f"machine code is skipped: {error}")
+    else:
+        methods.append(
+            Method("full path", MACHINE_CODE, lambda counts: machine(counts, shift), _counts)
+        )
+    return methods
 
 
 def published_methods(clf: eb.EELSClassifier) -> tuple[list[Method], dict[str, str]]:
@@ -367,13 +378,15 @@ def ratios(found: dict[int, Any], work: dict[int, dict[str, int]], rate: float) 
     for n, batch in ((one, "one spectrum"), (whole, f"a map of {whole}")):
         for part in PARTS:
             rows = {name: row["median"] for name, row in found[n][part].items()}
-            ours = rows["TorchScript"]
-            for name, other in rows.items():
-                if name != "TorchScript":
-                    result[f"{name} / TorchScript, {part}, {batch}"] = other / ours
-            if n == whole:
-                share = work[n][part] / rate / (1e-6 * ours)
-                result[f"share of the floor's rate, TorchScript, {part}, {batch}"] = share
+            for ours in COMPILED:
+                if ours not in rows:
+                    continue
+                for name in rows:
+                    if name not in COMPILED or ours == "TorchScript" != name:
+                        result[f"{name} / {ours}, {part}, {batch}"] = rows[name] / rows[ours]
+                if n == whole:
+                    share = work[n][part] / rate / (1e-6 * rows[ours])
+                    result[f"share of the floor's rate, {ours}, {part}, {batch}"] = share
     return result
 
 

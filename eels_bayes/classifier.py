@@ -447,15 +447,16 @@ class EELSClassifier:
         head : {"gp", "dense"}
             The Gaussian process with its doubt, or a small dense network in its place: faster,
             less true, and without the parts of the uncertainty. It is trained here, in seconds.
-        backend : {"torchscript", "onnx"}
-            What runs it; "onnx" needs the extra of that name.
+        backend : {"torchscript", "onnx", "inductor"}
+            What runs it. "onnx" needs the extra of that name; "inductor" is machine code, the
+            fastest, and needs a C++ compiler and half a minute.
         gain, readout : float
             Variance of a detector count: ``gain * counts + readout``.
 
         Raises
         ------
         RuntimeError
-            Before ``fit``.
+            Before ``fit``, or without a C++ compiler where one is needed.
         ValueError
             If the preprocessor is another than the fit's, or the axis does not cover what it needs.
         """

@@ -35,7 +35,7 @@ from eels_bayes.reader import GPHeads, Reader
 from eels_bayes.series import FADED, SEARCH
 
 KIND = "fast"
-CHUNK = 128  # spectra at a time: enough to pay for the calls, and few enough for the caches
+CHUNK = 64  # spectra at a time: enough to pay for the calls, and few enough for the caches
 Head = Literal["gp", "dense"]
 Backend = Literal["torchscript", "onnx", "inductor"]
 Run = Callable[[NDArray[np.float32], float], tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]

@@ -241,11 +241,12 @@ class Reader(nn.Module):
         mixture = self.encoder.read(found)
         n, n_components, dim = mixture.mean.size()
         weights = mixture.log_weight.exp()
-        if ratio is not None:
+        at_most = weights
+        if ratio is not None:  # which makes no Gaussian heavier than this
             ratio = ratio.expand(n, -1)
-        # a ratio may make heavy what is light
-        light = self.light if ratio is None else 1e-3 * self.light
-        weights = (weights * (weights / light - 1.0).clamp(0.0, 1.0)).flatten()
+            widest = ratio.amax(1, keepdim=True) / ratio.amin(1, keepdim=True).clamp(min=1e-30)
+            at_most = weights * widest
+        weights = (weights * (at_most / self.light - 1.0).clamp(0.0, 1.0)).flatten()
         rows = weights.nonzero().squeeze(1)
         read = Gaussians(
             weights.index_select(0, rows),

@@ -117,7 +117,10 @@ def in_parts(clf, profile, level, spike, ratio=None, light=LIGHT):
         found = encoder.evidence(profile.double(), level.double())
         mixture = encoder.read(found)
     weights = mixture.log_weight.exp()
-    weights = weights * (weights / light - 1).clamp(0, 1)  # none below, fading up to twice of it
+    at_most = weights
+    if ratio is not None:
+        at_most = weights * ratio.amax(1, keepdim=True) / ratio.amin(1, keepdim=True)
+    weights = weights * (at_most / light - 1).clamp(0, 1)  # none below, fading up to twice of it
     weights = weights / weights.sum(1, keepdim=True)
     mean, sd = mixture.mean, mixture.sd
     n, r, dim = mean.shape
@@ -164,11 +167,13 @@ def test_another_prior_is_that_of_the_decomposition(clf, reader, pixels, n):
     generator = torch.Generator().manual_seed(0)
     ratio = torch.exp(torch.randn(n, 4, generator=generator))
     found = reader(*pixels, ratio)
-    expected = in_parts(clf, *pixels, ratio=ratio.double(), light=1e-3 * LIGHT)
+    expected = in_parts(clf, *pixels, ratio=ratio.double())
     assert_close(found, expected)
     assert_ranked_alike(found.novelty, expected.novelty)
     torch.testing.assert_close(found.probabilities.sum(1), torch.ones(320))
-    assert (found.probabilities - reader(*pixels).probabilities).abs().max() > 0.2
+    plain = reader(*pixels)
+    assert (found.probabilities - plain.probabilities).abs().max() > 0.2
+    assert_close(reader(*pixels, torch.full((n, 4), 3.0)), plain, scale=0.1)
 
 
 def test_laws(reading):
