@@ -1,7 +1,7 @@
-"""The fast path: a fitted classifier as one frozen TorchScript module.
+"""The fast path: a fitted classifier as one compiled module.
 
 Neither Pyro nor GPyTorch is needed to load or to run it. PyTorch calls TorchScript legacy; it is
-used here alone, behind the two functions of `backends`.
+used here alone, behind one of the functions at the end that run a graph.
 """
 
 from __future__ import annotations
@@ -260,7 +260,8 @@ def load_fast(path: str | os.PathLike[str], *, backend: Backend | None = None) -
     ----------
     path : path-like
     backend : {"torchscript", "onnx", "inductor"}, optional
-        The one it was saved with if left out. "inductor" compiles anew, for half a minute.
+        The one it was saved with if left out, but TorchScript for "inductor": that compiles anew,
+        for half a minute, and no file decides that a compiler runs.
 
     Raises
     ------
@@ -287,7 +288,9 @@ def load_fast(path: str | os.PathLike[str], *, backend: Backend | None = None) -
         raise ValueError(
             f"{os.fspath(path)} holds no complete fast classifier ({error}); save it again"
         ) from error
-    return FastClassifier(graph, pre, names, head, backend or config["backend"], library)
+    if backend is None:
+        backend = "torchscript" if config["backend"] == "inductor" else config["backend"]
+    return FastClassifier(graph, pre, names, head, backend, library)
 
 
 def _rebuilt(tensors: dict[str, Tensor], config: dict[str, Any]) -> tuple[FastGraph, Preprocessor]:

@@ -35,7 +35,7 @@ class Plan(NamedTuple):
         How much of each.
     band : Tensor (N,)
         Weights of the normalize window's channels; they sum to one.
-    share : Tensor (1, E / 8, 8)
+    share : Tensor (1, E / 16, 16)
         What is expected of the counts around in every detector channel, see `spikes.excess`.
     flag : Tensor, scalar int64
         `Flag.OFF_AXIS` where energies that are needed leave the axis, else 0.
@@ -149,6 +149,9 @@ class FastGraph(nn.Module):
             self.typical_first,
             self.step,
         )
+        read = torch.zeros(self.n_channels)
+        read[torch.cat(picked)] = 1.0  # beyond, odd counts are allowed, and say nothing
+        shape = shape * read
         flag = torch.tensor(self.off_axis if off_axis else 0)
         device = self.typical.device
         return Plan(

@@ -5,7 +5,9 @@ Needs a C++ compiler where it compiles, for about half a minute.
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
@@ -17,18 +19,25 @@ import torch
 from eels_bayes.fast_graph import FastGraph, Plan
 
 Session = Callable[[torch.Tensor, Plan], Any]
-COMPILERS = ("c++", "g++", "clang++", "cl")
+
+
+def compiler() -> str:
+    """The C++ compiler that PyTorch takes: ``$CXX``, or the platform's own."""
+    own = {"darwin": "clang++", "win32": "cl"}
+    return os.environ.get("CXX") or own.get(sys.platform, "g++")
 
 
 def available() -> bool:
-    """Whether there is a C++ compiler."""
-    return any(shutil.which(name) for name in COMPILERS)
+    """Whether the compiler is there."""
+    return shutil.which(compiler()) is not None
 
 
 def compiled(graph: FastGraph, path: Path, about: Mapping[str, str]) -> None:
     """Write the graph as a package (.pt2) with a free number of spectra, for the device it is on.
 
     Its inputs are the counts (n, E) and the tensors of a `Plan`; its metadata hold ``about``.
+    PyTorch keeps what it compiled in ``$TORCHINDUCTOR_CACHE_DIR``, by default among the temporary
+    files.
 
     Raises
     ------
@@ -37,8 +46,8 @@ def compiled(graph: FastGraph, path: Path, about: Mapping[str, str]) -> None:
     """
     if not available():
         raise RuntimeError(
-            f"backend='inductor' needs a C++ compiler ({', '.join(COMPILERS)}), and there is none; "
-            "install one or use 'torchscript'"
+            f"backend='inductor' needs a C++ compiler, and there is no {compiler()!r}: install it, "
+            "let CXX name another, or use 'torchscript'"
         )
     plan = graph.plan(0.0)
     counts = torch.ones(2, graph.n_channels, device=plan.picked.device)
@@ -57,6 +66,7 @@ def compiled(graph: FastGraph, path: Path, about: Mapping[str, str]) -> None:
             package_path=str(path),
             inductor_configs={
                 "cpp.threads": 1,  # as the stream wants it
+                "assert_indirect_indexing": False,  # a plan's channels are on the axis
                 "aot_inductor.metadata": dict(about),
             },
         )
@@ -64,7 +74,7 @@ def compiled(graph: FastGraph, path: Path, about: Mapping[str, str]) -> None:
 
 def session(graph: FastGraph) -> Session:
     """Compile and load; see `compiled`."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "fast.pt2"
         compiled(graph, path, {})
         from torch._inductor import aoti_load_package

@@ -110,11 +110,37 @@ def predict(
         inputs = [getattr(spectra, name)[batch] for name in ("profile", "level", "spike")]
         given = None if ratio is None else tensor(ratio[batch]).to(device)
         with torch.no_grad():
-            parts.append(reader(*(tensor(x).to(device) for x in inputs), given))
+            parts.append(_heaviest(reader(*(tensor(x).to(device) for x in inputs), given)))
+    most = max(part.component_weight.shape[1] for part in parts)
     return {
-        name: _scatter(torch.cat(columns).cpu().numpy(), rows, len(spectra))
+        name: _scatter(
+            torch.cat([_padded(x, most) if "component" in name else x for x in columns])
+            .cpu()
+            .numpy(),
+            rows,
+            len(spectra),
+        )
         for name, columns in zip(Reading._fields, zip(*parts, strict=True), strict=True)
     }
+
+
+def _heaviest(reading: Reading) -> Reading:
+    """As many Gaussians as any pixel has of some weight, the heaviest first."""
+    weight = reading.component_weight
+    most = max(1, int((weight > 0).sum(1).max()))
+    weight, which = weight.topk(most, dim=1)
+    index = which.unsqueeze(2).expand(-1, -1, reading.component_mean.size(2))
+    return reading._replace(
+        component_weight=weight,
+        component_mean=reading.component_mean.gather(1, index),
+        component_sd=reading.component_sd.gather(1, index),
+    )
+
+
+def _padded(columns: Tensor, most: int) -> Tensor:
+    """Columns (n, R, ...) of Gaussians and more of them, which weigh nothing."""
+    extra = columns[:, :1].expand(-1, most - columns.shape[1], *columns.shape[2:])
+    return torch.cat([columns, extra * (columns.ndim > 2)], 1)
 
 
 def decoded_bands(

@@ -24,9 +24,10 @@ from eels_bayes.uncertainty import (
     node_averages,
 )
 
-# Gaussians of less weight in a pixel are not read, and up to twice of it they fade: together these
-# weigh 0.002 in the mean, and nothing jumps where one of them comes or goes.
-LIGHT = 2e-3
+# Gaussians of less weight in a pixel are not read, and up to twice of it they fade, so that nothing
+# jumps where one of them comes or goes. Where they are many, all that is left out weighs at most
+# MOST_LEFT_OUT.
+LIGHT, MOST_LEFT_OUT = 2e-3, 0.05
 
 
 class Reading(NamedTuple):
@@ -80,7 +81,7 @@ class Heads(NamedTuple):
 
 
 def summed(rows: Tensor, pixel: Tensor, n: int) -> Tensor:
-    """Sums (n, F) of rows (m, F) over the pixels that they belong to."""
+    """Sums (n, F) of rows (m, F) over the pixels that they belong to; on a GPU in any order."""
     return rows.new_zeros(n, rows.size(1)).index_add(0, pixel, rows)
 
 
@@ -152,7 +153,7 @@ class GPHeads(nn.Module):
         self.of_value: Tensor
 
     def forward(self, read: Gaussians, n: int, ratio: Tensor | None) -> Heads:
-        """Read n pixels; ``ratio`` (n, K) as `decompose` has it."""
+        """Read n pixels; ``ratio`` (n, K), no other shape, as `decompose` has it."""
         n_classes = self.packed_place.size(0)
         found = distinct_moments(
             read.mean,
@@ -209,14 +210,14 @@ class Reader(nn.Module):
     ----------
     encoder : NoisyEncoder
     heads : nn.Module
-        From mixtures of latents to `Heads`.
+        From `Gaussians`, the number of pixels n and a ratio (n, K) or None to `Heads`.
     scale : NoveltyScale
     """
 
     def __init__(self, encoder: NoisyEncoder, heads: nn.Module, scale: NoveltyScale):
         super().__init__()
         self.encoder, self.heads = encoder, heads
-        self.light = LIGHT  # scripting sees no globals
+        self.light = min(LIGHT, MOST_LEFT_OUT / encoder.n_components)
         self.n_modes = scale.whitening.shape[1]
         for name, tensor in scale._asdict().items():
             self.register_buffer(name, tensor.float())
@@ -235,7 +236,7 @@ class Reader(nn.Module):
         level, spike : Tensor (n,)
             All three as in `Spectra`.
         ratio : Tensor (n, K) or (1, K), optional
-            Prior weights of the classes over those of the fit.
+            Prior weights of the classes over those of the fit, positive.
         """
         found = self.encoder.evidence(profile, level)
         mixture = self.encoder.read(found)
@@ -244,7 +245,7 @@ class Reader(nn.Module):
         at_most = weights
         if ratio is not None:  # which makes no Gaussian heavier than this
             ratio = ratio.expand(n, -1)
-            widest = ratio.amax(1, keepdim=True) / ratio.amin(1, keepdim=True).clamp(min=1e-30)
+            widest = ratio.amax(1, keepdim=True) / ratio.amin(1, keepdim=True)
             at_most = weights * widest
         weights = (weights * (at_most / self.light - 1.0).clamp(0.0, 1.0)).flatten()
         rows = weights.nonzero().squeeze(1)

@@ -6,8 +6,8 @@ A channel is compared with the series' mean spectrum, scaled to the pixel's own 
 import torch
 from torch import Tensor, nn
 
-BLOCK = 8  # channels that share one brightness
-NEAR = 2  # blocks on either side that say how bright the pixel is here
+BLOCK = 16  # channels that share one brightness
+NEAR = 1  # blocks on either side that say how bright the pixel is here
 
 
 def largest_spike(

@@ -328,9 +328,9 @@ def node_averages(
     n_outer, n_inner = encoder_nodes.size(0), classifier_nodes.size(0)
     n_contrasts = encoder_nodes.size(1)
     n_classes = n_contrasts + 1
-    # Two factors of exp(-limit) or more keep their product a normal number. Differences between
-    # logits beyond the limit matter only where both factors reach it in opposite directions.
-    limit = 300.0 if mean.dtype == torch.float64 else 40.0
+    # Products of four sums of exp(-limit) or more are normal numbers. Differences between logits
+    # beyond the limit matter only where both factors reach it in opposite directions.
+    limit = 150.0 if mean.dtype == torch.float64 else 18.0
     factor = _factor(cov.view(-1, n_classes, n_classes), n_contrasts).view(2, -1, n_contrasts)
     outer = (factor.select(0, 0) @ encoder_nodes.t()).view(-1, n_classes, n_outer)
     outer = outer + mean.unsqueeze(2)  # (m, K, Q1)
@@ -348,10 +348,12 @@ def node_averages(
     energy = torch.addcmul(given_z * outer, exp_outer, sums.narrow(1, n_classes, n_classes))
     if ratio is None:
         log_given_z = given_z.clamp(min=1e-30).log()
-        if n_inner % 2 == 0:
-            # a logarithm costs more than all else: one of each two nodes' product
-            half = n_inner // 2
-            log_norm = 0.5 * (norm.narrow(1, 0, half) * norm.narrow(1, half, half)).log()
+        if n_inner % 4 == 0:
+            # a logarithm costs more than all else: one of each four nodes' product
+            half, quarter = n_inner // 2, n_inner // 4
+            of_two = norm.narrow(1, 0, half) * norm.narrow(1, half, half)
+            of_four = of_two.narrow(1, 0, quarter) * of_two.narrow(1, quarter, quarter)
+            log_norm = 0.25 * of_four.log()
         else:
             log_norm = norm.log()
     else:
@@ -359,7 +361,7 @@ def node_averages(
         factor_k = ratio.unsqueeze(2)
         tilted = torch.bmm((exp_inner * factor_k).transpose(1, 2), exp_outer)
         log_norm = tilted / norm * tilted.log()
-        energy = factor_k * (energy + given_z * factor_k.log())
+        energy = factor_k * (energy + given_z * factor_k.clamp(min=1e-30).log())
         given_z = factor_k * given_z
         weight_z = given_z.sum(1, keepdim=True)
         log_given_z = (given_z.clamp(min=1e-30) / weight_z.clamp(min=1e-30)).log()

@@ -1046,12 +1046,17 @@ def test_the_package_of_machine_code_needs_torch_alone(machine_code, counts, tmp
 
 
 def test_without_a_compiler_it_says_so(monkeypatch, scripted, tmp_path):
-    monkeypatch.setattr(inductor_backend, "COMPILERS", ("no-such-compiler",))
-    with pytest.raises(RuntimeError, match=r"needs a C\+\+ compiler .* use 'torchscript'"):
-        inductor_backend.session(scripted.graph)
+    monkeypatch.setenv("CXX", "no-such-compiler")
     scripted.save(tmp_path / "model.fast")
-    with pytest.raises(RuntimeError, match=r"needs a C\+\+ compiler"):
+    with pytest.raises(RuntimeError, match=r"a C\+\+ compiler, .* no 'no-such-compiler'.*CXX"):
         load_fast(tmp_path / "model.fast", backend="inductor")
+
+
+def test_no_file_makes_a_compiler_run(monkeypatch, scripted, counts, saved, tmp_path):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    loaded = tampered(saved, tmp_path / "model.fast", backend="inductor")
+    assert loaded.backend == "torchscript"
+    assert_agree(loaded(counts[:5]), scripted(counts[:5]), scale=0.1)
 
 
 def test_the_onnx_model_needs_counts_alone(exported_to_onnx, counts, tmp_path):

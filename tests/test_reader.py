@@ -21,7 +21,7 @@ from eels_bayes.nets import GaussianMixture
 from eels_bayes.noisy_encoder import NoisyEncoder
 from eels_bayes.novelty import NoveltyScale
 from eels_bayes.psi import GPConstants, gp_moments, pack, packed_moments, padded
-from eels_bayes.reader import LIGHT, Gaussians, GPHeads, Reader, Reading
+from eels_bayes.reader import LIGHT, MOST_LEFT_OUT, Gaussians, GPHeads, Reader, Reading
 from eels_bayes.uncertainty import decompose, default_nodes
 
 BRIEF = eb.Schedule(6, 15, 3e-3)
@@ -297,6 +297,35 @@ def test_of_many_components_those_that_weigh_are_read():
     mean, sd = noisy_encoder.moments(two)
     torch.testing.assert_close(found.latent_mean, mean, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found.latent_sd, sd, rtol=1e-4, atol=1e-5)
+
+
+def test_of_very_many_alike_nearly_all_are_read():
+    reader, given = invented(600)
+    evidence = reader.encoder.evidence
+    for name in ("axes", "offset", "log_weight"):
+        getattr(evidence, name).zero_()
+    found = reader(*given)
+    weight = reader.encoder(*given[:2]).log_weight.exp()
+    assert weight.max() < LIGHT  # each by itself
+    assert ((found.component_weight > 0).sum(1) == 600).all()
+    assert torch.isfinite(found.total).all()
+    torch.testing.assert_close(found.component_weight, weight, rtol=1e-3, atol=1e-6)
+
+
+@given(st.integers(0, 200), st.integers(2, 300))
+@settings(max_examples=20)
+def test_what_is_left_out_is_bounded(seed, n_components):
+    reader, given = invented(n_components, seed=seed)
+    evidence = reader.encoder.evidence
+    generator = torch.Generator().manual_seed(seed)
+    evidence.log_weight = 2 * torch.randn(n_components, generator=generator)
+    evidence.axes.zero_()
+    found = reader(*given)
+    weight = reader.encoder(*given[:2]).log_weight.exp()
+    ratio = found.component_weight / weight
+    kept = 1 / ratio.amax(1)  # the heaviest are whole, but for the renormalisation
+    assert (1 - kept).max() <= MOST_LEFT_OUT + 1e-4
+    assert torch.isfinite(found.total).all()
 
 
 # --- one pixel is nothing to another
