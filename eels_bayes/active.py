@@ -8,9 +8,11 @@ Amersfoort and Gal, NeurIPS 2019. EPIG: Bickford Smith et al., AISTATS 2023.
 from __future__ import annotations
 
 import json
+import operator
 import os
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -52,6 +54,7 @@ CANDIDATES = 256  # pixels of most single information that a batch is chosen fro
 CHUNK = 256  # pixels whose joint probabilities are held at a time
 ROWS = 4096  # pixels read at a time
 TARGETS = 200  # pixels whose classes a label is to tell of
+LINE = b'{"round": '  # how each line of a journal begins
 
 
 def entropy(pred: Prediction) -> Array:
@@ -338,6 +341,7 @@ class Query:
     round, item : int
         Number of the batch, and index into the pool.
     answer : str, int or None
+        Name of the class, or its index where the learner's predictions have no ``class_names``;
         ``None`` where the oracle failed.
     error : str
         What went wrong; empty where nothing did.
@@ -356,8 +360,9 @@ class ActiveLoop:
     """Ask an oracle about the items that teach most, and learn from its answers.
 
     The oracle may be slow and may fail: what it raises is recorded, the item is put aside, and the
-    loop goes on. Every answer is kept as soon as it is there, in ``history`` and in the journal, so
-    that nothing paid for is lost to a crash or an interruption; ``run`` goes on from there.
+    loop goes on; so it does where the answer can be no class. Every answer is kept as soon as it is
+    there, in ``history`` and in the journal, so that nothing paid for is lost to a crash, an
+    interruption, or a learner that refuses it; ``run`` goes on from there.
 
     Parameters
     ----------
@@ -367,7 +372,8 @@ class ActiveLoop:
         What may be asked about; indexed by an array of indices.
     oracle : callable
         From an index into the pool to a class name or index: an expert, a simulation, another
-        measurement.
+        measurement. An index counts the ``class_names`` of the learner's last prediction; a name
+        may be that of a new class.
     acquisition : str or callable
         "bald", "batch_bald", "entropy", "epig", "margin", "random"; or a function of a prediction
         of the open items and a number k, which returns the indices of at most k of them (see
@@ -377,7 +383,10 @@ class ActiveLoop:
     batch_size : int
         Answers between two updates.
     journal : path-like, optional
-        A file of one JSON object for each query. What it holds already is learned first.
+        A file of one JSON object for each query. What it holds already is learned first, so that
+        it wants the learner as it was before the first query: one that has learned these answers
+        already, saved afterwards for example, would count them twice. A last line that was cut off
+        in mid-write is dropped with a warning.
     seed : int
         Of a random acquisition.
 
@@ -458,19 +467,18 @@ class ActiveLoop:
                     break
                 number = self.history[-1].round + 1 if self.history else 0
                 for item in chosen.tolist():
-                    query = self._ask(number, item)
+                    query = self._ask(number, item, getattr(pred, "class_names", None))
                     bar.update(query.answer is not None)
                 self._learn()
                 if after_round is not None:
                     after_round(self)
         return self.history
 
-    def _ask(self, number: int, item: int) -> Query:
+    def _ask(self, number: int, item: int, class_names: Sequence[str] | None) -> Query:
         start = time.perf_counter()
         answer, error = None, ""
         try:
-            given = self.oracle(item)
-            answer = given if isinstance(given, str) else int(given)
+            answer = _answer(self.oracle(item), class_names)
         except Exception as problem:
             error = f"{type(problem).__name__}: {problem}"
         query = Query(number, item, answer, error, time.perf_counter() - start)
@@ -486,7 +494,15 @@ class ActiveLoop:
         if new:
             items = np.array([query.item for query in new])
             answers = [query.answer for query in new]
-            self.learner.update(self.pool[items], answers, show_progressbar=False)
+            try:
+                self.learner.update(self.pool[items], answers, show_progressbar=False)
+            except Exception as problem:
+                kept = "history" if self.journal is None else f"history and in {self.journal}"
+                problem.add_note(
+                    f"The answers about items {items.tolist()} are not learned, but kept in "
+                    f"{kept}: once the learner takes them, run goes on from there."
+                )
+                raise
         self._n_learned = len(self.history)
 
 
@@ -508,9 +524,27 @@ def _acquisition(given: str | Acquisition, seed: int) -> Acquisition:
     return known[given]
 
 
+def _answer(given: Any, class_names: Sequence[str] | None) -> str | int:
+    """The class by its name: an index means another one as soon as the learner knows more."""
+    if isinstance(given, str) and given:
+        return str(given)
+    try:
+        index = -1 if isinstance(given, bool) else operator.index(given)
+    except TypeError:
+        index = -1
+    if index < 0 or (class_names is not None and index >= len(class_names)):
+        known = "" if class_names is None else f" of {tuple(class_names)}"
+        raise ValueError(f"the oracle gave {given!r}; a class name or an index{known} is needed")
+    return index if class_names is None else str(class_names[index])
+
+
 def _read_journal(path: Path, n_items: int) -> list[Query]:
+    """What was asked so far, with the file's last line made whole."""
+    text = path.read_bytes()
+    whole, newline, last = text.rpartition(b"\n")
+    cut_off = _is_cut_off(last)
     history = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate((whole + newline if cut_off else text).splitlines(), 1):
         try:
             query = Query(**json.loads(line))
             outside = not 0 <= query.item < n_items
@@ -524,4 +558,25 @@ def _read_journal(path: Path, n_items: int) -> list[Query]:
                 f"{path}, line {number}, asks about item {query.item}; the pool has {n_items}"
             )
         history.append(query)
+    if cut_off:
+        warnings.warn(
+            f"{path} ends in the middle of line {len(history) + 1}, which is dropped: its item is "
+            "open again",
+            stacklevel=3,
+        )
+        os.truncate(path, len(text) - len(last))
+    elif last:
+        with path.open("ab") as file:
+            file.write(b"\n")
     return history
+
+
+def _is_cut_off(last: bytes) -> bool:
+    """Whether the program ended while it wrote this line, and not another program's file."""
+    if not last or not last.startswith(LINE[: len(last)]):
+        return False
+    try:
+        json.loads(last)
+    except ValueError:
+        return True
+    return False

@@ -1,6 +1,7 @@
 """Which pixel to label and which to measure again: against another library, by hand, and in use."""
 
 import copy
+import dataclasses
 import functools
 import itertools
 import json
@@ -16,7 +17,7 @@ from scipy.special import entr
 from skactiveml.pool._bald import batch_bald as theirs
 
 import eels_bayes as eb
-from eels_bayes import active, classifier, heads
+from eels_bayes import active, classifier, heads, update
 from eels_bayes.active import ActiveLoop, Query, best, joint_information
 from eels_bayes.forward_model import fit_forward_model
 from eels_bayes.gp import fit_gp
@@ -382,23 +383,125 @@ def test_an_oracle_that_always_fails_ends_the_loop():
     assert all(q.error.startswith("ZeroDivisionError") for q in history)
 
 
-@pytest.mark.parametrize("none", [None, [1, 2], "abc".join])
-def test_an_answer_that_is_none_is_a_failure(none):
-    history = loop(oracle=lambda item: none, budget=1).run(show_progressbar=False)
-    assert all(q.answer is None and "Error" in q.error for q in history)
+IMPOSSIBLE = [None, [1, 2], [], "abc".join, "", b"a", 1.0, np.float64(1), True, np.True_, -1, 3]
 
 
-@pytest.mark.parametrize(
-    ("given", "kept"),
-    [(np.int64(2), 2), (np.uint8(1), 1), (1, 1), ("b", "b"), (np.str_("b"), "b"), (np.array(1), 1)],
-)
-def test_answers_are_plain_numbers_and_words(given, kept, tmp_path):
+@pytest.mark.parametrize("given", IMPOSSIBLE, ids=repr)
+def test_an_impossible_answer_is_a_failure_of_its_query(given, tmp_path):
+    journal = tmp_path / "journal.jsonl"
+    learner = Learner()
+    answers = {3: given, 0: given}
+    history = loop(learner, lambda item: answers.get(item, "a"), journal=journal).run(
+        show_progressbar=False
+    )
+    assert [q.item for q in history] == FIRST
+    assert [q.answer for q in history] == [None, "a", None, "a", "a"]
+    assert history[0].error == (
+        f"ValueError: the oracle gave {given!r}; a class name or an index of ('a', 'b', 'c') is "
+        "needed"
+    )
+    assert sorted(learner.told) == sorted(POOL[i] for i in (5, 4, 1))
+    again = Learner()
+    assert loop(again, journal=journal, budget=3).run(show_progressbar=False) == history
+    assert again.told == learner.told
+
+
+POSSIBLE = [
+    (np.int64(2), "c"),
+    (np.uint8(1), "b"),
+    (0, "a"),
+    (np.array(1), "b"),
+    ("b", "b"),
+    (np.str_("b"), "b"),
+    ("a new one", "a new one"),
+]
+
+
+@pytest.mark.parametrize(("given", "kept"), POSSIBLE)
+def test_answers_are_kept_as_names(given, kept, tmp_path):
     journal = tmp_path / "journal.jsonl"
     history = loop(oracle=lambda item: given, budget=1, journal=journal).run(show_progressbar=False)
-    assert history[0].answer == kept and type(history[0].answer) in (int, str, np.str_)
-    again = loop(budget=1, journal=journal)
-    assert again.history == history
-    assert type(again.history[0].answer) is type(kept)
+    assert history[0].answer == kept and type(history[0].answer) is str
+    assert loop(budget=1, journal=journal).history == history
+
+
+@pytest.mark.parametrize("given", [*IMPOSSIBLE, *(given for given, _ in POSSIBLE)], ids=repr)
+def test_an_answer_is_possible_where_a_classifier_learns_from_it(given):
+    query = loop(oracle=lambda item: given, budget=1).run(show_progressbar=False)[0]
+    try:
+        learned = update._names([given], tuple("abc"))
+    except (TypeError, ValueError):
+        learned = (None,)
+    if not isinstance(given, np.ndarray):  # which the classifier leaves to the loop
+        assert learned == (query.answer,)
+
+
+@pytest.mark.parametrize(("given", "kept"), [(np.int64(7), 7), ("b", "b")])
+def test_learners_without_class_names_have_the_last_word(given, kept, tmp_path):
+    """What they predict here is a score alone."""
+    learner = Learner()
+    learner.predict = lambda items, show_progressbar: np.asarray(items)
+    options = {"acquisition": lambda pred, k: np.argsort(-pred)[:k]}
+    options["journal"] = tmp_path / "journal.jsonl"
+    history = loop(learner, lambda item: given, **options).run(show_progressbar=False)
+    assert [q.answer for q in history] == [kept] * 4
+    assert type(history[0].answer) is type(kept)
+    assert loop(**options).history == history
+    failed = loop(learner, lambda item: -1, **options | {"journal": None})
+    error = failed.run(show_progressbar=False)[0].error
+    assert error == "ValueError: the oracle gave -1; a class name or an index is needed"
+
+
+class Growing(Learner):
+    """Names classes of its own, as many as it was told of, and learns no others by index."""
+
+    def __init__(self):
+        super().__init__(n_classes=2)
+        self.class_names = ("a", "b")
+
+    def predict(self, items, *, show_progressbar=True):
+        return dataclasses.replace(super().predict(items), class_names=self.class_names)
+
+    def update(self, items, labels, *, show_progressbar=True):
+        names = update._names(labels, self.class_names)
+        super().update(items, names)
+        self.class_names = tuple(dict.fromkeys([*self.class_names, *sorted(set(names))]))
+        self.n_classes = len(self.class_names)
+
+
+def test_an_index_in_the_journal_stays_the_class_that_was_meant(tmp_path):
+    """One of a class that the loop itself has named, learned again at once with its name."""
+    answers = dict(zip(FIRST, ["z", "y", 2, 3, "c"], strict=True))
+    options = {"batch_size": 1, "journal": tmp_path / "journal.jsonl"}
+    one, other = Growing(), Growing()
+    loop(one, answers.get, **options).run(show_progressbar=False)
+    assert one.class_names == ("a", "b", "z", "y")
+    loop(other, answers.get, **options).run(show_progressbar=False)
+    assert one.told == other.told == dict(zip([POOL[i] for i in FIRST], "zyzy", strict=False))
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_a_learner_refuses_is_not_lost(kept, tmp_path):
+    journal = tmp_path / "journal.jsonl" if kept else None
+    learner = Learner()
+    learn, learner.update = learner.update, lambda *args, **options: [][1]
+    one = loop(learner, journal=journal)
+    for _ in range(2):  # nor does it ask on
+        with pytest.raises(IndexError, match="list index") as caught:
+            one.run(show_progressbar=False)
+        assert [q.item for q in one.history] == FIRST[:2]
+        (note,) = caught.value.__notes__
+        place = f"history and in {journal}" if kept else "history"
+        assert note == (
+            f"The answers about items [3, 5] are not learned, but kept in {place}: once the "
+            "learner takes them, run goes on from there."
+        )
+    if kept:
+        one = loop(learner, journal=journal)
+    learner.update = learn
+    one.run(show_progressbar=False)
+    assert [q.item for q in one.history] == FIRST[:4]
+    assert learner.told == {POOL[i]: "abc"[i % 3] for i in FIRST[:4]}
 
 
 def test_journal_is_written_line_by_line(tmp_path):
@@ -519,6 +622,70 @@ def test_a_journal_that_is_none(tmp_path, line, text):
     journal.write_text(json.dumps(good) + "\n" + line + "\n" + json.dumps(good) + "\n")
     with pytest.raises(ValueError, match=text):
         loop(journal=journal)
+
+
+def written(journal, n=3):
+    """A journal's lines."""
+    loop(journal=journal, budget=n).run(show_progressbar=False)
+    return journal.read_bytes().splitlines(keepends=True)
+
+
+@pytest.mark.parametrize("size", [1, 5, 10, 40, -3])
+def test_a_line_that_was_cut_off_is_asked_again(tmp_path, size):
+    journal = tmp_path / "journal.jsonl"
+    lines = written(journal)
+    journal.write_bytes(b"".join(lines[:2]) + lines[2][:size])
+    with pytest.warns(
+        UserWarning, match=r"journal\.jsonl ends in the middle of line 3, which is dr"
+    ):
+        one = loop(journal=journal)
+    assert [q.item for q in one.history] == FIRST[:2]
+    assert journal.read_bytes() == b"".join(lines[:2])
+    one.run(show_progressbar=False)
+    assert [q.item for q in one.history] == FIRST[:4]
+    assert loop(journal=journal).history == one.history
+
+
+def test_the_only_line_may_be_cut_off(tmp_path):
+    journal = tmp_path / "journal.jsonl"
+    journal.write_bytes(written(journal, 1)[0][:20])
+    with pytest.warns(UserWarning, match="in the middle of line 1"):
+        assert loop(journal=journal).history == []
+    assert journal.read_bytes() == b""
+
+
+def test_a_last_line_that_lacks_its_end_alone_is_whole(tmp_path):
+    journal = tmp_path / "journal.jsonl"
+    lines = written(journal)
+    journal.write_bytes(b"".join(lines).rstrip())
+    one = loop(journal=journal)
+    assert one.n_answers == 3
+    one.run(show_progressbar=False)
+    assert len(loop(journal=journal).history) == 4
+
+
+@pytest.mark.parametrize(
+    "text", ["some notes of mine", '{"rows": 1', '{"round": 0}', "[1, 2]", "é"]
+)
+@pytest.mark.parametrize("before", [0, 1])
+def test_another_file_is_left_as_it_is(tmp_path, text, before):
+    """Its last line is no line of a journal, and lacks its end as well."""
+    journal = tmp_path / "journal.jsonl"
+    content = b"".join(written(journal, 1)[:before]) + text.encode("latin-1")
+    journal.write_bytes(content)
+    with pytest.raises(ValueError, match=f"line {1 + before}, is no query"):
+        loop(journal=journal)
+    assert journal.read_bytes() == content
+
+
+def test_a_line_cut_off_within_the_journal_is_refused(tmp_path):
+    journal = tmp_path / "journal.jsonl"
+    lines = written(journal)
+    content = lines[0] + lines[1][:20] + b"\n" + lines[2][:20]
+    journal.write_bytes(content)
+    with pytest.raises(ValueError, match="line 2, is no query"):
+        loop(journal=journal)
+    assert journal.read_bytes() == content
 
 
 def test_an_empty_journal_is_a_new_one(tmp_path):
