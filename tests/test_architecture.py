@@ -71,6 +71,10 @@ ORDER = [
     "support",
     "diagnostic_plots",
     "diagnostics",
+    "mutual_information",
+    "acquisition",
+    "journal",
+    "active_loop",
     "active",
 ]
 
