@@ -1,9 +1,8 @@
 """The choice of structures in the benchmark of active learning."""
 
-import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,39 +11,31 @@ from eels_bayes.forward_model import fit_forward_model
 from eels_bayes.simulate import annealing_series
 
 pytest.importorskip("exspy")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+
+from annealing import preprocess
+from learning import demand, specimens, structures
 
 
-@pytest.fixture(scope="module")
-def benchmark(project_root: Path) -> ModuleType:
-    folder = project_root / "benchmarks"
-    sys.path.insert(0, str(folder))  # it imports a neighbour
-    path = folder / "active_learning.py"
-    spec = importlib.util.spec_from_file_location("benchmark_active_learning", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_an_edge_looks_moved_split_or_neither(benchmark: ModuleType) -> None:
-    whole = benchmark.structures_library()
+def test_an_edge_looks_moved_split_or_neither() -> None:
+    whole = specimens.structures_library()
     names = {"": "37.5 % F", "shifted": "25 % F, shifted", "split": "25 % F, split"}
-    known = benchmark.part(whole, ["0 % F", "50 % F"])
-    options = {"n_images": 4, "shape": (16, 16), "dose": 10.0, "process": benchmark.PROCESS}
-    usual = benchmark.preprocess(annealing_series(**options, seed=1, library=known))
+    known = specimens.part(whole, ["0 % F", "50 % F"])
+    options = {"n_images": 4, "shape": (16, 16), "dose": 10.0, "process": structures.PROCESS}
+    usual = preprocess(annealing_series(**options, seed=1, library=known))
     model = fit_forward_model(usual, known, show_progressbar=False)
     clf = SimpleNamespace(fitted=SimpleNamespace(forward=model))
-    library = benchmark.part(whole, list(names.values()))
+    library = specimens.part(whole, list(names.values()))
     series = annealing_series(**options, seed=2, library=library)
-    truth = benchmark.names_of(series)
+    truth = specimens.names_of(series)
     pixels = usual.preprocessor(series.signals, show_progressbar=False)
-    found = benchmark.kinds(clf, pixels)
+    found = demand.kinds(clf, pixels)
     np.testing.assert_allclose(np.sum(list(found.values()), axis=0), 1.0)
     for kind, name in names.items():
         assert found[kind][truth == name].mean() > 0.8, kind
 
 
-def test_a_structure_of_more_pixels_is_missed_more(benchmark: ModuleType) -> None:
-    missed = benchmark.missed(np.array([0.0, 0.01, 0.1, 1.0]))
+def test_a_structure_of_more_pixels_is_missed_more() -> None:
+    missed = demand.missed(np.array([0.0, 0.01, 0.1, 1.0]))
     assert missed[0] == 0.0 and (np.diff(missed) > 0).all()
     assert missed[-1] == pytest.approx(1.0)
