@@ -268,8 +268,7 @@ class EELSClassifier:
             If labels do not fit what they label, a library lacks a known class, or no labelled
             pixel is usable.
         """
-        if self.fitted is None:
-            raise RuntimeError("this classifier is not fitted; call fit(spectra) first")
+        fitted = self._require_fit()
         options: dict[str, Any] = {"seed": self.seed, "show_progressbar": show_progressbar}
         if isinstance(new, FingerprintLibrary):
             if labels is not None or spectra is None:
@@ -280,7 +279,7 @@ class EELSClassifier:
             self.checked(spectra)
             weights = self.class_weights if new.n_classes == self.library.n_classes else None
             self.fitted = learn_fingerprints(
-                self.fitted,
+                fitted,
                 new,
                 spectra,
                 weights,
@@ -292,7 +291,7 @@ class EELSClassifier:
         else:
             if isinstance(new, Spectra):
                 self.checked(new)
-            self.fitted = learn_labels(self.fitted, new, labels, **options)
+            self.fitted = learn_labels(fitted, new, labels, **options)
         self.history = self.history | {"GP": {"training": list(self.fitted.gp.loss)}}
         return self
 
@@ -460,8 +459,7 @@ class EELSClassifier:
         ValueError
             If the preprocessor is another than the fit's, or the axis does not cover what it needs.
         """
-        if self.fitted is None:
-            raise RuntimeError("this classifier is not fitted; call fit(spectra) first")
+        fitted = self._require_fit()
         offset, scale, n_channels = checks.axis("energy", energy)
         checks.positive("gain", gain)
         if not 0 <= readout < math.inf:
@@ -475,7 +473,6 @@ class EELSClassifier:
             raise TypeError(
                 f"preprocessor is a {type(preprocessor).__name__}; give classifier.preprocessor"
             )
-        fitted = self.fitted
         if preprocessor.options() != fitted.preprocessor.options() or not torch.equal(
             preprocessor.profile_bins, fitted.preprocessor.profile_bins
         ):
@@ -525,10 +522,9 @@ class EELSClassifier:
         RuntimeError
             Before ``fit``, or with ``prior="standard"``, which has no components.
         """
-        if self.fitted is None:
-            raise RuntimeError("this classifier is not fitted; call fit(spectra) first")
+        fitted = self._require_fit()
         with torch.no_grad():
-            prior = self.fitted.vae.prior()
+            prior = fitted.vae.prior()
         if prior is None:
             raise RuntimeError("prior='standard' has no fingerprint components")
         return priors.FingerprintPrior(*(x.cpu() for x in prior))
@@ -543,14 +539,13 @@ class EELSClassifier:
         TypeError, ValueError
             If spectra are none, or lie on other axes or were made otherwise than those of the fit.
         """
-        if self.fitted is None:
-            raise RuntimeError("this classifier is not fitted; call fit(spectra) first")
+        fitted = self._require_fit()
         if not isinstance(spectra, Spectra):
             raise TypeError(
                 f"spectra is a {type(spectra).__name__}; make Spectra with the Preprocessor "
                 "that made those of the fit"
             )
-        energy = self.fitted.energy
+        energy = fitted.energy
         if len(energy) != len(spectra.energy) or not np.allclose(
             energy, spectra.energy, atol=0.1 * (energy[1] - energy[0])
         ):
@@ -559,7 +554,7 @@ class EELSClassifier:
                 f"{spectra.energy[-1]:g} eV, but the fit was on {len(energy)} from "
                 f"{energy[0]:g} to {energy[-1]:g} eV: use the fit's own, classifier.preprocessor"
             )
-        bins = self.fitted.forward.continuum.energy
+        bins = fitted.forward.continuum.energy
         if len(bins) != len(spectra.profile_energy) or not np.allclose(
             bins, spectra.profile_energy, atol=0.1 * (bins[1] - bins[0])
         ):
@@ -568,14 +563,14 @@ class EELSClassifier:
                 f"{len(bins)} from {bins[0]:g} to {bins[-1]:g} eV: use the fit's own, "
                 "classifier.preprocessor"
             )
-        theirs, ours = spectra.preprocessor.options(), self.fitted.preprocessor.options()
+        theirs, ours = spectra.preprocessor.options(), fitted.preprocessor.options()
         for name in ("background", "normalize", "unit", "background_model"):
             if theirs[name] != ours[name]:
                 raise ValueError(
                     f"spectra were made with {name}={theirs[name]}, those of the fit with "
                     f"{ours[name]}: use the fit's own, classifier.preprocessor"
                 )
-        return self.fitted
+        return fitted
 
     @property
     def preprocessor(self) -> Preprocessor:
@@ -586,15 +581,11 @@ class EELSClassifier:
         RuntimeError
             Before ``fit``.
         """
-        if self.fitted is None:
-            raise RuntimeError("this classifier is not fitted; call fit(spectra) first")
-        return self.fitted.preprocessor
+        return self._require_fit().preprocessor
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model to one file of tensors and JSON; see :func:`load_model`."""
-        if self.fitted is None:
-            raise RuntimeError("this classifier is not fitted; there is nothing to save")
-        tensors, config = pack(self.fitted)
+        tensors, config = pack(self._require_fit())
         tensors |= library_tensors("library", self.library)
         if self.class_weights is not None:
             tensors["class_weights"] = self.class_weights
@@ -607,6 +598,11 @@ class EELSClassifier:
             "history": self.history,
         }
         store.write(path, KIND, tensors, config)
+
+    def _require_fit(self) -> Fitted:
+        if self.fitted is None:
+            raise RuntimeError("this classifier is not fitted; call fit(spectra) first")
+        return self.fitted
 
 
 def _weights(given: ArrayLike | None, n_classes: int) -> NDArray[np.float64] | None:

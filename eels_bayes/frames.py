@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eels_bayes.spectra import Spectra, same_settings
+from eels_bayes.spectra import Spectra, check_alike
 
 
 def combine(frames: Sequence[Spectra]) -> Spectra:
@@ -32,8 +32,7 @@ def combine(frames: Sequence[Spectra]) -> Spectra:
         If there is none, or pixels or axes differ.
     """
     frames = list(frames)
-    if not frames:
-        raise ValueError("frames is empty; at least one Spectra is needed")
+    check_alike("frames", frames)
     first = frames[0]
     for k, one in enumerate(frames):
         if not (
@@ -41,18 +40,6 @@ def combine(frames: Sequence[Spectra]) -> Spectra:
         ):
             raise ValueError(
                 f"frames[{k}] holds other pixels than frames[0]; give the same in the same order"
-            )
-        if not np.array_equal(one.profile_energy, first.profile_energy) or not np.array_equal(
-            one.energy, first.energy
-        ):
-            raise ValueError(
-                f"frames[{k}] lies on another energy axis than frames[0]; "
-                "use one Preprocessor for all of them"
-            )
-        if not same_settings(one.preprocessor, first.preprocessor):
-            raise ValueError(
-                f"frames[{k}] was made by a Preprocessor with other settings than frames[0]; "
-                "use one Preprocessor for all of them"
             )
     usable = np.array([one.ok for one in frames])
     norm = np.where(usable, [one.norm for one in frames], 0.0)

@@ -191,26 +191,10 @@ class Spectra:
             Nothing to join, or parts that differ in their energy axes.
         """
         parts = list(parts)
-        if not parts:
-            raise ValueError("parts is empty; at least one Spectra is needed")
-        first = parts[0]
+        check_alike("parts", parts)
         images: list[ImageInfo] = []
         numbers: list[NDArray[np.int64]] = []
-        for k, part in enumerate(parts):
-            if (
-                not np.array_equal(part.energy, first.energy)
-                or not np.array_equal(part.profile_energy, first.profile_energy)
-                or part.counts.shape[1] != first.counts.shape[1]
-            ):
-                raise ValueError(
-                    f"parts[{k}] lies on another energy axis than parts[0]; "
-                    "use one Preprocessor for all of them"
-                )
-            if not same_settings(part.preprocessor, first.preprocessor):
-                raise ValueError(
-                    f"parts[{k}] was made by a Preprocessor with other settings than parts[0]; "
-                    "use one Preprocessor for all of them"
-                )
+        for part in parts:
             renumbered = []
             for info in part.images:
                 known = [i for i, seen in enumerate(images) if seen is info]
@@ -222,7 +206,7 @@ class Spectra:
             name: np.concatenate([getattr(part, name) for part in parts]) for name in _PER_PIXEL
         }
         joined["image"] = np.concatenate(numbers)
-        return replace(first, images=tuple(images), **joined)
+        return replace(parts[0], images=tuple(images), **joined)
 
     def to_signals(self) -> list[EELSSpectrum]:
         """One HyperSpy signal of edge spectra per image, NaN where there is no usable pixel.
@@ -285,7 +269,29 @@ class Spectra:
         )
 
 
-def same_settings(one: Any, other: Any) -> bool:
+def check_alike(name: str, parts: Sequence[Spectra]) -> None:
+    """Raise ValueError unless there are parts, on one axis and by one preprocessor."""
+    if not parts:
+        raise ValueError(f"{name} is empty; at least one Spectra is needed")
+    first = parts[0]
+    for k, part in enumerate(parts):
+        if (
+            not np.array_equal(part.energy, first.energy)
+            or not np.array_equal(part.profile_energy, first.profile_energy)
+            or part.counts.shape[1] != first.counts.shape[1]
+        ):
+            raise ValueError(
+                f"{name}[{k}] lies on another energy axis than {name}[0]; "
+                "use one Preprocessor for all of them"
+            )
+        if not _same_settings(part.preprocessor, first.preprocessor):
+            raise ValueError(
+                f"{name}[{k}] was made by a Preprocessor with other settings than {name}[0]; "
+                "use one Preprocessor for all of them"
+            )
+
+
+def _same_settings(one: Any, other: Any) -> bool:
     """Whether two preprocessors have the same settings."""
     if one is other:
         return True

@@ -396,7 +396,7 @@ def test_wrong_input_to_fit_and_predict(fitted, spectra):
         new().predict(spectra)
     with pytest.raises(RuntimeError, match="not fitted"):
         new().latent_prior()
-    with pytest.raises(RuntimeError, match="nothing to save"):
+    with pytest.raises(RuntimeError, match=r"not fitted; call fit\(spectra\) first"):
         new().save("nowhere.eels")
     everything = with_flags(spectra, np.arange(len(spectra)))
     with pytest.raises(ValueError, match=r"only 0 of 320 pixels are usable.*reasons\(\)"):
