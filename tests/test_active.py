@@ -1,9 +1,7 @@
 """Which pixel to label and which to measure again: scores, by hand and of a fitted classifier."""
 
 import copy
-import functools
 import math
-import sys
 
 import numpy as np
 import pytest
@@ -11,13 +9,11 @@ import torch
 from scipy.special import entr
 
 import eels_bayes as eb
-from eels_bayes import active, classifier, heads
+from eels_bayes import active, heads
 from eels_bayes.active import ActiveLoop, best
-from eels_bayes.forward_model import fit_forward_model
-from eels_bayes.gp import fit_gp
 from eels_bayes.mutual_information import joint_information
 
-STEPS = 120  # of the GP
+pytestmark = pytest.mark.usefixtures("short_fits")
 
 
 # Scores of a prediction
@@ -114,25 +110,6 @@ def frame_of(series, seed):
         signals.append(signal.deepcopy())
         signals[-1].data = (rng.poisson(counts / gain) * gain).astype(np.float32)
     return signals
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small():
-    """The same way through everything, with little of it."""
-
-    def brief(*args, steps, **options):
-        options["learning_rate"] = 0.08
-        return fit_gp(*args, steps=min(steps, STEPS), **options)
-
-    sizes = {"N_LATENTS": 1000, "N_PURE": 20, "N_PURE_ONLY": 150, "N_VALUES": 100}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (sizes | {"N_SIMULATED": 200}).items():
-            patch.setattr(heads, name, value)
-        patch.setattr(heads, "fit_gp", brief)
-        patch.setattr(classifier, "N_CLEAN", 600)
-        few = functools.partial(fit_forward_model, iterations=12)
-        patch.setattr(classifier, "fit_forward_model", few)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -270,7 +247,7 @@ def test_batch_bald_leaves_flagged_pixels_alone(clf, spectra):
 
 def test_a_classifier_learns_from_an_oracle(clf, spectra, series, tmp_path, monkeypatch):
     """Pixels of one class have another name; the pool has flagged ones; a crash comes between."""
-    monkeypatch.setattr(sys.modules[__name__], "STEPS", 20)
+    monkeypatch.setattr(heads, "GP_STEPS", 20)
     names = np.array(["50 % F", "25 % F", "12.5 % F", "no fluorine"])
     truth = names[series.truth["label"].to_numpy().ravel()]
     pool = with_flags(spectra, [0, 3])

@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import functools
 import io
 import json
 import pickle
@@ -19,7 +18,8 @@ from eels_bayes import heads, store
 from eels_bayes.classifier import KIND, EELSClassifier, load_model
 from eels_bayes.context import ImageWeights
 from eels_bayes.fit import Schedule
-from eels_bayes.forward_model import fit_forward_model
+
+pytestmark = pytest.mark.usefixtures("short_fits")
 
 SHORT = Schedule(2, 5)
 FLOATS = [
@@ -34,20 +34,6 @@ FLOATS = [
     "latent_mean",
     "latent_sd",
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small():
-    """The same way through everything, with little of it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "N_CLEAN", 400)
-        sizes = {"N_LATENTS": 200, "N_PURE": 10, "N_VALUES": 150, "N_SIMULATED": 200}
-        for name, value in (sizes | {"GP_STEPS": 20}).items():
-            patch.setattr(heads, name, value)
-        few = functools.partial(fit_forward_model, iterations=12)
-        patch.setattr(module, "fit_forward_model", few)
-        patch.setattr("eels_bayes.context.STEPS", 40)
-        yield
 
 
 @pytest.fixture(scope="module")

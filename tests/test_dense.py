@@ -1,6 +1,5 @@
 """The dense head: what it learns, what it says, and what it cannot know."""
 
-import functools
 import warnings
 
 import numpy as np
@@ -8,14 +7,13 @@ import pytest
 import torch
 
 import eels_bayes as eb
-from eels_bayes import classifier as module
-from eels_bayes import heads as fitted_heads
 from eels_bayes import store
 from eels_bayes.dense import DenseHeads, fit_dense
 from eels_bayes.fast import KIND, load_fast
-from eels_bayes.forward_model import fit_forward_model
 from eels_bayes.reader import Gaussians
 from eels_bayes.spectra import Flag
+
+pytestmark = pytest.mark.usefixtures("short_fits")
 
 BRIEF = eb.Schedule(6, 15, 3e-3)
 UNKNOWN = ("aleatoric", "encoder", "classifier", "value", "value_sd")
@@ -181,19 +179,6 @@ def test_same_seed_same_head_and_global_generators_untouched(trained):
 
 
 # --- compiled
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small():
-    """The same way through everything, with little of it."""
-    sizes = {"N_LATENTS": 1000, "N_PURE": 10, "N_VALUES": 150, "N_SIMULATED": 200}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "N_CLEAN", 400)
-        for name, value in (sizes | {"GP_STEPS": 200}).items():
-            patch.setattr(fitted_heads, name, value)
-        few = functools.partial(fit_forward_model, iterations=12)
-        patch.setattr(module, "fit_forward_model", few)
-        yield
 
 
 @pytest.fixture(scope="module")

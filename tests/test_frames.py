@@ -1,7 +1,6 @@
 """Repeated frames as one: what summing the raw counts would have given."""
 
 import dataclasses
-import functools
 
 import numpy as np
 import pytest
@@ -9,9 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eels_bayes as eb
-from eels_bayes import classifier, heads
-from eels_bayes.forward_model import fit_forward_model
-from eels_bayes.gp import fit_gp
 
 PER_PIXEL = (
     "intensity",
@@ -231,17 +227,7 @@ def test_drift_between_frames_is_removed_first(series):
     )
 
 
-def test_predictions_are_those_of_the_summed_counts(frames, whole, monkeypatch):
-    def brief(*args, steps, **options):
-        return fit_gp(*args, steps=min(steps, 60), **options)
-
-    monkeypatch.setattr(heads, "fit_gp", brief)
-    sizes = {"N_LATENTS": 600, "N_PURE": 20, "N_VALUES": 100}
-    for name, value in (sizes | {"N_SIMULATED": 200}).items():
-        monkeypatch.setattr(heads, name, value)
-    monkeypatch.setattr(classifier, "N_CLEAN", 400)
-    few = functools.partial(fit_forward_model, iterations=12)
-    monkeypatch.setattr(classifier, "fit_forward_model", few)
+def test_predictions_are_those_of_the_summed_counts(frames, whole, short_fits):
     clf = eb.EELSClassifier(
         eb.FingerprintLibrary.example(), latent_dim=4, vae_schedule=eb.Schedule(3, 10)
     )
@@ -275,6 +261,9 @@ def test_frames_on_another_axis(frames):
         other = dataclasses.replace(b, **{name: getattr(b, name) + 0.5})
         with pytest.raises(ValueError, match=r"frames\[1\] lies on another energy axis"):
             eb.combine([a, other])
+    longer = dataclasses.replace(b, counts=np.pad(b.counts, ((0, 0), (0, 1))))
+    with pytest.raises(ValueError, match=r"frames\[1\] lies on another energy axis"):
+        eb.combine([a, longer])
 
 
 def test_frames_by_a_preprocessor_of_other_settings(raw, frames):

@@ -1,6 +1,5 @@
 """Pixels drawn together: every draw of the functions is one for all of them."""
 
-import functools
 import math
 
 import numpy as np
@@ -9,8 +8,7 @@ import torch
 from scipy.special import entr
 
 import eels_bayes as eb
-from eels_bayes import classifier, heads, joint
-from eels_bayes.forward_model import fit_forward_model
+from eels_bayes import joint
 from eels_bayes.gp import fit_gp
 from eels_bayes.joint import JointPosterior
 from eels_bayes.uncertainty import decompose_latent, default_nodes
@@ -256,29 +254,17 @@ def test_no_pixels_are_no_error(gp):
 
 
 @pytest.fixture(scope="module")
-def prediction():
-    sizes = {"N_LATENTS": 1000, "N_PURE": 20, "N_VALUES": 100, "N_SIMULATED": 200}
-
-    def brief(*args, steps, **options):
-        return fit_gp(*args, steps=min(steps, 120), learning_rate=0.08, **options)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(heads, "fit_gp", brief)
-        for name, value in sizes.items():
-            patch.setattr(heads, name, value)
-        patch.setattr(classifier, "N_CLEAN", 600)
-        few = functools.partial(fit_forward_model, iterations=12)
-        patch.setattr(classifier, "fit_forward_model", few)
-        pre = eb.Preprocessor(
-            (677, 737), 0.5, background=(600, 675), normalize=(570, 592.5), align=(565, 600)
-        )
-        series = eb.simulate.annealing_series(n_images=4, shape=(10, 8), dose=3.0)
-        spectra = pre(series.signals, show_progressbar=False)
-        clf = eb.EELSClassifier(
-            eb.FingerprintLibrary.example(), latent_dim=4, vae_schedule=eb.Schedule(5, 12, 3e-3)
-        )
-        clf.fit(spectra, show_progressbar=False)
-        yield clf.predict(spectra, show_progressbar=False)
+def prediction(short_fits):
+    pre = eb.Preprocessor(
+        (677, 737), 0.5, background=(600, 675), normalize=(570, 592.5), align=(565, 600)
+    )
+    series = eb.simulate.annealing_series(n_images=4, shape=(10, 8), dose=3.0)
+    spectra = pre(series.signals, show_progressbar=False)
+    clf = eb.EELSClassifier(
+        eb.FingerprintLibrary.example(), latent_dim=4, vae_schedule=eb.Schedule(5, 12, 3e-3)
+    )
+    clf.fit(spectra, show_progressbar=False)
+    return clf.predict(spectra, show_progressbar=False)
 
 
 def test_draws_of_a_prediction_are_its_probabilities(prediction):

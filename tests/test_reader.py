@@ -1,7 +1,6 @@
 """One module reads pixels: what its parts say one by one, packed, scripted and in any order."""
 
 import copy
-import functools
 import math
 import warnings
 
@@ -12,10 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eels_bayes as eb
-from eels_bayes import classifier as module
-from eels_bayes import heads, noisy_encoder, novelty
+from eels_bayes import noisy_encoder, novelty
 from eels_bayes.evidence import PixelEvidence
-from eels_bayes.forward_model import fit_forward_model
 from eels_bayes.inference import reader_of
 from eels_bayes.nets import GaussianMixture
 from eels_bayes.noisy_encoder import NoisyEncoder
@@ -23,6 +20,8 @@ from eels_bayes.novelty import NoveltyScale
 from eels_bayes.psi import GPConstants, gp_moments, pack, packed_moments, padded
 from eels_bayes.reader import LIGHT, MOST_LEFT_OUT, Gaussians, GPHeads, Reader, Reading
 from eels_bayes.uncertainty import decompose, default_nodes
+
+pytestmark = pytest.mark.usefixtures("short_fits")
 
 BRIEF = eb.Schedule(6, 15, 3e-3)
 TOLERANCE = {  # single precision against double
@@ -39,19 +38,6 @@ TOLERANCE = {  # single precision against double
     "component_mean": 1e-3,
     "component_sd": 1e-3,
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small():
-    """The same way through everything, with little of it."""
-    sizes = {"N_LATENTS": 1000, "N_PURE": 10, "N_VALUES": 400, "N_SIMULATED": 200}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "N_CLEAN", 400)
-        for name, value in (sizes | {"GP_STEPS": 200}).items():
-            patch.setattr(heads, name, value)
-        few = functools.partial(fit_forward_model, iterations=12)
-        patch.setattr(module, "fit_forward_model", few)
-        yield
 
 
 @pytest.fixture(scope="module")

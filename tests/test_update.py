@@ -2,52 +2,33 @@
 
 import copy
 import dataclasses
-import functools
-import sys
 
 import numpy as np
 import pytest
 import torch
 
 import eels_bayes as eb
-from eels_bayes import classifier, heads, update
-from eels_bayes.forward_model import fit_forward_model
-from eels_bayes.gp import fit_gp
+from eels_bayes import heads
+
+pytestmark = pytest.mark.usefixtures("short_fits")
 
 NEW = "one eighth"  # what users call the class that the library lacks
 LACKS = 2  # of the built-in library
-STEPS = 90
 FLOATS = ("probabilities", "total", "encoder", "classifier", "novelty", "value", "latent_mean")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small():
-    """The same way through everything, with little of it."""
-
-    def brief(*args, steps, **options):
-        options["learning_rate"] = 0.08
-        return fit_gp(*args, steps=min(steps, STEPS), **options)
-
-    few = functools.partial(fit_forward_model, iterations=12)
-    sizes = {"N_LATENTS": 800, "N_PURE": 20, "N_PURE_ONLY": 150, "N_VALUES": 60}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (sizes | {"N_SIMULATED": 200}).items():
-            patch.setattr(heads, name, value)
-        patch.setattr(heads, "fit_gp", brief)
-        patch.setattr(classifier, "N_CLEAN", 600)
-        patch.setattr(update, "FORWARD_PIXELS", 250)
-        patch.setattr(classifier, "fit_forward_model", few)
-        patch.setattr(update, "fit_forward_model", few)
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        yield
-        torch.set_num_threads(threads)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
 def hasty(monkeypatch):
     """Where only names, shapes and order count."""
-    monkeypatch.setattr(sys.modules[__name__], "STEPS", 15)
+    monkeypatch.setattr(heads, "GP_STEPS", 15)
 
 
 @pytest.fixture(scope="module")
@@ -279,8 +260,7 @@ def test_latent_prior_has_the_new_class(base, told):
     assert (after.sd > 0).all() and torch.isfinite(after.mean).all()
 
 
-def test_images_and_weights_with_a_class_more(told, spectra, monkeypatch):
-    monkeypatch.setattr("eels_bayes.context.STEPS", 40)
+def test_images_and_weights_with_a_class_more(told, spectra):
     found = predict(told, spectra, context="image")
     assert found.probabilities.shape == (len(spectra), 4)
     np.testing.assert_allclose(found.probabilities.sum(1), 1.0, atol=1e-5)
