@@ -18,7 +18,10 @@ from eels_bayes.journal import Query, read_journal, write_query
 
 
 class Learner(Protocol):
-    """What an `ActiveLoop` needs of what learns; `EELSClassifier` is one."""
+    """What an `ActiveLoop` needs of what learns; `EELSClassifier` is one.
+
+    Where its predictions have ``class_names``, answers are checked against them and kept as names.
+    """
 
     def predict(self, spectra: Any, *, show_progressbar: bool = True) -> Any: ...
     def update(self, new: Any, labels: Any, *, show_progressbar: bool = True) -> Any: ...
@@ -167,14 +170,14 @@ class ActiveLoop:
                 kept = "history" if self.journal is None else f"history and in {self.journal}"
                 problem.add_note(
                     f"The answers about items {items.tolist()} are not learned, but kept in "
-                    f"{kept}: once the learner takes them, run goes on from there."
+                    f"{kept}: correct there what the learner cannot take, and run goes on."
                 )
                 raise
         self._n_learned = len(self.history)
 
 
 def _answer(given: Any, class_names: Sequence[str] | None) -> str | int:
-    """The class by its name: an index means another one as soon as the learner knows more."""
+    """The class by its name: an index may mean another one when the learner knows more classes."""
     if isinstance(given, str) and given:
         return str(given)
     try:

@@ -221,8 +221,8 @@ def test_what_a_learner_refuses_is_not_lost(kept, tmp_path):
         (note,) = caught.value.__notes__
         place = f"history and in {journal}" if kept else "history"
         assert note == (
-            f"The answers about items [3, 5] are not learned, but kept in {place}: once the "
-            "learner takes them, run goes on from there."
+            f"The answers about items [3, 5] are not learned, but kept in {place}: correct there "
+            "what the learner cannot take, and run goes on."
         )
     if kept:
         one = loop(learner, journal=journal)
