@@ -335,8 +335,8 @@ def node_averages(
     outer = (factor.select(0, 0) @ encoder_nodes.t()).view(-1, n_classes, n_outer)
     outer = outer + mean.unsqueeze(2)  # (m, K, Q1)
     inner = (factor.select(0, 1) @ classifier_nodes.t()).view(-1, n_classes, n_inner)  # Q2
-    outer = torch.log_softmax(outer, 1).clamp(min=-limit)
-    inner = torch.log_softmax(inner, 1).clamp(min=-limit)
+    outer = (outer - outer.amax(1, keepdim=True)).clamp(min=-limit)
+    inner = (inner - inner.amax(1, keepdim=True)).clamp(min=-limit)
     exp_outer = outer.exp()
     exp_inner = inner.exp()
     # (m, Q2, Q1), sum over classes of exp(f)
