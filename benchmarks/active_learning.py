@@ -1,10 +1,12 @@
 """What active learning saves: labels, simulations, dose.
 
-    python benchmarks/active_learning.py [labels] [structures] [novel] [dose] [--json FILE]
+    python benchmarks/active_learning.py [labels] [fingerprint] [structures] [novel] [dose]
+                                         [--seeds N] [--first-seed N] [--json FILE]
     python benchmarks/active_learning.py --draw --json FILE --figure FIGURE.png
 
 labels      a library that lacks two of its four classes, and two labels of each of these: how many
             labels until the accuracy that random choice reaches with 200, looked at every ten
+fingerprint one more fingerprint for a fitted model: seconds, and NLL against a refit to the same data
 structures  nine candidate compositions and two defective structures, two of them simulated, three
             to five others in the specimen: how many simulations until the map is as good as with
             all, against random order and a regular grid
@@ -25,10 +27,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from learning import dose, labels, novel, structures
+from learning import dose, fingerprint, labels, novel, structures
 from tqdm import tqdm
 
-EXPERIMENTS = {"labels": labels, "structures": structures, "novel": novel, "dose": dose}
+EXPERIMENTS = {
+    "labels": labels,
+    "fingerprint": fingerprint,
+    "structures": structures,
+    "novel": novel,
+    "dose": dose,
+}
 N_MODELS = 4
 
 

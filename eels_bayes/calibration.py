@@ -14,7 +14,7 @@ from eels_bayes import noisy_encoder as noisy
 from eels_bayes.activity import THRESHOLD
 from eels_bayes.classifier import EELSClassifier
 from eels_bayes.inference import posterior, tensor
-from eels_bayes.latent_posterior import encoded_draws, fitted_parts
+from eels_bayes.latent_posterior import fitted_parts
 from eels_bayes.prediction import Prediction
 from eels_bayes.reinsertion import reinsertion
 from eels_bayes.spectra import Spectra
@@ -26,7 +26,7 @@ from eels_bayes.uniformity import (
     uniformity,
     unit_uniformity,
 )
-from eels_bayes.vae import SpectrumVAE
+from eels_bayes.vae import SpectrumVAE, encoded_draws
 
 Array = NDArray[Any]
 
@@ -96,7 +96,7 @@ def known_pixels(
     values = np.full(n, np.nan) if drawn.values is None else drawn.values
     pairs, edges = source.draw_edges(n, rng, edge=drawn.spectra, dose=doses)
     ok = (edges.flag == 0).numpy()
-    latent = encoded_draws(fitted.vae, pairs.clean, rng)
+    latent = encoded_draws(fitted.vae, pairs.clean, rng).numpy()
     template = spectra[np.resize(np.flatnonzero(spectra.ok), n)]
     unknown = {
         name: np.full_like(getattr(template, name), np.nan) for name in ("counts", "norm", "shift")

@@ -229,7 +229,11 @@ class FastClassifier:
         about = json.dumps(self._about())
         if self.backend == "torchscript":
             with _quietly():
-                torch.jit.save(_frozen(self.graph), path, _extra_files={"eels_bayes.json": about})
+                torch.jit.save(
+                    _frozen(Program(self.graph), ["set_shift"]),
+                    path,
+                    _extra_files={"eels_bayes.json": about},
+                )
         elif self.backend == "inductor":
             with tempfile.TemporaryDirectory() as folder:
                 package = Path(folder) / "fast.pt2"
@@ -348,8 +352,7 @@ def _rebuilt(tensors: dict[str, Tensor], config: dict[str, Any]) -> tuple[FastGr
 
 
 def _torchscript(graph: FastGraph) -> Run:
-    with _quietly():
-        several = torch.jit.freeze(torch.jit.script(graph))
+    several = _frozen(graph)
     single, planned = _static(several), _planned(graph)
     with torch.inference_mode():
         for n in (1, 1, 1, CHUNK, CHUNK):  # it optimises itself in its first calls
@@ -420,10 +423,19 @@ _BACKENDS: dict[str, Callable[[FastGraph], Run]] = {
 }
 
 
-def _frozen(graph: FastGraph) -> Any:
+def _frozen(module: nn.Module, kept: Sequence[str] = ()) -> Any:
+    """Scripted, with what is constant computed; of its methods ``kept`` remain besides forward."""
     with _quietly():
-        program = torch.jit.script(Program(graph).eval())
-        return torch.jit.freeze(program, preserved_attrs=["set_shift"])
+        program = torch.jit.freeze(torch.jit.script(module.eval()), preserved_attrs=list(kept))
+    # PyTorch would make a tensor of each number at each call
+    for node in list(program.graph.nodes()):
+        if node.kind() in ("aten::add", "aten::sub", "aten::mul", "aten::div"):
+            tensor, number = list(node.inputs())[:2]
+            if str(tensor.type()).startswith("Tensor") and str(number.type()) == "float":
+                constant = program.graph.insertConstant(torch.tensor(number.toIValue()))
+                constant.node().moveBefore(node)
+                node.replaceInput(1, constant)
+    return program
 
 
 class _quietly(warnings.catch_warnings):

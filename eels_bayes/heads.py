@@ -22,7 +22,7 @@ from eels_bayes.noisy_encoder import NoisyEncoder
 from eels_bayes.novelty import NoveltyScale
 from eels_bayes.reinsertion import Pairs, Reinsertion
 from eels_bayes.spectra import Spectra
-from eels_bayes.vae import SpectrumVAE
+from eels_bayes.vae import SpectrumVAE, encoded_draws
 from eels_bayes.value import ValueRegression, calibrated, fit_value, value_moments
 
 N_LATENTS, N_PURE = 16000, 64  # labelled latents the GP is trained on; of each class besides
@@ -77,14 +77,7 @@ def _latents_of(
     rng: np.random.Generator,
 ) -> Tensor:
     overlap = source.overlap(source.coefficients(len(edge), rng))
-    return _draw_latents(vae, tensor(edge + overlap), rng) @ axes
-
-
-def _draw_latents(vae: SpectrumVAE, clean: Tensor, rng: np.random.Generator) -> Tensor:
-    """One draw (n, D) of q(z | clean) for each spectrum."""
-    with torch.no_grad():
-        mean, sd = vae.encode(clean.to(vae.log_b.device))
-    return mean.cpu() + sd.cpu() * tensor(rng.standard_normal(mean.shape))
+    return encoded_draws(vae, tensor(edge + overlap), rng) @ axes
 
 
 def training_latents(
@@ -178,7 +171,7 @@ def fit_values(
     clean = source.draw_clean(N_VALUES, rng)
     if clean.values is None:
         return None
-    latents = _draw_latents(vae, tensor(clean.spectra), rng) @ encoder.axes.cpu()
+    latents = encoded_draws(vae, tensor(clean.spectra), rng) @ encoder.axes.cpu()
     n_inducing = max(N_INDUCING, INDUCING_PER_CLASS * n_classes)
     value = fit_value(latents, torch.as_tensor(clean.values), n_inducing=n_inducing, seed=seed)
     rng = np.random.default_rng([seed, 5])

@@ -100,13 +100,6 @@ def decode(vae: SpectrumVAE, z: Tensor) -> Array:
     return np.asarray(torch.cat(parts).cpu().numpy())
 
 
-def encoded_draws(vae: SpectrumVAE, clean: Tensor, rng: np.random.Generator) -> Array:
-    """One draw (n, D) of q(z | clean) for each spectrum."""
-    with torch.no_grad():
-        mean, sd = (part.cpu().numpy() for part in vae.encode(clean.to(vae.log_b.device)))
-    return np.asarray(mean + sd * rng.standard_normal(mean.shape))
-
-
 def latent_model(clf: EELSClassifier, spectra: Spectra | ArrayLike) -> LatentModel:
     """Set up the joint density for the spectra of one classifier.
 

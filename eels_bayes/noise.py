@@ -24,7 +24,10 @@ def variance(counts: Tensor, gain: float, readout: float) -> Tensor:
     Tensor
         ``gain * counts + readout``, same shape; never below 1 % of one electron's.
     """
-    return torch.clamp(counts, min=0.01 * gain) * gain + readout
+    found = torch.clamp(counts, min=0.01 * gain)
+    if gain != 1.0 or readout != 0.0:
+        found = found * gain + readout
+    return found
 
 
 def draw_counts(

@@ -12,10 +12,11 @@ from eels_bayes import noisy_encoder as noisy
 from eels_bayes.classifier import EELSClassifier
 from eels_bayes.denoise import principal_components
 from eels_bayes.inference import posterior, tensor
-from eels_bayes.latent_posterior import encoded_draws, fitted_parts
+from eels_bayes.latent_posterior import fitted_parts
 from eels_bayes.reinsertion import reinsertion
 from eels_bayes.spectra import Spectra
 from eels_bayes.two_sample import TwoSample, mmd
+from eels_bayes.vae import encoded_draws
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def support_distance(
     generator = torch.Generator().manual_seed(seed)
     data = {
         "spectrum": clean,
-        "clean latent": encoded_draws(fitted.vae, tensor(clean), rng),
+        "clean latent": encoded_draws(fitted.vae, tensor(clean), rng).numpy(),
         "noisy latent": noisy.draw(mixture, 1, generator)[:, 0].cpu().numpy(),
     }
     source = reinsertion(fitted.forward, spectra)
@@ -91,7 +92,9 @@ def support_distance(
     }
     options: dict[str, Any] = {"n_permutations": n_permutations, "seed": seed}
     before, after = {}, {}
-    latent = {when: encoded_draws(fitted.vae, tensor(edge), rng) for when, edge in edges.items()}
+    latent = {
+        when: encoded_draws(fitted.vae, tensor(edge), rng).numpy() for when, edge in edges.items()
+    }
     for space, sample in data.items():
         shown = edges if space == "spectrum" else latent
         after[space] = mmd(shown["after"], sample, **options)

@@ -339,10 +339,10 @@ def node_averages(
     inner = (inner - inner.amax(1, keepdim=True)).clamp(min=-limit)
     exp_outer = outer.exp()
     exp_inner = inner.exp()
-    # (m, Q2, Q1), sum over classes of exp(f)
-    norm = torch.bmm(exp_inner.transpose(1, 2), exp_outer)
+    # (m, Q2, Q1), one over the sum over classes of exp(f)
+    inverse = torch.bmm(exp_inner.transpose(1, 2), exp_outer).reciprocal()
     sums = torch.cat((exp_inner, exp_inner * inner), 1)
-    sums = torch.bmm(sums, norm.reciprocal()) / n_inner
+    sums = torch.bmm(sums, inverse) / n_inner
     given_z = exp_outer * sums.narrow(1, 0, n_classes)  # p(y | z) at each encoder node
     # E[log norm - sum_k p_k f_k], the sum of p_k f_k split like the factors
     energy = torch.addcmul(given_z * outer, exp_outer, sums.narrow(1, n_classes, n_classes))
@@ -351,16 +351,16 @@ def node_averages(
         if n_inner % 4 == 0:
             # a logarithm costs more than all else: one of each four nodes' product
             half, quarter = n_inner // 2, n_inner // 4
-            of_two = norm.narrow(1, 0, half) * norm.narrow(1, half, half)
+            of_two = inverse.narrow(1, 0, half) * inverse.narrow(1, half, half)
             of_four = of_two.narrow(1, 0, quarter) * of_two.narrow(1, quarter, quarter)
-            log_norm = 0.25 * of_four.log()
+            log_norm = -0.25 * of_four.log()
         else:
-            log_norm = norm.log()
+            log_norm = -inverse.log()
     else:
         # every node weighs as much more as its classes do; H = log sum - mean log, unnormalised
         factor_k = ratio.unsqueeze(2)
         tilted = torch.bmm((exp_inner * factor_k).transpose(1, 2), exp_outer)
-        log_norm = tilted / norm * tilted.log()
+        log_norm = tilted * inverse * tilted.log()
         energy = factor_k * (energy + given_z * factor_k.clamp(min=1e-30).log())
         given_z = factor_k * given_z
         weight_z = given_z.sum(1, keepdim=True)

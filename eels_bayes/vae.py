@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any, Literal
 
+import numpy as np
 import pyro
 import pyro.distributions as dist
 import torch
@@ -192,3 +193,11 @@ def fit_vae(
         description="VAE",
         show_progressbar=show_progressbar,
     )
+
+
+def encoded_draws(vae: SpectrumVAE, clean: Tensor, rng: np.random.Generator) -> Tensor:
+    """One draw (n, D) of the guide for each clean spectrum (n, L)."""
+    with torch.no_grad():
+        mean, sd = (part.cpu() for part in vae.encode(clean.to(vae.log_b.device)))
+    noise = torch.as_tensor(rng.standard_normal(mean.shape), dtype=mean.dtype)
+    return mean + sd * noise
