@@ -6,7 +6,8 @@
 
 labels      a library that lacks two of its four classes, and two labels of each of these: how many
             labels until the accuracy that random choice reaches with 200, looked at every ten
-fingerprint one more fingerprint for a fitted model: seconds, and NLL against a refit to the same data
+fingerprint one more fingerprint for a fitted model: seconds, and NLL on another series against a
+            refit to the same data
 structures  nine candidate compositions and two defective structures, two of them simulated, three
             to five others in the specimen: how many simulations until the map is as good as with
             all, against random order and a regular grid

@@ -328,8 +328,9 @@ def node_averages(
     n_outer, n_inner = encoder_nodes.size(0), classifier_nodes.size(0)
     n_contrasts = encoder_nodes.size(1)
     n_classes = n_contrasts + 1
-    # Products of four sums of exp(-limit) or more are normal numbers. Differences between logits
-    # beyond the limit matter only where both factors reach it in opposite directions.
+    # Products of four sums of exp(-limit) to K, and of their inverses, are normal numbers.
+    # Differences between logits beyond the limit matter only where both factors reach it in
+    # opposite directions.
     limit = 150.0 if mean.dtype == torch.float64 else 18.0
     factor = _factor(cov.view(-1, n_classes, n_classes), n_contrasts).view(2, -1, n_contrasts)
     outer = (factor.select(0, 0) @ encoder_nodes.t()).view(-1, n_classes, n_outer)

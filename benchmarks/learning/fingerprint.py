@@ -11,7 +11,7 @@ from annealing import preprocess
 
 import eels_bayes as eb
 
-from .specimens import part
+from .specimens import joined, part
 from .summary import median_interval
 
 ADDED = "12.5 % F"
@@ -31,7 +31,7 @@ def fit(index: int) -> eb.EELSClassifier:
 
 def run(seed: int, base: eb.EELSClassifier) -> dict[str, Any]:
     """NLL on another series after the update and after a refit to the same data, and seconds."""
-    library = eb.FingerprintLibrary.example()
+    library = joined(base.library, eb.FingerprintLibrary.example(), ADDED)
     spectra = preprocess(training(base.seed))
     clf, refitted = copy.deepcopy(base), eb.EELSClassifier(library, seed=base.seed)
     start = time.perf_counter()
@@ -46,7 +46,6 @@ def run(seed: int, base: eb.EELSClassifier) -> dict[str, Any]:
 
     def nll(one: eb.EELSClassifier) -> float:
         pred = one.predict(pixels, show_progressbar=False)
-        # the classes of an updated model stand in the order of their coming
         order = [pred.class_names.index(name) for name in series.library.class_names]
         return float(eb.metrics.nll(pred.probabilities[pred.ok][:, order], truth[pred.ok]))
 
