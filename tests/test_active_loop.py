@@ -119,7 +119,7 @@ def test_an_oracle_that_always_fails_ends_the_loop():
     assert all(q.error.startswith("ZeroDivisionError") for q in history)
 
 
-IMPOSSIBLE = [None, [1, 2], [], "abc".join, "", b"a", 1.0, np.float64(1), True, np.True_, -1, 3]
+IMPOSSIBLE = [None, [1, 2], [], len, "", b"a", 1.0, np.float64(1), True, np.True_, -1, 3]
 
 
 @pytest.mark.parametrize("given", IMPOSSIBLE, ids=repr)
