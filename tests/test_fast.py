@@ -282,6 +282,19 @@ def test_a_single_spectrum_has_no_leading_axis(fast, counts, spectra, reading):
     assert set(dtypes.values()) == {np.dtype(np.float32)}
 
 
+def test_a_reading_is_not_overwritten_by_the_next(fast, counts, spectra, reading):
+    kept = [fast(counts[row], float(spectra.shift[row])) for row in range(20)]
+    for row, one in enumerate(kept):
+        assert_agree(one, reading, row)
+
+
+def test_a_single_spectrum_without_the_static_runtime(saved, scripted, counts, monkeypatch):
+    monkeypatch.delattr(torch._C, "_jit_to_static_module")
+    plain = load_fast(saved)
+    for row in counts[:10]:
+        assert_agree(plain(row), scripted(row), (), scale=0.01)
+
+
 @pytest.mark.parametrize("n", [0, 1, CHUNK, CHUNK + 1])
 def test_any_number_of_spectra(fast, counts, spectra, reading, n):
     rows = np.arange(n) % 80  # of one image, and so of one shift
