@@ -97,7 +97,8 @@ class PixelEvidence(nn.Module):
 
     def forward(self, profile: Tensor, level: Tensor) -> Evidence:
         # What is of buffers alone is computed once where a graph is frozen.
-        noise = level * (profile.mean(1) / self.brightness).clamp(0.05, 20.0)
+        whole = self.brightness * self.center.size(0)
+        noise = level * (profile.sum(1) / whole).clamp(0.05, 20.0)
         variance = noise.unsqueeze(1)
         wide = self.outlier**2
         reach = torch.add(wide * self.spread**2, variance, alpha=wide).sqrt()

@@ -354,21 +354,21 @@ def node_averages(
             half, quarter = n_inner // 2, n_inner // 4
             of_two = inverse.narrow(1, 0, half) * inverse.narrow(1, half, half)
             of_four = of_two.narrow(1, 0, quarter) * of_two.narrow(1, quarter, quarter)
-            log_norm = -0.25 * of_four.log()
+            log_inverse = of_four.log()
         else:
-            log_norm = -inverse.log()
+            log_inverse = inverse.log()
     else:
         # every node weighs as much more as its classes do; H = log sum - mean log, unnormalised
         factor_k = ratio.unsqueeze(2)
         tilted = torch.bmm((exp_inner * factor_k).transpose(1, 2), exp_outer)
-        log_norm = tilted * inverse * tilted.log()
+        log_inverse = -tilted * inverse * tilted.log()
         energy = factor_k * (energy + given_z * factor_k.clamp(min=1e-30).log())
         given_z = factor_k * given_z
         weight_z = given_z.sum(1, keepdim=True)
         log_given_z = (given_z.clamp(min=1e-30) / weight_z.clamp(min=1e-30)).log()
-    surprise = (given_z * log_given_z).sum((1, 2)) / n_outer
-    of_both = log_norm.mean((1, 2)) - energy.sum((1, 2)) / n_outer
-    return torch.cat((given_z.mean(2), torch.stack((-surprise, of_both), 1)), 1)
+    of_z = (given_z * log_given_z).sum((1, 2))
+    of_both = log_inverse.sum((1, 2)) / n_inner + energy.sum((1, 2))
+    return torch.cat((given_z.sum(2), -torch.stack((of_z, of_both), 1)), 1) / n_outer
 
 
 def entropies(averages: Tensor, n_classes: int, weights: Tensor) -> Decomposition:
