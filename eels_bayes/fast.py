@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -156,19 +156,15 @@ class FastClassifier:
     def _in_chunks(
         self, rows: NDArray[np.float32], shift: float | ArrayLike
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """Rows of one drift together, few at a time."""
+        """Few rows at a time."""
         n = len(rows)
         shifts = np.asarray(shift, dtype=np.float64)
         if shifts.shape not in ((), (n,)):
             raise ValueError(f"shift has shape {shifts.shape}; a number or ({n},) is needed")
         columns = np.empty((n, len(self.class_names) + N_COLUMNS), dtype=np.float32)
         labels, flag = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
-        everywhere = np.broadcast_to(shifts, (n,))
-        for value in np.unique(everywhere):
-            mine = np.flatnonzero((everywhere == value) | (np.isnan(value) & np.isnan(everywhere)))
-            for start in range(0, len(mine), CHUNK):
-                some = mine[start : start + CHUNK]
-                columns[some], labels[some], flag[some] = self._run(rows[some], float(value))
+        for some, value in _together(shifts, n):
+            columns[some], labels[some], flag[some] = self._run(rows[some], value)
         return columns, labels, flag
 
     def drift(self, counts: ArrayLike) -> float:
@@ -260,6 +256,20 @@ class FastClassifier:
             "head": self.head,
             "preprocessor": self._preprocessor.options(),
         }
+
+
+def _together(
+    shifts: NDArray[np.float64], n: int
+) -> Iterator[tuple[slice | NDArray[np.int64], float]]:
+    """Rows of one shift (eV) together, of n, few at a time; of one for all without a copy."""
+    if shifts.ndim == 0:
+        for start in range(0, n, CHUNK):
+            yield slice(start, start + CHUNK), float(shifts)
+        return
+    for value in np.unique(shifts):
+        mine = np.flatnonzero((shifts == value) | (np.isnan(value) & np.isnan(shifts)))
+        for start in range(0, len(mine), CHUNK):
+            yield mine[start : start + CHUNK], float(value)
 
 
 def load_fast(path: str | os.PathLike[str], *, backend: Backend | None = None) -> FastClassifier:
