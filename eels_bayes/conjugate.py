@@ -96,7 +96,8 @@ def relearn(
     Parameters
     ----------
     start : GPClassifier
-        Whose kernel is taken.
+        Whose kernel is taken, along dimensions that it does not know with the median of `fit_gp`'s
+        prior.
     latents : Tensor
         (N, D).
     labels : Tensor
@@ -131,7 +132,8 @@ def relearn(
         draws.shape[1],
         weight,
     )
-    lengthscale, outputscale, jitter = start.lengthscale, start.outputscale, start.jitter
+    lengthscale = _of_dimensions(start.lengthscale, known.latents)
+    outputscale, jitter = start.outputscale, start.jitter
     nodes = normal_nodes(N_NODES, n_classes)
     if learn_kernel:
         # of one lengthscale, so how long it is does not matter to what the points are spread over
@@ -152,6 +154,12 @@ def relearn(
         jitter=jitter,
         loss=tuple(-bound / len(known.latents) for bound in bounds),
     )
+
+
+def _of_dimensions(lengthscale: Tensor, latents: Tensor) -> Tensor:
+    """The lengthscales of as many dimensions as the latents (N, D) have, known or not."""
+    unknown = math.sqrt(latents.shape[1]) * latents.std(0, correction=0)
+    return torch.cat([lengthscale[: len(unknown)], unknown[len(lengthscale) :]])
 
 
 def _order(draws: Tensor, codes: Tensor) -> Tensor:

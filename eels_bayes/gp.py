@@ -6,7 +6,8 @@ shared by all classes, which the closed form of the covariance between classes n
 mean is zero, so far from all data every class is equally likely. Prediction needs only the
 `GPConstants` that `GPClassifier.constants` returns.
 
-Notation: N training latents, D latent dimensions, K classes, M inducing points.
+Notation: N training latents, D latent dimensions, K classes, M inducing points. A trained
+classifier takes latents of more dimensions than it was trained on, and reads the leading D.
 """
 
 from __future__ import annotations
@@ -180,6 +181,7 @@ class GPClassifier:
 
     def kernel(self, points: Tensor) -> Tensor:
         """Covariance (n, M) of the functions at latents (n, D) and at the inducing points."""
+        points = points[..., : len(self.lengthscale)]
         scaled = (points / self.lengthscale).unsqueeze(1) - self.inducing / self.lengthscale
         return self.outputscale * torch.exp(-0.5 * scaled.square().sum(-1))
 
@@ -250,7 +252,7 @@ class GPClassifier:
             variational.variational_mean.copy_(self.variational_mean)
             variational.chol_variational_covar.copy_(self.variational_factor)
             model.base_strategy.variational_params_initialized.fill_(1)
-            posterior = model.eval()(latents.to(torch.float64))
+            posterior = model.eval()(latents[:, : len(self.lengthscale)].to(torch.float64))
             return posterior.mean, posterior.variance - jitter
 
 

@@ -18,7 +18,7 @@ from eels_bayes.conjugate import relearn
 from eels_bayes.gp import GPClassifier, fit_gp
 from eels_bayes.inference import posterior, read, tensor
 from eels_bayes.labelled import Labelled
-from eels_bayes.noisy_encoder import NoisyEncoder
+from eels_bayes.noisy_encoder import NoisyEncoder, active_axes
 from eels_bayes.novelty import NoveltyScale
 from eels_bayes.reinsertion import Pairs, Reinsertion
 from eels_bayes.spectra import Spectra
@@ -32,8 +32,9 @@ N_LATENTS, N_PURE = 16000, 64  # labelled latents the GP is trained on; of each 
 N_PURE_ONLY, FINGERPRINT_LABELS = 256, 8
 GP_STEPS = 1000
 # few latent directions tell classes apart: more points add nothing but time
-N_INDUCING, INDUCING_PER_CLASS = 16, 4
+N_INDUCING, INDUCING_PER_CLASS = 8, 3
 N_VALUES = 2000
+VALUE_INDUCING, VALUE_INDUCING_PER_CLASS = 8, 2  # of the value's GP, at the least
 N_SIMULATED = 2000  # drawn pixels that a calibration reads
 N_VARIATIONS = 16  # J, components of the explicit prior a class
 NONE_WEIGHT = 0.03  # prior weight of "none of these"
@@ -122,6 +123,9 @@ def fit_classes(
 ) -> GPClassifier:
     """The GP classifier of the library's latents and of what is labelled.
 
+    It reads the axes that tell structures apart: along the others every latent is noise alone,
+    which would only widen its doubt.
+
     Parameters
     ----------
     class_names : tuple of str
@@ -131,7 +135,8 @@ def fit_classes(
         What is known already; the kernel is taken from it.
     """
     latents, labels = _simulated(source, vae, encoder, class_names, seed)
-    n_classes = len(class_names)
+    n_axes, n_classes = active_axes(encoder), len(class_names)
+    latents = latents[:, :n_axes]
     n_inducing = max(N_INDUCING, INDUCING_PER_CLASS * n_classes)
     if start is None:
         return fit_gp(
@@ -149,7 +154,7 @@ def fit_classes(
         latents,
         labels,
         n_classes,
-        measured=(labelled.draws(encoder), labelled.codes(class_names)),
+        measured=(labelled.draws(encoder)[..., :n_axes], labelled.codes(class_names)),
         weight=FINGERPRINT_LABELS / N_PURE_ONLY if by_labels_alone else 1.0,
         n_inducing=n_inducing,
         learn_kernel=by_labels_alone,
@@ -172,8 +177,13 @@ def fit_values(
     if clean.values is None:
         return None
     latents = encoded_draws(vae, tensor(clean.spectra), rng) @ encoder.axes.cpu()
-    n_inducing = max(N_INDUCING, INDUCING_PER_CLASS * n_classes)
-    value = fit_value(latents, torch.as_tensor(clean.values), n_inducing=n_inducing, seed=seed)
+    n_inducing = max(VALUE_INDUCING, VALUE_INDUCING_PER_CLASS * n_classes)
+    value = fit_value(
+        latents[:, : active_axes(encoder)],
+        torch.as_tensor(clean.values),
+        n_inducing=n_inducing,
+        seed=seed,
+    )
     rng = np.random.default_rng([seed, 5])
     clean = source.edges(N_SIMULATED, rng)
     pairs = source.draw(N_SIMULATED, rng, edge=clean.spectra)

@@ -70,7 +70,8 @@ def _exactly(kind: type[_Settings], values: dict[str, Any]) -> _Settings:
 
 
 # Sizes of what no constructor checks, one letter a dimension; digits are themselves. What shares a
-# letter fits together: K classes of the library, G of the GP, N = G + 1, D latent, L channels.
+# letter fits together: K classes of the library, G of the GP, N = G + 1, D latent, A of them that
+# the GPs read, L channels.
 _SHAPES = {
     "energy": "L",
     "shown.energy": "L",
@@ -84,7 +85,7 @@ _SHAPES = {
     "encoder.spread": "CD",
     "preprocessor._ready": "",
     "preprocessor.profile_bins": "2",
-    "gp.inducing": "MD",
+    "gp.inducing": "MA",
     "gp.variational_mean": "GM",
     "continuum.energy": "B",
     "continuum.window": "2",
@@ -101,8 +102,8 @@ _SHAPES = {
     "novelty.whitening": "UW",
     "novelty.center": "W",
     "novelty.table": "T",
-    "value.inducing": "VD",
-    "value.lengthscale": "D",
+    "value.inducing": "VA",
+    "value.lengthscale": "A",
     "value.outputscale": "",
     "value.mean": "1",
     "value.A": "V1",

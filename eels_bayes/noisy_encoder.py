@@ -19,6 +19,9 @@ from eels_bayes.evidence import Evidence, PixelEvidence
 from eels_bayes.nets import GaussianMixture
 
 
+LEAST_MOTION = 0.1  # of the sd within a Gaussian
+
+
 class NoisyEncoder(nn.Module):
     """Profiles and their noise level -> mixture of R = C diagonal Gaussians over z.
 
@@ -63,6 +66,24 @@ class NoisyEncoder(nn.Module):
             (var.transpose(0, 1) + self.spread.square()).sqrt(),
             self.axes,
         )
+
+
+def active_axes(encoder: NoisyEncoder) -> int:
+    """How many of the leading axes tell structures apart; at least one.
+
+    Along the others the Gaussians of all spectra, seen without noise, have the same place: their
+    means differ by less than `LEAST_MOTION` of their sd. A VAE leaves most of its axes so (its
+    posterior there is the prior), and what it says along them is noise.
+    """
+    evidence = encoder.evidence
+    weight = evidence.log_weight.double().softmax(0).unsqueeze(1)  # (C, 1)
+    offset, slope = encoder.offset.double(), encoder.slope.double()
+    center = (weight * offset).sum(0)
+    prior = evidence.variance.narrow(0, 0, encoder.n_components).double().unsqueeze(2)
+    motion = (weight * ((offset - center).square() + (slope.square() * prior).sum(1))).sum(0)
+    within = (weight * encoder.spread.double().square()).sum(0)
+    active = (motion > LEAST_MOTION**2 * within).nonzero()
+    return int(active.max()) + 1 if len(active) else 1
 
 
 def log_density(mixture: GaussianMixture, z: Tensor) -> Tensor:

@@ -14,10 +14,11 @@ with ``t = var / l^2`` and ``a = (mean - u) / l``. Because ``rho`` goes to zero 
 variance, ``psi2 - psi1 psi1' = psi1 psi1' expm1(rho)`` keeps its relative accuracy in float32 where
 the plain difference would cancel. Both exponents are linear in features of the input alone, with
 coefficients that inducing points and pairs of them fix: `pack` computes these once, over the
-M (M + 1) / 2 pairs that differ, and `packed_moments` is a few matrix products.
+M (M + 1) / 2 pairs that differ, and `distinct_moments` is a few matrix products.
 
 Everything here runs unchanged under ``torch.jit.script``. Notation: n inputs, D latent dimensions,
-M inducing points, P pairs of them, K classes.
+M inducing points, P pairs of them, K classes; where several GPs are read at once, G of them with
+M and P inducing points and pairs in all.
 """
 
 import math
@@ -34,8 +35,7 @@ __all__ = [
     "gp_moments",
     "mixture_moments",
     "pack",
-    "packed_moments",
-    "padded",
+    "place",
     "psi1",
     "psi2",
 ]
@@ -87,27 +87,28 @@ class Moments(NamedTuple):
 
 
 class PackedGP(NamedTuple):
-    """The constants of G GPs of one size as the coefficients that `packed_moments` multiplies.
+    """The constants of G GPs as the coefficients that `distinct_moments` multiplies.
+
+    Their matrices stand in blocks on the diagonal of one, so that all are one product. A GP of K
+    functions has 2 K + K (K + 1) / 2 moments: means, variances, and the entries of the encoder's
+    covariance on and above the diagonal, see `place`. S are the moments of all, GP after GP.
 
     Attributes
     ----------
     center, per_reach, square, per_square : Tensor
-        (G, 1, D): moves inputs, then multiplies them; squared lengthscales and their inverses.
+        (G, D): moves inputs, then multiplies them; squared lengthscales and their inverses.
     log_scale : Tensor
-        (G, 1, 1): log of the kernel variance.
+        (G, 1): log of the kernel variance.
     first : Tensor
-        (G, 2 D + 1, M + P): features to the exponents of psi1 and of its products.
+        (G (2 D + 1), M + P): features to the exponents of psi1 and of its products.
     second : Tensor
-        (G, 3 D + 1, P): features to rho.
+        (G (3 D + 1), P): features to rho.
     prior : Tensor
-        (G, 1, S): the S = 2 K + K (K + 1) / 2 moments far from all inducing points: means,
-        variances, and the entries of the encoder's covariance on and above the diagonal.
-    expected, spread : Tensor
-        (G, M + P, S) and (G, P, S): what psi1 and its products, and the excess of psi2, add.
+        (S,): the moments far from all inducing points.
+    moments : Tensor
+        (M + 2 P, S): what psi1, its products and the excess of psi2 over them add to the moments.
     least : Tensor
         (S,): bounds of the moments from below: 0 for variances.
-    place : Tensor
-        (K, K): where the covariance's entries are among the moments.
     """
 
     center: Tensor
@@ -118,88 +119,109 @@ class PackedGP(NamedTuple):
     first: Tensor
     second: Tensor
     prior: Tensor
-    expected: Tensor
-    spread: Tensor
+    moments: Tensor
     least: Tensor
-    place: Tensor
 
 
-def padded(constants: GPConstants, n_inducing: int, n_classes: int) -> GPConstants:
-    """The same GP with inducing points of no weight and functions that are zero besides."""
-    extra, more = n_inducing - constants.inducing.size(0), n_classes - constants.mean.size(0)
-    pad = torch.nn.functional.pad
-    return GPConstants(
-        torch.cat((constants.inducing, constants.inducing[:1].expand(extra, -1))),
-        constants.lengthscale,
-        constants.outputscale,
-        pad(constants.mean, [0, more]),
-        pad(constants.A, [0, more, 0, extra]),
-        pad(constants.B, [0, extra, 0, extra, 0, more]),
-    )
+def place(n_classes: int) -> Tensor:
+    """Where the entries (K, K) of the encoder's covariance are among a GP's moments."""
+    pairs = torch.triu_indices(n_classes, n_classes)
+    found = torch.zeros(n_classes, n_classes, dtype=torch.int64)
+    number = 2 * n_classes + torch.arange(pairs.size(1))
+    found[pairs[0], pairs[1]] = number
+    found[pairs[1], pairs[0]] = number
+    return found
 
 
 def pack(gps: list[GPConstants]) -> PackedGP:
-    """Compute once what `packed_moments` multiplies, in the dtype of ``gps``.
-
-    They have as many inducing points and functions as one another: see `padded`.
-    """
-    n_inducing, n_classes = gps[0].inducing.size(0), gps[0].A.size(1)
-    inducing = torch.stack([one.inducing for one in gps])
-    reach = torch.stack([one.lengthscale for one in gps]).unsqueeze(1)
-    A, B = torch.stack([one.A for one in gps]), torch.stack([one.B for one in gps])
-    scale = torch.stack([one.outputscale for one in gps]).view(-1, 1, 1)
-    center = inducing.mean(1, keepdim=True)
-    u = (inducing - center) / reach
-    pairs = torch.triu_indices(n_inducing, n_inducing, device=u.device)
-    i, j = pairs[0], pairs[1]
-    same = torch.ones_like(u[:, :, :1])
-    single = torch.cat((-0.5 * u.square(), u, same), 2).transpose(1, 2)
+    """Compute once what `distinct_moments` multiplies, in the dtype of ``gps``."""
+    center = torch.stack([one.inducing.mean(0) for one in gps])
+    reach = torch.stack([one.lengthscale for one in gps])
+    parts: list[_Coefficients] = []
+    for g, one in enumerate(gps):
+        parts.append(_coefficients(one, center[g]))
     square = reach.square()
-    left, right = u[:, i], u[:, j]
-    second = torch.cat(
-        (left * right, -0.5 * (left.square() + right.square()), -(left + right), same[:, i]), 2
-    ).transpose(1, 2)
-    # a pair stands for itself and its mirror image
-    twice = torch.where(i == j, 1.0, 2.0).to(u.dtype).view(1, -1, 1)
-    of_variance = 0.5 * twice * (B[:, :, i, j] + B[:, :, j, i]).transpose(1, 2)
-    classes = torch.triu_indices(n_classes, n_classes, device=u.device)
-    one_class, other = A[:, :, classes[0]], A[:, :, classes[1]]
-    of_covariance = one_class[:, i] * other[:, j] + one_class[:, j] * other[:, i]
-    # moments: means, variances, covariances
-    n_moments = 2 * n_classes + classes.size(1)
-    prior = u.new_zeros(len(gps), 1, n_moments)
-    prior[:, 0, :n_classes] = torch.stack([one.mean for one in gps])
-    prior[:, :, n_classes : 2 * n_classes] = scale
-    expected = u.new_zeros(len(gps), n_inducing + i.size(0), n_moments)
-    expected[:, :n_inducing, :n_classes] = A
-    expected[:, n_inducing:, n_classes : 2 * n_classes] = -of_variance
-    spread = torch.cat(
-        (torch.zeros_like(of_variance), -of_variance, 0.5 * twice * of_covariance), 2
-    )
-    least = torch.full_like(prior[0, 0], -math.inf)
-    least[n_classes : 2 * n_classes] = 0.0
-    place = torch.zeros(n_classes, n_classes, dtype=torch.int64, device=u.device)
-    number = 2 * n_classes + torch.arange(classes.size(1), device=u.device)
-    place[classes[0], classes[1]] = number
-    place[classes[1], classes[0]] = number
     return PackedGP(
         center,
         reach.reciprocal(),
         square,
         square.reciprocal(),
-        scale.log(),
-        torch.cat((single, single[:, :, i] + single[:, :, j]), 2).contiguous(),
-        second.contiguous(),
-        prior,
-        expected,
-        spread,
-        least,
-        place,
+        torch.stack([one.outputscale for one in gps]).log().unsqueeze(1),
+        torch.cat((_blocks([x.single for x in parts]), _blocks([x.product for x in parts])), 1),
+        _blocks([x.second for x in parts]),
+        torch.cat([x.prior for x in parts]),
+        torch.cat(
+            (
+                _blocks([x.of_single for x in parts]),
+                _blocks([x.of_product for x in parts]),
+                _blocks([x.of_excess for x in parts]),
+            )
+        ),
+        torch.cat([x.least for x in parts]),
     )
 
 
+class _Coefficients(NamedTuple):
+    """What one GP contributes to a `PackedGP`."""
+
+    single: Tensor
+    product: Tensor
+    second: Tensor
+    prior: Tensor
+    of_single: Tensor
+    of_product: Tensor
+    of_excess: Tensor
+    least: Tensor
+
+
+def _coefficients(gp: GPConstants, center: Tensor) -> _Coefficients:
+    n_inducing, n_classes = gp.A.size(0), gp.A.size(1)
+    u = (gp.inducing - center) / gp.lengthscale
+    pairs = torch.triu_indices(n_inducing, n_inducing, device=u.device)
+    i, j = pairs[0], pairs[1]
+    same = torch.ones_like(u[:, :1])
+    single = torch.cat((-0.5 * u.square(), u, same), 1).t()
+    left, right = u[i], u[j]
+    second = torch.cat(
+        (left * right, -0.5 * (left.square() + right.square()), -(left + right), same[i]), 1
+    ).t()
+    # a pair stands for itself and its mirror image
+    twice = torch.where(i == j, 1.0, 2.0).to(u.dtype).unsqueeze(1)
+    of_variance = 0.5 * twice * (gp.B[:, i, j] + gp.B[:, j, i]).t()
+    classes = torch.triu_indices(n_classes, n_classes, device=u.device)
+    one, other = gp.A[:, classes[0]], gp.A[:, classes[1]]
+    of_covariance = 0.5 * twice * (one[i] * other[j] + one[j] * other[i])
+    of_mean, none = u.new_zeros(i.size(0), n_classes), torch.zeros_like(of_covariance)
+    prior = torch.cat((gp.mean, gp.outputscale.expand(n_classes), none[0]))
+    least = torch.full_like(prior, -math.inf)
+    least[n_classes : 2 * n_classes] = 0.0
+    return _Coefficients(
+        single,
+        single[:, i] + single[:, j],
+        second,
+        prior,
+        torch.nn.functional.pad(gp.A, [0, prior.size(0) - n_classes]),
+        torch.cat((of_mean, -of_variance, none), 1),
+        torch.cat((of_mean, -of_variance, of_covariance), 1),
+        least,
+    )
+
+
+def _blocks(parts: list[Tensor]) -> Tensor:
+    """Matrices on the diagonal of one."""
+    n_rows = sum([part.size(0) for part in parts])
+    n_columns = sum([part.size(1) for part in parts])
+    whole = parts[0].new_zeros(n_rows, n_columns)
+    row, column = 0, 0
+    for part in parts:
+        whole[row : row + part.size(0), column : column + part.size(1)] = part
+        row, column = row + part.size(0), column + part.size(1)
+    return whole
+
+
 def _kernel_moments(mean: Tensor, var: Tensor, packed: PackedGP) -> tuple[Tensor, Tensor]:
-    """Return psi1 and its products (G, n, M + P), and psi2 - psi1 psi1' over pairs (G, n, P)."""
+    """Return psi1 and its products (n, M + P), and psi2 - psi1 psi1' over pairs (n, P)."""
+    mean, var = mean.unsqueeze(1), var.unsqueeze(1)
     # 1 + t is wide / square, without a scalar that would have to be made a tensor
     t = var * packed.per_square
     x = (mean - packed.center) * packed.per_reach
@@ -212,12 +234,11 @@ def _kernel_moments(mean: Tensor, var: Tensor, packed: PackedGP) -> tuple[Tensor
     of_all = (inv_x * x + t.log1p()).sum(2, keepdim=True)
     of_all = torch.add(packed.log_scale, of_all, alpha=-0.5)
     of_pairs = torch.add(k_x * x, (t * g).log1p(), alpha=0.5).sum(2, keepdim=True)
-    exponent = torch.bmm(torch.cat((inv, inv_x, of_all), 2), packed.first)
-    rho = torch.bmm(torch.cat((g, t * k, k_x, of_pairs), 2), packed.second)
-    first = exponent.exp()
-    n_inducing, n_pairs = packed.first.size(2) - packed.second.size(2), packed.second.size(2)
+    first = (torch.cat((inv, inv_x, of_all), 2).flatten(1) @ packed.first).exp()
+    rho = torch.cat((g, t * k, k_x, of_pairs), 2).flatten(1) @ packed.second
+    n_pairs = rho.size(1)
     # rho > 80 only where psi2 < s2^2 exp(-80); unclamped it could make inf * 0
-    outer = first.narrow(2, n_inducing, n_pairs)
+    outer = first.narrow(1, first.size(1) - n_pairs, n_pairs)
     return first, torch.expm1(rho.clamp(max=80.0)) * outer
 
 
@@ -262,46 +283,30 @@ def psi2(
     first, excess = _kernel_moments(mean, var, packed)
     pairs = torch.triu_indices(n_inducing, n_inducing, device=mean.device)
     out = mean.new_zeros(mean.size(0), n_inducing, n_inducing)
-    out[:, pairs[0], pairs[1]] = out[:, pairs[1], pairs[0]] = (excess + first[:, :, n_inducing:])[0]
+    out[:, pairs[0], pairs[1]] = out[:, pairs[1], pairs[0]] = excess + first[:, n_inducing:]
     return out
 
 
 def distinct_moments(mean: Tensor, var: Tensor, packed: PackedGP) -> Tensor:
-    """The moments of `packed_moments` side by side (G, n, S); see `PackedGP`."""
-    first, excess = _kernel_moments(mean, var, packed)
-    found = torch.baddbmm(packed.prior, first, packed.expected)
-    return torch.maximum(torch.baddbmm(found, excess, packed.spread), packed.least)
+    """The exact moments (n, S) of the functions of several GPs at a Gaussian input.
 
-
-def packed_moments(mean: Tensor, var: Tensor, packed: PackedGP) -> Moments:
-    """Return the exact moments of the functions of G GPs at a Gaussian input.
-
-    ``E[f_c] = mean_c + A_c' psi1``, ``Cov_encoder[f_c, f_d] = A_c' (psi2 - psi1 psi1') A_d`` and
-    ``Var_classifier[f_c] = s2 - tr(B_c psi2)``. Intermediate memory is about ``2 G n M^2`` numbers,
-    so long inputs want chunks.
+    ``E[f_c] = mean_c + A_c' psi1``, ``Var_classifier[f_c] = s2 - tr(B_c psi2)`` and
+    ``Cov_encoder[f_c, f_d] = A_c' (psi2 - psi1 psi1') A_d``, in the order of `PackedGP`.
+    Intermediate memory is about ``2 n M^2`` numbers, so long inputs want chunks.
 
     Parameters
     ----------
     mean, var : Tensor
-        Mean and variance of the latent input, (n, D). Zero variance gives the plain GP posterior.
-        A row with NaN gives NaN in that row only.
+        Mean and variance of the latent input, (n, D) or more dimensions, of which the leading D
+        are read. Zero variance gives the plain GP posterior. A row with NaN gives NaN in that row
+        only.
     packed : PackedGP
         The trained GPs, in the dtype of the input.
-
-    Returns
-    -------
-    Moments
-        With a leading axis of size G. ``var_classifier`` is not negative; ``cov_encoder`` is
-        symmetric and positive semi-definite up to rounding.
     """
-    found = distinct_moments(mean, var, packed)
-    n_classes = packed.place.size(0)
-    cov = found.index_select(2, packed.place.flatten())
-    return Moments(
-        found.narrow(2, 0, n_classes),
-        cov.view(cov.size(0), -1, n_classes, n_classes),
-        found.narrow(2, n_classes, n_classes),
-    )
+    dim = packed.center.size(1)
+    first, excess = _kernel_moments(mean.narrow(1, 0, dim), var.narrow(1, 0, dim), packed)
+    found = torch.addmm(packed.prior, torch.cat((first, excess), 1), packed.moments)
+    return torch.maximum(found, packed.least)
 
 
 def mixture_moments(weights: Tensor, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
@@ -315,9 +320,16 @@ def mixture_moments(weights: Tensor, mean: Tensor, var: Tensor) -> tuple[Tensor,
 
 
 def gp_moments(mean: Tensor, var: Tensor, constants: GPConstants) -> Moments:
-    """Return the exact moments (n, ...) at a Gaussian input of one GP that is not packed.
+    """Return the exact moments of one GP's functions at a Gaussian input.
 
-    See `packed_moments`.
+    Parameters as in `distinct_moments`, ``constants`` not packed. ``var_classifier`` is not
+    negative; ``cov_encoder`` is symmetric and positive semi-definite up to rounding.
     """
-    found = packed_moments(mean, var, pack([constants]))
-    return Moments(found.mean[0], found.cov_encoder[0], found.var_classifier[0])
+    found = distinct_moments(mean, var, pack([constants]))
+    n_classes = constants.A.size(1)
+    cov = found.index_select(1, place(n_classes).flatten().to(found.device))
+    return Moments(
+        found.narrow(1, 0, n_classes),
+        cov.view(-1, n_classes, n_classes),
+        found.narrow(1, n_classes, n_classes),
+    )

@@ -15,7 +15,7 @@ from eels_bayes import novelty
 from eels_bayes.nets import GaussianMixture
 from eels_bayes.noisy_encoder import NoisyEncoder, moments
 from eels_bayes.novelty import NoveltyScale
-from eels_bayes.psi import GPConstants, PackedGP, distinct_moments, pack, padded
+from eels_bayes.psi import GPConstants, PackedGP, distinct_moments, pack, place
 from eels_bayes.uncertainty import (
     Decomposition,
     contrasts,
@@ -113,14 +113,12 @@ class GPHeads(nn.Module):
             persistent=False,
         )
         # Both at once, and in double precision first: the coefficients are differences.
-        n_inducing = max(gp.inducing.shape[0] for gp in gps)
         double = [GPConstants(*(x.double() for x in gp)) for gp in gps]
         if value is not None:
             double[1] = double[1]._replace(mean=torch.zeros_like(double[1].mean))
-        packed = pack([padded(gp, n_inducing, n_classes) for gp in double])
+        packed = pack(double)
         for field, tensor in packed._asdict().items():
-            whole = tensor if tensor.dtype == torch.int64 else tensor.float()
-            self.register_buffer(f"packed_{field}", whole, persistent=False)
+            self.register_buffer(f"packed_{field}", tensor.float(), persistent=False)
         for name, nodes in zip(("encoder", "classifier"), default_nodes(n_classes), strict=True):
             self.register_buffer(f"{name}_nodes", nodes.float(), persistent=False)
         self.value_noise: Tensor
@@ -135,26 +133,26 @@ class GPHeads(nn.Module):
         self.packed_first: Tensor
         self.packed_second: Tensor
         self.packed_prior: Tensor
-        self.packed_expected: Tensor
-        self.packed_spread: Tensor
+        self.packed_moments: Tensor
         self.packed_least: Tensor
-        self.packed_place: Tensor
         # from the moments' entries to the covariances that the decomposition reads
         of_covariance, of_variance = contrasts(n_classes)
-        of_moments = torch.zeros(2, packed.prior.size(2), n_classes**2, dtype=torch.float64)
-        of_moments[0].index_add_(0, packed.place.flatten(), of_covariance)
+        n_moments = len(packed.prior)
+        of_moments = torch.zeros(2, n_moments, n_classes**2, dtype=torch.float64)
+        of_moments[0].index_add_(0, place(n_classes).flatten(), of_covariance)
         of_moments[1, n_classes : 2 * n_classes] = of_variance
         self.register_buffer("contrasts", of_moments.float(), persistent=False)
         # from these to the value's mean, and its variance at a Gaussian's latents
-        of_value = torch.zeros(packed.prior.size(2), 2)
-        of_value[0, 0] = of_value[n_classes, 1] = of_value[2 * n_classes, 1] = 1.0
+        of_value = torch.zeros(n_moments, 2)
+        if value is not None:  # its mean, variance and the encoder's come last
+            of_value[-3:] = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
         self.register_buffer("of_value", of_value, persistent=False)
         self.contrasts: Tensor
         self.of_value: Tensor
 
     def forward(self, read: Gaussians, n: int, ratio: Tensor | None) -> Heads:
         """Read n pixels; ``ratio`` (n, K), no other shape, as `decompose` has it."""
-        n_classes = self.packed_place.size(0)
+        n_classes = self.encoder_nodes.size(1) + 1
         found = distinct_moments(
             read.mean,
             read.var,
@@ -167,16 +165,13 @@ class GPHeads(nn.Module):
                 self.packed_first,
                 self.packed_second,
                 self.packed_prior,
-                self.packed_expected,
-                self.packed_spread,
+                self.packed_moments,
                 self.packed_least,
-                self.packed_place,
             ),
         )
-        classes = found[0]
         rows = node_averages(
-            classes.narrow(1, 0, n_classes),
-            classes @ self.contrasts,
+            found.narrow(1, 0, n_classes),
+            found @ self.contrasts,
             self.encoder_nodes,
             self.classifier_nodes,
             None if ratio is None else ratio.index_select(0, read.pixel),
@@ -184,7 +179,7 @@ class GPHeads(nn.Module):
         probabilities = rows.narrow(1, 0, n_classes)
         if self.has_value:
             # from the prior's mean, so that the square is no large number
-            center, spread = (found[1] @ self.of_value).unbind(1)
+            center, spread = (found @ self.of_value).unbind(1)
             value = torch.stack((center, torch.addcmul(spread, center, center)), 1)
             if ratio is not None:
                 value = value * probabilities.sum(1, keepdim=True)

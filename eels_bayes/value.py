@@ -2,7 +2,8 @@
 
 Gaussian-process regression of the value on latents of pure and mixed clean spectra, in the sparse
 form of Titsias (AISTATS 2009), so that mean and variance under a Gaussian latent are closed forms
-of the same psi statistics as the classifier's.
+of the same psi statistics as the classifier's. GPyTorch moves the inducing points to where his
+bound is largest: few of them are then enough.
 """
 
 from __future__ import annotations
@@ -15,11 +16,9 @@ import torch
 from torch import Tensor
 
 from eels_bayes.gp import spread_points
-from eels_bayes.psi import GPConstants, Moments, mixture_moments, pack, packed_moments
+from eels_bayes.psi import GPConstants, distinct_moments, mixture_moments, pack
 
-N_HYPER = 400  # points that the kernel's parameters are fitted on
-N_INDUCING = 32
-STEPS = 80
+STEPS = 200
 N_REACH = 200  # quantiles kept
 CHUNK = 1024  # latents a step, to keep memory low
 
@@ -43,30 +42,40 @@ class ValueRegression(NamedTuple):
     reach: Tensor
 
 
-class _ExactGP(gpytorch.models.ExactGP):
-    def __init__(self, x: Tensor, y: Tensor, likelihood: gpytorch.likelihoods.GaussianLikelihood):
+class _SparseGP(gpytorch.models.ExactGP):
+    """For inputs and values of unit variance."""
+
+    def __init__(
+        self,
+        x: Tensor,
+        y: Tensor,
+        inducing: Tensor,
+        likelihood: gpytorch.likelihoods.GaussianLikelihood,
+    ):
         super().__init__(x, y, likelihood)
         self.mean_module = gpytorch.means.ZeroMean()
-        self.covar_module = gpytorch.kernels.ScaleKernel(
+        self.kernel = gpytorch.kernels.ScaleKernel(
             gpytorch.kernels.RBFKernel(
                 ard_num_dims=x.shape[1],
                 lengthscale_prior=gpytorch.priors.LogNormalPrior(0.5 * math.log(x.shape[1]), 0.7),
             )
         )
-        self.covar_module.base_kernel.lengthscale = math.sqrt(x.shape[1])
+        self.kernel.base_kernel.lengthscale = math.sqrt(x.shape[1])
+        self.covar_module = gpytorch.kernels.InducingPointKernel(self.kernel, inducing, likelihood)
 
     def forward(self, x: Tensor) -> gpytorch.distributions.MultivariateNormal:
         return gpytorch.distributions.MultivariateNormal(self.mean_module(x), self.covar_module(x))
 
 
 def fit_value(
-    latents: Tensor, values: Tensor, *, n_inducing: int = N_INDUCING, seed: int = 0
+    latents: Tensor, values: Tensor, *, n_inducing: int, seed: int = 0
 ) -> ValueRegression:
     """Fit the regression.
 
     Parameters
     ----------
     latents : Tensor (N, D)
+        Of which more dimensions may be given later, and the leading D are read.
     values : Tensor (N,)
         In the library's unit.
     n_inducing : int
@@ -83,25 +92,21 @@ def fit_value(
     width = latents.std(0).clamp_min(1e-3 * float(latents.std(0).max()) + 1e-12)
     center, unit = values.mean(), values.std().clamp_min(1e-9)
     x, y = latents / width, (values - center) / unit
-    generator = torch.Generator().manual_seed(seed)
-    rows = torch.randperm(len(x), generator=generator)
-    some = rows[:N_HYPER]
+    start = spread_points(x, n_inducing, torch.Generator().manual_seed(seed))
     likelihood = gpytorch.likelihoods.GaussianLikelihood().double()
-    model = _ExactGP(x[some], y[some], likelihood).double()
+    model = _SparseGP(x, y, start, likelihood).double()
     objective = gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, model)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
     model.train()
-    # Cholesky is exact and fast at this size, and draws no random probe vectors.
-    with gpytorch.settings.max_cholesky_size(10 * N_HYPER):
-        for _ in range(STEPS):
-            optimizer.zero_grad()
-            loss = -objective(model(x[some]), y[some])
-            loss.backward()
-            optimizer.step()
-    lengthscale = model.covar_module.base_kernel.lengthscale.detach()[0] * width
-    outputscale = model.covar_module.outputscale.detach() * unit**2
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        loss = -objective(model(x), y)
+        loss.backward()
+        optimizer.step()
+    inducing = model.covar_module.inducing_points.detach() * width
+    lengthscale = model.kernel.base_kernel.lengthscale.detach()[0] * width
+    outputscale = model.kernel.outputscale.detach() * unit**2
     noise = likelihood.noise.detach()[0] * unit**2
-    inducing = lengthscale * spread_points(latents / lengthscale, n_inducing, generator)
 
     k_uu = _kernel(inducing, inducing, lengthscale, outputscale)
     k_uu = k_uu + 1e-5 * outputscale * torch.eye(len(inducing), dtype=torch.float64)
@@ -155,8 +160,7 @@ def value_moments(
     """
     packed = pack([regression.constants])
     chunks = zip(mean.flatten(0, 1).split(CHUNK), var.flatten(0, 1).split(CHUNK), strict=True)
-    parts = [packed_moments(m, v, packed) for m, v in chunks]
-    moments = Moments(*(torch.cat(part, 1)[0] for part in zip(*parts, strict=True)))
-    spread = moments.cov_encoder[:, 0] + moments.var_classifier
-    value, var = mixture_moments(weights, moments.mean, spread)
+    moments = torch.cat([distinct_moments(m, v, packed) for m, v in chunks])
+    center, *spread = moments.unbind(1)
+    value, var = mixture_moments(weights, center, sum(spread))
     return value, (var + regression.noise_var).clamp_min(0.0).sqrt()
