@@ -96,9 +96,9 @@ class PackedGP(NamedTuple):
     Attributes
     ----------
     center, per_reach, square, per_square : Tensor
-        (G, D): moves inputs, then multiplies them; squared lengthscales and their inverses.
+        (G, D, 1): moves inputs, then multiplies them; squared lengthscales and their inverses.
     log_scale : Tensor
-        (G, 1): log of the kernel variance.
+        (G, 1, 1): log of the kernel variance.
     first : Tensor
         (G (2 D + 1), M + P): features to the exponents of psi1 and of its products.
     second : Tensor
@@ -135,18 +135,18 @@ def place(n_classes: int) -> Tensor:
 
 def pack(gps: list[GPConstants]) -> PackedGP:
     """Compute once what `distinct_moments` multiplies, in the dtype of ``gps``."""
-    center = torch.stack([one.inducing.mean(0) for one in gps])
-    reach = torch.stack([one.lengthscale for one in gps])
+    center = torch.stack([one.inducing.mean(0) for one in gps]).unsqueeze(2)
+    reach = torch.stack([one.lengthscale for one in gps]).unsqueeze(2)
     parts: list[_Coefficients] = []
     for g, one in enumerate(gps):
-        parts.append(_coefficients(one, center[g]))
+        parts.append(_coefficients(one, center[g, :, 0]))
     square = reach.square()
     return PackedGP(
         center,
         reach.reciprocal(),
         square,
         square.reciprocal(),
-        torch.stack([one.outputscale for one in gps]).log().unsqueeze(1),
+        torch.stack([one.outputscale for one in gps]).log().view(-1, 1, 1),
         torch.cat((_blocks([x.single for x in parts]), _blocks([x.product for x in parts])), 1),
         _blocks([x.second for x in parts]),
         torch.cat([x.prior for x in parts]),
@@ -221,7 +221,8 @@ def _blocks(parts: list[Tensor]) -> Tensor:
 
 def _kernel_moments(mean: Tensor, var: Tensor, packed: PackedGP) -> tuple[Tensor, Tensor]:
     """Return psi1 and its products (n, M + P), and psi2 - psi1 psi1' over pairs (n, P)."""
-    mean, var = mean.unsqueeze(1), var.unsqueeze(1)
+    # inputs last: there are many of them and few dimensions, and machines take many at once
+    mean, var = mean.t(), var.t()  # (D, n)
     # 1 + t is wide / square, without a scalar that would have to be made a tensor
     t = var * packed.per_square
     x = (mean - packed.center) * packed.per_reach
@@ -231,11 +232,11 @@ def _kernel_moments(mean: Tensor, var: Tensor, packed: PackedGP) -> tuple[Tensor
     k = g * inv
     inv_x, k_x = inv * x, k * x
     # what no inducing point changes is summed over dimensions before
-    of_all = (inv_x * x + t.log1p()).sum(2, keepdim=True)
+    of_all = (inv_x * x + t.log1p()).sum(1, keepdim=True)
     of_all = torch.add(packed.log_scale, of_all, alpha=-0.5)
-    of_pairs = torch.add(k_x * x, (t * g).log1p(), alpha=0.5).sum(2, keepdim=True)
-    first = (torch.cat((inv, inv_x, of_all), 2).flatten(1) @ packed.first).exp()
-    rho = torch.cat((g, t * k, k_x, of_pairs), 2).flatten(1) @ packed.second
+    of_pairs = torch.add(k_x * x, (t * g).log1p(), alpha=0.5).sum(1, keepdim=True)
+    first = (torch.cat((inv, inv_x, of_all), 1).flatten(0, 1).t() @ packed.first).exp()
+    rho = torch.cat((g, t * k, k_x, of_pairs), 1).flatten(0, 1).t() @ packed.second
     n_pairs = rho.size(1)
     # rho > 80 only where psi2 < s2^2 exp(-80); unclamped it could make inf * 0
     outer = first.narrow(1, first.size(1) - n_pairs, n_pairs)
