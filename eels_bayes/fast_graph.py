@@ -18,7 +18,7 @@ from eels_bayes.edges import MOST_COUNTS
 from eels_bayes.preprocess import Preprocessor
 from eels_bayes.reader import Reader
 from eels_bayes.spectra import Flag
-from eels_bayes.spikes import excess, expected_shape, shares
+from eels_bayes.spikes import excess, expected_shape, in_blocks, neighbours, roots
 
 N_COLUMNS = 7  # beside the K probabilities
 
@@ -35,8 +35,8 @@ class Plan(NamedTuple):
         How much of each.
     band : Tensor (N,)
         Weights of the normalize window's channels; they sum to one.
-    share : Tensor (1, E / 16, 16)
-        What is expected of the counts around in every detector channel, see `spikes.excess`.
+    root, per_root : Tensor (1, E / 16, 16)
+        Of what is expected in every detector channel, see `spikes.roots`.
     flag : Tensor, scalar int64
         `Flag.OFF_AXIS` where energies that are needed leave the axis, else 0.
     """
@@ -45,7 +45,8 @@ class Plan(NamedTuple):
     bins: Tensor
     canonical: Tensor
     band: Tensor
-    share: Tensor
+    root: Tensor
+    per_root: Tensor
     flag: Tensor
 
 
@@ -94,6 +95,9 @@ class FastGraph(nn.Module):
         self.most = MOST_COUNTS  # scripting sees no globals
         self.off_axis, self.non_finite = int(Flag.OFF_AXIS), int(Flag.NON_FINITE)
         self.typical_first = float(pre.typical_first)
+        n_blocks = in_blocks(torch.zeros(1, n_channels)).size(1)
+        self.register_buffer("near", neighbours(n_blocks), persistent=False)
+        self.near: Tensor
         self.register_buffer("typical", pre.typical.float())
         self.typical: Tensor
         # tensors, as scalars would be made tensors at each call
@@ -151,7 +155,7 @@ class FastGraph(nn.Module):
         )
         read = torch.zeros(self.n_channels)
         read[torch.cat(picked)] = 1.0  # beyond, odd counts are allowed, and say nothing
-        shape = shape * read
+        root, per_root = roots(shape * read)
         flag = torch.tensor(self.off_axis if off_axis else 0)
         device = self.typical.device
         return Plan(
@@ -159,7 +163,8 @@ class FastGraph(nn.Module):
             weights[0].to(device),
             weights[1].to(device),
             band.float().to(device),
-            shares(shape).to(device),
+            root.to(device),
+            per_root.to(device),
             flag.to(device),
         )
 
@@ -170,7 +175,8 @@ class FastGraph(nn.Module):
         bins: Tensor,
         canonical_weight: Tensor,
         band: Tensor,
-        share: Tensor,
+        root: Tensor,
+        per_root: Tensor,
         plan_flag: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Columns, labels and flags of counts (n, E) float32; the rest is a `Plan`."""
@@ -199,7 +205,8 @@ class FastGraph(nn.Module):
         bad = flag > 0
         variance = noise.variance(canonical, self.gain, self.readout * self.step / self.scale)
         fano = variance.sum(1) / canonical.clamp(min=0.0).sum(1).clamp(min=1e-6)
-        spike = excess(counts, share, self.gain, self.readout)
+        blocks = in_blocks(counts)
+        spike = excess(blocks, self.near, root, per_root, self.gain, self.readout)
         per_channel = (self.step / self.bin_width) / norm
         profile = profile * per_channel.unsqueeze(1)
         level = fano * per_channel
@@ -248,7 +255,8 @@ class Program(nn.Module):
         self.plan_bins: Tensor
         self.plan_canonical: Tensor
         self.plan_band: Tensor
-        self.plan_share: Tensor
+        self.plan_root: Tensor
+        self.plan_per_root: Tensor
         self.plan_flag: Tensor
 
     @torch.jit.export
@@ -259,7 +267,8 @@ class Program(nn.Module):
         self.plan_bins = plan.bins
         self.plan_canonical = plan.canonical
         self.plan_band = plan.band
-        self.plan_share = plan.share
+        self.plan_root = plan.root
+        self.plan_per_root = plan.per_root
         self.plan_flag = plan.flag
 
     def forward(self, counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -270,6 +279,7 @@ class Program(nn.Module):
             self.plan_bins,
             self.plan_canonical,
             self.plan_band,
-            self.plan_share,
+            self.plan_root,
+            self.plan_per_root,
             self.plan_flag,
         )

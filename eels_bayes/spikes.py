@@ -39,7 +39,9 @@ def largest_spike(
     """
     shape = expected_shape(counts.size(1), offset, scale, shift, typical.to(counts), first, step)
     shape = torch.where(counts - counts == 0, shape, torch.zeros_like(shape))
-    return excess(counts, shares(shape), gain, readout)
+    root, per_root = roots(shape)
+    blocks = in_blocks(counts)
+    return excess(blocks, neighbours(blocks.size(1)).to(blocks), root, per_root, gain, readout)
 
 
 def expected_shape(
@@ -75,29 +77,47 @@ def in_blocks(channels: Tensor, block: int = BLOCK) -> Tensor:
     return channels.view(-1, channels.size(1) // block, block)
 
 
-def around(blocks: Tensor, near: int = NEAR) -> Tensor:
-    """Mean (n, E / block, 1) of the sums of the blocks around each, itself included."""
-    sums = blocks.sum(2).unsqueeze(1)
-    return nn.functional.avg_pool1d(sums, 2 * near + 1, stride=1, padding=near).transpose(1, 2)
+def neighbours(n_blocks: int, near: int = NEAR) -> Tensor:
+    """The matrix (n_blocks, n_blocks) that makes sums of blocks the mean around each."""
+    block = torch.arange(n_blocks)
+    return ((block.unsqueeze(1) - block).abs() <= near) / (2.0 * near + 1.0)
 
 
-def shares(shape: Tensor) -> Tensor:
-    """What is expected in channels (n, E) as parts of the counts around, by blocks.
+def roots(shape: Tensor) -> tuple[Tensor, Tensor]:
+    """Root of what is expected in channels (n, E) as parts of the counts around, and its inverse.
 
-    Beyond both ends there is nothing in either.
+    Both by blocks (n, E / block, block), and 0 where nothing is expected. Beyond both ends there is
+    nothing in either.
     """
     blocks = in_blocks(shape)
-    return blocks / around(blocks).clamp(min=1e-9)
+    around = blocks.sum(2) @ neighbours(blocks.size(1)).to(blocks)
+    root = (blocks / around.clamp(min=1e-9).unsqueeze(2)).sqrt()
+    return root, torch.where(root > 0, root.reciprocal(), torch.zeros_like(root))
 
 
-def excess(counts: Tensor, share: Tensor, gain: float, readout: float) -> Tensor:
-    """Largest excess (n,) of counts (n, E) over their share (n, E / block, block) or (1, ...).
+def excess(
+    blocks: Tensor, near: Tensor, root: Tensor, per_root: Tensor, gain: float, readout: float
+) -> Tensor:
+    """Largest excess (n,) of counts over what is expected, in units of its sd.
 
-    Where that is 0 nothing is expected, and counts may be anything; elsewhere they are finite.
+    Parameters
+    ----------
+    blocks : Tensor (n, E / block, block)
+        Counts, finite where anything is expected; elsewhere they say nothing.
+    near : Tensor (E / block, E / block)
+        See `neighbours`.
+    root, per_root : Tensor (n, E / block, block) or (1, ...)
+        See `roots`.
+    gain, readout : float
+        As in `largest_spike`.
     """
-    shown = torch.where(share > 0, in_blocks(counts), torch.zeros_like(share))
-    rate = share * around(shown).clamp(min=1e-9)
-    var = rate
-    if gain != 1.0 or readout != 0.0:
-        var = gain * rate + readout
-    return ((shown - rate) * var.clamp(min=1e-9).rsqrt()).amax((1, 2))
+    shown = torch.where(root > 0, blocks, torch.zeros_like(root))
+    around = (shown.sum(2) @ near).clamp(min=1e-9).unsqueeze(2)
+    if readout == 0.0:
+        # the sd is a channel's root times a block's: none is taken for each count
+        level = (gain * around).sqrt()
+        found = shown * per_root / level - root * (level / gain)
+    else:
+        rate = root.square() * around
+        found = (shown - rate) * (gain * rate + readout).rsqrt()
+    return found.amax((1, 2))
