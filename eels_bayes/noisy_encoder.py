@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from eels_bayes.evidence import Evidence, PixelEvidence
 from eels_bayes.nets import GaussianMixture
 
-
 LEAST_MOTION = 0.1  # of the sd within a Gaussian
 
 

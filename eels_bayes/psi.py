@@ -306,7 +306,7 @@ def distinct_moments(mean: Tensor, var: Tensor, packed: PackedGP) -> Tensor:
     """
     dim = packed.center.size(1)
     first, excess = _kernel_moments(mean.narrow(1, 0, dim), var.narrow(1, 0, dim), packed)
-    found = torch.addmm(packed.prior, torch.cat((first, excess), 1), packed.moments)
+    found = torch.cat((first, excess), 1) @ packed.moments + packed.prior
     return torch.maximum(found, packed.least)
 
 

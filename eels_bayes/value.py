@@ -9,10 +9,12 @@ bound is largest: few of them are then enough.
 from __future__ import annotations
 
 import math
+import warnings
 from typing import NamedTuple
 
 import gpytorch
 import torch
+from linear_operator.utils.warnings import NumericalWarning
 from torch import Tensor
 
 from eels_bayes.gp import spread_points
@@ -95,14 +97,21 @@ def fit_value(
     start = spread_points(x, n_inducing, torch.Generator().manual_seed(seed))
     likelihood = gpytorch.likelihoods.GaussianLikelihood().double()
     model = _SparseGP(x, y, start, likelihood).double()
+    # where all latents are inducing points, the bound is the evidence: there is nowhere to go
+    model.covar_module.inducing_points.requires_grad_(len(start) < len(x))
     objective = gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, model)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     model.train()
-    for _ in range(STEPS):
-        optimizer.zero_grad()
-        loss = -objective(model(x), y)
-        loss.backward()
-        optimizer.step()
+    with warnings.catch_warnings():
+        # of the jitter that it adds where inducing points come close to each other
+        warnings.simplefilter("ignore", NumericalWarning)
+        for _ in range(STEPS):
+            optimizer.zero_grad()
+            loss = -objective(model(x), y)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
     inducing = model.covar_module.inducing_points.detach() * width
     lengthscale = model.kernel.base_kernel.lengthscale.detach()[0] * width
     outputscale = model.kernel.outputscale.detach() * unit**2

@@ -9,7 +9,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eels_bayes.psi import GPConstants, gp_moments, pack, packed_moments, psi1, psi2
+from eels_bayes.psi import (
+    GPConstants,
+    Moments,
+    distinct_moments,
+    gp_moments,
+    pack,
+    place,
+    psi1,
+    psi2,
+)
 
 
 def random_constants(seed, n_inducing, dim, n_classes, *, spread=1.0, reach=1.0, noise=0.5):
@@ -284,29 +293,38 @@ def textbook(mean, var, constants):
     return f, cov, (scale - explained).clamp(min=0.0)
 
 
+def packed_moments(mean, var, gps):
+    """Return the moments of each of several GPs that are read at once."""
+    found = distinct_moments(mean, var, pack(gps))
+    sizes = [2 * k + k * (k + 1) // 2 for k in (len(gp.mean) for gp in gps)]
+    parts = []
+    for one, gp in zip(found.split(sizes, 1), gps, strict=True):
+        k = len(gp.mean)
+        parts.append(Moments(one[:, :k], one[:, place(k)], one[:, k : 2 * k]))
+    return parts
+
+
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 2**31),
     dim=st.integers(1, 16),
-    n_inducing=st.integers(1, 20),
-    n_classes=st.integers(1, 5),
-    n_gps=st.integers(1, 3),
+    sizes=st.lists(st.tuples(st.integers(1, 20), st.integers(1, 5)), min_size=1, max_size=3),
     log_var=st.floats(-6.0, 4.0),
+    more=st.integers(0, 3),
 )
-def test_packed_moments_are_those_of_the_definition(
-    seed, dim, n_inducing, n_classes, n_gps, log_var
-):
-    gps = [random_constants(seed + k, n_inducing, dim, n_classes) for k in range(n_gps)]
+def test_moments_of_gps_of_any_sizes_are_those_of_the_definition(seed, dim, sizes, log_var, more):
+    gps = [random_constants(seed + k, m, dim, c) for k, (m, c) in enumerate(sizes)]
     generator = torch.Generator().manual_seed(seed)
-    mean = torch.randn(6, dim, generator=generator, dtype=torch.float64)
-    var = math.exp(log_var) * torch.rand(6, dim, generator=generator, dtype=torch.float64)
-    found = packed_moments(mean, var, pack(gps))
-    for k, constants in enumerate(gps):
+    # of what follows the dimensions that a GP knows it sees nothing
+    mean = torch.randn(6, dim + more, generator=generator, dtype=torch.float64)
+    var = math.exp(log_var) * torch.rand(6, dim + more, generator=generator, dtype=torch.float64)
+    for found, constants in zip(packed_moments(mean, var, gps), gps, strict=True):
         # the textbook's covariance is a difference, and cancels
         size = float(constants.outputscale) ** 2
         size *= float(1 + constants.A.abs().max() ** 2 + constants.B.abs().max())
-        for one, expected in zip(found, textbook(mean, var, constants), strict=True):
-            torch.testing.assert_close(one[k], expected, rtol=1e-9, atol=1e-11 * size)
+        known = mean[:, :dim], var[:, :dim]
+        for one, expected in zip(found, textbook(*known, constants), strict=True):
+            torch.testing.assert_close(one, expected, rtol=1e-9, atol=1e-11 * size)
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)
@@ -317,25 +335,28 @@ def test_packed_moments_are_symmetric(seed, dim, log_var):
     generator = torch.Generator().manual_seed(seed)
     mean = torch.randn(5, dim, generator=generator, dtype=torch.float64)
     var = math.exp(log_var) * torch.rand(5, dim, generator=generator, dtype=torch.float64)
-    expected = packed_moments(mean, var, pack([one, other]))
+    expected, second = packed_moments(mean, var, [one, other])
     size = float(1 + one.A.abs().max() ** 2 + one.B.abs().max() + other.B.abs().max())
     size *= float(1 + one.outputscale + other.outputscale) ** 2
     close = {"rtol": 1e-9, "atol": 1e-12 * size}
     torch.testing.assert_close(expected.cov_encoder, expected.cov_encoder.mT, rtol=0, atol=0)
-    for found, whole in zip(packed_moments(mean, var, pack([other, one])), expected, strict=True):
-        torch.testing.assert_close(found, whole.flip(0), **close)
+    for found, whole in zip(
+        packed_moments(mean, var, [other, one]), (second, expected), strict=True
+    ):
+        for part, same in zip(found, whole, strict=True):
+            torch.testing.assert_close(part, same, **close)
     rows = torch.randperm(9, generator=generator)
     moved = one._replace(inducing=one.inducing[rows], A=one.A[rows], B=one.B[:, rows][:, :, rows])
     skew = torch.randn(9, 9, generator=generator, dtype=torch.float64)
     skewed = one._replace(B=one.B + skew - skew.T)
     for same in (moved, skewed):
-        for found, whole in zip(packed_moments(mean, var, pack([same])), expected, strict=True):
-            torch.testing.assert_close(found[0], whole[0], **close)
+        for found, whole in zip(gp_moments(mean, var, same), expected, strict=True):
+            torch.testing.assert_close(found, whole, **close)
     turned = one._replace(mean=one.mean.flip(0), A=one.A.flip(1), B=one.B.flip(0))
-    found = packed_moments(mean, var, pack([turned]))
-    torch.testing.assert_close(found.mean[0], expected.mean[0].flip(1), **close)
-    torch.testing.assert_close(found.cov_encoder[0], expected.cov_encoder[0].flip(1, 2), **close)
-    torch.testing.assert_close(found.var_classifier[0], expected.var_classifier[0].flip(1), **close)
+    found = gp_moments(mean, var, turned)
+    torch.testing.assert_close(found.mean, expected.mean.flip(1), **close)
+    torch.testing.assert_close(found.cov_encoder, expected.cov_encoder.flip(1, 2), **close)
+    torch.testing.assert_close(found.var_classifier, expected.var_classifier.flip(1), **close)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -344,9 +365,6 @@ def test_packed_script_equals_eager(dtype):
     generator = torch.Generator().manual_seed(2)
     mean = torch.randn(9, 6, generator=generator, dtype=dtype)
     var = torch.rand(9, 6, generator=generator, dtype=dtype)
-    function = scripted(packed_moments)
+    function, expected = scripted(distinct_moments), distinct_moments(mean, var, packed)
     for _ in range(3):
-        for found, expected in zip(
-            function(mean, var, packed), packed_moments(mean, var, packed), strict=True
-        ):
-            torch.testing.assert_close(found, expected, rtol=0, atol=0)
+        torch.testing.assert_close(function(mean, var, packed), expected, rtol=0, atol=0)

@@ -17,7 +17,7 @@ from eels_bayes.inference import reader_of
 from eels_bayes.nets import GaussianMixture
 from eels_bayes.noisy_encoder import NoisyEncoder
 from eels_bayes.novelty import NoveltyScale
-from eels_bayes.psi import GPConstants, gp_moments, pack, packed_moments, padded
+from eels_bayes.psi import GPConstants, gp_moments
 from eels_bayes.reader import LIGHT, MOST_LEFT_OUT, Gaussians, GPHeads, Reader, Reading
 from eels_bayes.uncertainty import decompose, default_nodes
 
@@ -370,42 +370,6 @@ def random_constants(seed, n_inducing, dim, n_classes):
     B = inverse - 0.1 * inverse @ (half @ half.mT) @ inverse
     A = inverse @ normal(n_inducing, n_classes)
     return GPConstants(inducing, lengthscale, outputscale, normal(n_classes), A, B)
-
-
-@settings(max_examples=30)
-@given(
-    seed=st.integers(0, 2**31),
-    sizes=st.lists(st.tuples(st.integers(1, 20), st.integers(1, 5)), min_size=1, max_size=3),
-    dim=st.integers(1, 8),
-    log_var=st.floats(-8.0, 3.0),
-)
-def test_gps_of_unequal_sizes_are_read_at_once_as_each_alone(seed, sizes, dim, log_var):
-    gps = [random_constants(seed + k, *(m, dim, c)) for k, (m, c) in enumerate(sizes)]
-    largest, most = (max(column) for column in zip(*sizes, strict=True))
-    generator = torch.Generator().manual_seed(seed)
-    mean = 1.5 * torch.randn(7, dim, generator=generator, dtype=torch.float64)
-    var = math.exp(log_var) * torch.rand(7, dim, generator=generator, dtype=torch.float64)
-    found = packed_moments(mean, var, pack([padded(gp, largest, most) for gp in gps]))
-    assert found.mean.shape == (len(gps), 7, most)
-    assert found.cov_encoder.shape == (len(gps), 7, most, most)
-    for k, (gp, (_, c)) in enumerate(zip(gps, sizes, strict=True)):
-        alone = gp_moments(mean, var, gp)
-        tight = {"rtol": 1e-9, "atol": 1e-11 * float(1 + gp.A.abs().max() + gp.B.abs().max())}
-        torch.testing.assert_close(found.mean[k, :, :c], alone.mean, **tight)
-        torch.testing.assert_close(found.cov_encoder[k, :, :c, :c], alone.cov_encoder, **tight)
-        torch.testing.assert_close(found.var_classifier[k, :, :c], alone.var_classifier, **tight)
-        # what was added is nothing: no mean, no covariance, the prior's variance
-        assert (found.mean[k, :, c:] == 0).all()
-        assert (found.cov_encoder[k, :, c:] == 0).all()
-        assert (found.cov_encoder[k, :, :, c:] == 0).all()
-        prior = gp.outputscale.expand(7, most - c)
-        torch.testing.assert_close(found.var_classifier[k, :, c:], prior)
-
-
-def test_padding_to_its_own_size_changes_nothing():
-    constants = random_constants(0, 6, 3, 4)
-    for one, other in zip(padded(constants, 6, 4), constants, strict=True):
-        assert torch.equal(one, other)
 
 
 def test_packed_heads_say_what_each_gp_says(reader):

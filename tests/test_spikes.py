@@ -73,7 +73,8 @@ def test_a_spike_is_found_in_any_channel(channel):
 )
 def test_brightness_slope_and_drift_do_not_matter(brightness, exponent, shift, channel):
     rate = spectrum(300.0 * brightness, exponent, shift)
-    assert largest(rate, shift).item() < 1.0  # no noise, no spike
+    # no noise, no spike: what the slope leaves within a block is part of the counts
+    assert largest(rate, shift).item() < 0.015 * rate.max().sqrt()
     found = largest(with_spike(rate, channel, 12.0 * rate[channel].sqrt()), shift)
     assert found.item() == pytest.approx(12.0, rel=0.13)
 
