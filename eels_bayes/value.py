@@ -170,6 +170,6 @@ def value_moments(
     packed = pack([regression.constants])
     chunks = zip(mean.flatten(0, 1).split(CHUNK), var.flatten(0, 1).split(CHUNK), strict=True)
     moments = torch.cat([distinct_moments(m, v, packed) for m, v in chunks])
-    center, *spread = moments.unbind(1)
-    value, var = mixture_moments(weights, center, sum(spread))
+    center, left, moved = moments.unbind(1)
+    value, var = mixture_moments(weights, center, left + moved)
     return value, (var + regression.noise_var).clamp_min(0.0).sqrt()
