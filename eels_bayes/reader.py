@@ -138,9 +138,9 @@ class GPHeads(nn.Module):
         # from the moments' entries to the covariances that the decomposition reads
         of_covariance, of_variance = contrasts(n_classes)
         n_moments = len(packed.prior)
-        of_moments = torch.zeros(2, n_moments, n_classes**2, dtype=torch.float64)
-        of_moments[0].index_add_(0, place(n_classes).flatten(), of_covariance)
-        of_moments[1, n_classes : 2 * n_classes] = of_variance
+        of_moments = torch.zeros(2, n_classes**2, n_moments, dtype=torch.float64)
+        of_moments[0].index_add_(1, place(n_classes).flatten(), of_covariance)
+        of_moments[1, :, n_classes : 2 * n_classes] = of_variance
         self.register_buffer("contrasts", of_moments.float(), persistent=False)
         # from these to the value's mean, and its variance at a Gaussian's latents
         of_value = torch.zeros(n_moments, 2)
@@ -171,7 +171,7 @@ class GPHeads(nn.Module):
         )
         rows = node_averages(
             found.narrow(1, 0, n_classes),
-            found @ self.contrasts,
+            self.contrasts @ found.t(),
             self.encoder_nodes,
             self.classifier_nodes,
             None if ratio is None else ratio.index_select(0, read.pixel),

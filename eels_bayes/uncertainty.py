@@ -193,32 +193,33 @@ def contrasts(n_classes: int) -> tuple[Tensor, Tensor]:
         (K K, K K), from an encoder covariance, flattened, to the contrasts', flattened, whose last
         row and column are zero.
     of_variance : Tensor
-        (K, K K), the same from the variances of independent logits.
+        (K K, K), the same from the variances of independent logits.
     """
     eye = torch.eye(n_classes, dtype=torch.float64)
     contrast = eye.clone()
     contrast[:, -1] -= 1.0
-    of_covariance = torch.kron(contrast, contrast).T
-    return of_covariance, of_covariance[:: n_classes + 1].clone()
+    of_covariance = torch.kron(contrast, contrast)
+    return of_covariance, of_covariance[:, :: n_classes + 1].clone()
 
 
 def _factor(cov: Tensor, n_columns: int) -> Tensor:
-    """Return L (n, K, K-1) with ``L L'`` the covariances (n, K, K) of contrasts.
+    """Return L (..., K, K-1, n) with ``L L'`` the covariances (..., K, K, n) of contrasts.
 
     Outer-product Cholesky whose pivots have a floor at rounding, so that a singular or slightly
-    indefinite ``cov`` is no error. Plain loops over K keep it exportable.
+    indefinite ``cov`` is no error. Plain loops over K keep it exportable. Inputs come last, as
+    there are many of them and few classes.
     """
     # no entry is larger than the largest variance
-    floor = (1e-6 * cov.flatten(1).amax(1)).clamp(min=1e-30).view(-1, 1, 1)
+    floor = (1e-6 * cov.flatten(-3, -2).amax(-2, keepdim=True)).clamp(min=1e-30)
     columns: list[Tensor] = []
     for j in range(n_columns):
-        column = cov.narrow(2, j, 1)
-        column = column * torch.maximum(column.narrow(1, j, 1), floor).rsqrt()
+        column = cov.select(-2, j)
+        column = column * torch.maximum(column.narrow(-2, j, 1), floor).rsqrt()
         columns.append(column)
         if j + 1 < n_columns:
-            cov = torch.addcmul(cov, column, column.transpose(1, 2), value=-1.0)
+            cov = torch.addcmul(cov, column.unsqueeze(-2), column.unsqueeze(-3), value=-1.0)
     # what is left above the diagonal is rounding
-    return torch.cat(columns, 2)
+    return torch.stack(columns, -2)
 
 
 def decompose(
@@ -275,8 +276,8 @@ def decompose(
     of_covariance, of_variance = contrasts(n_classes)
     cov = torch.stack(
         (
-            cov_encoder.flatten(0, 1).flatten(1) @ of_covariance.to(mean),
-            var_classifier.flatten(0, 1) @ of_variance.to(mean),
+            of_covariance.to(mean) @ cov_encoder.flatten(0, 1).flatten(1).t(),
+            of_variance.to(mean) @ var_classifier.flatten(0, 1).t(),
         )
     )
     n, n_components = weights.size(0), weights.size(1)
@@ -310,7 +311,7 @@ def node_averages(
     mean : Tensor
         Mean logits, (m, K).
     cov : Tensor
-        Covariances of contrasts by the encoder and by the classifier, (2, m, K K): see
+        Covariances of contrasts by the encoder and by the classifier, (2, K K, m): see
         `contrasts`.
     encoder_nodes, classifier_nodes : Tensor
         As in `decompose`, in K-1 dimensions.
@@ -332,7 +333,8 @@ def node_averages(
     # Differences between logits beyond the limit matter only where both factors reach it in
     # opposite directions.
     limit = 150.0 if mean.dtype == torch.float64 else 18.0
-    factor = _factor(cov.view(-1, n_classes, n_classes), n_contrasts).view(2, -1, n_contrasts)
+    factor = _factor(cov.view(2, n_classes, n_classes, -1), n_contrasts)
+    factor = factor.permute(0, 3, 1, 2).reshape(2, -1, n_contrasts)
     outer = (factor.select(0, 0) @ encoder_nodes.t()).view(-1, n_classes, n_outer)
     outer = outer + mean.unsqueeze(2)  # (m, K, Q1)
     inner = (factor.select(0, 1) @ classifier_nodes.t()).view(-1, n_classes, n_inner)  # Q2
