@@ -203,23 +203,23 @@ def contrasts(n_classes: int) -> tuple[Tensor, Tensor]:
 
 
 def _factor(cov: Tensor, n_columns: int) -> Tensor:
-    """Return L (..., K, K-1, n) with ``L L'`` the covariances (..., K, K, n) of contrasts.
+    """Return L (c, K, K-1, n) with ``L L'`` the covariances (c, K, K, n) of contrasts.
 
     Outer-product Cholesky whose pivots have a floor at rounding, so that a singular or slightly
     indefinite ``cov`` is no error. Plain loops over K keep it exportable. Inputs come last, as
     there are many of them and few classes.
     """
     # no entry is larger than the largest variance
-    floor = (1e-6 * cov.flatten(-3, -2).amax(-2, keepdim=True)).clamp(min=1e-30)
+    floor = (1e-6 * cov.flatten(1, 2).amax(1, keepdim=True)).clamp(min=1e-30)
     columns: list[Tensor] = []
     for j in range(n_columns):
-        column = cov.select(-2, j)
-        column = column * torch.maximum(column.narrow(-2, j, 1), floor).rsqrt()
+        column = cov.select(2, j)
+        column = column * torch.maximum(column.narrow(1, j, 1), floor).rsqrt()
         columns.append(column)
         if j + 1 < n_columns:
-            cov = torch.addcmul(cov, column.unsqueeze(-2), column.unsqueeze(-3), value=-1.0)
+            cov = torch.addcmul(cov, column.unsqueeze(2), column.unsqueeze(1), value=-1.0)
     # what is left above the diagonal is rounding
-    return torch.stack(columns, -2)
+    return torch.stack(columns, 2)
 
 
 def decompose(
@@ -333,8 +333,8 @@ def node_averages(
     # Differences between logits beyond the limit matter only where both factors reach it in
     # opposite directions.
     limit = 150.0 if mean.dtype == torch.float64 else 18.0
-    factor = _factor(cov.view(2, n_classes, n_classes, -1), n_contrasts)
-    factor = factor.permute(0, 3, 1, 2).reshape(2, -1, n_contrasts)
+    factor = _factor(cov.view(2, n_classes, n_classes, mean.size(0)), n_contrasts)
+    factor = factor.permute(0, 3, 1, 2).reshape(2, mean.size(0) * n_classes, n_contrasts)
     outer = (factor.select(0, 0) @ encoder_nodes.t()).view(-1, n_classes, n_outer)
     outer = outer + mean.unsqueeze(2)  # (m, K, Q1)
     inner = (factor.select(0, 1) @ classifier_nodes.t()).view(-1, n_classes, n_inner)  # Q2
