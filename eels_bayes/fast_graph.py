@@ -28,19 +28,25 @@ class Plan(NamedTuple):
 
     Attributes
     ----------
+    read : Tensor (E, 1) of bool
+        Detector channels that anything is made of: beyond, odd counts are allowed, and say nothing.
+    sums : Tensor (2, E)
+        The mean over the normalize window, then the sum of all that is read.
     picked : Tensor (S B + T C + N,) of int64
-        Detector channels that the B bins of the profile are made of, S each, and the C canonical
-        channels, T each, then the N channels of the normalize window.
-    bins, canonical : Tensor (S, B) and (T, C)
+        Channels that the B bins of the profile are made of, S each, and the C canonical channels,
+        T each, then the N channels of the normalize window.
+    bins, canonical : Tensor (S, B, 1) and (T, C, 1)
         How much of each.
-    band : Tensor (N,)
+    band : Tensor (N, 1)
         Weights of the normalize window's channels; they sum to one.
-    root, per_root : Tensor (1, E / 16, 16)
-        Of what is expected in every detector channel, see `spikes.roots`.
+    root, per_root : Tensor (E / 16, 16, 1)
+        Of what is expected in every channel, see `spikes.roots`.
     flag : Tensor, scalar int64
         `Flag.OFF_AXIS` where energies that are needed leave the axis, else 0.
     """
 
+    read: Tensor
+    sums: Tensor
     picked: Tensor
     bins: Tensor
     canonical: Tensor
@@ -95,15 +101,17 @@ class FastGraph(nn.Module):
         self.most = MOST_COUNTS  # scripting sees no globals
         self.off_axis, self.non_finite = int(Flag.OFF_AXIS), int(Flag.NON_FINITE)
         self.typical_first = float(pre.typical_first)
-        n_blocks = in_blocks(torch.zeros(1, n_channels)).size(1)
+        n_blocks = in_blocks(torch.zeros(n_channels, 1)).size(0)
         self.register_buffer("near", neighbours(n_blocks), persistent=False)
         self.near: Tensor
         self.register_buffer("typical", pre.typical.float())
         self.typical: Tensor
         # tensors, as scalars would be made tensors at each call
         self.register_buffer("nothing", torch.tensor(math.nan), persistent=False)
+        self.register_buffer("none", torch.tensor(0.0), persistent=False)
         self.register_buffer("no_class", torch.tensor(-1), persistent=False)
         self.nothing: Tensor
+        self.none: Tensor
         self.no_class: Tensor
 
     @torch.jit.export
@@ -153,16 +161,20 @@ class FastGraph(nn.Module):
             self.typical_first,
             self.step,
         )
-        read = torch.zeros(self.n_channels)
-        read[torch.cat(picked)] = 1.0  # beyond, odd counts are allowed, and say nothing
-        root, per_root = roots(shape * read)
+        every = torch.cat(picked)
+        sums = torch.zeros(2, self.n_channels)
+        sums[0, every[len(every) - len(band) :]] = band.float()
+        sums[1, every] = 1.0
+        root, per_root = roots(shape * sums[1])
         flag = torch.tensor(self.off_axis if off_axis else 0)
         device = self.typical.device
         return Plan(
-            torch.cat(picked).to(device),
-            weights[0].to(device),
-            weights[1].to(device),
-            band.float().to(device),
+            (sums[1:] > 0).t().to(device),
+            sums.to(device),
+            every.to(device),
+            weights[0].unsqueeze(2).to(device),
+            weights[1].unsqueeze(2).to(device),
+            band.float().unsqueeze(1).to(device),
             root.to(device),
             per_root.to(device),
             flag.to(device),
@@ -171,6 +183,8 @@ class FastGraph(nn.Module):
     def forward(
         self,
         counts: Tensor,
+        read: Tensor,
+        sums: Tensor,
         index: Tensor,
         bins: Tensor,
         canonical_weight: Tensor,
@@ -180,35 +194,36 @@ class FastGraph(nn.Module):
         plan_flag: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Columns, labels and flags of counts (n, E) float32; the rest is a `Plan`."""
-        picked = counts.index_select(1, index)
+        # Spectra last from here on, so that channels are picked for many at once.
+        shown = torch.where(read, counts.t(), self.none).contiguous()
+        mean, whole = (sums @ shown).unbind(0)
+        picked = shown.index_select(0, index)
         of_bins, of_canonical = bins.numel(), canonical_weight.numel()
-        profile = picked.narrow(1, 0, of_bins).view(-1, bins.size(0), bins.size(1)) * bins
-        profile = profile.sum(1)
-        canonical = picked.narrow(1, of_bins, of_canonical)
-        canonical = canonical.view(-1, canonical_weight.size(0), canonical_weight.size(1))
-        canonical = (canonical * canonical_weight).sum(1)
+        profile = picked.narrow(0, 0, of_bins).view(bins.size(0), bins.size(1), -1)
+        profile = (profile * bins).sum(0)
+        canonical = picked.narrow(0, of_bins, of_canonical)
+        canonical = canonical.view(canonical_weight.size(0), canonical_weight.size(1), -1)
+        canonical = (canonical * canonical_weight).sum(0).t()
         if self.normalized:
-            reference = picked[:, of_bins + of_canonical :]
-            mean = reference @ band
+            reference = picked[of_bins + of_canonical :]
             # What does not stand out from its own scatter by three errors is no reference: as
             # `Preprocessor.forward` has it, without the root.
             n = self._width() / self.scale
-            scatter = reference.square() @ (band * (9.0 / (n + 9.0)))
+            scatter = (reference.square() * (band * (9.0 / (n + 9.0)))).sum(0)
             found = (mean * mean.abs() > scatter) & (mean < self.most)
             norm = mean * found * (self.step * self.unit / self.scale)
         else:
-            norm = torch.ones_like(profile[:, 0])
+            norm = torch.ones_like(whole)
         non_finite, flag = self.extractor.check(canonical, norm)
-        all_of_it = profile.sum(1)
-        non_finite = non_finite | (all_of_it - all_of_it != 0)
+        non_finite = non_finite | (whole - whole != 0)
         flag = flag + non_finite * self.non_finite + plan_flag
         bad = flag > 0
         variance = noise.variance(canonical, self.gain, self.readout * self.step / self.scale)
         fano = variance.sum(1) / canonical.clamp(min=0.0).sum(1).clamp(min=1e-6)
-        blocks = in_blocks(counts)
+        blocks = in_blocks(shown)
         spike = excess(blocks, self.near, root, per_root, self.gain, self.readout)
         per_channel = (self.step / self.bin_width) / norm
-        profile = profile * per_channel.unsqueeze(1)
+        profile = (profile * per_channel).t()
         level = fano * per_channel
         found = self.reader(profile, level, spike)
         rest = torch.stack(
@@ -251,6 +266,8 @@ class Program(nn.Module):
         self.graph = graph
         for name, tensor in graph.plan(0.0)._asdict().items():
             self.register_buffer(f"plan_{name}", tensor)
+        self.plan_read: Tensor
+        self.plan_sums: Tensor
         self.plan_picked: Tensor
         self.plan_bins: Tensor
         self.plan_canonical: Tensor
@@ -263,6 +280,8 @@ class Program(nn.Module):
     def set_shift(self, shift: float) -> None:
         """Remove another drift (eV) from the spectra that follow."""
         plan = self.graph.plan(shift)
+        self.plan_read = plan.read
+        self.plan_sums = plan.sums
         self.plan_picked = plan.picked
         self.plan_bins = plan.bins
         self.plan_canonical = plan.canonical
@@ -275,6 +294,8 @@ class Program(nn.Module):
         """Columns, labels and flags of counts (n, E); see `FastGraph`."""
         return self.graph(
             counts,
+            self.plan_read,
+            self.plan_sums,
             self.plan_picked,
             self.plan_bins,
             self.plan_canonical,

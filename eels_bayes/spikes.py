@@ -38,10 +38,10 @@ def largest_spike(
         Variance of a count: ``gain * counts + readout``.
     """
     shape = expected_shape(counts.size(1), offset, scale, shift, typical.to(counts), first, step)
-    shape = torch.where(counts - counts == 0, shape, torch.zeros_like(shape))
-    root, per_root = roots(shape)
-    blocks = in_blocks(counts)
-    return excess(blocks, neighbours(blocks.size(1)).to(blocks), root, per_root, gain, readout)
+    finite = counts - counts == 0
+    root, per_root = roots(torch.where(finite, shape, torch.zeros_like(shape)))
+    blocks = in_blocks(torch.where(finite, counts, torch.zeros_like(counts)).t())
+    return excess(blocks, neighbours(blocks.size(0)).to(blocks), root, per_root, gain, readout)
 
 
 def expected_shape(
@@ -70,11 +70,11 @@ def expected_shape(
 
 
 def in_blocks(channels: Tensor, block: int = BLOCK) -> Tensor:
-    """Channels (n, E) by blocks (n, E / block, block), with zeros where the last is not full."""
-    missing = -channels.size(1) % block
+    """Channels (E, n) by blocks (E / block, block, n), with zeros where the last is not full."""
+    missing = -channels.size(0) % block
     if missing > 0:
-        channels = nn.functional.pad(channels, [0, missing])
-    return channels.view(-1, channels.size(1) // block, block)
+        channels = nn.functional.pad(channels, [0, 0, 0, missing])
+    return channels.reshape(channels.size(0) // block, block, channels.size(1))
 
 
 def neighbours(n_blocks: int, near: int = NEAR) -> Tensor:
@@ -86,38 +86,38 @@ def neighbours(n_blocks: int, near: int = NEAR) -> Tensor:
 def roots(shape: Tensor) -> tuple[Tensor, Tensor]:
     """Root of what is expected in channels (n, E) as parts of the counts around, and its inverse.
 
-    Both by blocks (n, E / block, block), and 0 where nothing is expected. Beyond both ends there is
+    Both by blocks, see `in_blocks`, and 0 where nothing is expected. Beyond both ends there is
     nothing in either.
     """
-    blocks = in_blocks(shape)
-    around = blocks.sum(2) @ neighbours(blocks.size(1)).to(blocks)
-    root = (blocks / around.clamp(min=1e-9).unsqueeze(2)).sqrt()
+    blocks = in_blocks(shape.t())
+    around = neighbours(blocks.size(0)).to(blocks) @ blocks.sum(1)
+    root = (blocks / around.clamp(min=1e-9).unsqueeze(1)).sqrt()
     return root, torch.where(root > 0, root.reciprocal(), torch.zeros_like(root))
 
 
 def excess(
     blocks: Tensor, near: Tensor, root: Tensor, per_root: Tensor, gain: float, readout: float
 ) -> Tensor:
-    """Largest excess (n,) of counts over what is expected, in units of its sd.
+    """Largest excess (n,) of finite counts over what is expected, in units of its sd.
 
     Parameters
     ----------
-    blocks : Tensor (n, E / block, block)
-        Counts, finite where anything is expected; elsewhere they say nothing.
+    blocks : Tensor (E / block, block, n)
+        Where nothing is expected they say nothing.
     near : Tensor (E / block, E / block)
         See `neighbours`.
-    root, per_root : Tensor (n, E / block, block) or (1, ...)
+    root, per_root : Tensor (E / block, block, n or 1)
         See `roots`.
     gain, readout : float
         As in `largest_spike`.
     """
-    shown = torch.where(root > 0, blocks, torch.zeros_like(root))
-    around = (shown.sum(2) @ near).clamp(min=1e-9).unsqueeze(2)
+    expected = root > 0
+    around = (near @ (blocks * expected).sum(1)).clamp(min=1e-9).unsqueeze(1)
     if readout == 0.0:
         # the sd is a channel's root times a block's: none is taken for each count
         level = (gain * around).sqrt()
-        found = shown * per_root / level - root * (level / gain)
+        found = blocks * per_root / level - root * (level / gain)
     else:
         rate = root.square() * around
-        found = (shown - rate) * (gain * rate + readout).rsqrt()
-    return found.amax((1, 2))
+        found = expected * (blocks - rate) * (gain * rate + readout).rsqrt()
+    return found.amax((0, 1))
