@@ -18,7 +18,7 @@ from eels_bayes.edges import MOST_COUNTS
 from eels_bayes.preprocess import Preprocessor
 from eels_bayes.reader import Reader
 from eels_bayes.spectra import Flag
-from eels_bayes.spikes import excess, expected_shape, in_blocks, neighbours, roots
+from eels_bayes.spikes import Expected, excess, expected, expected_shape, in_blocks, neighbours
 
 N_COLUMNS = 7  # beside the K probabilities
 
@@ -39,8 +39,8 @@ class Plan(NamedTuple):
         How much of each.
     band : Tensor (N, 1)
         Weights of the normalize window's channels; they sum to one.
-    root, per_root : Tensor (E / 16, 16, 1)
-        Of what is expected in every channel, see `spikes.roots`.
+    some, root, per_root : Tensor (E / 16, 16, 1)
+        What is expected in every channel, see `spikes.Expected`.
     flag : Tensor, scalar int64
         `Flag.OFF_AXIS` where energies that are needed leave the axis, else 0.
     """
@@ -51,6 +51,7 @@ class Plan(NamedTuple):
     bins: Tensor
     canonical: Tensor
     band: Tensor
+    some: Tensor
     root: Tensor
     per_root: Tensor
     flag: Tensor
@@ -165,7 +166,7 @@ class FastGraph(nn.Module):
         sums = torch.zeros(2, self.n_channels)
         sums[0, every[len(every) - len(band) :]] = band.float()
         sums[1, every] = 1.0
-        root, per_root = roots(shape * sums[1])
+        some, root, per_root = expected(shape * sums[1])
         flag = torch.tensor(self.off_axis if off_axis else 0)
         device = self.typical.device
         return Plan(
@@ -175,6 +176,7 @@ class FastGraph(nn.Module):
             weights[0].unsqueeze(2).to(device),
             weights[1].unsqueeze(2).to(device),
             band.float().unsqueeze(1).to(device),
+            some.to(device),
             root.to(device),
             per_root.to(device),
             flag.to(device),
@@ -189,6 +191,7 @@ class FastGraph(nn.Module):
         bins: Tensor,
         canonical_weight: Tensor,
         band: Tensor,
+        some: Tensor,
         root: Tensor,
         per_root: Tensor,
         plan_flag: Tensor,
@@ -196,7 +199,8 @@ class FastGraph(nn.Module):
         """Columns, labels and flags of counts (n, E) float32; the rest is a `Plan`."""
         # Spectra last from here on, so that channels are picked for many at once.
         shown = torch.where(read, counts.t(), self.none).contiguous()
-        mean, whole = (sums @ shown).unbind(0)
+        added = sums @ shown
+        mean, whole = added[0], added[1]
         picked = shown.index_select(0, index)
         of_bins, of_canonical = bins.numel(), canonical_weight.numel()
         profile = picked.narrow(0, 0, of_bins).view(bins.size(0), bins.size(1), -1)
@@ -220,8 +224,8 @@ class FastGraph(nn.Module):
         bad = flag > 0
         variance = noise.variance(canonical, self.gain, self.readout * self.step / self.scale)
         fano = variance.sum(1) / canonical.clamp(min=0.0).sum(1).clamp(min=1e-6)
-        blocks = in_blocks(shown)
-        spike = excess(blocks, self.near, root, per_root, self.gain, self.readout)
+        usual = Expected(some, root, per_root)
+        spike = excess(in_blocks(shown), self.near, usual, self.gain, self.readout)
         per_channel = (self.step / self.bin_width) / norm
         profile = (profile * per_channel).t()
         level = fano * per_channel
@@ -272,6 +276,7 @@ class Program(nn.Module):
         self.plan_bins: Tensor
         self.plan_canonical: Tensor
         self.plan_band: Tensor
+        self.plan_some: Tensor
         self.plan_root: Tensor
         self.plan_per_root: Tensor
         self.plan_flag: Tensor
@@ -286,6 +291,7 @@ class Program(nn.Module):
         self.plan_bins = plan.bins
         self.plan_canonical = plan.canonical
         self.plan_band = plan.band
+        self.plan_some = plan.some
         self.plan_root = plan.root
         self.plan_per_root = plan.per_root
         self.plan_flag = plan.flag
@@ -300,6 +306,7 @@ class Program(nn.Module):
             self.plan_bins,
             self.plan_canonical,
             self.plan_band,
+            self.plan_some,
             self.plan_root,
             self.plan_per_root,
             self.plan_flag,

@@ -1,6 +1,6 @@
 """The fast path as machine code, by PyTorch's successor of TorchScript (AOTInductor).
 
-Needs a C++ compiler where it compiles, for about half a minute.
+Needs a C++ compiler where it compiles, for about a minute.
 """
 
 from __future__ import annotations
@@ -32,10 +32,12 @@ def available() -> bool:
     return shutil.which(compiler()) is not None
 
 
-def compiled(graph: FastGraph, path: Path, about: Mapping[str, str]) -> None:
-    """Write the graph as a package (.pt2) with a free number of spectra, for the device it is on.
+def compiled(
+    graph: FastGraph, path: Path, about: Mapping[str, str], *, single: bool = False
+) -> None:
+    """Write the graph as a package (.pt2) for the device it is on.
 
-    Its inputs are the counts (n, E) and the tensors of a `Plan`; its metadata hold ``about``.
+    It takes any number of spectra, or one alone, which it then reads faster. Its inputs are the counts (n, E) and the tensors of a `Plan`; its metadata hold ``about``.
     PyTorch keeps what it compiled in ``$TORCHINDUCTOR_CACHE_DIR``, by default among the temporary
     files.
 
@@ -50,7 +52,7 @@ def compiled(graph: FastGraph, path: Path, about: Mapping[str, str]) -> None:
             "let CXX name another, or use 'torchscript'"
         )
     plan = graph.plan(0.0)
-    counts = torch.ones(2, graph.n_channels, device=plan.picked.device)
+    counts = torch.ones(1 if single else 2, graph.n_channels, device=plan.picked.device)
     with torch.no_grad(), warnings.catch_warnings():
         # PyTorch's of its own calls
         warnings.simplefilter("ignore", FutureWarning)
@@ -60,7 +62,8 @@ def compiled(graph: FastGraph, path: Path, about: Mapping[str, str]) -> None:
 
         # a drift may ask for more channels, or fewer
         free = {"picked": {0: Dim.AUTO}, "band": {0: Dim.AUTO}}
-        sizes = ({0: Dim("n", min=1)}, *(free.get(name) for name in plan._fields))
+        spectra = None if single else {0: Dim("n", min=1)}
+        sizes = (spectra, *(free.get(name) for name in plan._fields))
         aoti_compile_and_package(
             export(graph, (counts, *plan), dynamic_shapes=sizes),
             package_path=str(path),
@@ -73,16 +76,20 @@ def compiled(graph: FastGraph, path: Path, about: Mapping[str, str]) -> None:
 
 
 def session(graph: FastGraph) -> Session:
-    """Compile and load; see `compiled`."""
+    """Compile and load, for one spectrum and for several; see `compiled`."""
+    programs = []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        path = Path(folder) / "fast.pt2"
-        compiled(graph, path, {})
-        from torch._inductor import aoti_load_package
+        for single in (True, False):
+            path = Path(folder) / f"{'one' if single else 'several'}.pt2"
+            compiled(graph, path, {}, single=single)
+            from torch._inductor import aoti_load_package
 
-        loaded = aoti_load_package(str(path))
+            programs.append(aoti_load_package(str(path)))
+    one, several = programs
 
     def run(counts: torch.Tensor, plan: Plan) -> Any:
-        # compiled for one spectrum or more
-        return loaded(counts, *plan) if len(counts) else graph(counts, *plan)
+        if len(counts) == 0:
+            return graph(counts, *plan)
+        return (one if len(counts) == 1 else several)(counts, *plan)
 
     return run

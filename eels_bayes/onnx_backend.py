@@ -30,17 +30,6 @@ def _expm1(g: Any, x: Any) -> Any:
     return g.op("Mul", g.op("Tanh", half), g.op("Add", g.op("Exp", x), one))
 
 
-@symbolic_helper.parse_args("v", "i", "v")
-def _index_select(g: Any, x: Any, dim: int, index: Any) -> Any:
-    """Columns of a matrix; ``Gather`` copies number by number and takes ten times longer."""
-    if dim != 1 or symbolic_helper._get_tensor_rank(x) != 2:
-        return g.op("Gather", x, index, axis_i=dim)
-    first, one = (g.op("Constant", value_t=torch.tensor([k])) for k in (0, 1))
-    shape = g.op("Concat", g.op("Shape", x, start_i=0, end_i=1), one, axis_i=0)
-    rows = g.op("Expand", g.op("Unsqueeze", index, first), shape)
-    return g.op("GatherElements", x, rows, axis_i=1)
-
-
 @symbolic_helper.parse_args("v", "i", "v", "v", "i")
 def _index_add(g: Any, x: Any, dim: int, index: Any, rows: Any, _: int) -> Any:
     """Rows added up where the index says, along the first axis."""
@@ -126,7 +115,6 @@ def _symbolics() -> Iterator[None]:
     """What the exporter does not know, known for the time of one export."""
     known: dict[str, Callable[..., Any]] = {
         "aten::expm1": _expm1,
-        "aten::index_select": _index_select,
         "aten::index_add": _index_add,
     }
     for name, symbolic in known.items():

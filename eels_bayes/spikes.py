@@ -3,6 +3,8 @@
 A channel is compared with the series' mean spectrum, scaled to the pixel's own counts around it.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -39,9 +41,9 @@ def largest_spike(
     """
     shape = expected_shape(counts.size(1), offset, scale, shift, typical.to(counts), first, step)
     finite = counts - counts == 0
-    root, per_root = roots(torch.where(finite, shape, torch.zeros_like(shape)))
+    parts = expected(torch.where(finite, shape, torch.zeros_like(shape)))
     blocks = in_blocks(torch.where(finite, counts, torch.zeros_like(counts)).t())
-    return excess(blocks, neighbours(blocks.size(0)).to(blocks), root, per_root, gain, readout)
+    return excess(blocks, neighbours(blocks.size(0)).to(blocks), parts, gain, readout)
 
 
 def expected_shape(
@@ -83,21 +85,34 @@ def neighbours(n_blocks: int, near: int = NEAR) -> Tensor:
     return ((block.unsqueeze(1) - block).abs() <= near) / (2.0 * near + 1.0)
 
 
-def roots(shape: Tensor) -> tuple[Tensor, Tensor]:
-    """Root of what is expected in channels (n, E) as parts of the counts around, and its inverse.
+class Expected(NamedTuple):
+    """What is expected in channels as parts of the counts around; by blocks, see `in_blocks`.
 
-    Both by blocks, see `in_blocks`, and 0 where nothing is expected. Beyond both ends there is
-    nothing in either.
+    Attributes
+    ----------
+    some : Tensor (E / block, block, n)
+        1 where anything is expected, else 0.
+    root, per_root : Tensor (E / block, block, n)
+        Root of the part, and its inverse; 0 where nothing is expected.
     """
+
+    some: Tensor
+    root: Tensor
+    per_root: Tensor
+
+
+def expected(shape: Tensor) -> Expected:
+    """The same of a shape (n, E); beyond both its ends there is nothing in any."""
     blocks = in_blocks(shape.t())
     around = neighbours(blocks.size(0)).to(blocks) @ blocks.sum(1)
     root = (blocks / around.clamp(min=1e-9).unsqueeze(1)).sqrt()
-    return root, torch.where(root > 0, root.reciprocal(), torch.zeros_like(root))
+    some = root > 0
+    return Expected(
+        some.to(root), root, torch.where(some, root.reciprocal(), torch.zeros_like(root))
+    )
 
 
-def excess(
-    blocks: Tensor, near: Tensor, root: Tensor, per_root: Tensor, gain: float, readout: float
-) -> Tensor:
+def excess(blocks: Tensor, near: Tensor, expected: Expected, gain: float, readout: float) -> Tensor:
     """Largest excess (n,) of finite counts over what is expected, in units of its sd.
 
     Parameters
@@ -106,18 +121,18 @@ def excess(
         Where nothing is expected they say nothing.
     near : Tensor (E / block, E / block)
         See `neighbours`.
-    root, per_root : Tensor (E / block, block, n or 1)
-        See `roots`.
+    expected : Expected
+        Of each, or of all (n = 1).
     gain, readout : float
         As in `largest_spike`.
     """
-    expected = root > 0
-    around = (near @ (blocks * expected).sum(1)).clamp(min=1e-9).unsqueeze(1)
+    some, root, per_root = expected
+    around = (near @ (blocks * some).sum(1)).clamp(min=1e-9).unsqueeze(1)
     if readout == 0.0:
         # the sd is a channel's root times a block's: none is taken for each count
         level = (gain * around).sqrt()
         found = blocks * per_root / level - root * (level / gain)
     else:
         rate = root.square() * around
-        found = expected * (blocks - rate) * (gain * rate + readout).rsqrt()
+        found = some * (blocks - rate) * (gain * rate + readout).rsqrt()
     return found.amax((0, 1))
