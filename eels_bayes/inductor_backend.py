@@ -37,9 +37,9 @@ def compiled(
 ) -> None:
     """Write the graph as a package (.pt2) for the device it is on.
 
-    It takes any number of spectra, or one alone, which it then reads faster. Its inputs are the counts (n, E) and the tensors of a `Plan`; its metadata hold ``about``.
-    PyTorch keeps what it compiled in ``$TORCHINDUCTOR_CACHE_DIR``, by default among the temporary
-    files.
+    It takes any number of spectra, or one alone, which it then reads faster. Its inputs are the
+    counts (n, E) and the tensors of a `Plan`; its metadata hold ``about``. PyTorch keeps what it
+    compiled in ``$TORCHINDUCTOR_CACHE_DIR``, by default among the temporary files.
 
     Raises
     ------

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from eels_bayes.evidence import Evidence, PixelEvidence
 from eels_bayes.nets import GaussianMixture
 
-LEAST_MOTION = 0.1  # of the sd within a Gaussian
+LEAST_INFORMATION = 0.05  # nats
 
 
 class NoisyEncoder(nn.Module):
@@ -70,9 +70,10 @@ class NoisyEncoder(nn.Module):
 def active_axes(encoder: NoisyEncoder) -> int:
     """How many of the leading axes tell structures apart; at least one.
 
-    Along the others the Gaussians of all spectra, seen without noise, have the same place: their
-    means differ by less than `LEAST_MOTION` of their sd. A VAE leaves most of its axes so (its
-    posterior there is the prior), and what it says along them is noise.
+    What a latent tells along an axis, of spectra seen without noise, is at most that of Gaussians
+    of the same variances: by how far they lie apart, and by how differently wide they are. Along
+    axes of less than `LEAST_INFORMATION` latents are noise; a trained VAE leaves most of its axes
+    so.
     """
     evidence = encoder.evidence
     weight = evidence.log_weight.double().softmax(0).unsqueeze(1)  # (C, 1)
@@ -80,8 +81,10 @@ def active_axes(encoder: NoisyEncoder) -> int:
     center = (weight * offset).sum(0)
     prior = evidence.variance.narrow(0, 0, encoder.n_components).double().unsqueeze(2)
     motion = (weight * ((offset - center).square() + (slope.square() * prior).sum(1))).sum(0)
-    within = (weight * encoder.spread.double().square()).sum(0)
-    active = (motion > LEAST_MOTION**2 * within).nonzero()
+    var = encoder.spread.double().square()
+    whole = motion + (weight * var).sum(0)
+    told = 0.5 * (whole.log() - (weight * var.log()).sum(0))
+    active = (told > LEAST_INFORMATION).nonzero()
     return int(active.max()) + 1 if len(active) else 1
 
 

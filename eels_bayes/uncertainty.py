@@ -210,11 +210,12 @@ def _factor(cov: Tensor, n_columns: int) -> Tensor:
     there are many of them and few classes.
     """
     # no entry is larger than the largest variance
-    floor = (1e-6 * cov.flatten(1, 2).amax(1, keepdim=True)).clamp(min=1e-30)
+    floor = (1e-6 * cov.flatten(1, 2).amax(1)).clamp(min=1e-30)
     columns: list[Tensor] = []
     for j in range(n_columns):
         column = cov.select(2, j)
-        column = column * torch.maximum(column.narrow(1, j, 1), floor).rsqrt()
+        pivot = torch.maximum(column.select(1, j), floor)
+        column = column * pivot.rsqrt().unsqueeze(1)
         columns.append(column)
         if j + 1 < n_columns:
             cov = torch.addcmul(cov, column.unsqueeze(2), column.unsqueeze(1), value=-1.0)
