@@ -126,7 +126,7 @@ class FastClassifier:
             Another number of channels than `energy`, or of shifts than spectra.
         """
         rows, single = self._rows(counts)
-        if isinstance(shift, float) and len(rows) <= CHUNK:
+        if isinstance(shift, float) and 0 < len(rows) <= CHUNK:
             columns, labels, flag = self._run(rows, shift)
         else:
             columns, labels, flag = self._in_chunks(rows, shift)

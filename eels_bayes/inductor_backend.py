@@ -88,8 +88,6 @@ def session(graph: FastGraph) -> Session:
     one, several = programs
 
     def run(counts: torch.Tensor, plan: Plan) -> Any:
-        if len(counts) == 0:
-            return graph(counts, *plan)
         return (one if len(counts) == 1 else several)(counts, *plan)
 
     return run
