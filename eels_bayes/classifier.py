@@ -448,7 +448,7 @@ class EELSClassifier:
             less true, and without the parts of the uncertainty. It is trained here, in seconds.
         backend : {"torchscript", "onnx", "inductor"}
             What runs it. "onnx" needs the extra of that name; "inductor" is machine code, the
-            fastest, and needs a C++ compiler and half a minute.
+            fastest, and needs a C++ compiler and a minute.
         gain, readout : float
             Variance of a detector count: ``gain * counts + readout``.
 

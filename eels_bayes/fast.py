@@ -280,7 +280,7 @@ def load_fast(path: str | os.PathLike[str], *, backend: Backend | None = None) -
     path : path-like
     backend : {"torchscript", "onnx", "inductor"}, optional
         The one it was saved with if left out, but TorchScript for "inductor": that compiles anew,
-        for half a minute, and no file decides that a compiler runs.
+        for a minute, and no file decides that a compiler runs.
 
     Raises
     ------
