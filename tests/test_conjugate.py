@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 
 import pytest
 import torch
@@ -224,3 +225,21 @@ def test_any_number_of_classes(n_classes):
     gp = learn((latents, labels), n_classes, n_inducing=4 * n_classes)
     assert torch.equal(probabilities(gp, latents).argmax(1), labels)
     assert gp.n_classes == n_classes
+
+
+def test_a_dimension_that_the_kernel_does_not_know_is_learned():
+    """Classes that lie apart along it alone are told apart; one that is gone is left out."""
+    latents, labels = clusters()
+    swapped = torch.stack([latents[:, 1] - latents[:, 1].mean(), latents[:, 0]], 1)
+    start = kernel()
+    narrow = dataclasses.replace(
+        start, inducing=start.inducing[:, :1], lengthscale=start.lengthscale[:1]
+    )
+    found = learn((swapped, labels), 2, narrow)
+    assert found.lengthscale[0] == start.lengthscale[0]
+    spread = swapped[:, 1].std(correction=0)
+    assert float(found.lengthscale[1]) == pytest.approx(math.sqrt(2) * float(spread))
+    right = probabilities(found, swapped).argmax(1) == labels
+    alone = probabilities(learn((swapped[:, :1], labels), 2, narrow), swapped).argmax(1) == labels
+    assert right.double().mean() > alone.double().mean() + 0.1
+    assert len(learn((latents[:, :1], labels), 2, start).lengthscale) == 1

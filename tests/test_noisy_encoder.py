@@ -16,7 +16,7 @@ from eels_bayes.encoder_fit import HALF_STEP, fit_noisy_encoder
 from eels_bayes.evidence import Evidence, PixelEvidence
 from eels_bayes.forward_model import MIXING, LibraryFit, components, edge_shapes, fit_forward_model
 from eels_bayes.nets import Gaussian, GaussianMixture
-from eels_bayes.noisy_encoder import NoisyEncoder, draw, log_density, moments
+from eels_bayes.noisy_encoder import NoisyEncoder, active_axes, draw, log_density, moments
 from eels_bayes.reinsertion import Clean, reinsertion
 from eels_bayes.vae import SpectrumVAE
 
@@ -507,3 +507,26 @@ def test_the_posterior_widens_as_the_dose_falls_and_stays_honest(experiment, enc
     assert (np.diff(entropy) > 0.12).all()
     # latents are as far off as the posteriors say, at every dose
     np.testing.assert_allclose(loss, entropy, atol=0.4)
+
+
+def test_axes_are_active_that_tell_components_apart():
+    """By how far Gaussians lie apart, by where the deviations move them, and by their widths."""
+
+    def encoder():
+        made = NoisyEncoder(PixelEvidence((6, 3, 4, 2)), 5)
+        made.evidence.log_weight = torch.log(torch.tensor([0.4, 0.3, 0.2, 0.1]))
+        return made
+
+    assert active_axes(encoder()) == 1  # all alike: one is left
+    apart, moved, wide, rare = (encoder() for _ in range(4))
+    apart.offset[:, 2] = torch.tensor([-1.0, 1.0, -1.0, 1.0])
+    assert active_axes(apart) == 3
+    moved.slope[:, 1, 3] = 2.0
+    assert active_axes(moved) == 4
+    moved.evidence.variance[:, 1] = 0.0  # nothing deviates that way
+    assert active_axes(moved) == 1
+    wide.spread[0, 4] = 5.0
+    assert active_axes(wide) == 5
+    rare.evidence.log_weight = torch.tensor([0.0, 0.0, 0.0, -30.0])
+    rare.offset[3, 4] = 9.0  # of a component that does not occur
+    assert active_axes(rare) == 1
