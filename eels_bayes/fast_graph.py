@@ -18,7 +18,15 @@ from eels_bayes.edges import MOST_COUNTS
 from eels_bayes.preprocess import Preprocessor
 from eels_bayes.reader import Reader
 from eels_bayes.spectra import Flag
-from eels_bayes.spikes import Expected, excess, expected, expected_shape, in_blocks, neighbours
+from eels_bayes.spikes import (
+    BLOCK,
+    Expected,
+    excess,
+    expected,
+    expected_shape,
+    in_blocks,
+    neighbours,
+)
 
 N_COLUMNS = 7  # beside the K probabilities
 
@@ -102,8 +110,8 @@ class FastGraph(nn.Module):
         self.most = MOST_COUNTS  # scripting sees no globals
         self.off_axis, self.non_finite = int(Flag.OFF_AXIS), int(Flag.NON_FINITE)
         self.typical_first = float(pre.typical_first)
-        n_blocks = in_blocks(torch.zeros(n_channels, 1)).size(0)
-        self.register_buffer("near", neighbours(n_blocks), persistent=False)
+        near = neighbours(math.ceil(n_channels / BLOCK))
+        self.register_buffer("near", near, persistent=False)
         self.near: Tensor
         self.register_buffer("typical", pre.typical.float())
         self.typical: Tensor
@@ -199,6 +207,8 @@ class FastGraph(nn.Module):
         """Columns, labels and flags of counts (n, E) float32; the rest is a `Plan`."""
         # Spectra last from here on, so that channels are picked for many at once.
         shown = torch.where(read, counts.t(), self.none).contiguous()
+        # As a product of all of it: compilers then keep what is shown, instead of turning the
+        # counts round anew for each channel that is picked.
         added = sums @ shown
         mean, whole = added[0], added[1]
         picked = shown.index_select(0, index)

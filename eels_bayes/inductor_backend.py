@@ -77,15 +77,13 @@ def compiled(
 
 def session(graph: FastGraph) -> Session:
     """Compile and load, for one spectrum and for several; see `compiled`."""
-    programs = []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        for single in (True, False):
-            path = Path(folder) / f"{'one' if single else 'several'}.pt2"
+        paths = [Path(folder) / name for name in ("one.pt2", "several.pt2")]
+        for path, single in zip(paths, (True, False), strict=True):
             compiled(graph, path, {}, single=single)
-            from torch._inductor import aoti_load_package
+        from torch._inductor import aoti_load_package
 
-            programs.append(aoti_load_package(str(path)))
-    one, several = programs
+        one, several = (aoti_load_package(str(path)) for path in paths)
 
     def run(counts: torch.Tensor, plan: Plan) -> Any:
         return (one if len(counts) == 1 else several)(counts, *plan)

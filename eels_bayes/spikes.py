@@ -76,7 +76,7 @@ def in_blocks(channels: Tensor, block: int = BLOCK) -> Tensor:
     missing = -channels.size(0) % block
     if missing > 0:
         channels = nn.functional.pad(channels, [0, 0, 0, missing])
-    return channels.reshape(channels.size(0) // block, block, channels.size(1))
+    return channels.reshape(channels.size(0) // block, block, -1)
 
 
 def neighbours(n_blocks: int, near: int = NEAR) -> Tensor:

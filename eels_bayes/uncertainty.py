@@ -210,7 +210,7 @@ def _factor(cov: Tensor, n_columns: int) -> Tensor:
     there are many of them and few classes.
     """
     # no entry is larger than the largest variance
-    floor = (1e-6 * cov.flatten(1, 2).amax(1)).clamp(min=1e-30)
+    floor = (1e-6 * cov.amax((1, 2))).clamp(min=1e-30)
     columns: list[Tensor] = []
     for j in range(n_columns):
         column = cov.select(2, j)
@@ -334,8 +334,8 @@ def node_averages(
     # Differences between logits beyond the limit matter only where both factors reach it in
     # opposite directions.
     limit = 150.0 if mean.dtype == torch.float64 else 18.0
-    factor = _factor(cov.view(2, n_classes, n_classes, mean.size(0)), n_contrasts)
-    factor = factor.permute(0, 3, 1, 2).reshape(2, mean.size(0) * n_classes, n_contrasts)
+    factor = _factor(cov.view(2, n_classes, n_classes, -1), n_contrasts)
+    factor = factor.permute(0, 3, 1, 2).reshape(2, -1, n_contrasts)
     outer = (factor.select(0, 0) @ encoder_nodes.t()).view(-1, n_classes, n_outer)
     outer = outer + mean.unsqueeze(2)  # (m, K, Q1)
     inner = (factor.select(0, 1) @ classifier_nodes.t()).view(-1, n_classes, n_inner)  # Q2
