@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from eels_bayes import active, diagnostic_plots, diagnostics, metrics, plots, simulate
     from eels_bayes.classifier import EELSClassifier, load_model
     from eels_bayes.decisions import Costs, Decisions, decide
+    from eels_bayes.effort import Effort
     from eels_bayes.fast import FastClassifier, FastReading, load_fast
     from eels_bayes.fingerprints import FingerprintLibrary, Variations
     from eels_bayes.fit import Schedule
@@ -30,6 +31,7 @@ _HOME = {
     "Costs": "decisions",
     "Decisions": "decisions",
     "EELSClassifier": "classifier",
+    "Effort": "effort",
     "FastClassifier": "fast",
     "FastReading": "fast",
     "FingerprintLibrary": "fingerprints",
@@ -61,6 +63,7 @@ __all__ = [
     "Costs",
     "Decisions",
     "EELSClassifier",
+    "Effort",
     "FastClassifier",
     "FastReading",
     "FingerprintLibrary",

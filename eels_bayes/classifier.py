@@ -22,11 +22,12 @@ from eels_bayes import prior as priors
 from eels_bayes.context import image_weights
 from eels_bayes.denoise import fit_denoiser
 from eels_bayes.dense import fit_dense
+from eels_bayes.effort import FULL, Effort
 from eels_bayes.encoder_fit import fit_noisy_encoder
 from eels_bayes.fast import Backend, FastClassifier, Head
 from eels_bayes.fast_graph import FastGraph
 from eels_bayes.fingerprints import FingerprintLibrary
-from eels_bayes.fit import FitState, Schedule, own_randomness
+from eels_bayes.fit import FitState
 from eels_bayes.forward_model import ForwardModel, fit_forward_model
 from eels_bayes.heads import (
     class_variations,
@@ -42,16 +43,14 @@ from eels_bayes.labelled import nothing_labelled
 from eels_bayes.model_file import library_from, library_tensors, pack, unpack
 from eels_bayes.prediction import Prediction
 from eels_bayes.preprocess import Preprocessor
+from eels_bayes.randomness import Stream, own_randomness, stream
 from eels_bayes.reinsertion import Reinsertion, clean_source, reinsertion
 from eels_bayes.spectra import Spectra
 from eels_bayes.update import learn_fingerprints, learn_labels
 from eels_bayes.vae import LIKELIHOODS, Likelihood, SpectrumVAE, fit_vae
 
 KIND = "classifier"
-N_CLEAN = 8192  # clean spectra drawn from the library for the VAE
-N_CLEAN_PAIRS = 2000  # drawn, to see what denoising leaves
 HELD_OUT = 0.2  # share of pixels that the VAE does not see and novelty is calibrated on
-VAE_SCHEDULE = Schedule(epochs=20, steps=64, learning_rate=3e-3, patience=8)
 
 
 class Denoised(NamedTuple):
@@ -88,8 +87,8 @@ class EELSClassifier:
         Of the VAE.
     class_weights : (K,) array, optional
         Prior weights of the classes; learned from the unlabelled data if left out.
-    vae_schedule : Schedule
-        Length and speed of the VAE's training.
+    effort : Effort
+        How much is learned: sample sizes, training steps and batch sizes.
     seed : int
         The same seed on the same machine gives the same model.
     device : str or torch.device
@@ -109,7 +108,7 @@ class EELSClassifier:
         latent_dim: int = 16,
         likelihood: Likelihood = "laplace",
         class_weights: ArrayLike | None = None,
-        vae_schedule: Schedule = VAE_SCHEDULE,
+        effort: Effort = FULL,
         seed: int = 0,
         device: str | torch.device = "cpu",
     ):
@@ -126,14 +125,16 @@ class EELSClassifier:
             raise ValueError(f"latent_dim must be at least 1, got {latent_dim}")
         if operator.index(seed) < 0:
             raise ValueError(f"seed must not be negative, got {seed}")
-        if not isinstance(vae_schedule, Schedule):
-            raise TypeError(f"vae_schedule is a {type(vae_schedule).__name__}; give a Schedule")
+        if not isinstance(effort, Effort):
+            raise TypeError(
+                f"effort is a {type(effort).__name__}; give an Effort, for example Effort.quick()"
+            )
         self.library = library
         self.prior = prior
         self.latent_dim = latent_dim
         self.likelihood = likelihood
         self.class_weights = _weights(class_weights, library.n_classes)
-        self.vae_schedule = vae_schedule
+        self.effort = effort
         self.seed = operator.index(seed)
         self.device = torch.device(device)
         self.fitted: Fitted | None = None
@@ -191,16 +192,29 @@ class EELSClassifier:
                 spectra,
                 self.library,
                 class_weights=self.class_weights,
+                effort=self.effort,
                 seed=self.seed,
                 show_progressbar=bar,
             )
         source = reinsertion(run.forward, spectra)
         training, held_out = _split(spectra, self.seed)
         vae = self._fit_vae(run, source, training, bar)
-        encoder = fit_noisy_encoder(vae, source, seed=self.seed).to(self.device)
+        encoder = fit_noisy_encoder(
+            vae, source, n_draws=self.effort.encoder_draws, seed=self.seed
+        ).to(self.device)
         nothing = nothing_labelled(len(spectra.profile_energy), self.latent_dim)
         names = self.library.class_names
-        gp = fit_classes(source, vae, encoder, names, nothing, seed=self.seed, show_progressbar=bar)
+        gp = fit_classes(
+            source,
+            vae,
+            encoder,
+            names,
+            nothing,
+            effort=self.effort,
+            seed=self.seed,
+            show_progressbar=bar,
+        )
+        options: dict[str, Any] = {"effort": self.effort, "seed": self.seed}
         self.fitted = Fitted(
             # A copy: calibrating the user's anew must not change the fitted model.
             copy.deepcopy(spectra.preprocessor),
@@ -209,8 +223,8 @@ class EELSClassifier:
             vae,
             encoder,
             gp,
-            fit_values(source, vae, encoder, self.device, seed=self.seed),
-            fit_novelty(source, encoder, held_out, self.device, seed=self.seed),
+            fit_values(source, vae, encoder, self.device, **options),
+            fit_novelty(source, encoder, held_out, self.device, **options),
             names,
             run.forward.dominant_weights,
             nothing,
@@ -269,7 +283,11 @@ class EELSClassifier:
             pixel is usable.
         """
         fitted = self._require_fit()
-        options: dict[str, Any] = {"seed": self.seed, "show_progressbar": show_progressbar}
+        options: dict[str, Any] = {
+            "effort": self.effort,
+            "seed": self.seed,
+            "show_progressbar": show_progressbar,
+        }
         if isinstance(new, FingerprintLibrary):
             if labels is not None or spectra is None:
                 raise ValueError(
@@ -301,15 +319,15 @@ class EELSClassifier:
         return self.library.class_names if self.fitted is None else self.fitted.class_names
 
     def _fit_vae(self, run: _Run, source: Reinsertion, training: Spectra, bar: bool) -> SpectrumVAE:
-        rng = np.random.default_rng([self.seed, 1])
+        rng = stream(self.seed, Stream.VAE)
         model = source.model
         fingerprints = class_variations(source, rng)
-        drawn = tensor(source.draw_clean(N_CLEAN, rng).spectra)
+        drawn = tensor(source.draw_clean(self.effort.clean_spectra, rng).spectra)
         denoiser = fit_denoiser(training, seed=self.seed)
-        some = np.sort(rng.permutation(len(training))[:N_CLEAN])
+        some = np.sort(rng.permutation(len(training))[: self.effort.clean_spectra])
         denoised = tensor(denoiser.rebuild(training.intensity[some]))
         # What denoising leaves of noise and of the background's error, seen where truth is known.
-        pairs, edges = source.draw_edges(N_CLEAN_PAIRS, rng)
+        pairs, edges = source.draw_edges(self.effort.clean_pairs, rng)
         left = tensor(denoiser.rebuild(edges.intensity.numpy())) - pairs.clean
         sd = left[edges.flag == 0].std(0, correction=0).expand_as(denoised)
         clean, sd = torch.cat([drawn, denoised]), torch.cat([torch.zeros_like(drawn), sd])
@@ -329,9 +347,10 @@ class EELSClassifier:
             run.vae,
             clean[training_rows],
             clean[held_out_rows],
-            self.vae_schedule,
+            self.effort.vae,
             run.vae_state,
             sd=(sd[training_rows], sd[held_out_rows]),
+            batch_size=self.effort.vae_batch,
             seed=self.seed,
             show_progressbar=bar,
         )
@@ -370,18 +389,26 @@ class EELSClassifier:
         fitted = self.checked(spectra)
         if context not in ("pixel", "image"):
             raise ValueError(f"context must be 'pixel' or 'image', got {context!r}")
-        given, bar = _weights(class_weights, len(fitted.class_names)), show_progressbar
+        given = _weights(class_weights, len(fitted.class_names))
         overall = fitted.class_weights
         ratio = None if given is None else np.tile(given / overall, (len(spectra), 1))
-        columns = predict(fitted, spectra, self.device, ratio=ratio, show_progressbar=bar)
+        options: dict[str, Any] = {
+            "batch_size": self.effort.predict_batch,
+            "show_progressbar": show_progressbar,
+        }
+        columns = predict(fitted, spectra, self.device, ratio=ratio, **options)
         if context == "image" and spectra.ok.any():
             ok, prior = spectra.ok, overall if given is None else given
             found = image_weights(
-                columns["probabilities"][ok], spectra.image[ok], prior, seed=self.seed
+                columns["probabilities"][ok],
+                spectra.image[ok],
+                prior,
+                steps=self.effort.image_steps,
+                seed=self.seed,
             )
             mine = np.minimum(spectra.image, len(found.mean) - 1)
             ratio = found.mean[mine] / overall
-            columns = predict(fitted, spectra, self.device, ratio=ratio, show_progressbar=bar)
+            columns = predict(fitted, spectra, self.device, ratio=ratio, **options)
         weight, mean, sd = (columns.pop(f"component_{name}") for name in ("weight", "mean", "sd"))
         joint = JointPosterior(weight, mean, sd, fitted.gp)
         labels = np.full(len(spectra), -1)
@@ -420,6 +447,7 @@ class EELSClassifier:
             self.device,
             level=level,
             n_draws=n_draws,
+            batch_size=self.effort.decode_batch,
             generator=torch.Generator().manual_seed(seed),
         )
         return Denoised(spectra.energy, *bands)
@@ -489,11 +517,18 @@ class EELSClassifier:
         if head == "dense":
             source = clean_source(fitted.forward, fitted.preprocessor)
             latents = training_latents(
-                source, fitted.vae, fitted.encoder, fitted.class_names, fitted.labelled, self.seed
+                source,
+                fitted.vae,
+                fitted.encoder,
+                fitted.class_names,
+                fitted.labelled,
+                self.effort,
+                self.seed,
             )
             reader.heads = fit_dense(
                 *latents,
                 len(fitted.class_names),
+                effort=self.effort,
                 seed=self.seed,
                 show_progressbar=show_progressbar,
             )
@@ -594,7 +629,7 @@ class EELSClassifier:
             "latent_dim": self.latent_dim,
             "likelihood": self.likelihood,
             "seed": self.seed,
-            "vae_schedule": vars(self.vae_schedule),
+            "effort": self.effort.options(),
             "history": self.history,
         }
         store.write(path, KIND, tensors, config)
@@ -618,7 +653,7 @@ def _weights(given: ArrayLike | None, n_classes: int) -> NDArray[np.float64] | N
 
 def _split(spectra: Spectra, seed: int) -> tuple[Spectra, Spectra]:
     """Pixels for the VAE, and pixels held out from it for novelty."""
-    rows = np.random.default_rng([seed, 3]).permutation(np.flatnonzero(spectra.ok))
+    rows = stream(seed, Stream.HELD_OUT).permutation(np.flatnonzero(spectra.ok))
     n_held_out = int(HELD_OUT * len(rows))
     return spectra[np.sort(rows[n_held_out:])], spectra[np.sort(rows[:n_held_out])]
 
@@ -645,7 +680,9 @@ def load_model(
     try:
         options = dict(config["classifier"])
         history = options.pop("history")
-        options["vae_schedule"] = Schedule(**options["vae_schedule"])
+        # Files of before `Effort` hold the VAE's schedule alone.
+        effort = options.pop("effort", None) or {"vae": options.pop("vae_schedule")}
+        options["effort"] = Effort.from_options(effort)
         weights = tensors.get("class_weights")
         clf = EELSClassifier(
             library_from("library", tensors, config["class_names"], config["variations"]),

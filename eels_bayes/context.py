@@ -22,9 +22,8 @@ from pyro.infer import SVI, Trace_ELBO
 from pyro.optim import ClippedAdam
 from torch import Tensor
 
-from eels_bayes.fit import own_randomness
+from eels_bayes.randomness import own_randomness
 
-STEPS = 400
 LEARNING_RATE = 0.15
 CONCENTRATION = (math.log(8.0), 1.5)  # log-mean and log-sd of its prior: images differ, or do not
 
@@ -54,6 +53,7 @@ def image_weights(
     image: NDArray[np.int64],
     overall: NDArray[np.float64],
     *,
+    steps: int = 400,
     seed: int = 0,
 ) -> ImageWeights:
     """Fit the hierarchical prior by stochastic variational inference.
@@ -66,6 +66,8 @@ def image_weights(
         Index of each pixel's image.
     overall : (K,) array
         Class weights that the probabilities were computed with; they sum to one.
+    steps : int
+        Of the inference.
     seed : int
 
     Returns
@@ -92,7 +94,7 @@ def image_weights(
 
     with own_randomness(seed), pyro.get_param_store().scope():
         svi = SVI(model, guide, ClippedAdam({"lr": LEARNING_RATE, "lrd": 0.99}), Trace_ELBO())
-        for _ in range(STEPS):
+        for _ in range(steps):
             svi.step(ratio, index, n_images, base)
         counts = pyro.param("log_counts").detach().exp()
         concentration = float(pyro.param("middle").detach().exp())

@@ -25,7 +25,6 @@ MAX_SMOOTH = 48
 LENGTHS_PER_WINDOW = 2.4  # the smooth modes' correlation length is the window's width over this
 MODES_PER_LENGTH = 1.5  # beyond these the eigenvalues of a squared exponential have died away
 TAIL = 2.0  # an edge falls as E^-TAIL above the window; the fit hardly depends on it
-FREE_PIXELS = 6000
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +136,8 @@ def learn_continuum(
     reference: Array,
     library: FingerprintLibrary,
     rng: np.random.Generator,
+    *,
+    n_pixels: int = 6000,
 ) -> Continuum:
     """Learn what the spectra show beside the window.
 
@@ -177,7 +178,7 @@ def learn_continuum(
     n_free = min(N_FREE, max(0, int(beside.sum()) - smooth.shape[1] - 8))
     free = np.zeros((n_free, n_bins))
     if n_free:
-        rows = rng.choice(len(profile), min(len(profile), FREE_PIXELS), replace=False)
+        rows = rng.choice(len(profile), min(len(profile), n_pixels), replace=False)
         deviation = ((profile[rows] - mean) * white)[:, beside]
         # many are alike beside the window: what only rounding tells apart is no direction
         span, size, _ = np.linalg.svd(

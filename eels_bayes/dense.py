@@ -11,13 +11,13 @@ import math
 import torch
 from torch import Tensor, nn
 
-from eels_bayes.fit import FitState, Schedule, fit, own_randomness
+from eels_bayes.effort import FULL, Effort
+from eels_bayes.fit import FitState, fit
+from eels_bayes.randomness import own_randomness
 from eels_bayes.reader import Gaussians, Heads, summed
 from eels_bayes.uncertainty import Decomposition
 
 HIDDEN = 64
-BATCH = 256
-SCHEDULE = Schedule(epochs=20, steps=100, learning_rate=3e-3, patience=5)
 
 
 class DenseHeads(nn.Module):
@@ -67,6 +67,7 @@ def fit_dense(
     labels: Tensor,
     n_classes: int,
     *,
+    effort: Effort = FULL,
     seed: int = 0,
     show_progressbar: bool = True,
 ) -> DenseHeads:
@@ -84,14 +85,14 @@ def fit_dense(
     known, targets = labels[:n_held_out], labels[n_held_out:]
 
     def loss(generator: torch.Generator) -> Tensor:
-        rows = torch.randint(len(training), (BATCH,), generator=generator)
+        rows = torch.randint(len(training), (effort.dense_batch,), generator=generator)
         return nn.functional.cross_entropy(head.logits(training[rows]), targets[rows])
 
     fit(
         head,
         loss,
         lambda: nn.functional.cross_entropy(head.logits(held_out), known),
-        SCHEDULE,
+        effort.dense,
         FitState(),
         seed=seed,
         description="dense head",

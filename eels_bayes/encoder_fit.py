@@ -19,14 +19,18 @@ from eels_bayes.noisy_encoder import NoisyEncoder
 from eels_bayes.reinsertion import Reinsertion
 from eels_bayes.vae import SpectrumVAE
 
-N_DRAWS = 512  # clean spectra a component
 HALF_STEP = 0.5 * (MIXING[1] - MIXING[0])  # shares are continuous between the components'
 RIDGE = 1.0  # precision of the slopes beforehand, for deviations in units of their sd
 NEGLIGIBLE = 1e-6  # of the largest variance
 
 
 def fit_noisy_encoder(
-    vae: SpectrumVAE, source: Reinsertion, *, axes: Tensor | None = None, seed: int = 0
+    vae: SpectrumVAE,
+    source: Reinsertion,
+    *,
+    axes: Tensor | None = None,
+    n_draws: int = 512,
+    seed: int = 0,
 ) -> NoisyEncoder:
     """Fit r(z | x) for a trained VAE, which is not changed, and a forward model.
 
@@ -37,13 +41,15 @@ def fit_noisy_encoder(
     axes : Tensor (D, D), optional
         Orthonormal columns along which Gaussians are diagonal; by default the latents' principal
         ones.
+    n_draws : int
+        Clean spectra of each component.
     seed : int
         Of the clean spectra.
     """
     rng = np.random.default_rng(seed)
     evidence = evidence_of(source.model)
     members = components(source.model.library)
-    drawn = [_draw(vae, source, member, rng) for member in members]
+    drawn = [_draw(vae, source, member, n_draws, rng) for member in members]
     if axes is None:
         axes = _principal_axes(drawn, source.model.components()[1])
     encoder = NoisyEncoder(evidence, vae.latent_dim)
@@ -53,7 +59,7 @@ def fit_noisy_encoder(
         with torch.no_grad():
             deviation = (profile - evidence.center) * evidence.white
             projected = (deviation @ evidence.span) @ evidence.axes - evidence.offset
-        along = projected.view(N_DRAWS, *evidence.variance.shape)[:, c].double()
+        along = projected.view(n_draws, *evidence.variance.shape)[:, c].double()
         prior = evidence.variance[c].double()
         matters = prior > NEGLIGIBLE * prior.max()
         scale = torch.where(matters, prior, torch.ones_like(prior)).sqrt()
@@ -63,7 +69,7 @@ def fit_noisy_encoder(
         gram = (x - x_mean).T @ (x - x_mean) + RIDGE * torch.eye(len(scale), dtype=x.dtype)
         slope = torch.linalg.solve(gram, (x - x_mean).T @ (z - z_mean))
         left = (z - z_mean) - (x - x_mean) @ slope
-        freedom = N_DRAWS / (N_DRAWS - 1 - int(matters.sum()))
+        freedom = n_draws / (n_draws - 1 - int(matters.sum()))
         spread = freedom * left.square().mean(0) + var.double().mean(0) @ axes.square()
         encoder.offset[c] = (z_mean - x_mean @ slope).float()
         encoder.slope[c] = (slope / scale.unsqueeze(1)).float()
@@ -75,16 +81,17 @@ def _draw(
     vae: SpectrumVAE,
     source: Reinsertion,
     member: tuple[int, int, float],
+    n: int,
     rng: np.random.Generator,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Noise-free profiles (N, B) of one component; mean and variance (N, D) of their latents."""
     first, second, share = member
-    shares = np.full(N_DRAWS, share)
+    shares = np.full(n, share)
     if first != second:
-        shares += rng.uniform(-HALF_STEP, HALF_STEP, N_DRAWS)
-    classes = np.full(N_DRAWS, first), np.full(N_DRAWS, second)
+        shares += rng.uniform(-HALF_STEP, HALF_STEP, n)
+    classes = np.full(n, first), np.full(n, second)
     edge = source.mixed_edges(*classes, shares, rng).spectra
-    u = source.coefficients(N_DRAWS, rng)
+    u = source.coefficients(n, rng)
     clean = torch.as_tensor(edge + source.overlap(u), dtype=torch.float32)
     with torch.no_grad():
         mean, sd = vae.encode(clean.to(vae.log_b.device))
@@ -98,9 +105,9 @@ def _principal_axes(
     """Of the latents' covariance over components as frequent as they are; widest first."""
     share = torch.as_tensor(weight / weight.sum())
     means = torch.stack([mean.double() for _, mean, _ in drawn])  # (C, N, D)
-    center = torch.einsum("c,cnd->d", share, means) / N_DRAWS
+    center = torch.einsum("c,cnd->d", share, means) / means.shape[1]
     centred = means - center
-    covariance = torch.einsum("c,cnd,cne->de", share, centred, centred) / N_DRAWS
+    covariance = torch.einsum("c,cnd,cne->de", share, centred, centred) / means.shape[1]
     _, axes = torch.linalg.eigh(covariance)
     # signs are arbitrary: fix them, so that every machine finds the same axes
     flip = torch.sign(axes.gather(0, axes.abs().argmax(0, keepdim=True)))

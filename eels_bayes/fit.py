@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
+
+from eels_bayes.randomness import own_randomness
 
 
 @dataclass(frozen=True)
@@ -140,15 +141,6 @@ def fit(
     state.current = state.best
     state.optimizer = None
     return state
-
-
-@contextlib.contextmanager
-def own_randomness(seed: int | None = None) -> Iterator[None]:
-    """Leave the process's random streams, CUDA's included, as they were; seed them inside."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        if seed is not None:
-            torch.manual_seed(seed)
-        yield
 
 
 def _epoch(

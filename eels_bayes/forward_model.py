@@ -24,6 +24,7 @@ from scipy.special import logsumexp, softmax
 from tqdm.auto import trange
 
 from eels_bayes.continuum import Continuum, extended, learn_continuum
+from eels_bayes.effort import FULL, Effort
 from eels_bayes.factors import (
     N_COMMON,
     Expectation,
@@ -47,7 +48,6 @@ from eels_bayes.spectra import Spectra
 Array = NDArray[Any]
 
 MIXING = (0.2, 0.4, 0.6, 0.8)  # share of the first partner in a two-class pixel
-FIT_PIXELS = 20000  # more do not sharpen the population's parameters noticeably
 TOLERANCE = 1e-4  # nats a pixel in ten iterations
 MEMORY = 10  # steps that an accelerated one is mixed from
 DAMPING = 1e-6  # of the mixture's weights
@@ -315,7 +315,7 @@ def fit_forward_model(
     *,
     class_weights: Array | None = None,
     start: ForwardModel | None = None,
-    iterations: int = 75,
+    effort: Effort = FULL,
     seed: int = 0,
     show_progressbar: bool = True,
 ) -> ForwardModel:
@@ -333,8 +333,8 @@ def fit_forward_model(
     start : ForwardModel, optional
         Fitted to pixels like these with another library: its continuum is kept, its population is
         where to begin.
-    iterations : int
-        Most steps of expectation-maximisation.
+    effort : Effort
+        Most pixels and most steps of expectation-maximisation.
     seed : int
         Of the choice of pixels where there are more than are needed.
 
@@ -356,8 +356,8 @@ def fit_forward_model(
         )
     rng = np.random.default_rng(seed)
     ok = np.flatnonzero(spectra.ok)
-    if len(ok) > FIT_PIXELS:
-        ok = np.sort(rng.choice(ok, FIT_PIXELS, replace=False))
+    if len(ok) > effort.forward_pixels:
+        ok = np.sort(rng.choice(ok, effort.forward_pixels, replace=False))
     profile, level = spectra.profile[ok].astype(float), spectra.level[ok].astype(float)
     reference = np.median(spectra.background[ok], axis=0).astype(float)
     if not np.isfinite(reference).all() or reference[0] <= 0:
@@ -370,7 +370,16 @@ def fit_forward_model(
     drawn_in, _ = _whiten(profile, level, typical, typical, middle, spread)
     drawn_in = typical + drawn_in * np.sqrt(typical)
     if start is None:
-        continuum = learn_continuum(energy, drawn_in, level, window, reference, library, rng)
+        continuum = learn_continuum(
+            energy,
+            drawn_in,
+            level,
+            window,
+            reference,
+            library,
+            rng,
+            n_pixels=effort.continuum_pixels,
+        )
     else:
         continuum = start.continuum
     mean_profile = np.maximum(drawn_in.mean(0), 1e-6)
@@ -416,7 +425,7 @@ def fit_forward_model(
         varied = _varied(library, old.library, step)
         return _State(new, Images(weights, found.mean), fit, varied), step.log_likelihood
 
-    now, history = _accelerated(now, improve, width, iterations, show_progressbar)
+    now, history = _accelerated(now, improve, width, effort.forward_iterations, show_progressbar)
     population = pooled(now.population, now.images, np.bincount(image))
     shares, pair_weights = _by_class(library, population.weight)
     shown = now.library_fit.apply(library.energy, library.intensity)

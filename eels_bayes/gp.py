@@ -22,7 +22,8 @@ from gpytorch.distributions import MultitaskMultivariateNormal, MultivariateNorm
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .fit import own_randomness
+from eels_bayes.randomness import own_randomness
+
 from .psi import GPConstants, Moments, gp_moments
 
 __all__ = ["GPClassifier", "fit_gp"]

@@ -15,34 +15,32 @@ from torch import Tensor
 
 from eels_bayes import novelty
 from eels_bayes.conjugate import relearn
+from eels_bayes.effort import FULL, Effort
 from eels_bayes.gp import GPClassifier, fit_gp
 from eels_bayes.inference import posterior, read, tensor
 from eels_bayes.labelled import Labelled
 from eels_bayes.noisy_encoder import NoisyEncoder, active_axes
 from eels_bayes.novelty import NoveltyScale
+from eels_bayes.randomness import Stream, stream
 from eels_bayes.reinsertion import Pairs, Reinsertion
 from eels_bayes.spectra import Spectra
 from eels_bayes.vae import SpectrumVAE, encoded_draws
 from eels_bayes.value import ValueRegression, calibrated, fit_value, value_moments
 
-N_LATENTS, N_PURE = 16000, 64  # labelled latents the GP is trained on; of each class besides
-# Where labels name a class that no fingerprint describes: latents of each class that one does, and
-# the labels that they count for together. Fingerprints say what their class looks like, not how
-# much more frequent it is than one of which a few labels are known.
-N_PURE_ONLY, FINGERPRINT_LABELS = 256, 8
-GP_STEPS = 1000
+# Where labels name a class that no fingerprint describes, latents of the others count for so many
+# labels together: fingerprints say what their class looks like, not how much more frequent it is
+# than one of which a few labels are known.
+FINGERPRINT_LABELS = 8
 # few latent directions tell classes apart: more points add nothing but time
 N_INDUCING, INDUCING_PER_CLASS = 8, 3
-N_VALUES = 2000
 VALUE_INDUCING, VALUE_INDUCING_PER_CLASS = 8, 2  # of the value's GP, at the least
-N_SIMULATED = 2000  # drawn pixels that a calibration reads
 N_VARIATIONS = 16  # J, components of the explicit prior a class
 NONE_WEIGHT = 0.03  # prior weight of "none of these"
 PROFILE_CHANNELS = 8  # roughly, a bin
 
 
 def labelled_latents(
-    source: Reinsertion, vae: SpectrumVAE, axes: Tensor, rng: np.random.Generator
+    source: Reinsertion, vae: SpectrumVAE, axes: Tensor, effort: Effort, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
     """Latents (N, D) along ``axes`` and classes (N,) of the library for the heads to learn from.
 
@@ -50,22 +48,22 @@ def labelled_latents(
     weights, and where the border between two classes runs is part of what labels mean. Some pure
     ones of each class besides, so that none is left out.
     """
-    pure = np.repeat(np.arange(source.model.library.n_classes), N_PURE)
+    pure = np.repeat(np.arange(source.model.library.n_classes), effort.pure_latents)
     known = source.mixed_edges(pure, pure, np.ones(len(pure)), rng)
-    drawn = source.edges(N_LATENTS, rng)
+    drawn = source.edges(effort.gp_latents, rng)
     edge = np.concatenate([drawn.spectra, known.spectra])
     labels = np.concatenate([drawn.fractions, known.fractions]).argmax(1)
     return _latents_of(source, vae, axes, edge, rng), torch.as_tensor(labels)
 
 
 def pure_latents(
-    source: Reinsertion, vae: SpectrumVAE, axes: Tensor, rng: np.random.Generator
+    source: Reinsertion, vae: SpectrumVAE, axes: Tensor, effort: Effort, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
     """As `labelled_latents`, pure ones alone.
 
     For libraries that lack a class: what they take for mixtures of two classes may be a third.
     """
-    labels = np.repeat(np.arange(source.model.library.n_classes), N_PURE_ONLY)
+    labels = np.repeat(np.arange(source.model.library.n_classes), effort.pure_latents_alone)
     edge = source.mixed_edges(labels, labels, np.ones(len(labels)), rng).spectra
     return _latents_of(source, vae, axes, edge, rng), torch.as_tensor(labels)
 
@@ -87,10 +85,11 @@ def training_latents(
     encoder: NoisyEncoder,
     class_names: tuple[str, ...],
     labelled: Labelled,
+    effort: Effort,
     seed: int,
 ) -> tuple[Tensor, Tensor]:
     """The library's latents and the labelled ones' draws, all alike (N, D), and classes (N,)."""
-    latents, labels = _simulated(source, vae, encoder, class_names, seed)
+    latents, labels = _simulated(source, vae, encoder, class_names, effort, seed)
     draws, codes = labelled.draws(encoder), labelled.codes(class_names)
     return (
         torch.cat([latents, draws.flatten(0, 1)]),
@@ -103,11 +102,13 @@ def _simulated(
     vae: SpectrumVAE,
     encoder: NoisyEncoder,
     class_names: tuple[str, ...],
+    effort: Effort,
     seed: int,
 ) -> tuple[Tensor, Tensor]:
     complete = len(class_names) == source.model.library.n_classes
     draw = labelled_latents if complete else pure_latents
-    return draw(source, vae, encoder.axes.cpu(), np.random.default_rng([seed, 2]))
+    rng = stream(seed, Stream.GP_LATENTS)
+    return draw(source, vae, encoder.axes.cpu(), effort, rng)
 
 
 def fit_classes(
@@ -118,6 +119,7 @@ def fit_classes(
     labelled: Labelled,
     *,
     start: GPClassifier | None = None,
+    effort: Effort = FULL,
     seed: int = 0,
     show_progressbar: bool = True,
 ) -> GPClassifier:
@@ -134,7 +136,7 @@ def fit_classes(
     start : GPClassifier, optional
         What is known already; the kernel is taken from it.
     """
-    latents, labels = _simulated(source, vae, encoder, class_names, seed)
+    latents, labels = _simulated(source, vae, encoder, class_names, effort, seed)
     n_axes, n_classes = active_axes(encoder), len(class_names)
     latents = latents[:, :n_axes]
     n_inducing = max(N_INDUCING, INDUCING_PER_CLASS * n_classes)
@@ -144,7 +146,9 @@ def fit_classes(
             labels,
             n_classes,
             n_inducing=n_inducing,
-            steps=GP_STEPS,
+            steps=effort.gp_steps,
+            batch_size=effort.gp_batch,
+            learning_rate=effort.gp_learning_rate,
             seed=seed,
             show_progressbar=show_progressbar,
         )
@@ -155,7 +159,7 @@ def fit_classes(
         labels,
         n_classes,
         measured=(labelled.draws(encoder)[..., :n_axes], labelled.codes(class_names)),
-        weight=FINGERPRINT_LABELS / N_PURE_ONLY if by_labels_alone else 1.0,
+        weight=FINGERPRINT_LABELS / effort.pure_latents_alone if by_labels_alone else 1.0,
         n_inducing=n_inducing,
         learn_kernel=by_labels_alone,
         seed=seed,
@@ -168,12 +172,13 @@ def fit_values(
     encoder: NoisyEncoder,
     device: torch.device,
     *,
+    effort: Effort = FULL,
     seed: int = 0,
 ) -> ValueRegression | None:
     """The regression of the library's value, calibrated on drawn pixels, whose value is known."""
-    rng = np.random.default_rng([seed, 6])
+    rng = stream(seed, Stream.VALUE_LATENTS)
     n_classes = source.model.library.n_classes
-    clean = source.draw_clean(N_VALUES, rng)
+    clean = source.draw_clean(effort.value_latents, rng)
     if clean.values is None:
         return None
     latents = encoded_draws(vae, tensor(clean.spectra), rng) @ encoder.axes.cpu()
@@ -182,11 +187,12 @@ def fit_values(
         latents[:, : active_axes(encoder)],
         torch.as_tensor(clean.values),
         n_inducing=n_inducing,
+        steps=effort.value_steps,
         seed=seed,
     )
-    rng = np.random.default_rng([seed, 5])
-    clean = source.edges(N_SIMULATED, rng)
-    pairs = source.draw(N_SIMULATED, rng, edge=clean.spectra)
+    rng = stream(seed, Stream.VALUE_CALIBRATION)
+    clean = source.edges(effort.simulated_pixels, rng)
+    pairs = source.draw(effort.simulated_pixels, rng, edge=clean.spectra)
     log_weight, mean, sd, _ = (x.cpu().double() for x in posterior(encoder, pairs, device))
     mean, sd = value_moments(log_weight.exp(), mean, sd**2, value)
     return calibrated(value, mean, sd, torch.as_tensor(clean.values))
@@ -198,6 +204,7 @@ def fit_novelty(
     held_out: Spectra,
     device: torch.device,
     *,
+    effort: Effort = FULL,
     seed: int = 0,
 ) -> NoveltyScale:
     """Novelty's scale from held-out pixels, or from drawn ones where those are too few."""
@@ -210,11 +217,11 @@ def fit_novelty(
             "pixels instead and knows no more of this experiment than the forward model does",
             stacklevel=4,
         )
-        rng = np.random.default_rng([seed, 4])
-        pixels = source.draw(N_SIMULATED, rng)
+        rng = stream(seed, Stream.NOVELTY)
+        pixels = source.draw(effort.simulated_pixels, rng)
         # the largest of so many channels' noise
         channels = len(source.model.continuum.energy) * PROFILE_CHANNELS
-        spike = tensor(rng.standard_normal((N_SIMULATED, channels)).max(1))
+        spike = tensor(rng.standard_normal((effort.simulated_pixels, channels)).max(1))
     _, found = read(encoder, pixels, device)
     return novelty.calibrate(found.residual.cpu(), found.unknown.cpu(), spike)
 
@@ -247,7 +254,7 @@ def prior_spectra(
     The library's classes under their variations, half of them instead decoded from labelled latents
     where there are as many; classes of labels alone are decoded from those.
     """
-    rng = np.random.default_rng([seed, 1])
+    rng = stream(seed, Stream.VAE)
     known = class_variations(source, rng)
     if not labelled.names:
         return known
@@ -268,15 +275,21 @@ def prior_spectra(
 
 
 def class_shares(
-    gp: GPClassifier, source: Reinsertion, vae: SpectrumVAE, axes: Tensor, *, seed: int = 0
+    gp: GPClassifier,
+    source: Reinsertion,
+    vae: SpectrumVAE,
+    axes: Tensor,
+    *,
+    effort: Effort = FULL,
+    seed: int = 0,
 ) -> NDArray[np.float64]:
     """How frequent each class is (K,) where nothing is known of a pixel.
 
     The GP's mean probabilities, read at the functions' means, over latents as frequent as in the
     data.
     """
-    rng = np.random.default_rng([seed, 8])
-    edge = source.edges(N_SIMULATED, rng).spectra
+    rng = stream(seed, Stream.CLASS_SHARES)
+    edge = source.edges(effort.simulated_pixels, rng).spectra
     latents = _latents_of(source, vae, axes, edge, rng)
     f = gp.moments(latents, torch.zeros_like(latents)).mean
     shares = torch.softmax(f.double(), 1).mean(0).clamp(min=1e-4).numpy()

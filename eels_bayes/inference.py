@@ -26,9 +26,6 @@ from eels_bayes.spectra import Spectra
 from eels_bayes.vae import SpectrumVAE
 from eels_bayes.value import ValueRegression
 
-BATCH = 64  # what all steps need stays in a core's cache
-DECODE_BATCH = 128
-
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
@@ -89,6 +86,7 @@ def predict(
     device: torch.device,
     *,
     ratio: NDArray[np.float64] | None = None,
+    batch_size: int = 64,
     show_progressbar: bool = True,
 ) -> dict[str, NDArray[np.float32]]:
     """Columns of a Prediction (n rows, NaN where flagged) for spectra on the fitted axis.
@@ -100,7 +98,7 @@ def predict(
         return _nothing(fitted, len(spectra))
     reader = reader_of(fitted).to(device)
     batches = tqdm(
-        np.array_split(rows, max(1, -(-len(rows) // BATCH))),
+        np.array_split(rows, max(1, -(-len(rows) // batch_size))),
         desc="predict",
         delay=3,
         disable=not show_progressbar,
@@ -150,6 +148,7 @@ def decoded_bands(
     *,
     level: float,
     n_draws: int,
+    batch_size: int = 128,
     generator: torch.Generator,
 ) -> NDArray[np.float32]:
     """Mean, lower and upper end of the decoded spectra's band, (3, n, L); NaN where flagged.
@@ -161,7 +160,7 @@ def decoded_bands(
         return np.full((3, *spectra.intensity.shape), np.nan, dtype=np.float32)
     tails = torch.tensor([0.5 - level / 2, 0.5 + level / 2], device=device)
     parts = []
-    for batch in np.array_split(rows, max(1, -(-len(rows) // DECODE_BATCH))):
+    for batch in np.array_split(rows, max(1, -(-len(rows) // batch_size))):
         mixture = posterior(fitted.encoder, spectra[batch], device)
         with torch.no_grad():
             z = noisy.draw(mixture, n_draws, generator)

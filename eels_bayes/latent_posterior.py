@@ -27,9 +27,9 @@ from torch import Tensor
 from eels_bayes import noisy_encoder as noisy
 from eels_bayes import prior as priors
 from eels_bayes.classifier import EELSClassifier
-from eels_bayes.fit import own_randomness
 from eels_bayes.inference import Fitted, posterior, tensor
 from eels_bayes.nets import Gaussian, GaussianMixture
+from eels_bayes.randomness import own_randomness
 from eels_bayes.spectra import Spectra
 from eels_bayes.vae import LIKELIHOODS, SpectrumVAE
 

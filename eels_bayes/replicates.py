@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from eels_bayes import noisy_encoder as noisy
 from eels_bayes.classifier import EELSClassifier
-from eels_bayes.fit import own_randomness
 from eels_bayes.inference import posterior, tensor
 from eels_bayes.latent_posterior import dataset, decode, fitted_parts
 from eels_bayes.prediction import inference_data
+from eels_bayes.randomness import own_randomness
 from eels_bayes.reinsertion import Reinsertion, reinsertion
 from eels_bayes.spectra import Spectra
 from eels_bayes.vae import LIKELIHOODS

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from eels_bayes.effort import Effort
 from eels_bayes.encoder_fit import fit_noisy_encoder
 from eels_bayes.fingerprints import FingerprintLibrary
 from eels_bayes.forward_model import fit_forward_model, fit_weights
@@ -29,11 +30,9 @@ from eels_bayes.heads import (
 )
 from eels_bayes.inference import Fitted, tensor
 from eels_bayes.labelled import Labelled, nothing_labelled
+from eels_bayes.randomness import Stream, stream
 from eels_bayes.reinsertion import Reinsertion, clean_source, reinsertion
 from eels_bayes.spectra import Spectra
-
-FORWARD_PIXELS = 4000  # that a forward model is fitted to: it need not start from nothing
-NOVELTY_PIXELS = 2000
 
 
 def learn_labels(
@@ -41,6 +40,7 @@ def learn_labels(
     new: Spectra | ArrayLike,
     labels: ArrayLike | None,
     *,
+    effort: Effort,
     seed: int,
     show_progressbar: bool,
 ) -> Fitted:
@@ -56,9 +56,10 @@ def learn_labels(
         names,
         labelled,
         start=fitted.gp,
+        effort=effort,
         seed=seed,
     )
-    return _with_classes(fitted, source, gp, names, labelled, seed)
+    return _with_classes(fitted, source, gp, names, labelled, effort, seed)
 
 
 def learn_fingerprints(
@@ -69,6 +70,7 @@ def learn_fingerprints(
     device: torch.device,
     *,
     recalibrate: bool,
+    effort: Effort,
     seed: int,
     show_progressbar: bool,
 ) -> Fitted:
@@ -81,16 +83,17 @@ def learn_fingerprints(
         )
     rest = tuple(name for name in fitted.class_names if name not in library.class_names)
     names = library.class_names + rest
-    rows = np.random.default_rng([seed, 7]).permutation(np.flatnonzero(spectra.ok))
+    rows = stream(seed, Stream.UPDATE_PIXELS).permutation(np.flatnonzero(spectra.ok))
     if len(rows) < 2:
         raise ValueError(f"only {len(rows)} of {len(spectra)} pixels are usable; 2 are needed")
-    pixels = spectra[np.sort(rows[:FORWARD_PIXELS])]
+    pixels = spectra[np.sort(rows[: effort.update_pixels])]
     if recalibrate:
         forward = fit_forward_model(
             pixels,
             library,
             class_weights=class_weights,
             start=fitted.forward,
+            effort=effort,
             seed=seed,
             show_progressbar=show_progressbar,
         )
@@ -98,7 +101,9 @@ def learn_fingerprints(
         forward = fit_weights(fitted.forward, pixels, library, class_weights=class_weights)
     source = reinsertion(forward, spectra)
     # along the axes that the GP knows
-    encoder = fit_noisy_encoder(fitted.vae, source, axes=fitted.encoder.axes.cpu(), seed=seed)
+    encoder = fit_noisy_encoder(
+        fitted.vae, source, axes=fitted.encoder.axes.cpu(), n_draws=effort.encoder_draws, seed=seed
+    )
     encoder = encoder.to(device)
     gp = fit_classes(
         source,
@@ -107,20 +112,21 @@ def learn_fingerprints(
         names,
         fitted.labelled,
         start=fitted.gp,
+        effort=effort,
         seed=seed,
     )
     scale = fitted.novelty
     if recalibrate:
-        held_out = spectra[np.sort(rows[:NOVELTY_PIXELS])]
-        scale = fit_novelty(source, encoder, held_out, device, seed=seed)
+        held_out = spectra[np.sort(rows[: effort.novelty_pixels])]
+        scale = fit_novelty(source, encoder, held_out, device, effort=effort, seed=seed)
     found = replace(
         fitted,
         forward=forward,
         encoder=encoder,
-        value=fit_values(source, fitted.vae, encoder, device, seed=seed),
+        value=fit_values(source, fitted.vae, encoder, device, effort=effort, seed=seed),
         novelty=scale,
     )
-    return _with_classes(found, source, gp, names, fitted.labelled, seed)
+    return _with_classes(found, source, gp, names, fitted.labelled, effort, seed)
 
 
 def _with_classes(
@@ -129,12 +135,15 @@ def _with_classes(
     gp: GPClassifier,
     names: tuple[str, ...],
     labelled: Labelled,
+    effort: Effort,
     seed: int,
 ) -> Fitted:
     """With the GP that was found, and what the explicit prior makes of the classes."""
     weights = fitted.forward.dominant_weights
     if len(names) > len(weights):
-        weights = class_shares(gp, source, fitted.vae, fitted.encoder.axes.cpu(), seed=seed)
+        weights = class_shares(
+            gp, source, fitted.vae, fitted.encoder.axes.cpu(), effort=effort, seed=seed
+        )
     vae = fitted.vae
     if vae.fingerprints is not None:
         vae = copy.deepcopy(vae)

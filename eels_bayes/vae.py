@@ -20,8 +20,9 @@ from pyro.infer import Trace_ELBO
 from torch import Tensor, nn
 
 from eels_bayes import prior as priors
-from eels_bayes.fit import FitState, Schedule, fit, own_randomness
+from eels_bayes.fit import FitState, Schedule, fit
 from eels_bayes.nets import ConvDecoder, ConvEncoder, Gaussian
+from eels_bayes.randomness import own_randomness
 
 Likelihood = Literal["laplace", "normal", "student_t"]
 LIKELIHOODS: dict[str, Callable[[Tensor, Tensor], dist.Distribution]] = {
@@ -29,7 +30,6 @@ LIKELIHOODS: dict[str, Callable[[Tensor, Tensor], dist.Distribution]] = {
     "normal": dist.Normal,
     "student_t": lambda mean, scale: dist.StudentT(4.0, mean, scale),
 }
-BATCH = 64
 _instances = itertools.count()
 
 
@@ -153,6 +153,7 @@ def fit_vae(
     state: FitState,
     *,
     sd: tuple[Tensor, Tensor] | None = None,
+    batch_size: int = 64,
     seed: int = 0,
     show_progressbar: bool = True,
 ) -> FitState:
@@ -168,6 +169,8 @@ def fit_vae(
     sd : pair of Tensor (N, L), optional
         What is uncertain in the spectra themselves, those held out second; it widens the
         likelihood.
+    batch_size : int
+        Spectra a step.
     seed : int
         Of everything random in training.
     """
@@ -175,7 +178,7 @@ def fit_vae(
     noise, held_out_noise = sd or (torch.zeros_like(spectra), torch.zeros_like(held_out))
 
     def training_loss(generator: torch.Generator) -> Tensor:
-        rows = torch.randint(len(spectra), (BATCH,), generator=generator)
+        rows = torch.randint(len(spectra), (batch_size,), generator=generator)
         return vae.negative_elbo(spectra[rows].to(device), noise[rows].to(device))
 
     def validation_loss() -> Tensor:

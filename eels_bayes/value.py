@@ -20,7 +20,6 @@ from torch import Tensor
 from eels_bayes.gp import spread_points
 from eels_bayes.psi import GPConstants, distinct_moments, mixture_moments, pack
 
-STEPS = 200
 N_REACH = 200  # quantiles kept
 CHUNK = 1024  # latents a step, to keep memory low
 
@@ -70,7 +69,7 @@ class _SparseGP(gpytorch.models.ExactGP):
 
 
 def fit_value(
-    latents: Tensor, values: Tensor, *, n_inducing: int, seed: int = 0
+    latents: Tensor, values: Tensor, *, n_inducing: int, steps: int = 200, seed: int = 0
 ) -> ValueRegression:
     """Fit the regression.
 
@@ -82,6 +81,8 @@ def fit_value(
         In the library's unit.
     n_inducing : int
         Inducing points, at most.
+    steps : int
+        Of Adam.
     seed : int
         Of the choice of points.
 
@@ -101,12 +102,12 @@ def fit_value(
     model.covar_module.inducing_points.requires_grad_(len(start) < len(x))
     objective = gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, model)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     model.train()
     with warnings.catch_warnings():
         # of the jitter that it adds where inducing points come close to each other
         warnings.simplefilter("ignore", NumericalWarning)
-        for _ in range(STEPS):
+        for _ in range(steps):
             optimizer.zero_grad()
             loss = -objective(model(x), y)
             loss.backward()

@@ -1,0 +1,40 @@
+"""Random streams: each use has one of its own, and the process's are left as they were."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from enum import IntEnum
+
+import numpy as np
+import torch
+
+
+class Stream(IntEnum):
+    """What a classifier's seed is used for; streams of one seed are independent.
+
+    The numbers are part of what a seed means: another number is another result.
+    """
+
+    VAE = 1
+    GP_LATENTS = 2
+    HELD_OUT = 3
+    NOVELTY = 4
+    VALUE_CALIBRATION = 5
+    VALUE_LATENTS = 6
+    UPDATE_PIXELS = 7
+    CLASS_SHARES = 8
+
+
+def stream(seed: int, use: Stream) -> np.random.Generator:
+    """The generator of one use of a classifier's seed."""
+    return np.random.default_rng([seed, use])
+
+
+@contextlib.contextmanager
+def own_randomness(seed: int | None = None) -> Iterator[None]:
+    """Leave the process's random streams, CUDA's included, as they were; seed them inside."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        if seed is not None:
+            torch.manual_seed(seed)
+        yield
