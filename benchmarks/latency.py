@@ -85,11 +85,8 @@ def series_of(seed: int, *, dose: float = 1.0, smoke: bool = False) -> eb.simula
 
 def fit_classifier(*, dose: float = 1.0, smoke: bool = False) -> eb.EELSClassifier:
     """Fit on a series of its own; hardly trained where it is to be quick."""
-    quick = eb.Schedule(2, 5)
-    schedules: dict[str, Any] = {}
-    if smoke:
-        schedules = {"vae_schedule": quick}
-    clf = eb.EELSClassifier(eb.FingerprintLibrary.example(), **schedules, seed=FIT_SEED)
+    effort = eb.Effort.quick() if smoke else eb.Effort()
+    clf = eb.EELSClassifier(eb.FingerprintLibrary.example(), effort=effort, seed=FIT_SEED)
     return clf.fit(preprocess(series_of(FIT_SEED, dose=dose, smoke=smoke)))
 
 

@@ -20,8 +20,6 @@ from eels_bayes.reinsertion import Reinsertion
 from eels_bayes.vae import SpectrumVAE
 
 HALF_STEP = 0.5 * (MIXING[1] - MIXING[0])  # shares are continuous between the components'
-RIDGE = 1.0  # precision of the slopes beforehand, for deviations in units of their sd
-NEGLIGIBLE = 1e-6  # of the largest variance
 
 
 def fit_noisy_encoder(
@@ -30,6 +28,8 @@ def fit_noisy_encoder(
     *,
     axes: Tensor | None = None,
     n_draws: int = 512,
+    ridge: float = 1.0,
+    negligible: float = 1e-6,
     seed: int = 0,
 ) -> NoisyEncoder:
     """Fit r(z | x) for a trained VAE, which is not changed, and a forward model.
@@ -43,6 +43,10 @@ def fit_noisy_encoder(
         ones.
     n_draws : int
         Clean spectra of each component.
+    ridge : float
+        Precision of the slopes beforehand, for deviations in units of their sd.
+    negligible : float
+        Share of the largest variance below which a direction is not regressed on.
     seed : int
         Of the clean spectra.
     """
@@ -61,12 +65,12 @@ def fit_noisy_encoder(
             projected = (deviation @ evidence.span) @ evidence.axes - evidence.offset
         along = projected.view(n_draws, *evidence.variance.shape)[:, c].double()
         prior = evidence.variance[c].double()
-        matters = prior > NEGLIGIBLE * prior.max()
+        matters = prior > negligible * prior.max()
         scale = torch.where(matters, prior, torch.ones_like(prior)).sqrt()
         x = along / scale * matters
         z = mean.double() @ axes
         x_mean, z_mean = x.mean(0), z.mean(0)
-        gram = (x - x_mean).T @ (x - x_mean) + RIDGE * torch.eye(len(scale), dtype=x.dtype)
+        gram = (x - x_mean).T @ (x - x_mean) + ridge * torch.eye(len(scale), dtype=x.dtype)
         slope = torch.linalg.solve(gram, (x - x_mean).T @ (z - z_mean))
         left = (z - z_mean) - (x - x_mean) @ slope
         freedom = n_draws / (n_draws - 1 - int(matters.sum()))

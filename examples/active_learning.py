@@ -49,8 +49,8 @@ library = eb.FingerprintLibrary.from_arrays(
     values=whole.values[rows],
     nuisances=whole.nuisances,
 )
-short = {"vae_schedule": eb.Schedule(3, 10)} if args.smoke else {}
-fitted = eb.EELSClassifier(library, seed=args.seed, **short).fit(spectra)
+effort = eb.Effort.quick() if args.smoke else eb.Effort()
+fitted = eb.EELSClassifier(library, seed=args.seed, effort=effort).fit(spectra)
 
 # %% Two labels of each structure without a fingerprint; half of the pixels may be asked about
 order = np.random.default_rng(args.seed).permutation(len(spectra))

@@ -48,8 +48,8 @@ print(spectra)
 
 # %% Fit without labels, then read every pixel
 library = eb.FingerprintLibrary.example()
-short = {"vae_schedule": eb.Schedule(3, 10)} if args.smoke else {}
-clf = eb.EELSClassifier(library, prior="fingerprint", latent_dim=16, seed=args.seed, **short)
+effort = eb.Effort.quick() if args.smoke else eb.Effort()
+clf = eb.EELSClassifier(library, prior="fingerprint", latent_dim=16, seed=args.seed, effort=effort)
 clf.fit(spectra)
 pred = clf.predict(spectra)
 

@@ -349,8 +349,10 @@ try:
             align=ALIGN,
             align_to=CR_L3,
         )
-        short = {"vae_schedule": eb.Schedule(8, 64, learning_rate=3e-3)} if args.smoke else {}
-        clf = eb.EELSClassifier(library, seed=args.seed, **short)
+        effort = (
+            eb.Effort(vae=eb.Schedule(8, 64, learning_rate=3e-3)) if args.smoke else eb.Effort()
+        )
+        clf = eb.EELSClassifier(library, effort=effort, seed=args.seed)
         clf.fit(pre(signal))
         fast = clf.compile(clf.preprocessor, energy=energy, gain=gain)
         drift = fast.drift(counts)

@@ -43,9 +43,9 @@ series = eb.simulate.annealing_series(**size, dose=DOSE, seed=args.seed)
 pre = eb.Preprocessor(
     window=WINDOW, dispersion=DISPERSION, background=BACKGROUND, normalize=REFERENCE, align=ALIGN
 )
-short = {"vae_schedule": eb.Schedule(3, 10)} if args.smoke else {}
+effort = eb.Effort.quick() if args.smoke else eb.Effort()
 library = eb.FingerprintLibrary.example()
-clf = eb.EELSClassifier(library, prior="fingerprint", latent_dim=16, seed=args.seed, **short)
+clf = eb.EELSClassifier(library, prior="fingerprint", latent_dim=16, seed=args.seed, effort=effort)
 clf.fit(pre(series.signals))
 
 # %% Compile for the detector's energy axis

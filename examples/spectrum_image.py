@@ -235,9 +235,8 @@ if library is None:
     library = edge_library(args.edges, spectra, beam_of(signals[0]))
 
 # %% Fit without labels, then read every pixel
-brief = eb.Schedule(epochs=2, steps=5)
-short = {"vae_schedule": brief} if args.smoke else {}
-clf = eb.EELSClassifier(library, prior="fingerprint", latent_dim=16, seed=args.seed, **short)
+effort = eb.Effort.quick() if args.smoke else eb.Effort()
+clf = eb.EELSClassifier(library, prior="fingerprint", latent_dim=16, effort=effort, seed=args.seed)
 clf.fit(spectra)
 pred = clf.predict(spectra)
 denoised = clf.denoise(spectra)

@@ -1,8 +1,6 @@
 """What all tests share: no windows, repeatable examples, and the real data where they are."""
 
-import functools
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 # Before anything imports matplotlib: figures are drawn to memory.
@@ -38,22 +36,3 @@ def data_dir() -> Path:
 def rng() -> np.random.Generator:
     """A generator that is the same for every test."""
     return np.random.default_rng(0)
-
-
-@pytest.fixture(scope="module")
-def short_fits() -> Iterator[None]:
-    """The same way through every step of a classifier's fit, with little of each."""
-    from eels_bayes import classifier, context, forward_model, gp, heads, update
-
-    sizes = {"N_LATENTS": 1000, "N_PURE": 20, "N_PURE_ONLY": 150, "N_VALUES": 100}
-    few = functools.partial(forward_model.fit_forward_model, iterations=12)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (sizes | {"N_SIMULATED": 200, "GP_STEPS": 120}).items():
-            patch.setattr(heads, name, value)
-        patch.setattr(heads, "fit_gp", functools.partial(gp.fit_gp, learning_rate=0.08))
-        patch.setattr(classifier, "N_CLEAN", 600)
-        patch.setattr(classifier, "fit_forward_model", few)
-        patch.setattr(update, "fit_forward_model", few)
-        patch.setattr(update, "FORWARD_PIXELS", 250)
-        patch.setattr(context, "STEPS", 40)
-        yield

@@ -9,12 +9,9 @@ import torch
 from scipy.special import entr
 
 import eels_bayes as eb
-from eels_bayes import active, heads
+from eels_bayes import active
 from eels_bayes.active import ActiveLoop, best
 from eels_bayes.mutual_information import joint_information
-
-pytestmark = pytest.mark.usefixtures("short_fits")
-
 
 # Scores of a prediction
 
@@ -130,9 +127,7 @@ def spectra(pre, series):
 
 
 def fit(spectra):
-    clf = eb.EELSClassifier(
-        eb.FingerprintLibrary.example(), latent_dim=4, vae_schedule=eb.Schedule(5, 12, 3e-3)
-    )
+    clf = eb.EELSClassifier(eb.FingerprintLibrary.example(), latent_dim=4, effort=eb.Effort.quick())
     return clf.fit(spectra, show_progressbar=False)
 
 
@@ -245,9 +240,8 @@ def test_batch_bald_leaves_flagged_pixels_alone(clf, spectra):
     assert active.batch_bald(nothing, 2).shape == (0,)
 
 
-def test_a_classifier_learns_from_an_oracle(clf, spectra, series, tmp_path, monkeypatch):
+def test_a_classifier_learns_from_an_oracle(clf, spectra, series, tmp_path):
     """Pixels of one class have another name; the pool has flagged ones; a crash comes between."""
-    monkeypatch.setattr(heads, "GP_STEPS", 20)
     names = np.array(["50 % F", "25 % F", "12.5 % F", "no fluorine"])
     truth = names[series.truth["label"].to_numpy().ravel()]
     pool = with_flags(spectra, [0, 3])

@@ -11,6 +11,9 @@ PACKAGE = "eels_bayes"
 # A module may import those above it. Every module has its place here.
 ORDER = [
     "checks",
+    "randomness",
+    "fit",
+    "effort",
     "spectra",
     "frames",
     "io",
@@ -24,7 +27,6 @@ ORDER = [
     "series",
     "spikes",
     "preprocess",
-    "fit",
     "nets",
     "prior",
     "vae",

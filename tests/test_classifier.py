@@ -17,11 +17,8 @@ from eels_bayes import fit as training
 from eels_bayes import heads, store
 from eels_bayes.classifier import KIND, EELSClassifier, load_model
 from eels_bayes.context import ImageWeights
-from eels_bayes.fit import Schedule
 
-pytestmark = pytest.mark.usefixtures("short_fits")
-
-SHORT = Schedule(2, 5)
+SHORT = dataclasses.replace(eb.Effort.quick(), vae=eb.Schedule(2, 5))
 FLOATS = [
     "probabilities",
     "total",
@@ -46,7 +43,7 @@ def spectra():
 
 
 def new(**options):
-    settings = {"latent_dim": 4, "vae_schedule": SHORT} | options
+    settings = {"latent_dim": 4, "effort": SHORT} | options
     return EELSClassifier(eb.FingerprintLibrary.example(), **settings)
 
 
@@ -138,9 +135,10 @@ def test_one_pixel_is_predicted_as_among_many(fitted, spectra, prediction):
     assert_equal(fitted.predict(spectra[7:8]), prediction, slice(7, 8), 1e-4)
 
 
-def test_batches_do_not_matter(fitted, spectra, prediction, monkeypatch):
-    monkeypatch.setattr("eels_bayes.inference.BATCH", 33)
-    assert_equal(fitted.predict(spectra), prediction, tolerance=1e-4)
+def test_batches_do_not_matter(fitted, spectra, prediction):
+    other = copy.copy(fitted)
+    other.effort = dataclasses.replace(SHORT, predict_batch=33)
+    assert_equal(other.predict(spectra), prediction, tolerance=1e-4)
 
 
 def test_flagged_pixels_are_nan_and_their_neighbours_unchanged(fitted, spectra, prediction):
@@ -309,7 +307,7 @@ def test_latent_prior_is_the_mixture_of_the_classes(fitted):
 
 def test_a_library_without_values_gives_none(spectra, tmp_path):
     library = dataclasses.replace(eb.FingerprintLibrary.example(), values=None)
-    clf = EELSClassifier(library, latent_dim=3, vae_schedule=SHORT)
+    clf = EELSClassifier(library, latent_dim=3, effort=SHORT)
     clf.fit(spectra, show_progressbar=False)
     clf.save(tmp_path / "model.eels")
     for one in (clf, load_model(tmp_path / "model.eels")):
@@ -471,7 +469,7 @@ def test_saved_and_loaded_predicts_the_same(fitted, spectra, prediction, saved):
     again = load_model(saved)
     assert_equal(again.predict(spectra), prediction, tolerance=1e-6)
     assert again.history == fitted.history and again.seed == fitted.seed
-    assert again.vae_schedule == SHORT and again.latent_dim == 4
+    assert again.effort == SHORT and again.latent_dim == 4
     for name, value in vars(fitted.fitted.forward).items():
         if isinstance(value, np.ndarray):
             np.testing.assert_array_equal(getattr(again.fitted.forward, name), value)

@@ -150,10 +150,10 @@ def test_an_extended_library_has_nothing_before_and_a_tail_behind():
     assert extended(bare, FINE).nuisances.shape == (0, len(FINE))
 
 
-def learned(profile, energy=BINS, seed=0):
+def learned(profile, energy=BINS, seed=0, **options):
     level = np.full(len(profile), LEVEL)
     rng = np.random.default_rng(seed)
-    return learn_continuum(energy, profile, level, WINDOW, REFERENCE, library(), rng)
+    return learn_continuum(energy, profile, level, WINDOW, REFERENCE, library(), rng, **options)
 
 
 def spectra(rng, shape=0.0, n=600):
@@ -223,9 +223,8 @@ def test_short_profiles_leave_no_room_for_free_shapes(rng):
     assert np.isfinite(found.columns(FINE, library())).all()
 
 
-def test_the_choice_of_pixels_is_seeded(rng, monkeypatch):
-    monkeypatch.setattr("eels_bayes.continuum.FREE_PIXELS", 100)
+def test_the_choice_of_pixels_is_seeded(rng):
     profile = spectra(rng, rng.normal(size=(600, 1)) * peak(BINS, 640))
-    one, two, other = (learned(profile, seed=seed).free for seed in (0, 0, 1))
+    one, two, other = (learned(profile, seed=seed, n_pixels=100).free for seed in (0, 0, 1))
     assert np.array_equal(one, two)
     assert not np.array_equal(one, other)

@@ -1,5 +1,6 @@
 """The dense head: what it learns, what it says, and what it cannot know."""
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -13,9 +14,7 @@ from eels_bayes.fast import KIND, load_fast
 from eels_bayes.reader import Gaussians
 from eels_bayes.spectra import Flag
 
-pytestmark = pytest.mark.usefixtures("short_fits")
-
-BRIEF = eb.Schedule(6, 15, 3e-3)
+BRIEF = dataclasses.replace(eb.Effort.quick(), vae=eb.Schedule(6, 15, 3e-3))
 UNKNOWN = ("aleatoric", "encoder", "classifier", "value", "value_sd")
 NEEDS_ONNX = "backend='onnx' is an extra: pip install 'eels-bayes[onnx]'"
 
@@ -200,7 +199,7 @@ def fitted(signals):
         (677, 737), 0.5, background=(600, 675), normalize=(570, 592.5), align=(565, 600)
     )
     library = eb.FingerprintLibrary.example()
-    clf = eb.EELSClassifier(library, latent_dim=4, vae_schedule=BRIEF)
+    clf = eb.EELSClassifier(library, latent_dim=4, effort=BRIEF)
     return clf.fit(pre(signals), show_progressbar=False)
 
 

@@ -14,16 +14,14 @@ from scipy import stats
 from torch import nn
 
 import eels_bayes as eb
-from eels_bayes import activity, calibration, heads, noisy_encoder
-from eels_bayes import classifier as module
+from eels_bayes import activity, calibration, noisy_encoder
 from eels_bayes import diagnostics as dg
 from eels_bayes import latent_posterior as lp
-from eels_bayes.fit import Schedule
 from eels_bayes.nets import Gaussian, GaussianMixture
 from eels_bayes.prior import FingerprintPrior
 from eels_bayes.vae import SpectrumVAE
 
-SHORT = Schedule(2, 5)
+SHORT = dataclasses.replace(eb.Effort.quick(), vae=eb.Schedule(2, 5), gp_steps=30)
 
 
 @pytest.fixture(scope="module")
@@ -38,19 +36,10 @@ def spectra():
 @pytest.fixture(scope="module")
 def fitted(spectra):
     """Hardly trained: what is asked of it must hold for any model."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "N_CLEAN", 300)
-        sizes = {"N_LATENTS": 150, "N_VALUES": 150, "N_SIMULATED": 200, "GP_STEPS": 30}
-        for name, value in sizes.items():
-            patch.setattr(heads, name, value)
-        clf = eb.EELSClassifier(
-            eb.FingerprintLibrary.example(),
-            latent_dim=3,
-            vae_schedule=SHORT,
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # too few held-out pixels for novelty
-            return clf.fit(spectra, show_progressbar=False)
+    clf = eb.EELSClassifier(eb.FingerprintLibrary.example(), latent_dim=3, effort=SHORT)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # too few held-out pixels for novelty
+        return clf.fit(spectra, show_progressbar=False)
 
 
 # -- ranks ------------------------------------------------------------------------------------

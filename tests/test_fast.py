@@ -1,7 +1,7 @@
 """The compiled classifier: the slow path's numbers, whatever counts, backend and file."""
 
 import copy
-import functools
+import dataclasses
 import io
 import json
 import os
@@ -18,15 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eels_bayes as eb
-from eels_bayes import classifier as module
-from eels_bayes import heads, inductor_backend, store
+from eels_bayes import inductor_backend, store
 from eels_bayes.fast import CHUNK, KIND, load_fast
 from eels_bayes.fast_graph import N_COLUMNS
-from eels_bayes.forward_model import fit_forward_model
 from eels_bayes.novelty import N_TABLE
 from eels_bayes.spectra import Flag
 
-BRIEF = eb.Schedule(10, 20, 3e-3)  # enough for pixels of all classes to be told apart
+# enough for pixels of all classes to be told apart
+BRIEF = dataclasses.replace(eb.Effort.quick(), vae=eb.Schedule(10, 20, 3e-3), gp_steps=200)
 TOLERANCE = {
     "probabilities": 1e-4,
     "total": 1e-3,
@@ -42,21 +41,8 @@ NEEDS_COMPILER = "backend='inductor' needs a C++ compiler"
 BACKENDS = ["torchscript", "onnx"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def small():
-    """The same way through everything, with little of it."""
-    sizes = {"N_LATENTS": 1000, "N_PURE": 10, "N_VALUES": 400, "N_SIMULATED": 200}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "N_CLEAN", 400)
-        for name, value in (sizes | {"GP_STEPS": 200}).items():
-            patch.setattr(heads, name, value)
-        few = functools.partial(fit_forward_model, iterations=12)
-        patch.setattr(module, "fit_forward_model", few)
-        yield
-
-
 def new(library=None, **options):
-    settings = {"latent_dim": 8, "vae_schedule": BRIEF} | options
+    settings = {"latent_dim": 8, "effort": BRIEF} | options
     return eb.EELSClassifier(library or eb.FingerprintLibrary.example(), **settings)
 
 

@@ -9,6 +9,7 @@ import torch
 
 import eels_bayes as eb
 from eels_bayes import forward_model
+from eels_bayes.effort import Effort
 from eels_bayes.evidence import evidence_of
 from eels_bayes.fingerprints import FingerprintLibrary, Variations
 from eels_bayes.forward_model import (
@@ -103,8 +104,10 @@ def make(counts, norm):
     )
 
 
-def fit(spectra, lib=None, **options):
-    return fit_forward_model(spectra, lib or library(), show_progressbar=False, **options)
+def fit(spectra, lib=None, *, iterations=75, pixels=20_000, **options):
+    effort = Effort(forward_iterations=iterations, forward_pixels=pixels)
+    lib = lib or library()
+    return fit_forward_model(spectra, lib, effort=effort, show_progressbar=False, **options)
 
 
 def class_probabilities(model, spectra):
@@ -301,9 +304,8 @@ def test_order_of_the_pixels_does_not_matter(data, fitted):
     assert other.library_fit.shift == pytest.approx(fitted.library_fit.shift, abs=1e-3)
 
 
-def test_same_seed_same_fit_where_pixels_are_chosen(data, monkeypatch):
-    monkeypatch.setattr(forward_model, "FIT_PIXELS", 200)
-    one, two, other = (fit(data[0], seed=seed, iterations=30) for seed in (0, 0, 1))
+def test_same_seed_same_fit_where_pixels_are_chosen(data):
+    one, two, other = (fit(data[0], seed=seed, iterations=30, pixels=200) for seed in (0, 0, 1))
     assert np.array_equal(one.mean, two.mean)
     assert np.array_equal(one.log_likelihood, two.log_likelihood)
     assert not np.array_equal(one.mean, other.mean)

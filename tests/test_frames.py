@@ -227,10 +227,8 @@ def test_drift_between_frames_is_removed_first(series):
     )
 
 
-def test_predictions_are_those_of_the_summed_counts(frames, whole, short_fits):
-    clf = eb.EELSClassifier(
-        eb.FingerprintLibrary.example(), latent_dim=4, vae_schedule=eb.Schedule(3, 10)
-    )
+def test_predictions_are_those_of_the_summed_counts(frames, whole):
+    clf = eb.EELSClassifier(eb.FingerprintLibrary.example(), latent_dim=4, effort=eb.Effort.quick())
     with pytest.warns(UserWarning, match="novelty"):  # so few pixels
         clf.fit(whole, show_progressbar=False)
     here, there = clf.predict(eb.combine(frames)), clf.predict(whole)

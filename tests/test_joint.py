@@ -254,15 +254,13 @@ def test_no_pixels_are_no_error(gp):
 
 
 @pytest.fixture(scope="module")
-def prediction(short_fits):
+def prediction():
     pre = eb.Preprocessor(
         (677, 737), 0.5, background=(600, 675), normalize=(570, 592.5), align=(565, 600)
     )
     series = eb.simulate.annealing_series(n_images=4, shape=(10, 8), dose=3.0)
     spectra = pre(series.signals, show_progressbar=False)
-    clf = eb.EELSClassifier(
-        eb.FingerprintLibrary.example(), latent_dim=4, vae_schedule=eb.Schedule(5, 12, 3e-3)
-    )
+    clf = eb.EELSClassifier(eb.FingerprintLibrary.example(), latent_dim=4, effort=eb.Effort.quick())
     clf.fit(spectra, show_progressbar=False)
     return clf.predict(spectra, show_progressbar=False)
 

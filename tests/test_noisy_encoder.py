@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eels_bayes as eb
-from eels_bayes import encoder_fit
 from eels_bayes.encoder_fit import HALF_STEP, fit_noisy_encoder
 from eels_bayes.evidence import Evidence, PixelEvidence
 from eels_bayes.forward_model import MIXING, LibraryFit, components, edge_shapes, fit_forward_model
@@ -101,7 +100,8 @@ def experiment():
     pre = eb.Preprocessor((677, 737), 1.0, background=(600, 675), normalize=(570, 592.5))
     spectra = pre(signals)
     library = eb.FingerprintLibrary.example()
-    model = fit_forward_model(spectra, library, iterations=20, show_progressbar=False)
+    effort = eb.Effort(forward_iterations=20)
+    model = fit_forward_model(spectra, library, effort=effort, show_progressbar=False)
     with torch.random.fork_rng():
         torch.manual_seed(1)
         vae = SpectrumVAE(60, D, scale=0.5).eval()
@@ -289,10 +289,8 @@ def joint(world, vae, c):
 
 def fit_exactly(vae, world, n_draws=3000, **options):
     """Of many clean spectra, with hardly a prior, and in directions too narrow for any dose."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"N_DRAWS": n_draws, "RIDGE": 1e-3, "NEGLIGIBLE": 1e-12}.items():
-            patch.setattr(encoder_fit, name, value)
-        return fit_noisy_encoder(vae, world, **options)
+    exact = {"n_draws": n_draws, "ridge": 1e-3, "negligible": 1e-12}
+    return fit_noisy_encoder(vae, world, **exact, **options)
 
 
 @pytest.fixture(scope="module")
@@ -359,9 +357,7 @@ def test_spreads_of_few_draws_are_not_too_narrow(world):
 
 def test_what_shows_and_what_does_not_make_the_latents_variance(world):
     vae = linear(world, hidden=0.2)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoder_fit, "N_DRAWS", 3000)
-        encoder = fit_noisy_encoder(vae, world)
+    encoder = fit_noisy_encoder(vae, world, n_draws=3000)
     axes = encoder.axes.double()
     shows = torch.einsum(
         "cs,csd->cd", encoder.evidence.variance[: len(encoder.slope)], encoder.slope**2
@@ -442,7 +438,7 @@ def test_clean_spectra_are_of_every_component_with_shares_between(experiment, mo
     members = components(source.model.library)
     assert len(asked) == len(members)
     for (first, second, share), (a, b, middle) in zip(asked, members, strict=True):
-        assert len(share) == encoder_fit.N_DRAWS
+        assert len(share) == 512
         assert (first == a).all() and (second == b).all()
         if a == b:
             assert (share == 1.0).all()

@@ -320,7 +320,8 @@ def test_the_whole_spectrum_says_more(library):
 
 
 def test_forward_models_posterior_is_that_of_its_components(spectra, library):
-    model = fit_forward_model(spectra, library, iterations=10, show_progressbar=False)
+    effort = eb.Effort(forward_iterations=10)
+    model = fit_forward_model(spectra, library, effort=effort, show_progressbar=False)
     some = spectra[::5]
     target, noise = model.whiten(some.profile.astype(float), some.level.astype(float))
     log_joint = [log_likelihood(target, noise, one)[0] for one in model.rotated_components()]
@@ -330,7 +331,8 @@ def test_forward_models_posterior_is_that_of_its_components(spectra, library):
 
 
 def test_mixed_pixels_count_for_the_class_that_dominates(spectra, library, labels):
-    model = fit_forward_model(spectra, library, iterations=2, show_progressbar=False)
+    effort = eb.Effort(forward_iterations=2)
+    model = fit_forward_model(spectra, library, effort=effort, show_progressbar=False)
     pairs = np.zeros((4, 4))
     pairs[1, 2] = 1.0
     model = dataclasses.replace(model, pair_weights=pairs)

@@ -1,6 +1,7 @@
 """One module reads pixels: what its parts say one by one, packed, scripted and in any order."""
 
 import copy
+import dataclasses
 import math
 import warnings
 
@@ -21,9 +22,7 @@ from eels_bayes.psi import GPConstants, gp_moments
 from eels_bayes.reader import LIGHT, MOST_LEFT_OUT, Gaussians, GPHeads, Reader, Reading
 from eels_bayes.uncertainty import decompose, default_nodes
 
-pytestmark = pytest.mark.usefixtures("short_fits")
-
-BRIEF = eb.Schedule(6, 15, 3e-3)
+BRIEF = dataclasses.replace(eb.Effort.quick(), vae=eb.Schedule(6, 15, 3e-3))
 TOLERANCE = {  # single precision against double
     "probabilities": 1e-4,
     "total": 3e-4,
@@ -52,7 +51,7 @@ def spectra():
 @pytest.fixture(scope="module")
 def clf(spectra):
     library = eb.FingerprintLibrary.example()
-    clf = eb.EELSClassifier(library, latent_dim=8, vae_schedule=BRIEF)
+    clf = eb.EELSClassifier(library, latent_dim=8, effort=BRIEF)
     return clf.fit(spectra, show_progressbar=False)
 
 

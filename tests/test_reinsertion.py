@@ -23,7 +23,7 @@ def fit(spectra, iterations=10, **options):
     return fit_forward_model(
         spectra,
         eb.FingerprintLibrary.example(),
-        iterations=iterations,
+        effort=eb.Effort(forward_iterations=iterations),
         show_progressbar=False,
         **options,
     )

@@ -8,9 +8,6 @@ import pytest
 import torch
 
 import eels_bayes as eb
-from eels_bayes import heads
-
-pytestmark = pytest.mark.usefixtures("short_fits")
 
 NEW = "one eighth"  # what users call the class that the library lacks
 LACKS = 2  # of the built-in library
@@ -23,12 +20,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def hasty(monkeypatch):
-    """Where only names, shapes and order count."""
-    monkeypatch.setattr(heads, "GP_STEPS", 15)
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +68,7 @@ def completed(library, name=NEW):
 
 @pytest.fixture(scope="module")
 def base(spectra):
-    clf = eb.EELSClassifier(
-        partial_library(), latent_dim=4, vae_schedule=eb.Schedule(5, 12, 3e-3), seed=2
-    )
+    clf = eb.EELSClassifier(partial_library(), latent_dim=4, effort=eb.Effort.quick(), seed=2)
     return clf.fit(spectra, show_progressbar=False)
 
 
@@ -177,7 +166,7 @@ def test_labels_move_the_pixel_they_name(base, spectra):
     assert predict(clf, spectra[[row]]).probabilities[0, 1] > 4 * before[row, 1]
 
 
-def test_names_and_numbers_in_one_list(base, spectra, hasty):
+def test_names_and_numbers_in_one_list(base, spectra):
     """An oracle may answer with either, so a batch may hold both."""
     clf = updated(base, spectra[:2], [base.class_names[0], 1])
     assert clf.class_names == base.class_names
@@ -211,7 +200,7 @@ def test_the_order_of_arrival_does_not_matter(base, spectra, truth, told, rows, 
         assert sorted(clf.fitted.labelled.names) == sorted(told.fitted.labelled.names)
 
 
-def test_two_new_classes_in_either_order(base, spectra, rows, hasty):
+def test_two_new_classes_in_either_order(base, spectra, rows):
     few = [(spectra[rows[:3]], ["x"] * 3), (spectra[rows[-3:]], ["a"] * 3)]
     one = updated(updated(base, *few[0]), *few[1])
     other = updated(updated(base, *few[1]), *few[0])
@@ -323,7 +312,7 @@ def test_fingerprints_of_a_further_structure(base, larger, spectra, truth):
 def test_an_update_is_nearly_a_fit(larger, spectra, truth):
     """With the whole library from the start."""
     clf = eb.EELSClassifier(
-        completed(partial_library()), latent_dim=4, vae_schedule=eb.Schedule(5, 12, 3e-3), seed=2
+        completed(partial_library()), latent_dim=4, effort=eb.Effort.quick(), seed=2
     )
     whole = predict(clf.fit(spectra, show_progressbar=False), spectra)
     after = predict(larger, spectra)
@@ -403,13 +392,13 @@ def test_more_fingerprints_of_a_known_class(base, spectra):
     assert off.mean() < 0.1
 
 
-def test_standard_prior_and_given_class_weights(spectra, rows, names, hasty):
+def test_standard_prior_and_given_class_weights(spectra, rows, names):
     weights = np.array([0.2, 0.3, 0.5])
     clf = eb.EELSClassifier(
         partial_library(),
         prior="standard",
         latent_dim=3,
-        vae_schedule=eb.Schedule(2, 5),
+        effort=dataclasses.replace(eb.Effort.quick(), vae=eb.Schedule(2, 5)),
         class_weights=weights,
     )
     clf.fit(spectra, show_progressbar=False)
@@ -436,7 +425,7 @@ def flagged(spectra, rows):
     return dataclasses.replace(spectra, flag=flag)
 
 
-def test_flagged_pixels_are_left_out(base, spectra, rows, names, hasty):
+def test_flagged_pixels_are_left_out(base, spectra, rows, names):
     pixels = flagged(spectra[rows], [0, 4])
     clf = updated(base, pixels, names)
     assert clf.fitted.labelled.names == tuple(np.delete(names, [0, 4]).tolist())
