@@ -104,7 +104,7 @@ def test_prediction_keeps_its_laws(prediction, spectra):
 
 def test_history_holds_every_stage(fitted):
     assert set(fitted.history) == {"forward model", "VAE", "GP"}
-    assert len(fitted.history["VAE"]["validation"]) == SHORT.epochs
+    assert len(fitted.history["VAE"]["validation"]) == SHORT.vae.epochs
     assert all(np.isfinite(v).all() for part in fitted.history.values() for v in part.values())
     assert repr(fitted).endswith("fitted>") and "not fitted" in repr(new())
 
@@ -202,7 +202,7 @@ def test_interrupted_fit_goes_on(spectra, prediction, fitted, monkeypatch, owner
         epochs = interrupt(patch, training, "_validate", 0)
         clf.fit(spectra, show_progressbar=False)
     assert not forward  # what was done is not done again
-    assert len(epochs) == (SHORT.epochs - (call - 1) if owner is training else 0)
+    assert len(epochs) == (SHORT.vae.epochs - (call - 1) if owner is training else 0)
     assert_equal(clf.predict(spectra), prediction)
     assert clf.history == fitted.history
 
@@ -275,7 +275,7 @@ def test_images_speak_for_their_pixels(fitted, spectra, prediction, monkeypatch)
     weights = np.full((4, 4), 0.05) + 0.8 * np.eye(4)
     seen = []
 
-    def told(probabilities, image, overall, *, seed):
+    def told(probabilities, image, overall, *, steps, seed):
         seen.append((probabilities, image, overall))
         return ImageWeights(weights, 0.1 * weights, 1.0)
 
