@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 import eels_bayes as eb
-from eels_bayes.fast_graph import FastGraph
+from eels_bayes.fast.graph import FastGraph
 
 BATCHES = (1, 32, 570, 4096, 32768)
 SECONDS = 2.0  # of each batch and method

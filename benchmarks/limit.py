@@ -33,21 +33,18 @@ from scipy.special import logsumexp, ndtr
 from scipy.stats import gamma
 from tqdm import tqdm
 
-from eels_bayes import checks, metrics
-from eels_bayes.fingerprints import FingerprintLibrary
+from eels_bayes import metrics, validation
+from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.simulate import (
-    _BACKGROUND,
-    _REFERENCE,
     TEMPERATURES,
     ForwardModel,
     Process,
     Series,
-    _fractions,
-    _mean_composition,
     annealing_series,
     draw_truth,
     mean_counts,
 )
+from eels_bayes.simulate.annealing import _BACKGROUND, _REFERENCE, _fractions, _mean_composition
 
 Floats = NDArray[np.float64]
 
@@ -435,7 +432,7 @@ def evidence(
         Where counts do not fit the model's channels or are not finite and >= 0, the dose is not
         positive, or the window holds no channel.
     """
-    dose = checks.positive("dose", dose)
+    dose = validation.positive("dose", dose)
     values = np.asarray(counts, dtype=np.float64)
     if values.ndim != 2 or values.shape[1] != len(model.energy):
         raise ValueError(f"counts have shape {values.shape}; give (n, {len(model.energy)})")

@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eels_bayes.psi import GPConstants, gp_moments
-from eels_bayes.uncertainty import decompose, decompose_latent, default_nodes
+from eels_bayes.uncertainty.decomposition import decompose, decompose_latent, default_nodes
+from eels_bayes.uncertainty.psi_statistics import GPConstants, gp_moments
 
 
 def random_constants(

@@ -8,52 +8,53 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from eels_bayes import active, diagnostic_plots, diagnostics, metrics, plots, simulate
-    from eels_bayes.classifier import EELSClassifier, load_model
-    from eels_bayes.decisions import Costs, Decisions, decide
+    from eels_bayes import active, diagnostics, metrics, plots, simulate
+    from eels_bayes.active.decisions import Costs, Decisions, decide
+    from eels_bayes.classifier.classifier import EELSClassifier, load_model
+    from eels_bayes.data.fingerprints import FingerprintLibrary, Variations
+    from eels_bayes.data.hyperspy_io import load
+    from eels_bayes.data.repeated_frames import combine
+    from eels_bayes.data.spectra import Flag, ImageInfo, Spectra
     from eels_bayes.effort import Effort
-    from eels_bayes.fast import FastClassifier, FastReading, load_fast
-    from eels_bayes.fingerprints import FingerprintLibrary, Variations
-    from eels_bayes.fit import Schedule
-    from eels_bayes.frames import combine
-    from eels_bayes.gp import GPClassifier, fit_gp
-    from eels_bayes.io import load
-    from eels_bayes.live import LiveClassifier
-    from eels_bayes.prediction import Prediction
-    from eels_bayes.preprocess import Preprocessor
-    from eels_bayes.spectra import Flag, ImageInfo, Spectra
-    from eels_bayes.vae import SpectrumVAE
+    from eels_bayes.fast.classifier import FastClassifier, FastReading, load_fast
+    from eels_bayes.fast.live import LiveClassifier
+    from eels_bayes.gp.classifier import GPClassifier, fit_gp
+    from eels_bayes.latent.vae import SpectrumVAE
+    from eels_bayes.plots import diagnostic_figures as diagnostic_plots
+    from eels_bayes.prediction.prediction import Prediction
+    from eels_bayes.preprocessing.preprocessor import Preprocessor
+    from eels_bayes.training import Schedule
 
 __version__ = "0.1.0.dev0"
 
-# Public name -> the module that defines it; a module stands for itself.
+# Public name -> "module" or "module:name", below this package.
 _HOME = {
-    "Costs": "decisions",
-    "Decisions": "decisions",
-    "EELSClassifier": "classifier",
-    "Effort": "effort",
-    "FastClassifier": "fast",
-    "FastReading": "fast",
-    "FingerprintLibrary": "fingerprints",
-    "Flag": "spectra",
-    "GPClassifier": "gp",
-    "ImageInfo": "spectra",
-    "LiveClassifier": "live",
-    "Prediction": "prediction",
-    "Preprocessor": "preprocess",
-    "Schedule": "fit",
-    "Spectra": "spectra",
-    "SpectrumVAE": "vae",
-    "Variations": "fingerprints",
+    "Costs": "active.decisions:Costs",
+    "Decisions": "active.decisions:Decisions",
+    "EELSClassifier": "classifier.classifier:EELSClassifier",
+    "Effort": "effort:Effort",
+    "FastClassifier": "fast.classifier:FastClassifier",
+    "FastReading": "fast.classifier:FastReading",
+    "FingerprintLibrary": "data.fingerprints:FingerprintLibrary",
+    "Flag": "data.spectra:Flag",
+    "GPClassifier": "gp.classifier:GPClassifier",
+    "ImageInfo": "data.spectra:ImageInfo",
+    "LiveClassifier": "fast.live:LiveClassifier",
+    "Prediction": "prediction.prediction:Prediction",
+    "Preprocessor": "preprocessing.preprocessor:Preprocessor",
+    "Schedule": "training:Schedule",
+    "Spectra": "data.spectra:Spectra",
+    "SpectrumVAE": "latent.vae:SpectrumVAE",
+    "Variations": "data.fingerprints:Variations",
     "active": "active",
-    "combine": "frames",
-    "decide": "decisions",
-    "diagnostic_plots": "diagnostic_plots",
+    "combine": "data.repeated_frames:combine",
+    "decide": "active.decisions:decide",
+    "diagnostic_plots": "plots.diagnostic_figures",
     "diagnostics": "diagnostics",
-    "fit_gp": "gp",
-    "load": "io",
-    "load_fast": "fast",
-    "load_model": "classifier",
+    "fit_gp": "gp.classifier:fit_gp",
+    "load": "data.hyperspy_io:load",
+    "load_fast": "fast.classifier:load_fast",
+    "load_model": "classifier.classifier:load_model",
     "metrics": "metrics",
     "plots": "plots",
     "simulate": "simulate",
@@ -95,8 +96,10 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(f"{__name__}.{_HOME[name]}")
-    value = module if name == _HOME[name] else getattr(module, name)
+    module, _, attribute = _HOME[name].partition(":")
+    value: object = import_module(f"{__name__}.{module}")
+    if attribute:
+        value = getattr(value, attribute)
     globals()[name] = value
     return value
 

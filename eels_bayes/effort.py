@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from eels_bayes.fit import Schedule
+from eels_bayes.training import Schedule
 
 VAE_SCHEDULE = Schedule(epochs=20, steps=64, learning_rate=3e-3, patience=8)
 DENSE_SCHEDULE = Schedule(epochs=20, steps=100, learning_rate=3e-3, patience=5)

@@ -11,7 +11,7 @@ from scipy.special import entr
 import eels_bayes as eb
 from eels_bayes import active
 from eels_bayes.active import ActiveLoop, best
-from eels_bayes.mutual_information import joint_information
+from eels_bayes.active.mutual_information import joint_information
 
 # Scores of a prediction
 

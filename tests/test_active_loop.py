@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from eels_bayes import update
 from eels_bayes.active import ActiveLoop, Query
+from eels_bayes.classifier import update
 
 
 class Pool(list):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from eels_bayes.align import band_mean, find_shift, make_reference, rebin
+from eels_bayes.preprocessing.rebinning import band_mean, find_shift, make_reference, rebin
 
 
 def shape(energy: Tensor) -> Tensor:

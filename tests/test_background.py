@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.optimize import least_squares, minimize
 
-from eels_bayes.background import exponent_prior, fit_power_law, fit_shrunk
+from eels_bayes.preprocessing.power_law import exponent_prior, fit_power_law, fit_shrunk
 
 ENERGY = np.arange(650, 680.1, 0.5)
 U = torch.from_numpy(np.log(ENERGY / ENERGY.mean())).float()

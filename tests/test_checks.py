@@ -3,37 +3,37 @@
 import numpy as np
 import pytest
 
-from eels_bayes import checks
+from eels_bayes import validation
 
 
 def test_interval_takes_any_pair_of_numbers() -> None:
-    assert checks.interval("window", (677, 737)) == (677.0, 737.0)
-    assert checks.interval("window", np.array([1.5, 2.5])) == (1.5, 2.5)
+    assert validation.interval("window", (677, 737)) == (677.0, 737.0)
+    assert validation.interval("window", np.array([1.5, 2.5])) == (1.5, 2.5)
 
 
 @pytest.mark.parametrize("value", [None, 5, "ab", (1, 2, 3), (1,), ("a", "b")])
 def test_interval_refuses_what_is_no_pair(value: object) -> None:
     with pytest.raises(TypeError, match=r"window is .*a pair \(low, high\) of energies in eV"):
-        checks.interval("window", value)
+        validation.interval("window", value)
 
 
 @pytest.mark.parametrize("value", [(2, 1), (1, 1), (0, np.nan), (-np.inf, 1)])
 def test_interval_refuses_what_is_not_ascending_and_finite(value: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match=r"window is \(.*\); two finite energies in eV"):
-        checks.interval("window", value)
+        validation.interval("window", value)
 
 
 def test_positive() -> None:
-    assert checks.positive("unit", np.float32(0.5)) == 0.5
+    assert validation.positive("unit", np.float32(0.5)) == 0.5
     for value in (0, -1, np.nan, np.inf):
         with pytest.raises(ValueError, match=r"dispersion is .*above zero in eV is needed"):
-            checks.positive("dispersion", value, "eV")
+            validation.positive("dispersion", value, "eV")
     for wrong in ("1", None, [1.0]):
         with pytest.raises(TypeError, match=r"unit is .*a finite number above zero is needed"):
-            checks.positive("unit", wrong)
+            validation.positive("unit", wrong)
 
 
 def test_choice() -> None:
-    assert checks.choice("align_by", "row", ("row", "pixel")) == "row"
+    assert validation.choice("align_by", "row", ("row", "pixel")) == "row"
     with pytest.raises(ValueError, match="align_by is 'line'; one of 'row', 'pixel' is needed"):
-        checks.choice("align_by", "line", ("row", "pixel"))
+        validation.choice("align_by", "line", ("row", "pixel"))

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 import eels_bayes as eb
-from eels_bayes import classifier as module
-from eels_bayes import fit as training
-from eels_bayes import heads, store
-from eels_bayes.classifier import KIND, EELSClassifier, load_model
-from eels_bayes.context import ImageWeights
+from eels_bayes import tensor_file, training
+from eels_bayes.classifier import classifier as module
+from eels_bayes.classifier import fitting
+from eels_bayes.classifier.classifier import KIND, EELSClassifier, load_model
+from eels_bayes.prediction.image_context import ImageWeights
 
 SHORT = dataclasses.replace(eb.Effort.quick(), vae=eb.Schedule(2, 5))
 FLOATS = [
@@ -185,7 +185,7 @@ def interrupt(monkeypatch, owner, name, call):
         (training, "_validate", 1),
         (training, "_validate", 2),
         (module, "fit_noisy_encoder", 1),
-        (heads, "fit_value", 1),
+        (fitting, "fit_value", 1),
     ],
 )
 def test_interrupted_fit_goes_on(spectra, prediction, fitted, monkeypatch, owner, name, call):
@@ -297,7 +297,7 @@ def test_images_speak_for_their_pixels(fitted, spectra, prediction, monkeypatch)
 
 def test_latent_prior_is_the_mixture_of_the_classes(fitted):
     prior = fitted.latent_prior()
-    assert prior.mean.shape == prior.sd.shape == (4, heads.N_VARIATIONS, 4)
+    assert prior.mean.shape == prior.sd.shape == (4, fitting.N_VARIATIONS, 4)
     assert not prior.mean.requires_grad
     assert float(prior.log_weight.exp().sum()) == pytest.approx(1.0)
     np.testing.assert_allclose(
@@ -501,7 +501,7 @@ def test_files_that_are_no_models(saved, tmp_path):
         with pytest.raises(ValueError, match=message):
             load_model(path)
     assert not _Bomb.exploded
-    store.write(tmp_path / "other", "library", {}, {})
+    tensor_file.write(tmp_path / "other", "library", {}, {})
     with pytest.raises(ValueError, match="holds 'library', but 'classifier' is asked for"):
         load_model(tmp_path / "other")
     with pytest.raises(FileNotFoundError):
@@ -521,16 +521,18 @@ def _explode():
 
 def tampered(saved, path, tensors=None, config=None):
     """Write a copy of the model with changed parts, and try to read and use it."""
-    old_tensors, old_config = store.read(saved, KIND)
-    store.write(path, KIND, {**old_tensors, **(tensors or {})}, {**old_config, **(config or {})})
+    old_tensors, old_config = tensor_file.read(saved, KIND)
+    tensor_file.write(
+        path, KIND, {**old_tensors, **(tensors or {})}, {**old_config, **(config or {})}
+    )
     return load_model(path)
 
 
 def test_every_missing_part_is_named(saved, tmp_path):
-    tensors, config = store.read(saved, KIND)
+    tensors, config = tensor_file.read(saved, KIND)
     path, accepted = tmp_path / "model.eels", set()
     for name in tensors:
-        store.write(path, KIND, {k: v for k, v in tensors.items() if k != name}, config)
+        tensor_file.write(path, KIND, {k: v for k, v in tensors.items() if k != name}, config)
         try:
             load_model(path)
         except ValueError as error:
@@ -539,13 +541,13 @@ def test_every_missing_part_is_named(saved, tmp_path):
             accepted.add(name)
     assert not accepted
     for name in config:
-        store.write(path, KIND, tensors, {k: v for k, v in config.items() if k != name})
+        tensor_file.write(path, KIND, tensors, {k: v for k, v in config.items() if k != name})
         with pytest.raises(ValueError, match=name):
             load_model(path)
 
 
 def test_every_wrong_shape_is_refused(saved, tmp_path):
-    tensors, config = store.read(saved, KIND)
+    tensors, config = tensor_file.read(saved, KIND)
     path, accepted = tmp_path / "model.eels", []
     # these may have any length
     free = ("forward.log_likelihood", "novelty.table", "preprocessor.typical", "value.reach")
@@ -554,7 +556,7 @@ def test_every_wrong_shape_is_refused(saved, tmp_path):
         flat = value.reshape(-1)
         more = torch.cat([flat, flat[:1] if len(flat) else flat.new_zeros(1)])
         for change in (value.unsqueeze(0), more):
-            store.write(path, KIND, {**tensors, name: change}, config)
+            tensor_file.write(path, KIND, {**tensors, name: change}, config)
             try:
                 load_model(path)
             except ValueError as error:
@@ -568,7 +570,7 @@ def test_every_wrong_shape_is_refused(saved, tmp_path):
 
 @pytest.mark.parametrize("value", [None, -1, "x", [], {}, 10**9])
 def test_settings_that_cannot_be_are_refused(saved, tmp_path, value):
-    _, config = store.read(saved, KIND)
+    _, config = tensor_file.read(saved, KIND)
     accepted = []
     for name in config:
         try:
@@ -587,7 +589,7 @@ def test_settings_that_cannot_be_are_refused(saved, tmp_path, value):
 
 
 def test_the_evidence_is_rebuilt_from_the_forward_model(fitted, saved):
-    tensors, _ = store.read(saved, KIND)
+    tensors, _ = tensor_file.read(saved, KIND)
     assert not any("evidence" in name for name in tensors)
     again = load_model(saved).fitted.encoder.evidence.state_dict()
     for name, value in fitted.fitted.encoder.evidence.state_dict().items():
@@ -607,7 +609,7 @@ def test_the_evidence_is_rebuilt_from_the_forward_model(fitted, saved):
     ],
 )
 def test_numbers_that_do_not_fit_together_are_refused(saved, tmp_path, name, where, value, message):
-    tensors, _ = store.read(saved, KIND)
+    tensors, _ = tensor_file.read(saved, KIND)
     changed = tensors[name].clone()
     changed[where] = value
     with pytest.raises(ValueError, match=rf"holds no complete classifier \(.*{message}"):

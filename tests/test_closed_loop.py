@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from eels_bayes.decisions import ACTIONS
+from eels_bayes.active.decisions import ACTIONS
 
 pytest.importorskip(
     "nion.usim_device", reason="needs the extra 'live': pip install -e '.[live]' (nionswift-usim)"

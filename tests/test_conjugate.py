@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from eels_bayes import conjugate
-from eels_bayes.conjugate import relearn
-from eels_bayes.gp import GPClassifier, fit_gp
-from eels_bayes.uncertainty import normal_nodes
+from eels_bayes.gp import conjugate_vi
+from eels_bayes.gp.classifier import GPClassifier, fit_gp
+from eels_bayes.gp.conjugate_vi import relearn
+from eels_bayes.uncertainty.decomposition import normal_nodes
 
 CENTRES = torch.tensor([[0.0, 0.0], [4.0, 0.0]], dtype=torch.float64)
 NEW = torch.tensor([2.0, 6.0], dtype=torch.float64)  # where a third class is
@@ -64,16 +64,18 @@ def assert_same(one, other, tolerance=1e-9):
 
 def test_the_bound_is_stationary_by_autograd(monkeypatch):
     """Where it stops, the expected log-likelihood's gradient balances that of the divergence."""
-    monkeypatch.setattr(conjugate, "N_NODES", 8192)
-    monkeypatch.setattr(conjugate, "PRECISION", 1e-9)
-    monkeypatch.setattr(conjugate, "STEPS", 200)
+    monkeypatch.setattr(conjugate_vi, "N_NODES", 8192)
+    monkeypatch.setattr(conjugate_vi, "PRECISION", 1e-9)
+    monkeypatch.setattr(conjugate_vi, "STEPS", 200)
     latents, labels = clusters(40)
     gp = learn((latents, labels), 2)
-    features = conjugate._features(latents, gp.inducing, gp.lengthscale, gp.outputscale, gp.jitter)
+    features = conjugate_vi._features(
+        latents, gp.inducing, gp.lengthscale, gp.outputscale, gp.jitter
+    )
     mean = gp.variational_mean.clone().requires_grad_()
     cov = (gp.variational_factor @ gp.variational_factor.mT).requires_grad_()
     noise = normal_nodes(2**15, 2, seed=9)  # others than its own
-    f, var = conjugate._marginals(features, conjugate.Functions(mean, cov))
+    f, var = conjugate_vi._marginals(features, conjugate_vi.Functions(mean, cov))
     log_p = torch.log_softmax(f.unsqueeze(1) + var.sqrt().unsqueeze(1) * noise, 2)
     expected = log_p.mean(1).gather(1, labels.unsqueeze(1)).sum()
     prior = torch.distributions.MultivariateNormal(torch.zeros(12).double(), torch.eye(12).double())
@@ -119,8 +121,8 @@ def test_as_good_as_gpytorchs_own_training_with_the_same_kernel():
 
 def test_the_bound_rises():
     loss = learn(measured=some_pixels()).loss
-    assert 3 < len(loss) < conjugate.STEPS
-    assert all(b < a + conjugate.PRECISION for a, b in itertools.pairwise(loss))
+    assert 3 < len(loss) < conjugate_vi.STEPS
+    assert all(b < a + conjugate_vi.PRECISION for a, b in itertools.pairwise(loss))
 
 
 def test_the_order_of_labels_does_not_matter():
@@ -212,7 +214,7 @@ def test_the_same_seed_gives_the_same_classifier_and_leaves_torch_alone():
 
 def test_latents_read_in_parts(monkeypatch):
     whole = learn(measured=some_pixels())
-    monkeypatch.setattr(conjugate, "CHUNK", 7)
+    monkeypatch.setattr(conjugate_vi, "CHUNK", 7)
     assert_same(whole, learn(measured=some_pixels()))
 
 

@@ -3,7 +3,7 @@ import pyro
 import pytest
 from scipy import stats
 
-from eels_bayes.context import CONCENTRATION, image_weights
+from eels_bayes.prediction.image_context import CONCENTRATION, image_weights
 
 OVERALL = np.array([0.5, 0.3, 0.2])
 

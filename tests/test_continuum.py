@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from eels_bayes.continuum import (
+from eels_bayes.data.fingerprints import FingerprintLibrary, Variations
+from eels_bayes.forward_model.continuum import (
     N_FREE,
     TAIL,
     Continuum,
@@ -13,7 +14,6 @@ from eels_bayes.continuum import (
     learn_continuum,
     tail,
 )
-from eels_bayes.fingerprints import FingerprintLibrary, Variations
 
 WINDOW = (676.75, 736.75)
 BINS = np.arange(601.75, 830, 2.0)

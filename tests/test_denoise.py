@@ -5,8 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from eels_bayes.denoise import MAX_COMPONENTS, fit_denoiser, principal_components
-from eels_bayes.spectra import Spectra
+from eels_bayes.data.spectra import Spectra
+from eels_bayes.latent.principal_components import (
+    MAX_COMPONENTS,
+    fit_denoiser,
+    principal_components,
+)
 
 
 def make(signal, sd, seed=0):

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 import eels_bayes as eb
-from eels_bayes import store
-from eels_bayes.dense import DenseHeads, fit_dense
-from eels_bayes.fast import KIND, load_fast
-from eels_bayes.reader import Gaussians
-from eels_bayes.spectra import Flag
+from eels_bayes import tensor_file
+from eels_bayes.data.spectra import Flag
+from eels_bayes.fast.classifier import KIND, load_fast
+from eels_bayes.fast.dense_head import DenseHeads, fit_dense
+from eels_bayes.prediction.pixel_reader import Gaussians
 
 BRIEF = dataclasses.replace(eb.Effort.quick(), vae=eb.Schedule(6, 15, 3e-3))
 UNKNOWN = ("aleatoric", "encoder", "classifier", "value", "value_sd")
@@ -276,7 +276,7 @@ def test_the_head_survives_the_file(dense, counts, reading, tmp_path):
     assert_same(again(counts), reading)
     again.save(tmp_path / "second.fast")
     for one, other in zip(
-        store.read(path, KIND), store.read(tmp_path / "second.fast", KIND), strict=True
+        tensor_file.read(path, KIND), tensor_file.read(tmp_path / "second.fast", KIND), strict=True
     ):
         assert one.keys() == other.keys()
 
@@ -285,8 +285,8 @@ def test_a_head_of_the_other_kind_is_refused(dense, fitted, energy, tmp_path):
     path = tmp_path / "model.fast"
     for fast, other in ((dense, "gp"), (compiled(fitted, energy), "dense")):
         fast.save(path)
-        tensors, config = store.read(path, KIND)
-        store.write(path, KIND, tensors, {**config, "head": other})
+        tensors, config = tensor_file.read(path, KIND)
+        tensor_file.write(path, KIND, tensors, {**config, "head": other})
         with pytest.raises(ValueError, match=r"(?s)holds no complete fast classifier \(.*heads"):
             load_fast(path)
 
@@ -294,7 +294,7 @@ def test_a_head_of_the_other_kind_is_refused(dense, fitted, energy, tmp_path):
 def test_every_part_of_the_head_is_needed_in_the_file(dense, tmp_path):
     path = tmp_path / "model.fast"
     dense.save(path)
-    tensors, config = store.read(path, KIND)
+    tensors, config = tensor_file.read(path, KIND)
     mine = [name for name in tensors if name.startswith("reader.heads.")]
     assert len(mine) == 8
     for name in mine:
@@ -303,10 +303,10 @@ def test_every_part_of_the_head_is_needed_in_the_file(dense, tmp_path):
             {**tensors, name: tensors[name][:-1]},
         )
         for change in changes:
-            store.write(path, KIND, change, config)
+            tensor_file.write(path, KIND, change, config)
             with pytest.raises(ValueError, match=rf"{name.removeprefix('reader.')}"):
                 load_fast(path)
-    store.write(path, KIND, tensors, {**config, "class_names": ["a", "b"]})
+    tensor_file.write(path, KIND, tensors, {**config, "class_names": ["a", "b"]})
     with pytest.raises(ValueError, match="holds no complete fast classifier"):
         load_fast(path)
 

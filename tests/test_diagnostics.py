@@ -14,12 +14,13 @@ from scipy import stats
 from torch import nn
 
 import eels_bayes as eb
-from eels_bayes import activity, calibration, noisy_encoder
 from eels_bayes import diagnostics as dg
-from eels_bayes import latent_posterior as lp
-from eels_bayes.nets import Gaussian, GaussianMixture
-from eels_bayes.prior import FingerprintPrior
-from eels_bayes.vae import SpectrumVAE
+from eels_bayes.diagnostics import latent_posterior as lp
+from eels_bayes.diagnostics import latent_units, sbc
+from eels_bayes.latent import noisy_encoder
+from eels_bayes.latent.networks import Gaussian, GaussianMixture
+from eels_bayes.latent.prior import FingerprintPrior
+from eels_bayes.latent.vae import SpectrumVAE
 
 SHORT = dataclasses.replace(eb.Effort.quick(), vae=eb.Schedule(2, 5), gp_steps=30)
 
@@ -347,7 +348,7 @@ def gaussian_kl(mean, sd):
 def test_marginal_kl_is_exact_for_the_standard_normal(rng):
     mean, sd = rng.normal(0, 2, (5, 3)), rng.uniform(0.05, 2, (5, 3))
     q = Gaussian(torch.as_tensor(mean), torch.as_tensor(sd))
-    np.testing.assert_allclose(activity.marginal_kl(q, None), gaussian_kl(mean, sd), rtol=1e-4)
+    np.testing.assert_allclose(latent_units.marginal_kl(q, None), gaussian_kl(mean, sd), rtol=1e-4)
 
 
 def test_marginal_kl_to_the_mixture_is_what_draws_say():
@@ -369,7 +370,7 @@ def test_marginal_kl_to_the_mixture_is_what_draws_say():
         log_p = (weight + torch.distributions.Normal(mean, sd).log_prob(one)).logsumexp(1)
         log_q = torch.distributions.Normal(q.mean[0, d], q.sd[0, d]).log_prob(one[:, 0])
         expected = float((log_q - log_p).mean())
-        assert float(activity.marginal_kl(q, prior)[0, d]) == pytest.approx(expected, abs=0.01)
+        assert float(latent_units.marginal_kl(q, prior)[0, d]) == pytest.approx(expected, abs=0.01)
 
 
 class OneActive(nn.Module):
@@ -472,7 +473,7 @@ def test_doses_of_known_pixels_vary_around_the_datas(fitted, spectra):
         np.log(dg.known_pixels(fitted, spectra, n=n, dose=dose, seed=2).spectra.level)
         for dose in (1.0, None)
     )
-    width = one.var() + calibration.DOSE_SPREAD**2
+    width = one.var() + sbc.DOSE_SPREAD**2
     assert spread.var() == pytest.approx(width, rel=5 * np.sqrt(2 / n))
     assert abs(spread.mean() - one.mean()) < 5 * np.sqrt((one.var() + width) / n)
 

@@ -8,17 +8,17 @@ import torch
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from eels_bayes import factors
-from eels_bayes.continuum import Continuum
-from eels_bayes.evidence import PixelEvidence, evidence_of
-from eels_bayes.fingerprints import FingerprintLibrary, Variations
-from eels_bayes.forward_model import (
+from eels_bayes.data.fingerprints import FingerprintLibrary, Variations
+from eels_bayes.forward_model import factor_mixture
+from eels_bayes.forward_model.continuum import Continuum
+from eels_bayes.forward_model.model import (
     UNKNOWN,
     ForwardModel,
     LibraryFit,
     edge_shapes,
     unknown_shapes,
 )
+from eels_bayes.forward_model.pixel_posterior import PixelEvidence, evidence_of
 
 ENERGY = np.arange(677, 737, 0.5)
 BINS = np.arange(591.75, 800, 2.0)
@@ -120,7 +120,9 @@ def test_log_probability_is_the_numpy_posterior(model, dose, precision, rng):
     target, noise = model.whiten(profile, level)
     parts = model.rotated_components()
     assert len({len(one.value) for one in parts}) > 1  # some are padded
-    joint = np.stack([factors.log_likelihood(target, noise, one)[0] for one in parts], axis=1)
+    joint = np.stack(
+        [factor_mixture.log_likelihood(target, noise, one)[0] for one in parts], axis=1
+    )
     joint += np.log(model.components()[1])
     wanted = joint - logsumexp(joint, axis=1, keepdims=True)
     found = evidence(model, profile, level)
@@ -234,13 +236,15 @@ def test_unknown_is_the_evidence_of_such_edges_over_the_librarys(model, dose, pr
     profile[0, 10], profile[1, 50] = 500.0, -500.0
     target, noise = model.whiten(profile, level)
     columns = model.continuum.columns(BINS, model.library) * model.white[:, None]
-    population = factors.Population(model.components()[1], model.mean, model.covariance)
+    population = factor_mixture.Population(model.components()[1], model.mean, model.covariance)
     shapes = unknown_shapes(BINS, model.library, model.white)
     assert len(shapes) == len(UNKNOWN)
-    others = [factors.rotated(columns, population, shape) for shape in shapes]
+    others = [factor_mixture.rotated(columns, population, shape) for shape in shapes]
 
     def likelihood(parts):
-        return np.stack([factors.log_likelihood(target, noise, one)[0] for one in parts], axis=1)
+        return np.stack(
+            [factor_mixture.log_likelihood(target, noise, one)[0] for one in parts], axis=1
+        )
 
     known = likelihood(model.rotated_components()) + np.log(model.components()[1])
     wanted = logsumexp(likelihood(others), axis=1) - logsumexp(known, axis=1)

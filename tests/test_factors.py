@@ -5,7 +5,7 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from eels_bayes.factors import (
+from eels_bayes.forward_model.factor_mixture import (
     N_COMMON,
     PRIOR_PIXELS,
     Images,

@@ -18,11 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eels_bayes as eb
-from eels_bayes import inductor_backend, store
-from eels_bayes.fast import CHUNK, KIND, load_fast
-from eels_bayes.fast_graph import N_COLUMNS
-from eels_bayes.novelty import N_TABLE
-from eels_bayes.spectra import Flag
+from eels_bayes import tensor_file
+from eels_bayes.data.spectra import Flag
+from eels_bayes.fast import inductor_backend
+from eels_bayes.fast.classifier import CHUNK, KIND, load_fast
+from eels_bayes.fast.graph import N_COLUMNS
+from eels_bayes.prediction.novelty import N_TABLE
 
 # enough for pixels of all classes to be told apart
 BRIEF = dataclasses.replace(eb.Effort.quick(), vae=eb.Schedule(10, 20, 3e-3), gp_steps=200)
@@ -671,7 +672,7 @@ def test_saved_and_loaded_says_the_same(fast, counts, spectra, reading, tmp_path
     assert repr(again) == repr(fast) and again.aligned and again.library == fast.library
     assert again.drift(counts[:80]) == fast.drift(counts[:80])
     again.save(str(tmp_path / "second.fast"))
-    assert store.read(tmp_path / "second.fast", KIND)[1] == store.read(path, KIND)[1]
+    assert tensor_file.read(tmp_path / "second.fast", KIND)[1] == tensor_file.read(path, KIND)[1]
     second = load_fast(tmp_path / "second.fast")
     assert_agree(second(counts, spectra.shift), reading, scale=0.01)
 
@@ -789,16 +790,16 @@ def test_files_that_are_no_models(saved, clf, scripted, tmp_path):
 
 def tampered(saved, path, tensors=None, **config):
     """Write a copy of the model with changed parts, and try to read it."""
-    old_tensors, old_config = store.read(saved, KIND)
-    store.write(path, KIND, {**old_tensors, **(tensors or {})}, {**old_config, **config})
+    old_tensors, old_config = tensor_file.read(saved, KIND)
+    tensor_file.write(path, KIND, {**old_tensors, **(tensors or {})}, {**old_config, **config})
     return load_fast(path)
 
 
 def test_every_missing_part_is_refused(saved, tmp_path):
-    tensors, config = store.read(saved, KIND)
+    tensors, config = tensor_file.read(saved, KIND)
     path, accepted = tmp_path / "model.fast", set()
     for name in tensors:
-        store.write(path, KIND, {k: v for k, v in tensors.items() if k != name}, config)
+        tensor_file.write(path, KIND, {k: v for k, v in tensors.items() if k != name}, config)
         try:
             load_fast(path)
         except ValueError as error:
@@ -811,10 +812,10 @@ def test_every_missing_part_is_refused(saved, tmp_path):
 
 
 def test_every_missing_setting_is_named(saved, tmp_path):
-    tensors, config = store.read(saved, KIND)
+    tensors, config = tensor_file.read(saved, KIND)
     path, escaped = tmp_path / "model.fast", {}
     for name in config:
-        store.write(path, KIND, tensors, {k: v for k, v in config.items() if k != name})
+        tensor_file.write(path, KIND, tensors, {k: v for k, v in config.items() if k != name})
         try:
             with pytest.raises(ValueError, match=rf"no complete fast classifier \(.*{name}"):
                 load_fast(path)
@@ -824,7 +825,7 @@ def test_every_missing_setting_is_named(saved, tmp_path):
 
 
 def test_every_wrong_shape_is_refused_or_does_no_harm(saved, counts, scripted, tmp_path):
-    tensors, _ = store.read(saved, KIND)
+    tensors, _ = tensor_file.read(saved, KIND)
     expected = scripted(counts[:3])
     accepted = {}
     for name, value in tensors.items():
@@ -854,7 +855,7 @@ def test_every_wrong_shape_is_refused_or_does_no_harm(saved, counts, scripted, t
 
 @pytest.mark.parametrize("value", [None, -1, "x", [], {}, 10**9, 10**400], ids=lambda v: str(v)[:9])
 def test_settings_that_cannot_be_are_refused(saved, tmp_path, value):
-    _, config = store.read(saved, KIND)
+    _, config = tensor_file.read(saved, KIND)
     may_be = {"gain", "readout", "preprocessor.unit"} if value == 10**9 else set()
     if value is None:  # these may be left out, and no tensor says that they were not
         may_be = {"preprocessor.background", "preprocessor.normalize", "preprocessor.align_to"}
@@ -898,7 +899,7 @@ def test_an_axis_that_does_not_cover_what_is_needed_is_refused(saved, tmp_path):
     ],
 )
 def test_numbers_that_do_not_fit_together_are_refused(saved, tmp_path, name, where, value):
-    tensors, _ = store.read(saved, KIND)
+    tensors, _ = tensor_file.read(saved, KIND)
     changed = tensors[name].clone()
     changed[where] = value
     with pytest.raises(ValueError, match=r"holds no complete fast classifier \("):
@@ -953,14 +954,14 @@ for path in sys.argv[1:]:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux' /proc")
 def test_sizes_in_a_small_file_do_not_make_it_take_much_memory(saved, tmp_path):
     """They are compared with the tensors before anything of these sizes is made."""
-    tensors, config = store.read(saved, KIND)
+    tensors, config = tensor_file.read(saved, KIND)
     cases = {
         "honest": {"latent_dim": 9},
         "many": {"evidence": [1, 500, 500, 1]},
         "wide": {"latent_dim": 10_000},
     }
     for name, change in cases.items():
-        store.write(tmp_path / name, KIND, tensors, {**config, **change})
+        tensor_file.write(tmp_path / name, KIND, tensors, {**config, **change})
     paths = [tmp_path / name for name in ("honest", *cases)]  # once more, to have it imported
     used = in_a_new_process(GREEDY, *paths, folder=tmp_path)
     megabytes = dict(zip(cases, map(int, used.split()[1:]), strict=True))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from eels_bayes.fit import FitState, Schedule, fit
+from eels_bayes.training import FitState, Schedule, fit
 
 EPOCHS, STEPS = 4, 3
 CALLS = EPOCHS * (STEPS + 1)  # of both losses in one run

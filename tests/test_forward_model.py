@@ -8,13 +8,13 @@ import pytest
 import torch
 
 import eels_bayes as eb
-from eels_bayes import forward_model
+from eels_bayes.data.fingerprints import FingerprintLibrary, Variations
+from eels_bayes.data.spectra import ImageInfo, Spectra
 from eels_bayes.effort import Effort
-from eels_bayes.evidence import evidence_of
-from eels_bayes.fingerprints import FingerprintLibrary, Variations
-from eels_bayes.forward_model import (
+from eels_bayes.forward_model import model as forward_model
+from eels_bayes.forward_model.factor_mixture import N_COMMON
+from eels_bayes.forward_model.model import (
     MIXING,
-    N_COMMON,
     LibraryFit,
     components,
     edge_shapes,
@@ -24,7 +24,7 @@ from eels_bayes.forward_model import (
     onto_bins,
     wide_axis,
 )
-from eels_bayes.spectra import ImageInfo, Spectra
+from eels_bayes.forward_model.pixel_posterior import evidence_of
 
 STEP, SIZE = 0.5, 4  # eV a channel, channels a bin
 ENERGY = np.arange(677, 737, STEP)  # the window

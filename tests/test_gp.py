@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from eels_bayes.gp import GPClassifier, fit_gp
-from eels_bayes.psi import psi1
-from eels_bayes.uncertainty import decompose_latent, default_nodes
+from eels_bayes.gp.classifier import GPClassifier, fit_gp
+from eels_bayes.uncertainty.decomposition import decompose_latent, default_nodes
+from eels_bayes.uncertainty.psi_statistics import psi1
 
 CENTRES = torch.tensor([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0], [0.0, 2.0, 0.0]], dtype=torch.float64)
 NOISE = 0.8

@@ -35,7 +35,16 @@ def test_the_probe_sees_heavy_packages(project_root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["noise", "preprocess", "evidence", "psi", "uncertainty", "nets", "reader"]
+    "name",
+    [
+        "preprocessing.noise",
+        "preprocessing.preprocessor",
+        "forward_model.pixel_posterior",
+        "uncertainty.psi_statistics",
+        "uncertainty.decomposition",
+        "latent.networks",
+        "prediction.pixel_reader",
+    ],
 )
 def test_script_safe_modules_load_neither_pyro_nor_gpytorch(project_root: Path, name: str) -> None:
     loaded = loaded_by(f"import eels_bayes.{name}", project_root)
@@ -45,25 +54,39 @@ def test_script_safe_modules_load_neither_pyro_nor_gpytorch(project_root: Path, 
 
 @pytest.mark.parametrize("name", eels_bayes.__all__)
 def test_public_name_is_its_modules_own(name: str) -> None:
-    home = eels_bayes._HOME[name]
+    home, _, attribute = eels_bayes._HOME[name].partition(":")
     module = importlib.import_module(f"eels_bayes.{home}")
-    assert getattr(eels_bayes, name) is (module if name == home else getattr(module, name))
+    assert getattr(eels_bayes, name) is (getattr(module, attribute) if attribute else module)
     assert getattr(eels_bayes, name).__doc__, "a public name says what it is"
 
 
-def test_names_are_the_same_for_users_and_type_checkers() -> None:
-    tree = ast.parse(Path(eels_bayes.__file__).read_text())
+@pytest.mark.parametrize("wing", ["", "plots", "diagnostics", "active", "simulate"])
+def test_names_are_the_same_for_users_and_type_checkers(wing: str) -> None:
+    package = importlib.import_module(f"eels_bayes.{wing}".rstrip("."))
+    tree = ast.parse(Path(package.__file__ or "").read_text())
     guarded = {
-        alias.name: node.module.removeprefix("eels_bayes").lstrip(".") or alias.name
+        alias.asname or alias.name: f"{node.module}.{alias.name}"
         for block in tree.body
         if isinstance(block, ast.If)
         for node in block.body
-        if isinstance(node, ast.ImportFrom) and node.module
+        if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert guarded == eels_bayes._HOME
-    assert eels_bayes.__all__ == sorted(eels_bayes._HOME)
-    assert set(eels_bayes.__all__) <= set(dir(eels_bayes))
+    homes = {name: home.replace(":", ".") for name, home in package._HOME.items()}
+    assert guarded == {name: f"{package.__name__}.{home}" for name, home in homes.items()}
+    assert sorted(package.__all__) == sorted(package._HOME)
+    assert set(package.__all__) <= set(dir(package))
+
+
+@pytest.mark.parametrize("wing", ["plots", "diagnostics", "active", "simulate"])
+def test_names_of_a_wing_stay_its_own_when_its_modules_are_loaded(wing: str) -> None:
+    package = importlib.import_module(f"eels_bayes.{wing}")
+    for home in sorted(set(package._HOME.values())):
+        importlib.import_module(f"{package.__name__}.{home.partition(':')[0]}")
+    for name, home in package._HOME.items():
+        module, _, attribute = home.partition(":")
+        own = getattr(importlib.import_module(f"{package.__name__}.{module}"), attribute)
+        assert getattr(package, name) is own
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

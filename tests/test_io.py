@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from exspy.signals import EELSSpectrum
 
-from eels_bayes.io import load, read_counts
+from eels_bayes.data.hyperspy_io import load, read_counts
 
 
 def make(shape: tuple[int, ...] = (2, 3), n: int = 20, units: str = "eV") -> EELSSpectrum:

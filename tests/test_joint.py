@@ -8,10 +8,10 @@ import torch
 from scipy.special import entr
 
 import eels_bayes as eb
-from eels_bayes import joint
-from eels_bayes.gp import fit_gp
-from eels_bayes.joint import JointPosterior
-from eels_bayes.uncertainty import decompose_latent, default_nodes
+from eels_bayes.gp.classifier import fit_gp
+from eels_bayes.prediction import joint_posterior
+from eels_bayes.prediction.joint_posterior import JointPosterior
+from eels_bayes.uncertainty.decomposition import decompose_latent, default_nodes
 
 CENTRES = torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 3.0]], dtype=torch.float64)
 
@@ -163,7 +163,7 @@ def test_uncertain_latents_are_integrated_out(gp, points, sd, monkeypatch):
     exact, exact_error = brute_force(gp, pixels, 3 * n_draws)
     few = pixels.draw(n_draws, seed=4)
     assert np.abs(few.mean(0) - exact).max() < 0.05
-    monkeypatch.setattr(joint, "N_NODES", 128)
+    monkeypatch.setattr(joint_posterior, "N_NODES", 128)
     draws = pixels.draw(n_draws // 4, seed=4)
     error = np.hypot(draws.std(0) / math.sqrt(len(draws)), exact_error)
     # what is left open is drawn once for all of a pixel's nodes: that is 0.02 of a probability
@@ -228,7 +228,7 @@ def test_some_of_the_pixels(gp, points):
 def test_chunks_change_nothing_but_the_noise_of_what_is_left(gp, points, monkeypatch):
     known = posterior(gp, points[:40], 0.1)
     whole = known.draw(800, seed=10)
-    monkeypatch.setattr(joint, "CHUNK", 7)
+    monkeypatch.setattr(joint_posterior, "CHUNK", 7)
     parts = known.draw(800, seed=10)
     error = np.hypot(parts.std(0), whole.std(0)) / math.sqrt(800)
     assert (np.abs(parts.mean(0) - whole.mean(0)) < 5 * error + 1e-6).all()

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eels_bayes import labelled as module
-from eels_bayes.labelled import N_POSTERIOR, Labelled, nothing_labelled
-from eels_bayes.nets import GaussianMixture
+from eels_bayes.classifier import labels as module
+from eels_bayes.classifier.labels import N_POSTERIOR, Labelled, nothing_labelled
+from eels_bayes.latent.networks import GaussianMixture
 
 N_BINS, DIM = 7, 3
 

@@ -9,7 +9,7 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import gamma, norm
 
-from eels_bayes.fingerprints import FingerprintLibrary
+from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.simulate import (
     ForwardModel,
     Process,

@@ -17,7 +17,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eels_bayes.live import LiveClassifier
+from eels_bayes.fast.live import LiveClassifier
 
 ENERGY = 500.0 + 0.5 * np.arange(80)  # eV
 LINE = 520.0  # eV

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.special import entr
 from skactiveml.pool._bald import batch_bald as theirs
 
-from eels_bayes import mutual_information
-from eels_bayes.mutual_information import information_about, joint_information
+from eels_bayes.active import mutual_information
+from eels_bayes.active.mutual_information import information_about, joint_information
 
 
 def draws(seed, n_draws=20, n=9, n_classes=3, concentration=0.7):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from eels_bayes.nets import (
+from eels_bayes.latent.networks import (
     FILTERS,
     KERNELS,
     LOG_SD_MAX,

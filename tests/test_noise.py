@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from eels_bayes import noise
+from eels_bayes.preprocessing import noise
 
 
 def test_variance_is_linear_and_never_zero() -> None:

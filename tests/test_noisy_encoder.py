@@ -11,13 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eels_bayes as eb
-from eels_bayes.encoder_fit import HALF_STEP, fit_noisy_encoder
-from eels_bayes.evidence import Evidence, PixelEvidence
-from eels_bayes.forward_model import MIXING, LibraryFit, components, edge_shapes, fit_forward_model
-from eels_bayes.nets import Gaussian, GaussianMixture
-from eels_bayes.noisy_encoder import NoisyEncoder, active_axes, draw, log_density, moments
-from eels_bayes.reinsertion import Clean, reinsertion
-from eels_bayes.vae import SpectrumVAE
+from eels_bayes.forward_model.model import (
+    MIXING,
+    LibraryFit,
+    components,
+    edge_shapes,
+    fit_forward_model,
+)
+from eels_bayes.forward_model.pixel_posterior import Evidence, PixelEvidence
+from eels_bayes.forward_model.reinsertion import Clean, reinsertion
+from eels_bayes.latent.networks import Gaussian, GaussianMixture
+from eels_bayes.latent.noisy_encoder import NoisyEncoder, active_axes, draw, log_density, moments
+from eels_bayes.latent.noisy_encoder_fit import HALF_STEP, fit_noisy_encoder
+from eels_bayes.latent.vae import SpectrumVAE
 
 D = 3
 

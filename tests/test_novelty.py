@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from eels_bayes.novelty import (
+from eels_bayes.prediction.novelty import (
     MISFIT,
     N_TABLE,
     SPIKE_COST,

@@ -12,8 +12,8 @@ from scipy.special import softmax
 from scipy.stats import multivariate_normal
 
 import eels_bayes as eb
-from eels_bayes.factors import log_likelihood
-from eels_bayes.forward_model import fit_forward_model
+from eels_bayes.forward_model.factor_mixture import log_likelihood
+from eels_bayes.forward_model.model import fit_forward_model
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 

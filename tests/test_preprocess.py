@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eels_bayes as eb
-from eels_bayes import noise
-from eels_bayes.preprocess import Processed
+from eels_bayes.preprocessing import noise
+from eels_bayes.preprocessing.preprocessor import Processed
 
 ENERGY = 500 + 0.5 * np.arange(540)  # to 769.5 eV
 OPTIONS: dict[str, Any] = {

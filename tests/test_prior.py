@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eels_bayes.prior import (
+from eels_bayes.latent.prior import (
     FingerprintPrior,
     class_log_density,
     class_probabilities,

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eels_bayes.psi import (
+from eels_bayes.uncertainty.psi_statistics import (
     GPConstants,
     Moments,
     distinct_moments,

@@ -12,15 +12,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eels_bayes as eb
-from eels_bayes import noisy_encoder, novelty
-from eels_bayes.evidence import PixelEvidence
-from eels_bayes.inference import reader_of
-from eels_bayes.nets import GaussianMixture
-from eels_bayes.noisy_encoder import NoisyEncoder
-from eels_bayes.novelty import NoveltyScale
-from eels_bayes.psi import GPConstants, gp_moments
-from eels_bayes.reader import LIGHT, MOST_LEFT_OUT, Gaussians, GPHeads, Reader, Reading
-from eels_bayes.uncertainty import decompose, default_nodes
+from eels_bayes.classifier.batch_prediction import reader_of
+from eels_bayes.forward_model.pixel_posterior import PixelEvidence
+from eels_bayes.latent import noisy_encoder
+from eels_bayes.latent.networks import GaussianMixture
+from eels_bayes.latent.noisy_encoder import NoisyEncoder
+from eels_bayes.prediction import novelty
+from eels_bayes.prediction.novelty import NoveltyScale
+from eels_bayes.prediction.pixel_reader import (
+    LIGHT,
+    MOST_LEFT_OUT,
+    Gaussians,
+    GPHeads,
+    Reader,
+    Reading,
+)
+from eels_bayes.uncertainty.decomposition import decompose, default_nodes
+from eels_bayes.uncertainty.psi_statistics import GPConstants, gp_moments
 
 BRIEF = dataclasses.replace(eb.Effort.quick(), vae=eb.Schedule(6, 15, 3e-3))
 TOLERANCE = {  # single precision against double

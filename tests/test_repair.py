@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from eels_bayes.repair import dead_channels, fill_dead_channels
+from eels_bayes.preprocessing.dead_channels import dead_channels, fill_dead_channels
 
 
 def poisson(rate: float, shape: tuple[int, int], seed: int = 0) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from eels_bayes.fingerprints import FingerprintLibrary
+from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.simulate import (
     ForwardModel,
     Process,

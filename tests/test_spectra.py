@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from eels_bayes.spectra import Flag, ImageInfo, Spectra
+from eels_bayes.data.spectra import Flag, ImageInfo, Spectra
 
 ENERGY = 677 + 0.25 * np.arange(6)
 BINS = 674.875 + 2.0 * np.arange(3)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest, norm
 
-from eels_bayes.spikes import BLOCK, NEAR, largest_spike
+from eels_bayes.preprocessing.spikes import BLOCK, NEAR, largest_spike
 
 N_CHANNELS = 400
 FIRST, STEP = 500.0, 0.5

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save as build_container
 
-from eels_bayes import store
+from eels_bayes import tensor_file
 
 KIND = "classifier"
 TENSORS = {"weight": torch.arange(6.0).reshape(2, 3), "steps": torch.tensor(7)}
@@ -28,7 +28,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def good(path: Path) -> bytes:
-    store.write(path, KIND, TENSORS, CONFIG)
+    tensor_file.write(path, KIND, TENSORS, CONFIG)
     return path.read_bytes()
 
 
@@ -46,14 +46,14 @@ def with_header(header: object, body: bytes = b"", length: int | None = None) ->
 # What is written comes back
 
 
-@pytest.mark.parametrize("dtype", sorted(store._DTYPES, key=str), ids=str)
+@pytest.mark.parametrize("dtype", sorted(tensor_file._DTYPES, key=str), ids=str)
 @pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 0, 4), (2, 3, 4)], ids=str)
 def test_tensors_come_back_with_dtype_and_shape(
     path: Path, dtype: torch.dtype, shape: tuple[int, ...]
 ) -> None:
     tensor = torch.arange(int(np.prod(shape))).reshape(shape).to(dtype)
-    store.write(path, KIND, {"a": tensor}, {})
-    tensors, config = store.read(path, KIND)
+    tensor_file.write(path, KIND, {"a": tensor}, {})
+    tensors, config = tensor_file.read(path, KIND)
     assert list(tensors) == ["a"]
     assert tensors["a"].dtype == dtype
     assert tensors["a"].shape == shape
@@ -63,8 +63,8 @@ def test_tensors_come_back_with_dtype_and_shape(
 
 def test_config_comes_back_exactly(path: Path) -> None:
     config = CONFIG | {"text": 'µ "quoted" \n \U0001f9ea', "small": 5e-324, "third": 1 / 3}
-    store.write(path, KIND, {}, config)
-    assert store.read(path, KIND) == ({}, config)
+    tensor_file.write(path, KIND, {}, config)
+    assert tensor_file.read(path, KIND) == ({}, config)
 
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -78,8 +78,8 @@ JSON = st.recursive(
 @given(config=st.dictionaries(st.text(), JSON))
 def test_any_json_comes_back(tmp_path_factory: pytest.TempPathFactory, config: dict) -> None:
     path = tmp_path_factory.getbasetemp() / f"json{os.getpid()}.eels"
-    store.write(path, KIND, {}, config)
-    assert store.read(path, KIND)[1] == config
+    tensor_file.write(path, KIND, {}, config)
+    assert tensor_file.read(path, KIND)[1] == config
 
 
 def test_arrays_of_any_layout_are_stored_by_value(path: Path) -> None:
@@ -93,38 +93,38 @@ def test_arrays_of_any_layout_are_stored_by_value(path: Path) -> None:
         "read_only": frozen,
         "scalar": np.array(2.5),
     }
-    store.write(path, KIND, arrays, {})
-    tensors, _ = store.read(path, KIND)
+    tensor_file.write(path, KIND, arrays, {})
+    tensors, _ = tensor_file.read(path, KIND)
     for name, expected in arrays.items():
         np.testing.assert_array_equal(tensors[name].numpy(), expected)
         assert tensors[name].dtype == torch.float64
 
 
 def test_infinity_comes_back(path: Path) -> None:
-    store.write(path, KIND, {"sd": torch.tensor([np.inf, -np.inf, 3.0])}, {})
-    assert store.read(path, KIND)[0]["sd"].tolist() == [np.inf, -np.inf, 3.0]
+    tensor_file.write(path, KIND, {"sd": torch.tensor([np.inf, -np.inf, 3.0])}, {})
+    assert tensor_file.read(path, KIND)[0]["sd"].tolist() == [np.inf, -np.inf, 3.0]
 
 
 def test_tensors_sharing_memory_or_wanting_gradients_are_stored(path: Path) -> None:
     base = torch.arange(6.0, requires_grad=True)
-    store.write(path, KIND, {"all": base, "tail": base[2:], "twice": base}, {})
-    tensors, _ = store.read(path, KIND)
+    tensor_file.write(path, KIND, {"all": base, "tail": base[2:], "twice": base}, {})
+    tensors, _ = tensor_file.read(path, KIND)
     assert torch.equal(tensors["tail"], base.detach()[2:])
     assert not tensors["all"].requires_grad
 
 
 def test_tensors_outlive_the_file_and_can_be_changed(path: Path, good: bytes) -> None:
-    tensors, _ = store.read(path, KIND)
+    tensors, _ = tensor_file.read(path, KIND)
     path.write_bytes(b"\0" * len(good))
     tensors["weight"] += 1
     assert torch.equal(tensors["weight"], TENSORS["weight"] + 1)
 
 
 def test_writing_again_replaces_and_leaves_nothing_else(path: Path, good: bytes) -> None:
-    store.write(path, KIND, TENSORS, CONFIG)
+    tensor_file.write(path, KIND, TENSORS, CONFIG)
     assert path.read_bytes() == good
-    store.write(str(path), "other", {}, {})
-    assert store.read(str(path), "other") == ({}, {})
+    tensor_file.write(str(path), "other", {}, {})
+    assert tensor_file.read(str(path), "other") == ({}, {})
     assert os.listdir(path.parent) == [path.name]
 
 
@@ -137,7 +137,7 @@ def test_a_failed_write_leaves_the_old_file(
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="no space left"):
-        store.write(path, KIND, {}, {})
+        tensor_file.write(path, KIND, {}, {})
     assert path.read_bytes() == good
     assert os.listdir(path.parent) == [path.name]
 
@@ -146,9 +146,9 @@ def test_no_header_length_looks_like_a_pickle(path: Path) -> None:
     """A header of 0x280 bytes starts the file as a pickle of protocol 2 starts."""
     starts = set()
     for extra in range(0, 1024, 8):
-        store.write(path, KIND, {}, {"pad": "x" * extra})
+        tensor_file.write(path, KIND, {}, {"pad": "x" * extra})
         starts.add(path.read_bytes()[:2])
-        assert len(store.read(path, KIND)[1]["pad"]) == extra
+        assert len(tensor_file.read(path, KIND)[1]["pad"]) == extra
     assert b"\x80\x02" in starts
 
 
@@ -158,14 +158,14 @@ def test_no_header_length_looks_like_a_pickle(path: Path) -> None:
 @pytest.mark.parametrize("tensor", [torch.tensor([0, np.nan]), np.array([[np.nan]], "float32")])
 def test_nan_is_not_written(path: Path, tensor: torch.Tensor | np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"tensors\['a'\]: holds NaN"):
-        store.write(path, KIND, {"a": tensor}, {})
+        tensor_file.write(path, KIND, {"a": tensor}, {})
     assert not path.exists()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_non_finite_settings_are_not_written(path: Path, bad: float) -> None:
     with pytest.raises(ValueError, match="config: must hold finite numbers"):
-        store.write(path, KIND, {}, {"loss": [1.0, bad]})
+        tensor_file.write(path, KIND, {}, {"loss": [1.0, bad]})
     assert not path.exists()
 
 
@@ -184,27 +184,27 @@ def test_non_finite_settings_are_not_written(path: Path, bad: float) -> None:
 )
 def test_other_tensors_are_not_written(path: Path, value: object) -> None:
     with pytest.raises(TypeError, match=r"tensors\['a'\]: must be real, integer or bool"):
-        store.write(path, KIND, {"a": value}, {})
+        tensor_file.write(path, KIND, {"a": value}, {})
 
 
 @pytest.mark.parametrize("value", [object(), {1, 2}, np.zeros(2), torch.zeros(2), np.float32(1)])
 def test_other_config_is_not_written(path: Path, value: object) -> None:
     with pytest.raises(TypeError, match="config: must hold plain JSON values"):
-        store.write(path, KIND, {}, {"a": value})
+        tensor_file.write(path, KIND, {}, {"a": value})
 
 
 def test_names_and_keys_are_text(path: Path) -> None:
     with pytest.raises(TypeError, match=r"config\['a'\]\[1\]: keys must be str, got 3"):
-        store.write(path, KIND, {}, {"a": [{}, {3: 4}]})
+        tensor_file.write(path, KIND, {}, {"a": [{}, {3: 4}]})
     with pytest.raises(TypeError, match="names must be str, got 3"):
-        store.write(path, KIND, {3: torch.zeros(1)}, {})
+        tensor_file.write(path, KIND, {3: torch.zeros(1)}, {})
     with pytest.raises(ValueError, match="'__metadata__' is reserved"):
-        store.write(path, KIND, {"__metadata__": torch.zeros(1)}, {})
+        tensor_file.write(path, KIND, {"__metadata__": torch.zeros(1)}, {})
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"folder .*absent does not exist"):
-        store.write(tmp_path / "absent" / "model.eels", KIND, {}, {})
+        tensor_file.write(tmp_path / "absent" / "model.eels", KIND, {}, {})
 
 
 # What is refused on reading
@@ -212,22 +212,22 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named(path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"model\.eels"):
-        store.read(path, KIND)
+        tensor_file.read(path, KIND)
 
 
 def test_wrong_kind_is_named(path: Path, good: bytes) -> None:
     with pytest.raises(ValueError, match="holds 'classifier', but 'fast' is asked for"):
-        store.read(path, "fast")
+        tensor_file.read(path, "fast")
 
 
 def test_truncation_at_every_length_is_refused(path: Path, good: bytes) -> None:
     for length in range(len(good)):
         path.write_bytes(good[:length])
         with pytest.raises(ValueError, match=r"model\.eels: (truncated|not a file)"):
-            store.read(path, KIND)
+            tensor_file.read(path, KIND)
     path.write_bytes(good + b"\0")
     with pytest.raises(ValueError, match="truncated or damaged"):
-        store.read(path, KIND)
+        tensor_file.read(path, KIND)
 
 
 @given(st.binary(max_size=200))
@@ -235,7 +235,7 @@ def test_random_bytes_are_refused(tmp_path_factory: pytest.TempPathFactory, data
     path = tmp_path_factory.getbasetemp() / f"random{os.getpid()}.eels"
     path.write_bytes(data)
     with pytest.raises(ValueError, match="random"):
-        store.read(path, KIND)
+        tensor_file.read(path, KIND)
 
 
 @given(data=st.data())
@@ -243,13 +243,13 @@ def test_any_changed_byte_raises_or_gives_plain_values(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     path = tmp_path_factory.getbasetemp() / f"changed{os.getpid()}.eels"
-    store.write(path, KIND, TENSORS, CONFIG)
+    tensor_file.write(path, KIND, TENSORS, CONFIG)
     raw = bytearray(path.read_bytes())
     for _ in range(data.draw(st.integers(1, 3))):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(raw)
     try:
-        tensors, config = store.read(path, KIND)
+        tensors, config = tensor_file.read(path, KIND)
     except ValueError as error:
         assert path.name in str(error)
     else:
@@ -272,7 +272,7 @@ def test_a_pickle_is_refused_and_not_run(path: Path, protocol: int) -> None:
     mark = path.with_name("ran")
     path.write_bytes(pickle.dumps(Bomb(mark), protocol=protocol))
     with pytest.raises(ValueError, match="a Python pickle: it may hold a program and is not"):
-        store.read(path, KIND)
+        tensor_file.read(path, KIND)
     assert not mark.exists()
     pickle.loads(path.read_bytes())
     assert mark.exists(), "the bomb itself must work for this test to mean something"
@@ -282,7 +282,7 @@ def test_a_torch_save_archive_is_refused_and_not_run(path: Path) -> None:
     mark = path.with_name("ran")
     torch.save({"a": Bomb(mark)}, path)
     with pytest.raises(ValueError, match=r"as torch\.save writes: it may hold a program"):
-        store.read(path, KIND)
+        tensor_file.read(path, KIND)
     assert not mark.exists()
 
 
@@ -290,7 +290,7 @@ def test_a_torch_save_archive_is_refused_and_not_run(path: Path) -> None:
 def test_a_header_that_lies_about_its_length_is_refused(path: Path, length: int) -> None:
     path.write_bytes(with_header({"__metadata__": {}}, length=length))
     with pytest.raises(ValueError, match="truncated or damaged"):
-        store.read(path, KIND)
+        tensor_file.read(path, KIND)
 
 
 @pytest.mark.parametrize(
@@ -321,41 +321,41 @@ def test_a_header_that_lies_about_a_tensor_is_refused(
     }
     path.write_bytes(with_header(header, b"\0" * offsets[-1] if offsets[-1] < 100 else b"\0" * 4))
     with pytest.raises(ValueError, match=r"model\.eels: truncated or damaged"):
-        store.read(path, KIND)
+        tensor_file.read(path, KIND)
 
 
 @pytest.mark.parametrize("header", [[], 3, "text", {"__metadata__": []}, {"a": 1}], ids=str)
 def test_a_header_of_another_form_is_refused(path: Path, header: object) -> None:
     path.write_bytes(with_header(header))
     with pytest.raises(ValueError, match=r"model\.eels: (truncated or damaged|not a file)"):
-        store.read(path, KIND)
+        tensor_file.read(path, KIND)
 
 
 def test_a_deeply_nested_header_is_refused(path: Path) -> None:
     text = b'{"a":' + b"[" * 200_000
     path.write_bytes(struct.pack("<Q", len(text)) + text)
     with pytest.raises(ValueError, match="truncated or damaged"):
-        store.read(path, KIND)
+        tensor_file.read(path, KIND)
 
 
 def test_another_safetensors_file_is_refused(path: Path) -> None:
     for data in (build_container(TENSORS), build_container(TENSORS, {"format": "pt"})):
         path.write_bytes(data)
         with pytest.raises(ValueError, match="a safetensors file, but not one that eels_bayes"):
-            store.read(path, KIND)
+            tensor_file.read(path, KIND)
 
 
 def test_a_newer_version_says_what_to_do(path: Path) -> None:
-    path.write_bytes(container(version=store.VERSION + 1, config=None))
+    path.write_bytes(container(version=tensor_file.VERSION + 1, config=None))
     with pytest.raises(ValueError, match="newer eels_bayes; this one reads up to version 1: upg"):
-        store.read(path, KIND)
+        tensor_file.read(path, KIND)
 
 
 @pytest.mark.parametrize("version", ["", "1", 0, -1, 1.5, True, None, [1]])
 def test_a_version_that_is_none_is_refused(path: Path, version: object) -> None:
     path.write_bytes(container(version=version))
     with pytest.raises(ValueError, match="which is none; damaged"):
-        store.read(path, KIND)
+        tensor_file.read(path, KIND)
 
 
 @pytest.mark.parametrize("value", [[], 3, None, "text"])
@@ -363,7 +363,7 @@ def test_settings_that_are_no_object_are_refused(path: Path, value: object) -> N
     for data in (container(json.dumps(value)), container(config=value)):
         path.write_bytes(data)
         with pytest.raises(ValueError, match="settings are not a JSON object"):
-            store.read(path, KIND)
+            tensor_file.read(path, KIND)
 
 
 @pytest.mark.parametrize(
@@ -383,10 +383,10 @@ def test_settings_that_are_no_object_are_refused(path: Path, value: object) -> N
 def test_settings_that_are_not_finite_json_are_refused(path: Path, config: str) -> None:
     path.write_bytes(container(f'{{"version": 1, "kind": "{KIND}", "config": {config}}}'))
     with pytest.raises(ValueError, match="settings are not JSON of finite numbers"):
-        store.read(path, KIND)
+        tensor_file.read(path, KIND)
 
 
 def test_a_tensor_of_nan_is_refused(path: Path) -> None:
     path.write_bytes(build_container({"a": torch.tensor([0.0, np.nan])}, METADATA))
     with pytest.raises(ValueError, match="tensor 'a' holds NaN; damaged"):
-        store.read(path, KIND)
+        tensor_file.read(path, KIND)

@@ -9,8 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eels_bayes.psi import GPConstants
-from eels_bayes.uncertainty import (
+from eels_bayes.uncertainty.decomposition import (
     Decomposition,
     decompose,
     decompose_latent,
@@ -18,6 +17,7 @@ from eels_bayes.uncertainty import (
     mirrored_nodes,
     normal_nodes,
 )
+from eels_bayes.uncertainty.psi_statistics import GPConstants
 
 D64 = torch.float64
 

@@ -12,10 +12,10 @@ from pyro import poutine
 from pyro.infer import MCMC, NUTS, SVI, Predictive, Trace_ELBO
 from torch import nn
 
-from eels_bayes import prior as priors
-from eels_bayes.fit import FitState, Schedule
+from eels_bayes.latent import prior as priors
+from eels_bayes.latent.vae import SpectrumVAE, fit_vae
 from eels_bayes.randomness import own_randomness
-from eels_bayes.vae import SpectrumVAE, fit_vae
+from eels_bayes.training import FitState, Schedule
 
 L, D, K, J = 24, 3, 2, 4
 

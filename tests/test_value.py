@@ -8,7 +8,7 @@ import torch
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
-from eels_bayes.value import ValueRegression, fit_value, value_moments
+from eels_bayes.gp.value_regression import ValueRegression, fit_value, value_moments
 
 D, N_INDUCING = 2, 24
 

@@ -26,8 +26,8 @@ from scipy.special import logsumexp
 from tqdm.auto import trange
 
 import eels_bayes as eb
-from eels_bayes.continuum import extended
-from eels_bayes.forward_model import onto_bins, wide_axis
+from eels_bayes.forward_model.continuum import extended
+from eels_bayes.forward_model.model import onto_bins, wide_axis
 
 from .shared import Array, all_rows
 

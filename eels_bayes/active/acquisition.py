@@ -1,0 +1,225 @@
+"""Scores of pixels: which to label, and which to measure again.
+
+Scores are functions of a `Prediction`, in nats where they are information, and -inf at flagged
+pixels, which are never chosen. BALD: Houlsby et al., arXiv:1112.5745 (2011). BatchBALD: Kirsch, van
+Amersfoort and Gal, NeurIPS 2019. EPIG: Bickford Smith et al., AISTATS 2023.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from eels_bayes.active.mutual_information import information_about, joint_information
+from eels_bayes.classifier.batch_prediction import reader_of, tensor
+from eels_bayes.classifier.classifier import EELSClassifier
+from eels_bayes.data.spectra import Spectra
+from eels_bayes.forward_model.pixel_posterior import next_frame
+from eels_bayes.prediction.joint_posterior import JointPosterior
+from eels_bayes.prediction.prediction import Prediction
+
+Array = NDArray[Any]
+Score = Callable[[Prediction], Array]
+Acquisition = Callable[[Prediction, int], NDArray[np.int64]]
+
+N_FUNCTIONS = 128  # draws of the classifier's functions
+N_LATENTS = 4  # draws of each pixel's latent
+CANDIDATES = 256  # pixels of most single information that a batch is chosen from
+ROWS = 4096  # pixels read at a time
+TARGETS = 200  # pixels whose classes a label is to tell of
+
+
+def entropy(pred: Prediction) -> Array:
+    """Total entropy (n,), nats: uncertainty sampling."""
+    return _never(pred, pred.total)
+
+
+def margin(pred: Prediction) -> Array:
+    """Minus the difference (n,) of the two largest class probabilities."""
+    largest = np.sort(np.nan_to_num(pred.probabilities), axis=1)
+    return _never(pred, largest[:, -2] - largest[:, -1])
+
+
+def bald(pred: Prediction) -> Array:
+    """Classifier information (n,), nats: what a label can teach.
+
+    `I(y; f | z, x)` of the decomposition. What noise hides of the pixel itself is left out: no
+    label teaches anything about it.
+    """
+    return _never(pred, pred.classifier)
+
+
+def epig(pred: Prediction, *, n_functions: int = N_FUNCTIONS, seed: int = 0) -> Array:
+    """What a label is expected to say of the other pixels' classes (n,), nats: for a better map.
+
+    Mutual information of a pixel's class with that of another pixel of the prediction, averaged
+    over a random choice of others (Bickford Smith et al., 2023, eq. 6). Unlike `bald` it asks for
+    no label of a pixel that is like none of the others.
+
+    Raises
+    ------
+    ValueError
+        If the prediction cannot draw jointly.
+    """
+    joint = _joint(pred)
+    score = np.full(len(pred), -np.inf)
+    usable = np.flatnonzero(pred.ok)
+    some = np.random.default_rng(seed).permutation(len(usable))[:TARGETS]
+    draws = joint[usable].draw(n_functions, seed=seed)
+    score[usable] = information_about(draws, draws[:, some])
+    return score
+
+
+def random(pred: Prediction, *, seed: int = 0) -> Array:
+    """Scores (n,) that put pixels into random order."""
+    return _never(pred, np.random.default_rng(seed).random(len(pred)))
+
+
+def best(score: Score) -> Acquisition:
+    """The k pixels of the highest score, the first ones where scores are equal."""
+
+    def acquire(pred: Prediction, k: int) -> NDArray[np.int64]:
+        scores = score(pred)
+        chosen = np.argsort(-scores, kind="stable")[:k]
+        return chosen[np.isfinite(scores[chosen])]
+
+    return acquire
+
+
+def batch_bald(
+    pred: Prediction, k: int, *, n_functions: int = N_FUNCTIONS, seed: int = 0
+) -> NDArray[np.int64]:
+    """The k pixels whose labels together teach most about the classifier, by greedy choice.
+
+    Parameters
+    ----------
+    pred : Prediction
+        From `EELSClassifier.predict`: it draws pixels jointly.
+    k : int
+    n_functions : int
+        Draws of the functions.
+    seed : int
+
+    Returns
+    -------
+    (k,) array
+        Indices, the most informative first; fewer where fewer pixels are usable.
+
+    Raises
+    ------
+    ValueError
+        If the prediction cannot draw jointly, or k is not positive.
+    """
+    joint = _joint(pred)
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    rows = best(bald)(pred, max(CANDIDATES, k))
+    draws = joint[rows].draw_at_latents(n_functions, N_LATENTS, seed=seed)
+    chosen, _ = joint_information(draws, k, alone=bald(pred)[rows], seed=seed)
+    return rows[chosen]
+
+
+def by_name(given: str | Acquisition, *, seed: int = 0) -> Acquisition:
+    """The acquisition of a name; one of the caller's own stays as it is.
+
+    Raises
+    ------
+    ValueError
+        If there is none of this name.
+    """
+    if callable(given):
+        return given
+    if given == "random":
+        rng = np.random.default_rng(seed)
+        return best(lambda pred: random(pred, seed=int(rng.integers(2**31))))
+    known: dict[str, Acquisition] = {
+        "bald": best(bald),
+        "entropy": best(entropy),
+        "margin": best(margin),
+        "epig": best(epig),
+        "batch_bald": batch_bald,
+    }
+    if given not in known:
+        raise ValueError(f"acquisition must be one of {[*known, 'random']}, got {given!r}")
+    return known[given]
+
+
+def encoder_gain(
+    clf: EELSClassifier,
+    spectra: Spectra,
+    *,
+    frames: ArrayLike = 1.0,
+    n_draws: int = 16,
+    seed: int = 0,
+) -> Array:
+    """Expected drop of each pixel's total entropy (n,) from one more frame, nats.
+
+    Preposterior analysis under the forward model: what the next frame may show is drawn from the
+    pixel's own posterior, put together with what is there, and read.
+
+    Parameters
+    ----------
+    clf : EELSClassifier
+        Fitted.
+    spectra : Spectra
+        n pixels as they are: where they have been measured more than once, of `combine`.
+    frames : float or (n,) array_like
+        Frames that each pixel's spectrum holds; one more of the same dose is to follow.
+    n_draws : int
+        Next frames drawn for a pixel.
+    seed : int
+
+    Raises
+    ------
+    RuntimeError
+        Before ``fit``.
+    ValueError
+        If spectra do not fit, or frames are not positive.
+    """
+    fitted = clf.checked(spectra)
+    given = np.asarray(frames, dtype=np.float64)
+    if given.shape not in ((), (len(spectra),)):
+        raise ValueError(
+            f"frames has shape {given.shape}; a number or one for each of {len(spectra)} pixels is "
+            "needed"
+        )
+    held = np.broadcast_to(given, len(spectra))
+    if not (held > 0).all() or n_draws < 1:
+        raise ValueError(f"frames and n_draws must be positive, got {frames!r} and {n_draws}")
+    reader = reader_of(fitted).to(clf.device)
+    evidence = fitted.encoder.evidence
+    generator = torch.Generator().manual_seed(seed)
+    gain = np.full(len(spectra), -np.inf)
+    usable = np.flatnonzero(spectra.ok)
+    for rows in np.array_split(usable, max(1, -(-len(usable) * n_draws // ROWS))):
+        profile, level, spike = (
+            tensor(getattr(spectra, name)[rows]).to(clf.device)
+            for name in ("profile", "level", "spike")
+        )
+        times = tensor(held[rows]).to(clf.device)
+        with torch.no_grad():
+            now = reader(profile, level, spike).total
+            later = torch.zeros_like(now)
+            for _ in range(n_draws):
+                shown = next_frame(evidence, profile, level, times, generator)
+                both = (times[:, None] * profile + shown) / (times + 1.0)[:, None]
+                shrunk = level * times / (times + 1.0)
+                later += reader(both, shrunk, spike).total
+        gain[rows] = (now - later / n_draws).cpu().numpy()
+    return gain
+
+
+def _joint(pred: Prediction) -> JointPosterior:
+    if pred.joint is None:
+        raise ValueError(
+            "pred cannot draw pixels jointly; use one that EELSClassifier.predict made"
+        )
+    return pred.joint
+
+
+def _never(pred: Prediction, score: Array) -> Array:
+    return np.where(pred.ok, np.nan_to_num(np.asarray(score, dtype=np.float64)), -np.inf)

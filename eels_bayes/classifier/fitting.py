@@ -1,0 +1,296 @@
+"""What is fitted behind the encoders: the GP classifier, the value, novelty's scale, the prior.
+
+The latents are the library's, put back into the experiment as often as the data show them, and
+those of measured pixels that somebody labelled.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from eels_bayes.classifier.batch_prediction import posterior, read, tensor
+from eels_bayes.classifier.labels import Labelled
+from eels_bayes.data.spectra import Spectra
+from eels_bayes.effort import FULL, Effort
+from eels_bayes.forward_model.reinsertion import Pairs, Reinsertion
+from eels_bayes.gp.classifier import GPClassifier, fit_gp
+from eels_bayes.gp.conjugate_vi import relearn
+from eels_bayes.gp.value_regression import ValueRegression, calibrated, fit_value, value_moments
+from eels_bayes.latent.noisy_encoder import NoisyEncoder, active_axes
+from eels_bayes.latent.vae import SpectrumVAE, encoded_draws
+from eels_bayes.prediction import novelty
+from eels_bayes.prediction.novelty import NoveltyScale
+from eels_bayes.randomness import Stream, stream
+
+# Where labels name a class that no fingerprint describes, latents of the others count for so many
+# labels together: fingerprints say what their class looks like, not how much more frequent it is
+# than one of which a few labels are known.
+FINGERPRINT_LABELS = 8
+# few latent directions tell classes apart: more points add nothing but time
+N_INDUCING, INDUCING_PER_CLASS = 8, 3
+VALUE_INDUCING, VALUE_INDUCING_PER_CLASS = 8, 2  # of the value's GP, at the least
+N_VARIATIONS = 16  # J, components of the explicit prior a class
+NONE_WEIGHT = 0.03  # prior weight of "none of these"
+PROFILE_CHANNELS = 8  # roughly, a bin
+
+
+def labelled_latents(
+    source: Reinsertion, vae: SpectrumVAE, axes: Tensor, effort: Effort, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Latents (N, D) along ``axes`` and classes (N,) of the library for the heads to learn from.
+
+    As frequent as in the data, mixtures labelled by what dominates them: r(z | x) carries the same
+    weights, and where the border between two classes runs is part of what labels mean. Some pure
+    ones of each class besides, so that none is left out.
+    """
+    pure = np.repeat(np.arange(source.model.library.n_classes), effort.pure_latents)
+    known = source.mixed_edges(pure, pure, np.ones(len(pure)), rng)
+    drawn = source.edges(effort.gp_latents, rng)
+    edge = np.concatenate([drawn.spectra, known.spectra])
+    labels = np.concatenate([drawn.fractions, known.fractions]).argmax(1)
+    return _latents_of(source, vae, axes, edge, rng), torch.as_tensor(labels)
+
+
+def pure_latents(
+    source: Reinsertion, vae: SpectrumVAE, axes: Tensor, effort: Effort, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """As `labelled_latents`, pure ones alone.
+
+    For libraries that lack a class: what they take for mixtures of two classes may be a third.
+    """
+    labels = np.repeat(np.arange(source.model.library.n_classes), effort.pure_latents_alone)
+    edge = source.mixed_edges(labels, labels, np.ones(len(labels)), rng).spectra
+    return _latents_of(source, vae, axes, edge, rng), torch.as_tensor(labels)
+
+
+def _latents_of(
+    source: Reinsertion,
+    vae: SpectrumVAE,
+    axes: Tensor,
+    edge: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> Tensor:
+    overlap = source.overlap(source.coefficients(len(edge), rng))
+    return encoded_draws(vae, tensor(edge + overlap), rng) @ axes
+
+
+def training_latents(
+    source: Reinsertion,
+    vae: SpectrumVAE,
+    encoder: NoisyEncoder,
+    class_names: tuple[str, ...],
+    labelled: Labelled,
+    effort: Effort,
+    seed: int,
+) -> tuple[Tensor, Tensor]:
+    """The library's latents and the labelled ones' draws, all alike (N, D), and classes (N,)."""
+    latents, labels = _simulated(source, vae, encoder, class_names, effort, seed)
+    draws, codes = labelled.draws(encoder), labelled.codes(class_names)
+    return (
+        torch.cat([latents, draws.flatten(0, 1)]),
+        torch.cat([labels, codes.repeat_interleave(draws.shape[1])]),
+    )
+
+
+def _simulated(
+    source: Reinsertion,
+    vae: SpectrumVAE,
+    encoder: NoisyEncoder,
+    class_names: tuple[str, ...],
+    effort: Effort,
+    seed: int,
+) -> tuple[Tensor, Tensor]:
+    complete = len(class_names) == source.model.library.n_classes
+    draw = labelled_latents if complete else pure_latents
+    rng = stream(seed, Stream.GP_LATENTS)
+    return draw(source, vae, encoder.axes.cpu(), effort, rng)
+
+
+def fit_classes(
+    source: Reinsertion,
+    vae: SpectrumVAE,
+    encoder: NoisyEncoder,
+    class_names: tuple[str, ...],
+    labelled: Labelled,
+    *,
+    start: GPClassifier | None = None,
+    effort: Effort = FULL,
+    seed: int = 0,
+    show_progressbar: bool = True,
+) -> GPClassifier:
+    """The GP classifier of the library's latents and of what is labelled.
+
+    It reads the axes that tell structures apart: along the others every latent is noise alone,
+    which would only widen its doubt.
+
+    Parameters
+    ----------
+    class_names : tuple of str
+        The library's classes, then those that labels alone tell of.
+    labelled : Labelled
+    start : GPClassifier, optional
+        What is known already; the kernel is taken from it.
+    """
+    latents, labels = _simulated(source, vae, encoder, class_names, effort, seed)
+    n_axes, n_classes = active_axes(encoder), len(class_names)
+    latents = latents[:, :n_axes]
+    n_inducing = max(N_INDUCING, INDUCING_PER_CLASS * n_classes)
+    if start is None:
+        return fit_gp(
+            latents,
+            labels,
+            n_classes,
+            n_inducing=n_inducing,
+            steps=effort.gp_steps,
+            batch_size=effort.gp_batch,
+            learning_rate=effort.gp_learning_rate,
+            seed=seed,
+            show_progressbar=show_progressbar,
+        )
+    by_labels_alone = n_classes > source.model.library.n_classes
+    return relearn(
+        start,
+        latents,
+        labels,
+        n_classes,
+        measured=(labelled.draws(encoder)[..., :n_axes], labelled.codes(class_names)),
+        weight=FINGERPRINT_LABELS / effort.pure_latents_alone if by_labels_alone else 1.0,
+        n_inducing=n_inducing,
+        learn_kernel=by_labels_alone,
+        seed=seed,
+    )
+
+
+def fit_values(
+    source: Reinsertion,
+    vae: SpectrumVAE,
+    encoder: NoisyEncoder,
+    device: torch.device,
+    *,
+    effort: Effort = FULL,
+    seed: int = 0,
+) -> ValueRegression | None:
+    """The regression of the library's value, calibrated on drawn pixels, whose value is known."""
+    rng = stream(seed, Stream.VALUE_LATENTS)
+    n_classes = source.model.library.n_classes
+    clean = source.draw_clean(effort.value_latents, rng)
+    if clean.values is None:
+        return None
+    latents = encoded_draws(vae, tensor(clean.spectra), rng) @ encoder.axes.cpu()
+    n_inducing = max(VALUE_INDUCING, VALUE_INDUCING_PER_CLASS * n_classes)
+    value = fit_value(
+        latents[:, : active_axes(encoder)],
+        torch.as_tensor(clean.values),
+        n_inducing=n_inducing,
+        steps=effort.value_steps,
+        seed=seed,
+    )
+    rng = stream(seed, Stream.VALUE_CALIBRATION)
+    clean = source.edges(effort.simulated_pixels, rng)
+    pairs = source.draw(effort.simulated_pixels, rng, edge=clean.spectra)
+    log_weight, mean, sd, _ = (x.cpu().double() for x in posterior(encoder, pairs, device))
+    mean, sd = value_moments(log_weight.exp(), mean, sd**2, value)
+    return calibrated(value, mean, sd, torch.as_tensor(clean.values))
+
+
+def fit_novelty(
+    source: Reinsertion,
+    encoder: NoisyEncoder,
+    held_out: Spectra,
+    device: torch.device,
+    *,
+    effort: Effort = FULL,
+    seed: int = 0,
+) -> NoveltyScale:
+    """Novelty's scale from held-out pixels, or from drawn ones where those are too few."""
+    pixels: Spectra | Pairs = held_out
+    spike = tensor(held_out.spike)
+    if len(held_out) < novelty.MIN_PIXELS:
+        warnings.warn(
+            f"spectra hold {len(held_out)} pixels beside those of the training, and novelty "
+            f"needs {novelty.MIN_PIXELS} to be calibrated on: it is calibrated on simulated "
+            "pixels instead and knows no more of this experiment than the forward model does",
+            stacklevel=4,
+        )
+        rng = stream(seed, Stream.NOVELTY)
+        pixels = source.draw(effort.simulated_pixels, rng)
+        # the largest of so many channels' noise
+        channels = len(source.model.continuum.energy) * PROFILE_CHANNELS
+        spike = tensor(rng.standard_normal((effort.simulated_pixels, channels)).max(1))
+    _, found = read(encoder, pixels, device)
+    return novelty.calibrate(found.residual.cpu(), found.unknown.cpu(), spike)
+
+
+def class_variations(source: Reinsertion, rng: np.random.Generator) -> Tensor:
+    """Clean spectra (K, `N_VARIATIONS`, L) of the library's classes with overlapping shapes."""
+    n_classes = source.model.library.n_classes
+    labels = np.repeat(np.arange(n_classes), N_VARIATIONS)
+    edge, _, _ = source.model.library.vary(len(labels), rng, labels=labels)
+    clean = tensor(edge + source.overlap(source.coefficients(len(labels), rng)))
+    return clean.unflatten(0, (n_classes, N_VARIATIONS))
+
+
+def prior_weights(class_weights: NDArray[np.float64]) -> Tensor:
+    """Of the explicit prior's classes (K,) and, last, of "none of these"; (K + 1,)."""
+    return tensor(np.append(class_weights * (1 - NONE_WEIGHT), NONE_WEIGHT))
+
+
+def prior_spectra(
+    source: Reinsertion,
+    vae: SpectrumVAE,
+    encoder: NoisyEncoder,
+    class_names: tuple[str, ...],
+    labelled: Labelled,
+    *,
+    seed: int = 0,
+) -> Tensor:
+    """What the explicit prior's components stand for: spectra (K, `N_VARIATIONS`, L).
+
+    The library's classes under their variations, half of them instead decoded from labelled latents
+    where there are as many; classes of labels alone are decoded from those.
+    """
+    rng = stream(seed, Stream.VAE)
+    known = class_variations(source, rng)
+    if not labelled.names:
+        return known
+    draws, codes = labelled.draws(encoder), labelled.codes(class_names)
+    with torch.no_grad():
+        latents = (draws @ encoder.axes.cpu().T).to(vae.log_b.device)
+        decoded = vae.decode(latents.flatten(0, 1)).cpu().unflatten(0, draws.shape[:2])
+    spectra = []
+    for k in range(len(class_names)):
+        # pixel after pixel first, so that few components still come from many pixels
+        mine = decoded[codes == k].transpose(0, 1).flatten(0, 1)
+        if k >= len(known):
+            spectra.append(mine[torch.arange(N_VARIATIONS) % len(mine)])
+            continue
+        share = min(len(mine) // draws.shape[1], N_VARIATIONS // 2)
+        spectra.append(torch.cat([mine[:share], known[k][share:]]))
+    return torch.stack(spectra)
+
+
+def class_shares(
+    gp: GPClassifier,
+    source: Reinsertion,
+    vae: SpectrumVAE,
+    axes: Tensor,
+    *,
+    effort: Effort = FULL,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """How frequent each class is (K,) where nothing is known of a pixel.
+
+    The GP's mean probabilities, read at the functions' means, over latents as frequent as in the
+    data.
+    """
+    rng = stream(seed, Stream.CLASS_SHARES)
+    edge = source.edges(effort.simulated_pixels, rng).spectra
+    latents = _latents_of(source, vae, axes, edge, rng)
+    f = gp.moments(latents, torch.zeros_like(latents)).mean
+    shares = torch.softmax(f.double(), 1).mean(0).clamp(min=1e-4).numpy()
+    return np.asarray(shares / shares.sum())

@@ -1,0 +1,77 @@
+"""Repeated measurements of the same pixels as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eels_bayes.data.spectra import Spectra, check_alike
+
+
+def combine(frames: Sequence[Spectra]) -> Spectra:
+    """Spectra of pixels that were measured several times, as if their counts had been summed.
+
+    Everything that is linear in the counts is averaged with the frames' own norms as weights, and
+    variances follow. Continuum, thickness and edge of a pixel are the same in every frame, so that
+    only spectra can be combined, never posteriors: their product would count what the frames share
+    more than once. Compared with the sum of the raw counts, each frame has its own drift removed.
+
+    Parameters
+    ----------
+    frames : sequence of Spectra
+        Of the same n pixels in the same order, by one preprocessor. A pixel that is flagged in a
+        frame is left out of it, and is flagged in the result where it is in all of them.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or pixels or axes differ.
+    """
+    frames = list(frames)
+    check_alike("frames", frames)
+    first = frames[0]
+    for k, one in enumerate(frames):
+        if not (
+            np.array_equal(one.position, first.position) and np.array_equal(one.image, first.image)
+        ):
+            raise ValueError(
+                f"frames[{k}] holds other pixels than frames[0]; give the same in the same order"
+            )
+    usable = np.array([one.ok for one in frames])
+    norm = np.where(usable, [one.norm for one in frames], 0.0)
+    total = norm.sum(0)
+    any_usable = usable.any(0)
+    share = norm / np.where(any_usable, total, 1.0)
+
+    def mean(name: str, power: int = 1) -> NDArray[Any]:
+        """Weighted mean over frames; with power 2 the variance of such a mean."""
+        rows = np.array([getattr(one, name) for one in frames], dtype=np.float64)
+        weight = (share**power).reshape(*share.shape, *[1] * (rows.ndim - 2))
+        found = np.where(weight > 0, weight * np.nan_to_num(rows), 0.0).sum(0)
+        found[~any_usable] = np.nan
+        return found.astype(np.float32)
+
+    variance = np.array([one.sd for one in frames], dtype=np.float64) ** 2
+    variance = np.where(usable[:, :, None], share[:, :, None] ** 2 * variance, 0.0).sum(0)
+    variance[~any_usable] = np.nan
+    spike = np.where(usable, [one.spike for one in frames], -np.inf).max(0)
+    counts = np.array([one.counts for one in frames])
+    flag = np.bitwise_or.reduce([one.flag for one in frames])
+    return replace(
+        first,
+        intensity=mean("intensity"),
+        sd=np.sqrt(variance).astype(np.float32),
+        background=mean("background"),
+        profile=mean("profile"),
+        level=mean("level", 2),
+        spike=np.where(any_usable, spike, np.nan).astype(np.float32),
+        norm=np.where(any_usable, total, first.norm).astype(np.float32),
+        shift=mean("shift"),
+        counts=np.where(usable[:, :, None], counts, 0.0).sum(0).astype(np.float32),
+        gain=np.where(any_usable, mean("gain"), first.gain).astype(np.float32),
+        flag=np.where(any_usable, 0, flag),
+    )

@@ -1,0 +1,119 @@
+"""What a Bayesian asks of a fitted classifier, answered with numbers.
+
+====================================  ==============================================================
+question                              function
+====================================  ==============================================================
+Is the noisy encoder calibrated       :func:`simulation_based_calibration`
+under the model?
+Which latents carry anything?         :func:`active_units`
+What does amortisation cost?          :func:`nuts`
+Do replicates look like the data?     :func:`posterior_predictive`
+Which prior predicts the data better? :func:`compare_priors`
+Do intervals hold the truth?          :func:`value_coverage`, :func:`interval_coverage`
+Do the fingerprints lie in the data?  :func:`support_distance`
+====================================  ==============================================================
+
+Calibration under the model says nothing about the world: a model can pass and be wrong. Figures of
+the results are in :mod:`eels_bayes.diagnostic_plots`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from eels_bayes.diagnostics.fingerprint_support import SupportDistance, support_distance
+    from eels_bayes.diagnostics.latent_units import ActiveUnits, active_units
+    from eels_bayes.diagnostics.nuts_comparison import (
+        NutsComparison,
+        PriorComparison,
+        compare_priors,
+        nuts,
+    )
+    from eels_bayes.diagnostics.predictive_checks import PredictiveCheck, posterior_predictive
+    from eels_bayes.diagnostics.ranks import (
+        Coverage,
+        Uniformity,
+        interval_coverage,
+        randomised_pit,
+        rank_statistics,
+        uniformity,
+        unit_uniformity,
+    )
+    from eels_bayes.diagnostics.sbc import (
+        Calibration,
+        KnownPixels,
+        known_pixels,
+        simulation_based_calibration,
+        value_coverage,
+    )
+    from eels_bayes.diagnostics.two_sample import TwoSample, mmd
+
+# Public name -> the module that defines it, and its name there.
+_HOME = {
+    "ActiveUnits": "latent_units:ActiveUnits",
+    "Calibration": "sbc:Calibration",
+    "Coverage": "ranks:Coverage",
+    "KnownPixels": "sbc:KnownPixels",
+    "NutsComparison": "nuts_comparison:NutsComparison",
+    "PredictiveCheck": "predictive_checks:PredictiveCheck",
+    "PriorComparison": "nuts_comparison:PriorComparison",
+    "SupportDistance": "fingerprint_support:SupportDistance",
+    "TwoSample": "two_sample:TwoSample",
+    "Uniformity": "ranks:Uniformity",
+    "active_units": "latent_units:active_units",
+    "compare_priors": "nuts_comparison:compare_priors",
+    "interval_coverage": "ranks:interval_coverage",
+    "known_pixels": "sbc:known_pixels",
+    "mmd": "two_sample:mmd",
+    "nuts": "nuts_comparison:nuts",
+    "posterior_predictive": "predictive_checks:posterior_predictive",
+    "randomised_pit": "ranks:randomised_pit",
+    "rank_statistics": "ranks:rank_statistics",
+    "simulation_based_calibration": "sbc:simulation_based_calibration",
+    "support_distance": "fingerprint_support:support_distance",
+    "uniformity": "ranks:uniformity",
+    "unit_uniformity": "ranks:unit_uniformity",
+    "value_coverage": "sbc:value_coverage",
+}
+
+__all__ = [
+    "ActiveUnits",
+    "Calibration",
+    "Coverage",
+    "KnownPixels",
+    "NutsComparison",
+    "PredictiveCheck",
+    "PriorComparison",
+    "SupportDistance",
+    "TwoSample",
+    "Uniformity",
+    "active_units",
+    "compare_priors",
+    "interval_coverage",
+    "known_pixels",
+    "mmd",
+    "nuts",
+    "posterior_predictive",
+    "randomised_pit",
+    "rank_statistics",
+    "simulation_based_calibration",
+    "support_distance",
+    "uniformity",
+    "unit_uniformity",
+    "value_coverage",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = _HOME[name].partition(":")
+    value: object = import_module(f"{__name__}.{module}")
+    if attribute:
+        value = getattr(value, attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

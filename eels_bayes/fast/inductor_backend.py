@@ -1,0 +1,91 @@
+"""The fast path as machine code, by PyTorch's successor of TorchScript (AOTInductor).
+
+Needs a C++ compiler where it compiles, for about a minute.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from eels_bayes.fast.graph import FastGraph, Plan
+
+Session = Callable[[torch.Tensor, Plan], Any]
+
+
+def compiler() -> str:
+    """The C++ compiler that PyTorch takes: ``$CXX``, or the platform's own."""
+    own = {"darwin": "clang++", "win32": "cl"}
+    return os.environ.get("CXX") or own.get(sys.platform, "g++")
+
+
+def available() -> bool:
+    """Whether the compiler is there."""
+    return shutil.which(compiler()) is not None
+
+
+def compiled(
+    graph: FastGraph, path: Path, about: Mapping[str, str], *, single: bool = False
+) -> None:
+    """Write the graph as a package (.pt2) for the device it is on.
+
+    It takes any number of spectra, or one alone, which it then reads faster. Its inputs are the
+    counts (n, E) and the tensors of a `Plan`; its metadata hold ``about``. PyTorch keeps what it
+    compiled in ``$TORCHINDUCTOR_CACHE_DIR``, by default among the temporary files.
+
+    Raises
+    ------
+    RuntimeError
+        Without a C++ compiler.
+    """
+    if not available():
+        raise RuntimeError(
+            f"backend='inductor' needs a C++ compiler, and there is no {compiler()!r}: install it, "
+            "let CXX name another, or use 'torchscript'"
+        )
+    plan = graph.plan(0.0)
+    counts = torch.ones(1 if single else 2, graph.n_channels, device=plan.picked.device)
+    with torch.no_grad(), warnings.catch_warnings():
+        # PyTorch's of its own calls
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from torch._inductor import aoti_compile_and_package  # seconds to import
+        from torch.export import Dim, export
+
+        # a drift may ask for more channels, or fewer
+        free = {"picked": {0: Dim.AUTO}, "band": {0: Dim.AUTO}}
+        spectra = None if single else {0: Dim("n", min=1)}
+        sizes = (spectra, *(free.get(name) for name in plan._fields))
+        aoti_compile_and_package(
+            export(graph, (counts, *plan), dynamic_shapes=sizes),
+            package_path=str(path),
+            inductor_configs={
+                "cpp.threads": 1,  # as the stream wants it
+                "assert_indirect_indexing": False,  # a plan's channels are on the axis
+                "aot_inductor.metadata": dict(about),
+            },
+        )
+
+
+def session(graph: FastGraph) -> Session:
+    """Compile and load, for one spectrum and for several; see `compiled`."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        paths = [Path(folder) / name for name in ("one.pt2", "several.pt2")]
+        for path, single in zip(paths, (True, False), strict=True):
+            compiled(graph, path, {}, single=single)
+        from torch._inductor import aoti_load_package
+
+        one, several = (aoti_load_package(str(path)) for path in paths)
+
+    def run(counts: torch.Tensor, plan: Plan) -> Any:
+        return (one if len(counts) == 1 else several)(counts, *plan)
+
+    return run

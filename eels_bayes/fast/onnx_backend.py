@@ -1,0 +1,135 @@
+"""The fast path as an ONNX model, run by ONNX Runtime: what edge and FPGA flows start from.
+
+Needs the extra ``onnx``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.onnx import symbolic_helper
+
+from eels_bayes.fast.graph import FastGraph, Plan
+
+OPSET = 18
+COUNTS, OUTPUTS = "counts", ("columns", "labels", "flags")
+Session = Callable[[NDArray[np.float32], Plan], tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]
+
+
+def _expm1(g: Any, x: Any) -> Any:
+    """exp(x) - 1 = tanh(x / 2) (exp(x) + 1), which keeps its digits near zero."""
+    half = g.op("Mul", x, g.op("Constant", value_t=torch.tensor(0.5)))
+    one = g.op("Constant", value_t=torch.tensor(1.0))
+    return g.op("Mul", g.op("Tanh", half), g.op("Add", g.op("Exp", x), one))
+
+
+@symbolic_helper.parse_args("v", "i", "v", "v", "i")
+def _index_add(g: Any, x: Any, dim: int, index: Any, rows: Any, _: int) -> Any:
+    """Rows added up where the index says, along the first axis."""
+    second = g.op("Constant", value_t=torch.tensor([1]))
+    return g.op("ScatterND", x, g.op("Unsqueeze", index, second), rows, reduction_s="add")
+
+
+def exported(graph: FastGraph, about: Mapping[str, str]) -> bytes:
+    """The graph as a serialised ONNX model with a free number of spectra.
+
+    Its inputs are the counts (n, E) and the tensors of a `Plan`, which default to that of no
+    drift; its metadata hold ``about``.
+
+    Raises
+    ------
+    ImportError
+        Without the package onnx.
+    """
+    onnx = _needed("onnx")
+    plan = graph.plan(0.0)
+    names = [f"plan_{name}" for name in Plan._fields]
+    target = io.BytesIO()
+    with warnings.catch_warnings(), _symbolics():
+        # TorchScript's exporter, which it announces as legacy: it keeps one operator for one
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            graph,
+            (torch.ones(2, graph.n_channels), *plan),
+            target,  # type: ignore[arg-type]
+            input_names=[COUNTS, *names],
+            output_names=list(OUTPUTS),
+            dynamic_axes={COUNTS: {0: "n"}, **{name: {0: "n"} for name in OUTPUTS}}
+            | {"plan_picked": {0: "picked"}, "plan_band": {0: "band"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    model = onnx.load_model_from_string(target.getvalue())
+    for name, tensor in zip(names, plan, strict=True):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(tensor.numpy(), name))
+    onnx.helper.set_model_props(model, dict(about))
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def session(graph: FastGraph) -> Session:
+    """Run the graph by ONNX Runtime, on one thread as the stream wants it.
+
+    Raises
+    ------
+    ImportError
+        Without the packages onnx and onnxruntime.
+    """
+    ort = _needed("onnxruntime")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # it warns of initialisers that a caller may replace
+    made = ort.InferenceSession(
+        exported(graph, {}), sess_options=options, providers=["CPUExecutionProvider"]
+    )
+    known = {one.name for one in made.get_inputs()} | {
+        one.name for one in made.get_overridable_initializers()
+    }
+
+    current: Plan | None = None
+    fed: dict[str, NDArray[Any]] = {}
+
+    def run(
+        rows: NDArray[np.float32], plan: Plan
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        nonlocal current, fed
+        if plan is not current:
+            arrays = {f"plan_{name}": tensor.numpy() for name, tensor in plan._asdict().items()}
+            fed = {name: array for name, array in arrays.items() if name in known}
+            current = plan
+        columns, labels, flags = made.run(OUTPUTS, {COUNTS: rows, **fed})
+        return columns, labels, flags
+
+    return run
+
+
+@contextlib.contextmanager
+def _symbolics() -> Iterator[None]:
+    """What the exporter does not know, known for the time of one export."""
+    known: dict[str, Callable[..., Any]] = {
+        "aten::expm1": _expm1,
+        "aten::index_add": _index_add,
+    }
+    for name, symbolic in known.items():
+        torch.onnx.register_custom_op_symbolic(name, symbolic, OPSET)
+    try:
+        yield
+    finally:
+        for name in known:
+            torch.onnx.unregister_custom_op_symbolic(name, OPSET)
+
+
+def _needed(name: str) -> Any:
+    from importlib import import_module
+
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise ImportError(f"backend='onnx' needs {name}: pip install 'eels-bayes[onnx]'") from error

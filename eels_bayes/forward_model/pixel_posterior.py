@@ -1,0 +1,205 @@
+"""What a forward model says of single pixels, as one fixed network: script-safe.
+
+For every component of the mixture the exact linear-Gaussian posterior at the pixel's own noise:
+what the noisy encoder reads.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from eels_bayes.forward_model.factor_mixture import Population, rotated
+from eels_bayes.forward_model.model import OUTLIER, UNKNOWN, ForwardModel, unknown_shapes
+
+Array = NDArray[Any]
+
+
+class Evidence(NamedTuple):
+    """Posterior of n pixels under the forward model.
+
+    Attributes
+    ----------
+    log_probability : Tensor (n, C)
+        Of each component, normalised.
+    noise : Tensor (n,)
+        Noise variance of a whitened bin.
+    unknown : Tensor (n,)
+        Log-likelihood of an unknown structure over that of the library's, nats.
+    residual : Tensor (n, W)
+        What the posterior mean of everything leaves in the window's bins, in sd of the noise.
+    factor : Tensor (n, C, S)
+        Deviation from each component's center along its principal axes, over noise and spread
+        together: times the component's variance it is their posterior mean.
+    """
+
+    log_probability: Tensor
+    noise: Tensor
+    unknown: Tensor
+    residual: Tensor
+    factor: Tensor
+
+
+def log_sum(rows: Tensor) -> Tensor:
+    """``logsumexp`` of rows (n, C), finite ones: (n,). One fused kernel instead of seven."""
+    return rows.amax(1) - torch.log_softmax(rows, 1).amax(1)
+
+
+class PixelEvidence(nn.Module):
+    """Profiles (n, B) and their noise levels (n,) -> `Evidence`.
+
+    Parameters
+    ----------
+    sizes : (B, S, C, W)
+        Bins, directions that all components together span, components, bins of the window.
+        Unknown structures' components follow the C of the library. The buffers are zero until
+        `evidence_of` or ``load_state_dict`` fills them.
+    """
+
+    def __init__(self, sizes: tuple[int, int, int, int]):
+        super().__init__()
+        n_bins, n_span, n_components, n_window = sizes
+        self.sizes = sizes
+        self.n_known = n_components
+        n_all = n_components + len(UNKNOWN)
+        self.outlier = OUTLIER  # scripting sees no globals
+        self.register_buffer("center", torch.zeros(n_bins))
+        self.register_buffer("white", torch.ones(n_bins))
+        self.register_buffer("middle", torch.zeros(n_bins))
+        self.register_buffer("spread", torch.zeros(n_bins))
+        self.register_buffer("log_weight", torch.zeros(n_components))
+        # In its columns the directions that matter; in these each component has principal axes of
+        # its own, along which it has a center and a variance.
+        self.register_buffer("span", torch.zeros(n_bins, n_span))
+        self.register_buffer("axes", torch.zeros(n_span, n_all * n_span))
+        self.register_buffer("offset", torch.zeros(n_all * n_span))
+        self.register_buffer("variance", torch.ones(n_all, n_span))
+        # what a component looks like in the window as it is measured: its spreads, then its center
+        self.register_buffer("shown", torch.zeros(n_components * (n_span + 1), n_window))
+        self.register_buffer("inside", torch.zeros(n_window, dtype=torch.int64))
+        self.register_buffer("brightness", torch.tensor(1.0))
+        self.center: Tensor
+        self.white: Tensor
+        self.middle: Tensor
+        self.spread: Tensor
+        self.log_weight: Tensor
+        self.span: Tensor
+        self.axes: Tensor
+        self.offset: Tensor
+        self.variance: Tensor
+        self.shown: Tensor
+        self.inside: Tensor
+        self.brightness: Tensor
+
+    def forward(self, profile: Tensor, level: Tensor) -> Evidence:
+        # What is of buffers alone is computed once where a graph is frozen.
+        whole = self.brightness * self.center.size(0)
+        noise = level * (profile.sum(1) / whole).clamp(0.05, 20.0)
+        variance = noise.unsqueeze(1)
+        wide = self.outlier**2
+        reach = torch.add(wide * self.spread**2, variance, alpha=wide).sqrt()
+        usual = self.center * self.white + self.middle
+        deviation = torch.clamp(profile * self.white - usual, -reach, reach) + self.middle
+        n_all, n_span = self.variance.size(0), self.variance.size(1)
+        # what is orthogonal to the span is noise to all components alike
+        projected = (deviation @ self.span) @ self.axes - self.offset
+        projected = projected.view(-1, n_all, n_span)
+        shrink = (variance.unsqueeze(2) + self.variance).reciprocal()
+        factor = projected * shrink
+        likelihood = (shrink.log() - projected * factor).sum(2)
+        weight = nn.functional.pad(self.log_weight, [0, n_all - self.n_known])
+        joint, others = torch.add(weight, likelihood, alpha=0.5).split(
+            [self.n_known, n_all - self.n_known], 1
+        )
+        log_probability = torch.log_softmax(joint, 1)
+        total = joint.amax(1) - log_probability.amax(1)
+        each = log_probability.exp().unsqueeze(2)
+        known = factor.narrow(1, 0, self.n_known)
+        weighted = torch.cat([known * each, each], 2)
+        measured = weighted.flatten(1) @ self.shown
+        residual = (deviation.index_select(1, self.inside) - measured) * variance.rsqrt()
+        return Evidence(log_probability, noise, log_sum(others) - total, residual, known)
+
+
+def evidence_of(model: ForwardModel) -> PixelEvidence:
+    """The fixed network of a fitted forward model; ValueError where its numbers make none."""
+    energy, white = model.continuum.energy, model.white
+    window = model.continuum.window
+    inside = (energy > window[0]) & (energy < window[1])
+    known = model.rotated_components()
+    _, weight = model.components()
+    columns = model.continuum.columns(energy, model.library) * white[:, None]
+    population = Population(weight, model.mean, model.covariance)
+    others = unknown_shapes(energy, model.library, white)
+    parts = known + [rotated(columns, population, shape) for shape in others]
+
+    spreads = [one.loadings @ one.basis.T for one in parts]  # of standard normal factors
+    centers = np.array([one.center for one in parts])
+    directions = np.concatenate([centers.T, *spreads], 1)
+    if not np.isfinite(directions).all():
+        raise ValueError("the forward model's numbers make no finite evidence")
+    left, size, _ = np.linalg.svd(directions, full_matrices=False)
+    span = left[:, size > 1e-6 * size[0]]
+    reduced = [span.T @ spread for spread in spreads]
+    variance, axes = np.linalg.eigh(np.array([one @ one.T for one in reduced]))
+    variance = np.maximum(variance, 0.0)
+    shown = [
+        np.vstack([(span[inside] @ axes[k] * variance[k]).T, known[k].center[inside]])
+        for k in range(len(known))
+    ]
+    offset = np.einsum("cb,bs,cst->ct", centers, span, axes)
+    module = PixelEvidence((len(energy), span.shape[1], len(known), int(inside.sum())))
+    found = {
+        "center": model.continuum.center(energy),
+        "white": white,
+        "middle": model.middle,
+        "spread": model.spread,
+        "brightness": model.mean_profile.mean(),
+        "log_weight": np.log(np.maximum(weight, 1e-6)),
+        "span": span,
+        "axes": np.concatenate(list(axes), 1),
+        "offset": offset.ravel(),
+        "variance": variance,
+        "shown": np.concatenate(shown),
+    }
+    for name, array in found.items():
+        setattr(module, name, torch.as_tensor(array, dtype=torch.float32).contiguous())
+    module.inside = torch.as_tensor(np.flatnonzero(inside))
+    return module
+
+
+def next_frame(
+    evidence: PixelEvidence,
+    profile: Tensor,
+    level: Tensor,
+    frames: Tensor,
+    generator: torch.Generator,
+) -> Tensor:
+    """Profiles (n, B) that pixels may show in one more frame, drawn from their own posterior.
+
+    Parameters
+    ----------
+    profile : Tensor (n, B)
+    level, frames : Tensor (n,)
+        Noise level of a profile, and how many frames of the next one's dose it holds.
+    """
+    found = evidence(profile, level)
+    n_all, n_span = evidence.variance.shape
+    which = torch.multinomial(found.log_probability.exp().cpu(), 1, generator=generator)[:, 0]
+    which = which.to(profile.device)
+    prior = evidence.variance[which]
+    noise = found.noise.unsqueeze(1)
+    rows = torch.arange(len(which), device=which.device)
+    mean = prior * found.factor[rows, which]
+    sd = (prior * noise / (prior + noise)).sqrt()
+    along = mean + sd * torch.randn(mean.shape, generator=generator).to(mean)
+    along = along + evidence.offset.view(n_all, n_span)[which]
+    axes = evidence.axes.view(n_span, n_all, n_span).transpose(0, 1)[which]
+    deviation = torch.einsum("nst,nt->ns", axes, along) @ evidence.span.T
+    one_frame = (noise * frames.unsqueeze(1)).sqrt()
+    deviation = deviation + one_frame * torch.randn(deviation.shape, generator=generator).to(mean)
+    return evidence.center + deviation / evidence.white

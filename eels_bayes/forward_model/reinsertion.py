@@ -1,0 +1,319 @@
+"""Clean edge spectra put back into the experiment: matched (clean, noisy) pairs.
+
+A clean edge is set on a continuum and a dose drawn from what the data show, counts are drawn, and
+they are normalised as the data were. Where edge spectra are asked for as well, the same counts go
+through the very preprocessing that made the data.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from eels_bayes.data.spectra import Spectra
+from eels_bayes.forward_model.continuum import tail
+from eels_bayes.forward_model.model import ForwardModel, onto_bins, wide_axis
+from eels_bayes.preprocessing import noise
+from eels_bayes.preprocessing.edge_extractor import Edges
+from eels_bayes.preprocessing.preprocessor import Preprocessor
+from eels_bayes.preprocessing.rebinning import rebin
+
+Array = NDArray[Any]
+
+GROUP = 256  # pairs that share one sub-channel offset
+
+
+class Clean(NamedTuple):
+    """n clean spectra: spectra (n, L) in edge units, class shares (n, K), library values (n,)."""
+
+    spectra: Array
+    fractions: Array
+    values: Array | None
+
+
+class Pairs(NamedTuple):
+    """n clean edge spectra and what the detector and the preprocessing make of them.
+
+    Attributes
+    ----------
+    clean : Tensor (n, L)
+        Edge units, nuisance shapes included.
+    profile : Tensor (n, B)
+        As in `Spectra`.
+    level : Tensor (n,)
+        As in `Spectra`.
+    """
+
+    clean: Tensor
+    profile: Tensor
+    level: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Reinsertion:
+    """Draws pairs; see :func:`reinsertion`.
+
+    Attributes
+    ----------
+    model : ForwardModel
+    preprocessor : Preprocessor
+    energy : (C,) array
+        Canonical axis of counts, eV.
+    norm, gain, offset : (n,) arrays
+        Of the data's pixels, drawn from together: counts a channel of an intensity of 1.0, variance
+        per count, and the position of detector channels' borders relative to the first canonical
+        one, eV.
+    readout : float
+        Variance of a detector channel's counts that does not depend on them.
+    detector_step : float
+        Width of a detector channel, eV.
+    """
+
+    model: ForwardModel
+    preprocessor: Preprocessor
+    energy: Array
+    norm: Array
+    gain: Array
+    offset: Array
+    readout: float
+    detector_step: float
+
+    def edges(self, n: int, rng: np.random.Generator) -> Clean:
+        """Edges of single pixels without overlapping shapes."""
+        model = self.model
+        n_classes = model.library.n_classes
+        flat = rng.choice(n_classes**2, size=n, p=model.pair_weights.ravel())
+        first, second = np.divmod(flat, n_classes)
+        share = np.where(first == second, 1.0, rng.uniform(0.1, 0.9, n))
+        return self.mixed_edges(first, second, share, rng)
+
+    def mixed_edges(
+        self, first: Array, second: Array, share: Array, rng: np.random.Generator
+    ) -> Clean:
+        """Edges that are a share (n,) of the first class (n,) and for the rest of the second."""
+        model, n = self.model, len(first)
+        n_classes = model.library.n_classes
+        fractions = np.zeros((n, n_classes))
+        np.add.at(fractions, (np.arange(n), first), share)
+        np.add.at(fractions, (np.arange(n), second), 1.0 - share)
+        edge, _, value = model.library.vary(n, rng, labels=first)
+        mixed = np.flatnonzero(first != second)
+        other, _, other_value = model.library.vary(len(mixed), rng, labels=second[mixed])
+        part = share[mixed]
+        edge[mixed] = part[:, None] * edge[mixed] + (1.0 - part[:, None]) * other
+        if value is not None and other_value is not None:
+            value[mixed] = part * value[mixed] + (1.0 - part) * other_value
+        return Clean(edge, fractions, value)
+
+    def coefficients(self, n: int, rng: np.random.Generator) -> Array:
+        """Continuum coefficients ``u`` (n, P) of single pixels."""
+        model = self.model
+        u = rng.multivariate_normal(model.mean, model.covariance, size=n, method="cholesky")
+        # An overlapping edge adds intensity; the Gaussian's negative tail is not physical.
+        overlap = u[:, u.shape[1] - len(model.library.nuisances) :]
+        np.maximum(overlap, 0.0, out=overlap)
+        return u
+
+    def overlap(self, u: Array) -> Array:
+        """Overlapping shapes (n, L) of coefficients (n, P), edge units."""
+        shapes = self.model.library.nuisances
+        return u[:, u.shape[1] - len(shapes) :] @ shapes
+
+    def draw_clean(self, n: int, rng: np.random.Generator) -> Clean:
+        """Clean edge spectra with overlapping shapes."""
+        clean = self.edges(n, rng)
+        overlap = self.overlap(self.coefficients(n, rng))
+        return clean._replace(spectra=clean.spectra + overlap)
+
+    def draw(
+        self,
+        n: int,
+        rng: np.random.Generator,
+        *,
+        edge: Array | None = None,
+        dose: float | Array = 1.0,
+    ) -> Pairs:
+        """Draw ``n`` pairs.
+
+        Parameters
+        ----------
+        n : int
+        rng : numpy.random.Generator
+        edge : (n, L) array, optional
+            Clean edges to put back, in edge units; by default fingerprints under their variations,
+            classes and mixtures as frequent as in the data.
+        dose : float or (n,) array
+            Multiplies the data's doses.
+        """
+        if edge is None:
+            edge = self.edges(n, rng).spectra
+        u = self.coefficients(n, rng)
+        pixel = rng.integers(len(self.norm), size=n)
+        norm, gain = self.norm[pixel] * dose, self.gain[pixel]
+        return self._pairs(edge, u, self._bin_counts(edge, u, norm, gain, rng), norm, gain)
+
+    def draw_edges(
+        self,
+        n: int,
+        rng: np.random.Generator,
+        *,
+        edge: Array | None = None,
+        dose: float | Array = 1.0,
+    ) -> tuple[Pairs, Edges]:
+        """Draw ``n`` pairs with the edge spectra of the same counts; see `draw`."""
+        if edge is None:
+            edge = self.edges(n, rng).spectra
+        u = self.coefficients(n, rng)
+        pixel = rng.integers(len(self.norm), size=n)
+        norm, gain = self.norm[pixel] * dose, self.gain[pixel]
+        energy, model = self.energy, self.model
+        rate = model.continuum.center(energy) + u @ model.continuum.columns(energy, model.library).T
+        rate[:, -edge.shape[1] :] += edge
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        rates, norms, gains = (
+            torch.as_tensor(x, dtype=torch.float32) for x in (rate.clip(0.0), norm, gain)
+        )
+        counts, factor = [], []
+        # Pixels of one image share their offset, and so do the rows of a group here.
+        for rows in torch.arange(n).split(GROUP):
+            offset = float(self.offset[rng.integers(len(self.offset))])
+            group = self._count(rates[rows], norms[rows], gains[rows], offset, generator)
+            counts.append(group[0])
+            factor.append(group[1].expand_as(group[0]))
+        canonical = torch.cat(counts)
+        binned = self._bin_counts(edge, u, norm, gain, rng)
+        bins = model.continuum.energy
+        # bins that the channels cover hold the very same electrons
+        inside, covered = onto_bins(bins, *self._whole_bins(canonical.numpy())), self._covered()
+        size = round((bins[1] - bins[0]) / (energy[1] - energy[0]))
+        binned[:, covered] = size * inside[:, covered]
+        pairs = self._pairs(edge, u, binned, norm, gain)
+        measured = torch.as_tensor(norm * self._norm_found(binned, norm), dtype=torch.float32)
+        readout = self.readout * float(energy[1] - energy[0]) / self.detector_step
+        # As `noise.variance` has it, with every pixel's own gain.
+        variance = torch.maximum(canonical, 0.01 * gains[:, None]) * gains[:, None] + readout
+        return pairs, self.preprocessor.extract(canonical, variance, measured, torch.cat(factor))
+
+    def profile(self, edge: Array, u: Array) -> Array:
+        """Profiles (n, B) without noise of clean edges (n, L) on continua (n, P), edge units."""
+        model = self.model
+        bins, library = model.continuum.energy, model.library
+        fine = wide_axis(bins, library.energy)
+        start = int(np.argmin(np.abs(fine - library.energy[0])))
+        last = edge[:, -1:] * tail(library, fine)[start + edge.shape[1] :]
+        shown = np.concatenate([np.zeros((len(edge), start)), edge, last], axis=1)
+        rate: Array = model.continuum.center(bins) + u @ model.continuum.columns(bins, library).T
+        return rate + onto_bins(bins, fine, shown[:, : len(fine)])
+
+    def _bin_counts(
+        self, edge: Array, u: Array, norm: Array, gain: Array, rng: np.random.Generator
+    ) -> Array:
+        """Counts (n, B) in the profile's bins."""
+        rate, bins = self.profile(edge, u), self.model.continuum.energy
+        size = (bins[1] - bins[0]) / (self.energy[1] - self.energy[0])
+        electrons = rng.poisson(np.maximum(rate, 0.0) * (norm * size / gain)[:, None])
+        counts: Array = electrons * gain[:, None]
+        if self.readout > 0:
+            channels = (bins[1] - bins[0]) / self.detector_step
+            counts += rng.normal(0.0, math.sqrt(self.readout * channels), counts.shape)
+        return counts
+
+    def _pairs(self, edge: Array, u: Array, counts: Array, norm: Array, gain: Array) -> Pairs:
+        bins = self.model.continuum.energy
+        size = (bins[1] - bins[0]) / (self.energy[1] - self.energy[0])
+        profile = counts / (norm * size)[:, None]
+        found = self._norm_found(counts, norm)
+        readout = self.readout * (bins[1] - bins[0]) / self.detector_step
+        # where the preprocessor weighs readout against counts
+        fano = gain + readout / np.maximum(counts[:, self._covered()].mean(1), 1e-6)
+        level = fano / (norm * found * size)
+        return Pairs(
+            torch.as_tensor(edge + self.overlap(u), dtype=torch.float32),
+            torch.as_tensor(profile / found[:, None], dtype=torch.float32),
+            torch.as_tensor(level, dtype=torch.float32),
+        )
+
+    def _norm_found(self, counts: Array, norm: Array) -> Array:
+        """Measured norm over the true one (n,): the reference window's counts have noise too."""
+        pre, bins = self.preprocessor, self.model.continuum.energy
+        if pre.normalize is None:
+            return np.ones(len(counts))
+        width = bins[1] - bins[0]
+        low, high = pre.normalize
+        share = np.clip(
+            np.minimum(high, bins + 0.5 * width) - np.maximum(low, bins - 0.5 * width), 0.0, width
+        )
+        if share.sum() < 0.9 * (high - low):  # beyond the profile
+            return np.ones(len(counts))
+        size = width / (self.energy[1] - self.energy[0])
+        mean = counts @ share / share.sum() / size
+        found: Array = np.maximum(pre.unit * mean / norm, 0.1)
+        return found
+
+    def _whole_bins(self, rows: Array) -> tuple[Array, Array]:
+        """The canonical axis and rows on it, from the first bin that begins there."""
+        bins, step = self.model.continuum.energy, self.energy[1] - self.energy[0]
+        width = bins[1] - bins[0]
+        start = (self.energy[0] - 0.5 * step - (bins[0] - 0.5 * width)) / width
+        skip = round((math.ceil(start - 1e-6) - start) * width / step)
+        return self.energy[skip:], rows[..., skip:]
+
+    def _covered(self) -> Array:
+        """Which of the bins (B,) lie wholly on the canonical axis."""
+        bins, everywhere = self.model.continuum.energy, np.ones(len(self.energy))
+        covered: Array = onto_bins(bins, *self._whole_bins(everywhere)) > 0
+        return covered
+
+    def _count(
+        self, rate: Tensor, norm: Tensor, gain: Tensor, offset: float, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Counts (n, C) on the canonical axis of rates (n, C) in edge units: `rebinning.rebin`."""
+        step = float(self.energy[1] - self.energy[0])
+        width = self.detector_step
+        n_detector = math.ceil(rate.shape[1] * step / width) + 2
+        start = float(self.energy[0]) - 0.5 * step - 0.5 * width
+        # Rates are smooth on the scale of a channel: interpolation onto the detector is harmless.
+        grid = (start + offset + width * np.arange(n_detector) - self.energy[0]) / step
+        low = np.clip(np.floor(grid).astype(int), 0, rate.shape[1] - 2)
+        part = torch.as_tensor(np.clip(grid - low, 0.0, 1.0), dtype=torch.float32)
+        detected = torch.lerp(rate[:, low], rate[:, low + 1], part)
+        detected = detected * (norm * (width / step))[:, None]
+        counts = noise.draw_counts(detected / gain[:, None], 1.0, generator) * gain[:, None]
+        if self.readout > 0:
+            counts += math.sqrt(self.readout) * torch.randn(counts.shape, generator=generator)
+        shift = torch.full_like(norm, -offset)
+        return rebin(counts, start, width, shift, float(self.energy[0]), step, rate.shape[1])
+
+
+def clean_source(model: ForwardModel, preprocessor: Preprocessor) -> Reinsertion:
+    """Set up drawing clean spectra alone, for which no pixel's dose is needed."""
+    one, energy = np.ones(1), preprocessor.canonical_energy
+    return Reinsertion(model, preprocessor, energy, one, one, 0.0 * one, 0.0, preprocessor.step)
+
+
+def reinsertion(model: ForwardModel, spectra: Spectra) -> Reinsertion:
+    """Set up drawing from a fitted forward model at the doses and offsets of ``spectra``."""
+    ok = spectra.ok
+    energy = spectra.canonical_energy
+    # Width of a detector channel; the median where images differ.
+    step = float(np.median([info.energy[1] for info in spectra.images]))
+    start = np.array([info.energy[0] for info in spectra.images])[spectra.image[ok]]
+    # Borders of detector channels relative to the canonical axis's first, up to whole channels.
+    first_edge = energy[0] - 0.5 * (energy[1] - energy[0])
+    offset = np.mod(start - 0.5 * step - spectra.shift[ok] - first_edge, step)
+    return Reinsertion(
+        model,
+        spectra.preprocessor,
+        energy,
+        spectra.norm[ok].astype(float),
+        spectra.gain[ok].astype(float),
+        offset,
+        float(np.mean([info.readout for info in spectra.images])),
+        step,
+    )

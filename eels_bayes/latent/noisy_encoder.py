@@ -1,0 +1,115 @@
+"""The noisy encoder r(z | x): from a pixel's evidence to a mixture of Gaussians. Script-safe.
+
+One Gaussian for each component of the forward model, because at single-pixel noise several classes
+explain one spectrum. Given a component, a pixel's deviations g from its center along its principal
+axes are Gaussian with a mean and variance that `evidence` knows at the pixel's own noise. Within
+one component the clean spectrum hardly bends the VAE's encoder, so that
+
+    z = offset_c + slope_c' g + e,    e ~ N(0, spread_c^2),
+
+and r(z | x) follows in closed form, for any dose. `encoder_fit` finds the three.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from eels_bayes.forward_model.pixel_posterior import Evidence, PixelEvidence
+from eels_bayes.latent.networks import GaussianMixture
+
+LEAST_INFORMATION = 0.05  # nats
+
+
+class NoisyEncoder(nn.Module):
+    """Profiles and their noise level -> mixture of R = C diagonal Gaussians over z.
+
+    Parameters
+    ----------
+    evidence : PixelEvidence
+        Of the fitted forward model, with C components and S axes of each.
+    latent_dim : int
+        D. The buffers mean nothing until `encoder_fit` or ``load_state_dict`` fills them.
+    """
+
+    def __init__(self, evidence: PixelEvidence, latent_dim: int):
+        super().__init__()
+        _, n_span, n_components, _ = evidence.sizes
+        self.evidence = evidence
+        self.latent_dim, self.n_components = latent_dim, n_components
+        # Structures vary along few directions, bent ones at that: Gaussians that are diagonal along
+        # the latents' principal axes follow them where those along the latent's own cannot.
+        self.register_buffer("axes", torch.eye(latent_dim))
+        self.register_buffer("offset", torch.zeros(n_components, latent_dim))
+        self.register_buffer("slope", torch.zeros(n_components, n_span, latent_dim))
+        self.register_buffer("spread", torch.ones(n_components, latent_dim))
+        self.axes: Tensor
+        self.offset: Tensor
+        self.slope: Tensor
+        self.spread: Tensor
+
+    def forward(self, profile: Tensor, level: Tensor) -> GaussianMixture:
+        """Posterior of the latent; (n, B) and (n,) -> see GaussianMixture."""
+        return self.read(self.evidence(profile, level))
+
+    def read(self, found: Evidence) -> GaussianMixture:
+        """Posterior of the latent from the evidence of n pixels."""
+        prior = self.evidence.variance.narrow(0, 0, self.n_components)  # (C, S)
+        noise = found.noise.view(-1, 1, 1)
+        mean = torch.bmm((found.factor * prior).transpose(0, 1), self.slope)  # (C, n, D)
+        left = prior * (noise / (prior + noise))  # variance of what noise hides
+        var = torch.bmm(left.transpose(0, 1), self.slope.square())
+        return GaussianMixture(
+            found.log_probability,
+            mean.transpose(0, 1) + self.offset,
+            (var.transpose(0, 1) + self.spread.square()).sqrt(),
+            self.axes,
+        )
+
+
+def active_axes(encoder: NoisyEncoder) -> int:
+    """How many of the leading axes tell structures apart; at least one.
+
+    What a latent tells along an axis, of spectra seen without noise, is at most that of Gaussians
+    of the same variances: by how far they lie apart, and by how differently wide they are. Along
+    axes of less than `LEAST_INFORMATION` latents are noise; a trained VAE leaves most of its axes
+    so.
+    """
+    evidence = encoder.evidence
+    weight = evidence.log_weight.double().softmax(0).unsqueeze(1)  # (C, 1)
+    offset, slope = encoder.offset.double(), encoder.slope.double()
+    center = (weight * offset).sum(0)
+    prior = evidence.variance.narrow(0, 0, encoder.n_components).double().unsqueeze(2)
+    motion = (weight * ((offset - center).square() + (slope.square() * prior).sum(1))).sum(0)
+    var = encoder.spread.double().square()
+    whole = motion + (weight * var).sum(0)
+    told = 0.5 * (whole.log() - (weight * var.log()).sum(0))
+    active = (told > LEAST_INFORMATION).nonzero()
+    return int(active.max()) + 1 if len(active) else 1
+
+
+def log_density(mixture: GaussianMixture, z: Tensor) -> Tensor:
+    """Log-density (n,) of latents z (n, D) under row-wise mixtures."""
+    gaussian = torch.distributions.Normal(mixture.mean, mixture.sd, validate_args=False)
+    component = gaussian.log_prob((z @ mixture.axes).unsqueeze(1)).sum(-1)
+    return torch.logsumexp(mixture.log_weight + component, dim=1)
+
+
+def moments(mixture: GaussianMixture) -> tuple[Tensor, Tensor]:
+    """Mean and sd (n, D) of latents under row-wise mixtures."""
+    weight = mixture.log_weight.exp().unsqueeze(-1)
+    mean = (weight * mixture.mean).sum(1)
+    # Around the mean: the difference of second moments cancels where the sd is small.
+    centred = (mixture.mean - mean.unsqueeze(1)) @ mixture.axes.T
+    var = mixture.sd**2 @ (mixture.axes**2).T + centred**2
+    return mean @ mixture.axes.T, (weight * var).sum(1).sqrt()
+
+
+def draw(mixture: GaussianMixture, n_draws: int, generator: torch.Generator) -> Tensor:
+    """Draws (n, n_draws, D) from row-wise mixtures."""
+    weight = mixture.log_weight.exp().cpu()
+    which = torch.multinomial(weight, n_draws, replacement=True, generator=generator)
+    index = which.to(mixture.mean.device).unsqueeze(-1).expand(-1, -1, mixture.mean.shape[-1])
+    noise = torch.randn(index.shape, generator=generator).to(mixture.mean)
+    drawn = mixture.mean.gather(1, index) + mixture.sd.gather(1, index) * noise
+    return drawn @ mixture.axes.T

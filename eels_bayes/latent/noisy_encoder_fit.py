@@ -1,0 +1,118 @@
+"""Fitting the noisy encoder r(z | x) to matched pairs, in closed form.
+
+Clean spectra of every component of the forward model are put back into the experiment, and their
+latents z ~ q(z | clean) regressed on the deviations that `evidence` would find of them: the maximum
+of the pairs' likelihood under the encoder's model, with a weak Gaussian prior on the slopes
+(Bishop, Pattern Recognition and Machine Learning (2006), eqs. 3.34 and 3.53).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from eels_bayes.forward_model.model import MIXING, components
+from eels_bayes.forward_model.pixel_posterior import evidence_of
+from eels_bayes.forward_model.reinsertion import Reinsertion
+from eels_bayes.latent.noisy_encoder import NoisyEncoder
+from eels_bayes.latent.vae import SpectrumVAE
+
+HALF_STEP = 0.5 * (MIXING[1] - MIXING[0])  # shares are continuous between the components'
+
+
+def fit_noisy_encoder(
+    vae: SpectrumVAE,
+    source: Reinsertion,
+    *,
+    axes: Tensor | None = None,
+    n_draws: int = 512,
+    ridge: float = 1.0,
+    negligible: float = 1e-6,
+    seed: int = 0,
+) -> NoisyEncoder:
+    """Fit r(z | x) for a trained VAE, which is not changed, and a forward model.
+
+    Parameters
+    ----------
+    vae : SpectrumVAE
+    source : Reinsertion
+    axes : Tensor (D, D), optional
+        Orthonormal columns along which Gaussians are diagonal; by default the latents' principal
+        ones.
+    n_draws : int
+        Clean spectra of each component.
+    ridge : float
+        Precision of the slopes beforehand, for deviations in units of their sd.
+    negligible : float
+        Share of the largest variance below which a direction is not regressed on.
+    seed : int
+        Of the clean spectra.
+    """
+    rng = np.random.default_rng(seed)
+    evidence = evidence_of(source.model)
+    members = components(source.model.library)
+    drawn = [_draw(vae, source, member, n_draws, rng) for member in members]
+    if axes is None:
+        axes = _principal_axes(drawn, source.model.components()[1])
+    encoder = NoisyEncoder(evidence, vae.latent_dim)
+    encoder.axes = axes.float().clone()
+    axes = encoder.axes.double()
+    for c, (profile, mean, var) in enumerate(drawn):
+        with torch.no_grad():
+            deviation = (profile - evidence.center) * evidence.white
+            projected = (deviation @ evidence.span) @ evidence.axes - evidence.offset
+        along = projected.view(n_draws, *evidence.variance.shape)[:, c].double()
+        prior = evidence.variance[c].double()
+        matters = prior > negligible * prior.max()
+        scale = torch.where(matters, prior, torch.ones_like(prior)).sqrt()
+        x = along / scale * matters
+        z = mean.double() @ axes
+        x_mean, z_mean = x.mean(0), z.mean(0)
+        gram = (x - x_mean).T @ (x - x_mean) + ridge * torch.eye(len(scale), dtype=x.dtype)
+        slope = torch.linalg.solve(gram, (x - x_mean).T @ (z - z_mean))
+        left = (z - z_mean) - (x - x_mean) @ slope
+        freedom = n_draws / (n_draws - 1 - int(matters.sum()))
+        spread = freedom * left.square().mean(0) + var.double().mean(0) @ axes.square()
+        encoder.offset[c] = (z_mean - x_mean @ slope).float()
+        encoder.slope[c] = (slope / scale.unsqueeze(1)).float()
+        encoder.spread[c] = spread.sqrt().float()
+    return encoder.eval()
+
+
+def _draw(
+    vae: SpectrumVAE,
+    source: Reinsertion,
+    member: tuple[int, int, float],
+    n: int,
+    rng: np.random.Generator,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Noise-free profiles (N, B) of one component; mean and variance (N, D) of their latents."""
+    first, second, share = member
+    shares = np.full(n, share)
+    if first != second:
+        shares += rng.uniform(-HALF_STEP, HALF_STEP, n)
+    classes = np.full(n, first), np.full(n, second)
+    edge = source.mixed_edges(*classes, shares, rng).spectra
+    u = source.coefficients(n, rng)
+    clean = torch.as_tensor(edge + source.overlap(u), dtype=torch.float32)
+    with torch.no_grad():
+        mean, sd = vae.encode(clean.to(vae.log_b.device))
+    profile = torch.as_tensor(source.profile(edge, u), dtype=torch.float32)
+    return profile, mean.cpu(), sd.cpu().square()
+
+
+def _principal_axes(
+    drawn: list[tuple[Tensor, Tensor, Tensor]], weight: NDArray[np.float64]
+) -> Tensor:
+    """Of the latents' covariance over components as frequent as they are; widest first."""
+    share = torch.as_tensor(weight / weight.sum())
+    means = torch.stack([mean.double() for _, mean, _ in drawn])  # (C, N, D)
+    center = torch.einsum("c,cnd->d", share, means) / means.shape[1]
+    centred = means - center
+    covariance = torch.einsum("c,cnd,cne->de", share, centred, centred) / means.shape[1]
+    _, axes = torch.linalg.eigh(covariance)
+    # signs are arbitrary: fix them, so that every machine finds the same axes
+    flip = torch.sign(axes.gather(0, axes.abs().argmax(0, keepdim=True)))
+    return (axes * flip).flip(1)

@@ -1,0 +1,59 @@
+"""Clean stand-ins of measured spectra: principal components above the noise."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eels_bayes.data.spectra import Spectra
+
+MAX_COMPONENTS = 20
+
+
+class Denoiser(NamedTuple):
+    """Projection onto components (R, L) around a mean (L,), channels weighted by weight (L,)."""
+
+    mean: NDArray[np.float64]
+    components: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+    def rebuild(self, intensity: NDArray[Any]) -> NDArray[np.float32]:
+        """Spectra (n, L) from their components alone."""
+        scores = (intensity * self.weight - self.mean) @ self.components.T
+        rebuilt: NDArray[np.float32] = (
+            (scores @ self.components + self.mean) / self.weight
+        ).astype(np.float32)
+        return rebuilt
+
+
+def fit_denoiser(spectra: Spectra, *, seed: int = 0) -> Denoiser:
+    """Find the principal components of usable spectra that stand above the noise.
+
+    Spectra are weighted by their noise, so that noise independent between channels has eigenvalues
+    below the Marchenko-Pastur edge ``(1 + sqrt(L / n))^2``; components above it are kept, the
+    background's smooth error among them.
+
+    Parameters
+    ----------
+    spectra : Spectra
+        n usable pixels of L channels; flagged pixels are left out.
+    seed : int
+        Of scikit-learn's randomised solver.
+    """
+    from sklearn.decomposition import PCA
+
+    ok = spectra.ok
+    intensity = spectra.intensity[ok].astype(np.float64)
+    weight = 1.0 / np.sqrt(np.mean(spectra.sd[ok].astype(np.float64) ** 2, axis=0))
+    n, n_channels = intensity.shape
+    n_components = min(MAX_COMPONENTS, n, n_channels)
+    pca = PCA(n_components, svd_solver="auto", random_state=seed).fit(intensity * weight)
+    kept = pca.explained_variance_ > (1.0 + np.sqrt(n_channels / n)) ** 2
+    return Denoiser(pca.mean_, pca.components_[kept], weight)
+
+
+def principal_components(spectra: Spectra, *, seed: int = 0) -> NDArray[np.float32]:
+    """Usable spectra (n, L) rebuilt by a denoiser fitted to themselves; see `fit_denoiser`."""
+    return fit_denoiser(spectra, seed=seed).rebuild(spectra.intensity[spectra.ok])

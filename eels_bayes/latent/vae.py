@@ -1,0 +1,206 @@
+"""The variational autoencoder of clean edge spectra, as a Pyro model and guide.
+
+    model:  z ~ p(z),  x ~ Laplace(decoder(z), b)          guide:  z ~ Normal(mean(x), sd(x))
+
+A Laplace likelihood is the mean absolute error of Hollenbach et al. (2024) with its balance against
+the KL term learned (``b``) instead of set by hand.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.infer import Trace_ELBO
+from torch import Tensor, nn
+
+from eels_bayes.latent import prior as priors
+from eels_bayes.latent.networks import ConvDecoder, ConvEncoder, Gaussian
+from eels_bayes.randomness import own_randomness
+from eels_bayes.training import FitState, Schedule, fit
+
+Likelihood = Literal["laplace", "normal", "student_t"]
+LIKELIHOODS: dict[str, Callable[[Tensor, Tensor], dist.Distribution]] = {
+    "laplace": dist.Laplace,
+    "normal": dist.Normal,
+    "student_t": lambda mean, scale: dist.StudentT(4.0, mean, scale),
+}
+_instances = itertools.count()
+
+
+class SpectrumVAE(nn.Module):
+    """Pyro model and guide of clean edge spectra; works with ``SVI``, ``Predictive``, ``MCMC``.
+
+    Parameters
+    ----------
+    n_channels : int
+        L, channels of an edge spectrum.
+    latent_dim : int
+        D.
+    fingerprints : Tensor, (K, J, L), optional
+        J physical variations of each of K classes, whose posteriors are the explicit prior's
+        components. ``None`` makes the prior a standard normal.
+    class_weights : Tensor, (K + 1,), optional
+        Prior weights of the classes and, last, of "none of these"; by default equal, and 0.1.
+    likelihood : {"laplace", "normal", "student_t"}
+    scale : float
+        Typical intensity, in the unit of the spectra; the networks work in multiples of it.
+    dropout : float
+        Of the encoder's convolutions.
+    """
+
+    scale: Tensor
+    fingerprints: Tensor | None
+    class_weights: Tensor
+
+    def __init__(
+        self,
+        n_channels: int,
+        latent_dim: int = 16,
+        fingerprints: Tensor | None = None,
+        class_weights: Tensor | None = None,
+        *,
+        likelihood: Likelihood = "laplace",
+        scale: float = 1.0,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        if likelihood not in LIKELIHOODS:
+            raise ValueError(f"likelihood must be one of {sorted(LIKELIHOODS)}, got {likelihood!r}")
+        if not scale > 0:
+            raise ValueError(f"scale must be positive, got {scale}")
+        if fingerprints is not None and fingerprints.shape[-1] != n_channels:
+            raise ValueError(
+                f"fingerprints have {fingerprints.shape[-1]} channels, the spectra {n_channels}: "
+                "resample the library to the spectra's energy axis"
+            )
+        self.n_channels = n_channels
+        self.latent_dim = latent_dim
+        self.likelihood = likelihood
+        self.encoder = ConvEncoder(n_channels, latent_dim, dropout)
+        self.decoder = ConvDecoder(n_channels, latent_dim)
+        # Sharp from the start: a wide likelihood lets latents fall back to the prior, for good.
+        self.log_b = nn.Parameter(torch.tensor(-3.0))
+        self.register_buffer("scale", torch.tensor(float(scale)))
+        self.register_buffer("fingerprints", fingerprints)
+        if fingerprints is not None and class_weights is None:
+            n_classes = len(fingerprints)
+            class_weights = torch.tensor([0.9 / n_classes] * n_classes + [0.1])
+        self.register_buffer("class_weights", class_weights)
+        # Pyro's parameter store is global; a name of its own keeps each model's parameters its own.
+        self.pyro_name = f"spectrum_vae_{next(_instances)}"
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.pyro_name = f"spectrum_vae_{next(_instances)}"  # a copy is a model of its own
+
+    def encode(self, spectrum: Tensor) -> Gaussian:
+        """Guide's posterior q(z | x) of clean spectra (n, L): mean and sd (n, D)."""
+        return self.encoder(spectrum / self.scale)
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Mean spectrum (n, L) of latents (n, D), in the unit of the spectra."""
+        return self.decoder(latent) * self.scale
+
+    def prior(self) -> priors.FingerprintPrior | None:
+        """The explicit prior with its components at the present encoder, or ``None``."""
+        if self.fingerprints is None:
+            return None
+        n_classes, n_variations, _ = self.fingerprints.shape
+        mean, sd = self.encode(self.fingerprints.flatten(0, 1))
+        shape = (n_classes, n_variations)
+        return priors.smooth(
+            priors.FingerprintPrior(
+                mean.unflatten(0, shape), sd.unflatten(0, shape), self.class_weights.log()
+            )
+        )
+
+    def model(self, spectrum: Tensor, sd: Tensor | None = None) -> Tensor:
+        """Pyro model of spectra (n, L); ``sd`` (n, L), if given, widens the likelihood's scale."""
+        pyro.module(self.pyro_name, self)
+        p_z = priors.distribution(self.prior(), self.latent_dim, spectrum)
+        with pyro.plate("spectra", len(spectrum)):
+            z = pyro.sample("z", p_z)
+            b = self.log_b.exp() * self.scale
+            width = b.expand_as(spectrum) if sd is None else (b**2 + sd**2).sqrt()
+            x = LIKELIHOODS[self.likelihood](self.decode(z), width)
+            return pyro.sample("x", x.to_event(1), obs=spectrum)
+
+    def guide(self, spectrum: Tensor, sd: Tensor | None = None) -> Tensor:
+        """Pyro guide: the amortised diagonal Gaussian."""
+        pyro.module(self.pyro_name, self)
+        with pyro.plate("spectra", len(spectrum)):
+            mean, scale = self.encode(spectrum)
+            return pyro.sample("z", dist.Normal(mean, scale).to_event(1))
+
+    def negative_elbo(self, spectrum: Tensor, sd: Tensor | None = None) -> Tensor:
+        """Single-draw estimate of -ELBO in nats a spectrum (differentiable)."""
+        with pyro.get_param_store().scope():
+            loss = Trace_ELBO().differentiable_loss(self.model, self.guide, spectrum, sd)
+        return loss / len(spectrum)
+
+
+def fit_vae(
+    vae: SpectrumVAE,
+    spectra: Tensor,
+    held_out: Tensor,
+    schedule: Schedule,
+    state: FitState,
+    *,
+    sd: tuple[Tensor, Tensor] | None = None,
+    batch_size: int = 64,
+    seed: int = 0,
+    show_progressbar: bool = True,
+) -> FitState:
+    """Train ``vae`` in place on clean spectra (N, L) by stochastic variational inference.
+
+    Parameters
+    ----------
+    vae : SpectrumVAE
+    spectra, held_out : Tensor (N, L)
+        Clean spectra to train and to validate on, in edge units, on any device.
+    schedule, state
+        As :func:`eels_bayes.training.fit` takes them.
+    sd : pair of Tensor (N, L), optional
+        What is uncertain in the spectra themselves, those held out second; it widens the
+        likelihood.
+    batch_size : int
+        Spectra a step.
+    seed : int
+        Of everything random in training.
+    """
+    device = vae.log_b.device
+    noise, held_out_noise = sd or (torch.zeros_like(spectra), torch.zeros_like(held_out))
+
+    def training_loss(generator: torch.Generator) -> Tensor:
+        rows = torch.randint(len(spectra), (batch_size,), generator=generator)
+        return vae.negative_elbo(spectra[rows].to(device), noise[rows].to(device))
+
+    def validation_loss() -> Tensor:
+        # The same latent draws at every epoch, so that epochs can be compared.
+        with own_randomness(seed):
+            return vae.negative_elbo(held_out.to(device), held_out_noise.to(device))
+
+    return fit(
+        vae,
+        training_loss,
+        validation_loss,
+        schedule,
+        state,
+        seed=seed,
+        description="VAE",
+        show_progressbar=show_progressbar,
+    )
+
+
+def encoded_draws(vae: SpectrumVAE, clean: Tensor, rng: np.random.Generator) -> Tensor:
+    """One draw (n, D) of the guide for each clean spectrum (n, L)."""
+    with torch.no_grad():
+        mean, sd = (part.cpu() for part in vae.encode(clean.to(vae.log_b.device)))
+    noise = torch.as_tensor(rng.standard_normal(mean.shape), dtype=mean.dtype)
+    return mean + sd * noise

@@ -1,0 +1,117 @@
+"""Novelty: is a spectrum like the fingerprints' structures or the training data at all?
+
+The score is the evidence for anything else against that for the library, by its rank among
+held-out training pixels. Anything else is an unknown structure (by the forward model's likelihood),
+a spike (a channel that stands out), or a misfit (the energy of the smooth residual, what a larger
+variance would say of it). Evidences add up, so that an alternative which a pixel does not suggest
+takes nothing from the others. Script-safe.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from eels_bayes.forward_model.pixel_posterior import log_sum
+
+N_MODES = 24  # cosines a smooth residual is expanded in
+N_TABLE = 512  # quantiles kept of each statistic's distribution
+MIN_PIXELS = 50  # fewer do not show tails
+SPIKE_COST = 12.0  # nats: log of the channels a spike may lie in, and of the sizes it may have
+MISFIT = 4.0  # variance of a misfit over the usual one
+
+
+class NoveltyScale(NamedTuple):
+    """What the score needs: whitening (L, N_MODES), center (N_MODES,), table (N_TABLE,)."""
+
+    whitening: Tensor
+    center: Tensor
+    table: Tensor
+
+
+def misfit_energy(residual: Tensor, whitening: Tensor, center: Tensor) -> Tensor:
+    """Energy (n,) of the smooth part of residuals (n, L) in units of their sd."""
+    modes = residual.clamp(-6.0, 6.0) @ whitening - center
+    return (modes * modes).sum(1)
+
+
+def evidence_ratio(
+    unknown: Tensor,
+    spike: Tensor,
+    energy: Tensor,
+    n_modes: int,
+    spike_cost: float = SPIKE_COST,
+    wider: float = MISFIT,
+) -> Tensor:
+    """Log evidence (n,) for anything else over that for the library, nats.
+
+    A spike of z sd has likelihood ratio exp(z^2 / 2) in its channel, spread over all channels and
+    sizes; a misfit is a variance ``wider`` times the usual one in each of the modes. (Arguments, as
+    scripting sees no globals.)
+    """
+    size = spike.clamp(0.0, 40.0)
+    stands_out = 0.5 * size * size - spike_cost
+    misfit = energy * (0.5 - 0.5 / wider) - 0.5 * n_modes * math.log(wider)
+    return log_sum(torch.stack((unknown, stands_out, misfit), 1))
+
+
+def tail_probability(values: Tensor, table: Tensor) -> Tensor:
+    """Share of the table's distribution (ascending quantiles) that lies at or above ``values``."""
+    # counted, as exporters know no binary search; a gap's own share is linear, so that rounding
+    # does not move a value by a whole one
+    gap = (table[1:] - table[:-1]).clamp(min=1e-6)
+    passed = ((values.unsqueeze(1) - table[:-1]) / gap).clamp(0.0, 1.0).sum(1)
+    n = float(table.size(0))
+    inside = (n - passed) / (n + 1.0)
+    # Beyond the table the order is kept by an exponential tail, whose scale is the table's from its
+    # 0.9 quantile to its last, the 1 - 0.5 / n.
+    width = (table[-1] - table[int(0.9 * n)]).clamp(min=1e-6) / math.log(0.2 * n)
+    beyond = ((values - table[-1]) / width).clamp(0.0, 60.0)
+    return inside * torch.exp(-beyond)
+
+
+def score(ratio: Tensor, scale: NoveltyScale) -> Tensor:
+    """Novelty (n,) in [0, 1] of evidence ratios (n,); 1 is like nothing in training."""
+    return 1.0 - tail_probability(ratio, scale.table)
+
+
+def calibrate(residual: Tensor, unknown: Tensor, spike: Tensor) -> NoveltyScale:
+    """Set the score's scale from held-out training pixels.
+
+    Parameters
+    ----------
+    residual : Tensor (n, L)
+        Measured minus decoded over sd.
+    unknown : Tensor (n,)
+        Log evidence ratio of an unknown structure, nats.
+    spike : Tensor (n,)
+        Largest excess of a channel, sd.
+
+    Raises
+    ------
+    ValueError
+        With fewer than 50 pixels: tails cannot be known from so few.
+    """
+    n, n_channels = residual.shape
+    if n < MIN_PIXELS:
+        raise ValueError(
+            f"novelty needs at least {MIN_PIXELS} held-out pixels to calibrate, got {n}: "
+            "fit on more spectra"
+        )
+    grid = (torch.arange(n_channels, dtype=residual.dtype) + 0.5) / n_channels
+    order = torch.arange(min(N_MODES, n_channels), dtype=residual.dtype)
+    cosines = torch.cos(torch.pi * grid.unsqueeze(1) * order)
+    cosines = cosines / cosines.norm(dim=0)
+    modes = residual.clamp(-6.0, 6.0) @ cosines
+    cov = torch.cov(modes.T) + 1e-4 * torch.eye(modes.shape[1], dtype=modes.dtype)
+    root = torch.linalg.cholesky(torch.linalg.inv(cov))
+    whitening = cosines @ root
+    center = (modes @ root).mean(0)
+    # The modes' covariance knows these pixels. Each one's energy as without itself (the deleted
+    # Mahalanobis distance), or few pixels would make all others new.
+    energy = misfit_energy(residual, whitening, center).clamp(max=0.999 * (n - 1) ** 2 / n)
+    energy = (n / (n - 1)) ** 2 * (n - 2) / (n - 1) * energy / (1 - n * energy / (n - 1) ** 2)
+    ratio = evidence_ratio(unknown, spike, energy, modes.shape[1])
+    levels = (torch.arange(N_TABLE, dtype=residual.dtype) + 0.5) / N_TABLE
+    return NoveltyScale(whitening, center, torch.quantile(ratio.to(residual.dtype), levels))

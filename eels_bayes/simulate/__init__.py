@@ -1,0 +1,70 @@
+"""An annealing series of Cr2TiC2OxFy with known truth: a forward model of raw counts.
+
+The mean number of electrons in the channel at energy E, with t the thickness and B, r the
+background, is
+
+    lambda(E) = dose t [ B (E/685)^-r (1 + misfit(E)) + sum_e j_e edge_e(E)
+                         + 29 (1 + eps) sum_c w_c f_c(E) + 29 rho residual(E) ]
+
+for the edges e of Ti L, O K and Cr L, the classes c of the library, and everything moved by the
+drift. Whatever is random in it is drawn from the distributions that `Process` documents, so that a
+posterior under exactly this process can be computed: `ForwardModel` gives the shapes, `mean_counts`
+the mean for any values of the nuisances. Continuum edges are hydrogenic cross-sections of exSpy
+(Egerton's SIGMAK and SIGMAL); white lines are Voigt profiles.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from eels_bayes.simulate.annealing import (
+        EDGES,
+        TEMPERATURES,
+        ForwardModel,
+        Process,
+        Series,
+        Shapes,
+        annealing_series,
+        draw_truth,
+        mean_counts,
+    )
+
+# Public name -> the module that defines it, and its name there.
+_HOME = {
+    "EDGES": "annealing:EDGES",
+    "ForwardModel": "annealing:ForwardModel",
+    "Process": "annealing:Process",
+    "Series": "annealing:Series",
+    "Shapes": "annealing:Shapes",
+    "TEMPERATURES": "annealing:TEMPERATURES",
+    "annealing_series": "annealing:annealing_series",
+    "draw_truth": "annealing:draw_truth",
+    "mean_counts": "annealing:mean_counts",
+}
+
+__all__ = [
+    "EDGES",
+    "TEMPERATURES",
+    "ForwardModel",
+    "Process",
+    "Series",
+    "Shapes",
+    "annealing_series",
+    "draw_truth",
+    "mean_counts",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = _HOME[name].partition(":")
+    value: object = import_module(f"{__name__}.{module}")
+    if attribute:
+        value = getattr(value, attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
