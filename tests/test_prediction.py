@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from eels_bayes.arviz_bridge import inference_data
 from eels_bayes.data.spectra import Flag, ImageInfo
-from eels_bayes.prediction.prediction import Prediction, inference_data
+from eels_bayes.prediction.prediction import Prediction
 
 NAMES = ("F 50 %", "F 25 %", "no F")
 VALUES = np.array([0.5, 0.25, 0.0])

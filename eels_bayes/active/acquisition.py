@@ -8,21 +8,20 @@ Amersfoort and Gal, NeurIPS 2019. EPIG: Bickford Smith et al., AISTATS 2023.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
 from eels_bayes.active.mutual_information import information_about, joint_information
-from eels_bayes.classifier.batch_prediction import reader_of, tensor
+from eels_bayes.arrays import Array, tensor
+from eels_bayes.classifier.batch_prediction import reader_of
 from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.forward_model.pixel_posterior import next_frame
 from eels_bayes.prediction.joint_posterior import JointPosterior
 from eels_bayes.prediction.prediction import Prediction
 
-Array = NDArray[Any]
 Score = Callable[[Prediction], Array]
 Acquisition = Callable[[Prediction, int], NDArray[np.int64]]
 

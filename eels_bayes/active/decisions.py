@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[Any]
+from eels_bayes.arrays import Array
 
 ACTIONS = ("accept", "measure again", "simulate", "report as novel")
 LEAST = 1e-300  # of a p-value

@@ -6,13 +6,11 @@ Amersfoort and Gal, NeurIPS 2019. EPIG: Bickford Smith et al., AISTATS 2023.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import entr
 
-Array = NDArray[Any]
+from eels_bayes.arrays import Array
 
 EXACT = 1024  # joint outcomes of a batch that are enumerated; beyond, as many are sampled
 CHUNK = 256  # pixels whose joint probabilities are held at a time

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from eels_bayes.arrays import tensor
 from eels_bayes.classifier.labels import Labelled
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.forward_model.model import ForwardModel
@@ -46,10 +46,6 @@ class Fitted:
     class_names: tuple[str, ...]
     class_weights: NDArray[np.float64]
     labelled: Labelled
-
-
-def tensor(array: NDArray[Any] | Tensor) -> Tensor:
-    return torch.as_tensor(array, dtype=torch.float32)
 
 
 def read(

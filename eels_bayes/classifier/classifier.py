@@ -18,7 +18,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from eels_bayes import tensor_file, validation
-from eels_bayes.classifier.batch_prediction import Fitted, decoded_bands, predict, reader_of, tensor
+from eels_bayes.arrays import tensor
+from eels_bayes.classifier.batch_prediction import Fitted, decoded_bands, predict, reader_of
 from eels_bayes.classifier.fitting import (
     class_variations,
     fit_classes,

@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from eels_bayes.classifier.batch_prediction import posterior, read, tensor
+from eels_bayes.arrays import tensor
+from eels_bayes.classifier.batch_prediction import posterior, read
 from eels_bayes.classifier.labels import Labelled
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.effort import FULL, Effort

@@ -15,7 +15,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from eels_bayes.classifier.batch_prediction import Fitted, tensor
+from eels_bayes.arrays import tensor
+from eels_bayes.classifier.batch_prediction import Fitted
 from eels_bayes.classifier.fitting import (
     class_shares,
     fit_classes,

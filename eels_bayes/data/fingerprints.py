@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from eels_bayes.arrays import Floats, Ints
 
 _CHUNK = 4096  # rows varied at a time: bounds the memory of the Fourier transforms
 _TOLERANCE = 1e-6  # of a channel, when energies are compared

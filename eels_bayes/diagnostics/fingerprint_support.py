@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from eels_bayes.classifier.batch_prediction import posterior, tensor
+from eels_bayes.arrays import tensor
+from eels_bayes.classifier.batch_prediction import posterior
 from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.diagnostics.latent_posterior import fitted_parts

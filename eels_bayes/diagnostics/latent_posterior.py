@@ -13,18 +13,18 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-import xarray
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from pyro.infer import MCMC, NUTS
 from torch import Tensor
 
-from eels_bayes.classifier.batch_prediction import Fitted, posterior, tensor
+from eels_bayes.arrays import Array, tensor
+from eels_bayes.arviz_bridge import arviz
+from eels_bayes.classifier.batch_prediction import Fitted, posterior
 from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.latent import noisy_encoder as noisy
@@ -32,8 +32,6 @@ from eels_bayes.latent import prior as priors
 from eels_bayes.latent.networks import Gaussian, GaussianMixture
 from eels_bayes.latent.vae import LIKELIHOODS, SpectrumVAE
 from eels_bayes.randomness import own_randomness
-
-Array = NDArray[Any]
 
 STEPS, DRAWS, LEARNING_RATE = 200, 8, 0.03  # of the search for the best Gaussian
 WIDENED = 1.2  # of the best Gaussian's sd in a proposal: importance weights need heavier tails
@@ -251,14 +249,6 @@ def importance_sample(
     return ImportanceSample(z.double(), torch.as_tensor(smoothed).to(raw), np.asarray(k))
 
 
-def arviz() -> Any:
-    """ArviZ, without the announcement of its successor that version 0.23 makes on import."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"\s*ArviZ is undergoing", FutureWarning)
-        import arviz as az
-    return az
-
-
 class Chains(NamedTuple):
     """NUTS draws z (C, S, n, D), log joint density (C, S, n) and divergent transitions (S,)."""
 
@@ -324,12 +314,3 @@ def _shrunk(covariance: Tensor, log_weight: Tensor) -> Tensor:
     part = (dim / (dim + effective))[:, None, None]
     variance = torch.diagonal(covariance, dim1=-2, dim2=-1).clamp_min(1e-8)
     return (1.0 - part) * covariance + part * torch.diag_embed(variance)
-
-
-def dataset(variables: dict[str, Any], **coords: Array) -> xarray.Dataset:
-    """Variables {name: (dims, values)} as a Dataset; coordinates not given are numbers."""
-    sizes: dict[str, int] = {}
-    for dims, values in variables.values():
-        sizes |= dict(zip(dims, values.shape, strict=True))
-    numbered = {dim: np.arange(size) for dim, size in sizes.items()}
-    return xarray.Dataset(variables, coords=numbered | coords)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from eels_bayes.classifier.batch_prediction import tensor
+from eels_bayes.arrays import Array, tensor
 from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.diagnostics.latent_posterior import as_mixture, fitted_parts, log_prior
@@ -18,8 +17,6 @@ from eels_bayes.latent import noisy_encoder as noisy
 from eels_bayes.latent import prior as priors
 from eels_bayes.latent.networks import Gaussian
 from eels_bayes.latent.principal_components import principal_components
-
-Array = NDArray[Any]
 
 THRESHOLD = 0.01  # of the activity, as in Burda, Grosse and Salakhutdinov, ICLR 2016
 QUADRATURE = 16  # Gauss-Hermite nodes of a marginal KL divergence

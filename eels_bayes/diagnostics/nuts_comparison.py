@@ -9,23 +9,20 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from eels_bayes.arrays import Array
+from eels_bayes.arviz_bridge import arviz, dataset, inference_data
 from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.diagnostics.latent_posterior import (
     LatentModel,
-    arviz,
     as_mixture,
     best_gaussian,
-    dataset,
     importance_sample,
     latent_model,
     run_nuts,
     weighted_draws,
 )
 from eels_bayes.latent import noisy_encoder as noisy
-from eels_bayes.prediction.prediction import inference_data
-
-Array = NDArray[Any]
 
 ELBO_DRAWS = 500
 MAX_K = 0.7  # of Pareto's shape, above which importance weights cannot be relied on

@@ -7,19 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from eels_bayes.classifier.batch_prediction import posterior, tensor
+from eels_bayes.arrays import Array, tensor
+from eels_bayes.arviz_bridge import dataset, inference_data
+from eels_bayes.classifier.batch_prediction import posterior
 from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.data.spectra import Spectra
-from eels_bayes.diagnostics.latent_posterior import dataset, decode, fitted_parts
+from eels_bayes.diagnostics.latent_posterior import decode, fitted_parts
 from eels_bayes.forward_model.reinsertion import Reinsertion, reinsertion
 from eels_bayes.latent import noisy_encoder as noisy
 from eels_bayes.latent.vae import LIKELIHOODS
-from eels_bayes.prediction.prediction import inference_data
 from eels_bayes.randomness import own_randomness
-
-Array = NDArray[Any]
 
 PIXELS_AT_ONCE = 64  # whose replicates are in memory together, counts and all
 

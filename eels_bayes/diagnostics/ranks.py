@@ -6,13 +6,12 @@ Plain arrays: draws or probabilities on one side, what was true on the other.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-Array = NDArray[Any]
+from eels_bayes.arrays import Array
 
 
 @dataclass(frozen=True, eq=False)

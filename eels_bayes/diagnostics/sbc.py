@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from eels_bayes.classifier.batch_prediction import posterior, tensor
+from eels_bayes.arrays import Array, tensor
+from eels_bayes.classifier.batch_prediction import posterior
 from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.diagnostics.latent_posterior import fitted_parts
@@ -27,8 +27,6 @@ from eels_bayes.forward_model.reinsertion import reinsertion
 from eels_bayes.latent import noisy_encoder as noisy
 from eels_bayes.latent.vae import SpectrumVAE, encoded_draws
 from eels_bayes.prediction.prediction import Prediction
-
-Array = NDArray[Any]
 
 N_BINS = 20
 # Doses are spread around the data's (sd of the logarithm): one model serves thinner and thicker

@@ -11,14 +11,11 @@ it; how far that reaches is the covariance's matter, which is learned.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from eels_bayes.arrays import Array
 from eels_bayes.data.fingerprints import FingerprintLibrary
-
-Array = NDArray[Any]
 
 N_FREE = 4  # shapes beside the window that are learned from the data
 MAX_SMOOTH = 48

@@ -14,14 +14,13 @@ common by chance, in a few images, is then not taken for a covariance of ``u``.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.special import logsumexp
 
-Array = NDArray[Any]
+from eels_bayes.arrays import Array
 
 IMAGE_PIXELS = 10.0  # weight of the overall component weights in an image's own, in pixels
 PRIOR_PIXELS = 2.0  # weight of the initial covariance, in pixels (inverse-Wishart)

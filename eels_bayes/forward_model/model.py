@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from scipy.optimize import nnls
 from scipy.special import logsumexp, softmax
 from tqdm.auto import trange
 
+from eels_bayes.arrays import Array
 from eels_bayes.data.fingerprints import FingerprintLibrary, Variations, shift_and_broaden
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.effort import FULL, Effort
@@ -44,8 +44,6 @@ from eels_bayes.forward_model.factor_mixture import (
     recentred,
     rotated,
 )
-
-Array = NDArray[Any]
 
 MIXING = (0.2, 0.4, 0.6, 0.8)  # share of the first partner in a two-class pixel
 TOLERANCE = 1e-4  # nats a pixel in ten iterations

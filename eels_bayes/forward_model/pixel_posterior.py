@@ -6,17 +6,14 @@ what the noisy encoder reads.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from eels_bayes.forward_model.factor_mixture import Population, rotated
 from eels_bayes.forward_model.model import OUTLIER, UNKNOWN, ForwardModel, unknown_shapes
-
-Array = NDArray[Any]
 
 
 class Evidence(NamedTuple):

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from eels_bayes.arrays import Array
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.forward_model.continuum import tail
 from eels_bayes.forward_model.model import ForwardModel, onto_bins, wide_axis
@@ -23,8 +23,6 @@ from eels_bayes.preprocessing import noise
 from eels_bayes.preprocessing.edge_extractor import Edges
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 from eels_bayes.preprocessing.rebinning import rebin
-
-Array = NDArray[Any]
 
 GROUP = 256  # pairs that share one sub-channel offset
 

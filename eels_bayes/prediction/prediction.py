@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from eels_bayes.arviz_bridge import inference_data
 from eels_bayes.data.spectra import ImageInfo, describe
 
 if TYPE_CHECKING:
@@ -471,31 +471,6 @@ _PER_PIXEL = tuple(
     for field in fields(Prediction)
     if field.name not in ("class_names", "images", "value_reach", "joint")
 )
-
-
-def inference_data(groups: Mapping[str, xarray.Dataset]) -> Any:
-    """Put Datasets together as what the installed ArviZ works with.
-
-    Parameters
-    ----------
-    groups : mapping of str to xarray.Dataset
-        By ArviZ's names: posterior, sample_stats, prior_predictive, constant_data ...
-
-    Returns
-    -------
-    arviz.InferenceData (ArviZ below 1) or xarray.DataTree (ArviZ 1 and above)
-    """
-    import xarray
-
-    with warnings.catch_warnings():
-        # ArviZ 0.23 announces ArviZ 1 on every import.
-        warnings.filterwarnings("ignore", r"\s*ArviZ is undergoing", FutureWarning)
-        import arviz
-
-    # By the version: ArviZ 1 still answers to the name InferenceData, with a warning.
-    if int(arviz.__version__.split(".")[0]) < 1:
-        return arviz.InferenceData(**groups)
-    return xarray.DataTree.from_dict(dict(groups))
 
 
 def _listed(chosen: Any, default: Sequence[Any]) -> list[Any]:

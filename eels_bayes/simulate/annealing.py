@@ -13,12 +13,12 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from eels_bayes import validation
+from eels_bayes.arrays import Floats
 from eels_bayes.data.fingerprints import FingerprintLibrary, shift_and_broaden
 
 if TYPE_CHECKING:
     from exspy.signals import EELSSpectrum
 
-Floats = NDArray[np.float64]
 
 EDGES = ("Ti L", "O K", "Cr L")
 TEMPERATURES = (25, 200, 300, 400, 500, 600, 700, 800)
