@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from eels_bayes.data.fingerprints import FingerprintLibrary, Variations, shift_and_broaden
+from eels_bayes.data.energy_resampling import shift_and_broaden
+from eels_bayes.data.fingerprints import FingerprintLibrary, Variations
 
 ENERGY = np.arange(100.0, 160.0, 0.25)
 

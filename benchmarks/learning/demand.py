@@ -11,7 +11,7 @@ from scipy.stats import gamma
 
 import eels_bayes as eb
 from eels_bayes.active.decisions import novel_among
-from eels_bayes.data.fingerprints import shift_and_broaden
+from eels_bayes.data.energy_resampling import shift_and_broaden
 from eels_bayes.forward_model.continuum import extended
 from eels_bayes.forward_model.factor_mixture import Population, Shape, log_likelihood, rotated
 from eels_bayes.forward_model.model import onto_bins, wide_axis

@@ -18,10 +18,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eels_bayes.arrays import Floats, Ints
-
-_CHUNK = 4096  # rows varied at a time: bounds the memory of the Fourier transforms
-_TOLERANCE = 1e-6  # of a channel, when energies are compared
-_BEYOND = 2  # channels at either end that take the end value
+from eels_bayes.data.energy_resampling import (
+    CHUNK,
+    check_energy,
+    check_rows,
+    interpolate,
+    shift_and_broaden,
+)
+from eels_bayes.data.example_library import f_k_edge, gaussian, ionisation_step
 
 
 @dataclass(frozen=True)
@@ -95,10 +99,10 @@ class FingerprintLibrary:
     variations: Variations = field(default_factory=Variations)
 
     def __post_init__(self) -> None:
-        _check_energy(self.energy)
+        check_energy(self.energy)
         n_channels = len(self.energy)
-        _check_rows("intensity", self.intensity, n_channels)
-        _check_rows("nuisances", self.nuisances, n_channels)
+        check_rows("intensity", self.intensity, n_channels)
+        check_rows("nuisances", self.nuisances, n_channels)
         if self.labels.shape != (len(self.intensity),):
             raise ValueError(
                 f"labels has shape {self.labels.shape}; "
@@ -207,10 +211,10 @@ class FingerprintLibrary:
         scales = (0.92, 1.0, 1.08)
         rows, values = [], []
         for fraction, height, peak, shoulder in structures:
-            shape = _f_k_edge(energy, peak, shoulder)
+            shape = f_k_edge(energy, peak, shoulder)
             rows += [scale * height * shape / shape.max() for scale in scales]
             values += [fraction] * len(scales)
-        residual = 0.25 * _onset(energy, 696.0, 3.0) + _gaussian(energy, 698.5, 2.6)
+        residual = 0.25 * ionisation_step(energy, 696.0, 3.0) + gaussian(energy, 698.5, 2.6)
         return cls.from_arrays(
             energy,
             np.stack(rows),
@@ -258,12 +262,12 @@ class FingerprintLibrary:
             Where the fingerprints do not cover the axis.
         """
         axis = _floats("energy", energy)
-        _check_energy(axis)
+        check_energy(axis)
         return dataclasses.replace(
             self,
             energy=axis,
-            intensity=_interpolate(axis, self.energy, self.intensity),
-            nuisances=_interpolate(axis, self.energy, self.nuisances),
+            intensity=interpolate(axis, self.energy, self.intensity),
+            nuisances=interpolate(axis, self.energy, self.nuisances),
         )
 
     def vary(
@@ -325,8 +329,8 @@ class FingerprintLibrary:
         scale = np.maximum(rng.normal(1.0, self.variations.intensity, n), 0.0)
 
         spectra = np.empty((n, len(self.energy)))
-        for start in range(0, n, _CHUNK):
-            rows = slice(start, start + _CHUNK)
+        for start in range(0, n, CHUNK):
+            rows = slice(start, start + CHUNK)
             spectra[rows] = shift_and_broaden(
                 self.intensity[which[rows]], shift[rows] / step, sigma[rows] / step
             )
@@ -366,9 +370,9 @@ class FingerprintLibrary:
             Where labels are neither integers nor strings.
         """
         axis = _floats("energy", energy)
-        _check_energy(axis)
+        check_energy(axis)
         rows = np.atleast_2d(_floats("intensity", intensity))
-        _check_rows("intensity", rows, len(axis))
+        check_rows("intensity", rows, len(axis))
         given = np.atleast_1d(np.asarray(labels))
         if given.shape != (len(rows),):
             raise ValueError(
@@ -386,7 +390,7 @@ class FingerprintLibrary:
             names = (*self.class_names, *new)
         return FingerprintLibrary(
             self.energy,
-            np.concatenate([self.intensity, _interpolate(self.energy, axis, rows)]),
+            np.concatenate([self.intensity, interpolate(self.energy, axis, rows)]),
             np.concatenate([self.labels, codes]),
             names,
             self._joined_values(codes, values),
@@ -413,66 +417,6 @@ class FingerprintLibrary:
                 "the library's energy axis is not uniform; call resample with a uniform axis first"
             )
         return step
-
-
-def shift_and_broaden(rows: Floats, shift: ArrayLike, sigma: ArrayLike) -> Floats:
-    """Move spectra to higher energy and convolve them with a Gaussian, each by its own amount.
-
-    Multiplication by exp(-2 pi i f shift - 2 (pi f sigma)^2) in the Fourier domain, with the ends
-    continued by their values and joined by a smooth ramp, so that nothing leaks around.
-
-    Parameters
-    ----------
-    rows
-        Shape (n, N).
-    shift, sigma
-        Channels, shape (n,) or ().
-
-    Returns
-    -------
-    ndarray
-        Shape (n, N).
-    """
-    n, n_channels = rows.shape
-    moves, widths = np.broadcast_to(shift, n), np.broadcast_to(sigma, n)
-    if n == 0:
-        return rows.copy()
-    pad = math.ceil(6 * float(widths.max()) + float(np.abs(moves).max())) + 8
-    ramp = (1 + np.cos(np.linspace(0, np.pi, 4 * pad + 64))) / 2
-    first, last = rows[:, :1], rows[:, -1:]
-    padded = np.concatenate(
-        [
-            np.repeat(first, pad, axis=1),
-            rows,
-            np.repeat(last, pad, axis=1),
-            first + (last - first) * ramp,
-        ],
-        axis=1,
-    )
-    frequency = np.fft.rfftfreq(padded.shape[1])
-    exponent = -2 * (np.pi * frequency * widths[:, None]) ** 2 + 0j
-    exponent -= 2j * np.pi * frequency * moves[:, None]
-    result = np.fft.irfft(np.fft.rfft(padded) * np.exp(exponent), n=padded.shape[1])
-    return result[:, pad : pad + n_channels]
-
-
-def _onset(energy: Floats, onset: float, width: float) -> Floats:
-    """An ionisation step: an arctangent of `width` (eV) that decays as the square of energy."""
-    step = 0.5 + np.arctan(2 * (energy - onset) / width) / np.pi
-    return step * (energy / onset) ** -2.0
-
-
-def _gaussian(energy: Floats, centre: float, sigma: float) -> Floats:
-    return np.exp(-0.5 * ((energy - centre) / sigma) ** 2)
-
-
-def _f_k_edge(energy: Floats, peak: float, shoulder: float) -> Floats:
-    return (
-        0.74 * _onset(energy, 694.5, 3.0)
-        + shoulder * _gaussian(energy, 689.5, 1.9)
-        + 0.42 * _gaussian(energy, peak, 2.3)
-        + 0.17 * _gaussian(energy, 717.0, 6.0)
-    )
 
 
 def _floats(name: str, array: ArrayLike) -> Floats:
@@ -509,55 +453,3 @@ def _encode(labels: ArrayLike, class_names: Sequence[str] | None) -> tuple[Ints,
     if class_names is None:
         class_names = [f"class {k}" for k in range(int(codes.max(initial=-1)) + 1)]
     return codes, tuple(class_names)
-
-
-def _check_energy(energy: Floats) -> None:
-    if energy.ndim != 1 or len(energy) < 2:
-        raise ValueError(
-            f"energy has shape {energy.shape}; give a 1-D axis of at least two channels"
-        )
-    if not np.isfinite(energy).all():
-        raise ValueError("energy holds NaN or infinity; give finite channel centres in eV")
-    if not (np.diff(energy) > 0).all():
-        raise ValueError("energy does not ascend strictly; sort the axis, and the spectra with it")
-
-
-def _check_rows(name: str, rows: Floats, n_channels: int) -> None:
-    if rows.ndim != 2 or rows.shape[1] != n_channels:
-        raise ValueError(
-            f"{name} has shape {rows.shape}; "
-            f"give (number of spectra, {n_channels}) to fit the energy axis"
-        )
-    if not np.isfinite(rows).all():
-        bad = np.flatnonzero(~np.isfinite(rows).all(axis=1)).tolist()
-        raise ValueError(f"{name} holds NaN or infinity in rows {bad}; give finite numbers")
-
-
-def _interpolate(axis: Floats, energy: Floats, rows: Floats) -> Floats:
-    tolerance = _TOLERANCE * (energy[1] - energy[0])
-    below = int(np.sum(axis < energy[0] - tolerance))
-    above = int(np.sum(axis > energy[-1] + tolerance))
-    if max(below, above) > _BEYOND:
-        raise ValueError(
-            f"the fingerprints cover {energy[0]:g} to {energy[-1]:g} eV, but the axis asked for "
-            f"runs from {axis[0]:g} to {axis[-1]:g} eV; "
-            "give fingerprints that cover it, or a narrower axis"
-        )
-    if len(axis) > 1 and np.diff(axis).min() > 1.5 * np.diff(energy).max():
-        return _channel_means(axis, energy, rows)
-    return np.reshape([np.interp(axis, energy, row) for row in rows], (len(rows), len(axis)))
-
-
-def _channel_means(axis: Floats, energy: Floats, rows: Floats) -> Floats:
-    """Means over channels much wider than the old ones: a detector integrates over a channel."""
-    width = np.diff(axis)
-    borders = np.concatenate(
-        [[axis[0] - width[0] / 2], axis[:-1] + width / 2, [axis[-1] + width[-1] / 2]]
-    )
-    # Beyond its ends a spectrum goes on with its end value.
-    points = np.unique(np.concatenate([energy, borders]))
-    values = np.reshape([np.interp(points, energy, row) for row in rows], (len(rows), len(points)))
-    area = np.zeros_like(values)
-    area[:, 1:] = np.cumsum(0.5 * (values[:, 1:] + values[:, :-1]) * np.diff(points), axis=1)
-    means: Floats = np.diff(area[:, np.searchsorted(points, borders)], axis=1) / np.diff(borders)
-    return means

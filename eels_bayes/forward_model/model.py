@@ -23,7 +23,8 @@ from scipy.special import logsumexp, softmax
 from tqdm.auto import trange
 
 from eels_bayes.arrays import Array
-from eels_bayes.data.fingerprints import FingerprintLibrary, Variations, shift_and_broaden
+from eels_bayes.data.energy_resampling import shift_and_broaden
+from eels_bayes.data.fingerprints import FingerprintLibrary, Variations
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.effort import FULL, Effort
 from eels_bayes.forward_model.continuum import Continuum, extended, learn_continuum

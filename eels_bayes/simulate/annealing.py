@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from eels_bayes import validation
 from eels_bayes.arrays import Floats
-from eels_bayes.data.fingerprints import FingerprintLibrary, shift_and_broaden
+from eels_bayes.data.energy_resampling import shift_and_broaden
+from eels_bayes.data.fingerprints import FingerprintLibrary
 
 if TYPE_CHECKING:
     from exspy.signals import EELSSpectrum
