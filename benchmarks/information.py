@@ -22,7 +22,8 @@ from annealing import preprocess
 import eels_bayes as eb
 from eels_bayes.classifier.batch_prediction import posterior
 from eels_bayes.forward_model.reinsertion import reinsertion
-from eels_bayes.uncertainty.decomposition import decompose_latent, default_nodes
+from eels_bayes.uncertainty.decomposition import decompose_latent
+from eels_bayes.uncertainty.quadrature import default_nodes
 
 DOSES = (0.1, 0.3, 1.0, 3.0, 10.0)
 FINGERPRINTS = (2, 4, 8, 16, 32, 64, 128, 256, 512)  # a class

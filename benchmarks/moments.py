@@ -23,8 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eels_bayes.uncertainty.decomposition import decompose, decompose_latent, default_nodes
+from eels_bayes.uncertainty.decomposition import decompose, decompose_latent
 from eels_bayes.uncertainty.psi_statistics import GPConstants, gp_moments
+from eels_bayes.uncertainty.quadrature import default_nodes
 
 
 def random_constants(

@@ -10,7 +10,7 @@ import torch
 from eels_bayes.gp import conjugate_vi
 from eels_bayes.gp.classifier import GPClassifier, fit_gp
 from eels_bayes.gp.conjugate_vi import relearn
-from eels_bayes.uncertainty.decomposition import normal_nodes
+from eels_bayes.uncertainty.quadrature import normal_nodes
 
 CENTRES = torch.tensor([[0.0, 0.0], [4.0, 0.0]], dtype=torch.float64)
 NEW = torch.tensor([2.0, 6.0], dtype=torch.float64)  # where a third class is

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from eels_bayes.gp.classifier import GPClassifier, fit_gp
-from eels_bayes.uncertainty.decomposition import decompose_latent, default_nodes
+from eels_bayes.uncertainty.decomposition import decompose_latent
 from eels_bayes.uncertainty.psi_statistics import psi1
+from eels_bayes.uncertainty.quadrature import default_nodes
 
 CENTRES = torch.tensor([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0], [0.0, 2.0, 0.0]], dtype=torch.float64)
 NOISE = 0.8

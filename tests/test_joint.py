@@ -11,7 +11,8 @@ import eels_bayes as eb
 from eels_bayes.gp.classifier import fit_gp
 from eels_bayes.prediction import joint_posterior
 from eels_bayes.prediction.joint_posterior import JointPosterior
-from eels_bayes.uncertainty.decomposition import decompose_latent, default_nodes
+from eels_bayes.uncertainty.decomposition import decompose_latent
+from eels_bayes.uncertainty.quadrature import default_nodes
 
 CENTRES = torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 3.0]], dtype=torch.float64)
 

@@ -27,8 +27,9 @@ from eels_bayes.prediction.pixel_reader import (
     Reader,
     Reading,
 )
-from eels_bayes.uncertainty.decomposition import decompose, default_nodes
+from eels_bayes.uncertainty.decomposition import decompose
 from eels_bayes.uncertainty.psi_statistics import GPConstants, gp_moments
+from eels_bayes.uncertainty.quadrature import default_nodes
 
 BRIEF = dataclasses.replace(eb.Effort.quick(), vae=eb.Schedule(6, 15, 3e-3))
 TOLERANCE = {  # single precision against double

@@ -9,15 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eels_bayes.uncertainty.decomposition import (
-    Decomposition,
-    decompose,
-    decompose_latent,
-    default_nodes,
-    mirrored_nodes,
-    normal_nodes,
-)
+from eels_bayes.uncertainty.decomposition import Decomposition, decompose, decompose_latent
 from eels_bayes.uncertainty.psi_statistics import GPConstants
+from eels_bayes.uncertainty.quadrature import default_nodes, mirrored_nodes, normal_nodes
 
 D64 = torch.float64
 

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from eels_bayes.gp.classifier import GPClassifier, spread_points
-from eels_bayes.uncertainty.decomposition import normal_nodes
+from eels_bayes.uncertainty.quadrature import normal_nodes
 
 N_NODES = 64  # of the functions' values at a latent
 STEPS = 40

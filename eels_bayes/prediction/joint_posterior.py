@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from eels_bayes.uncertainty.decomposition import normal_nodes
+from eels_bayes.uncertainty.quadrature import normal_nodes
 
 if TYPE_CHECKING:
     from eels_bayes.gp.classifier import GPClassifier

@@ -15,13 +15,7 @@ from eels_bayes.latent.networks import GaussianMixture
 from eels_bayes.latent.noisy_encoder import NoisyEncoder, moments
 from eels_bayes.prediction import novelty
 from eels_bayes.prediction.novelty import NoveltyScale
-from eels_bayes.uncertainty.decomposition import (
-    Decomposition,
-    contrasts,
-    default_nodes,
-    entropies,
-    node_averages,
-)
+from eels_bayes.uncertainty.decomposition import Decomposition, contrasts, entropies, node_averages
 from eels_bayes.uncertainty.psi_statistics import (
     GPConstants,
     PackedGP,
@@ -29,6 +23,7 @@ from eels_bayes.uncertainty.psi_statistics import (
     pack,
     place,
 )
+from eels_bayes.uncertainty.quadrature import default_nodes
 
 # Gaussians of less weight in a pixel are not read, and up to twice of it they fade, so that nothing
 # jumps where one of them comes or goes. Where they are many, all that is left out weighs at most
