@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from eels_bayes.effort import Effort
     from eels_bayes.fast.classifier import FastClassifier, FastReading, load_fast
     from eels_bayes.fast.live import LiveClassifier
-    from eels_bayes.gp.classifier import GPClassifier, fit_gp
+    from eels_bayes.gp.classifier import GPClassifier
+    from eels_bayes.gp.fit import fit_gp
     from eels_bayes.latent.vae import SpectrumVAE
     from eels_bayes.plots import diagnostic_figures as diagnostic_plots
     from eels_bayes.prediction.prediction import Prediction
@@ -51,7 +52,7 @@ _HOME = {
     "decide": "active.decisions:decide",
     "diagnostic_plots": "plots.diagnostic_figures",
     "diagnostics": "diagnostics",
-    "fit_gp": "gp.classifier:fit_gp",
+    "fit_gp": "gp.fit:fit_gp",
     "load": "data.hyperspy_io:load",
     "load_fast": "fast.classifier:load_fast",
     "load_model": "classifier.classifier:load_model",

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from eels_bayes.gp import conjugate_vi
-from eels_bayes.gp.classifier import GPClassifier, fit_gp
+from eels_bayes.gp.classifier import GPClassifier
 from eels_bayes.gp.conjugate_vi import relearn
+from eels_bayes.gp.fit import fit_gp
 from eels_bayes.uncertainty.quadrature import normal_nodes
 
 CENTRES = torch.tensor([[0.0, 0.0], [4.0, 0.0]], dtype=torch.float64)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from eels_bayes.gp.classifier import GPClassifier, fit_gp
+from eels_bayes.gp.classifier import GPClassifier
+from eels_bayes.gp.fit import fit_gp
 from eels_bayes.uncertainty.decomposition import decompose_latent
 from eels_bayes.uncertainty.psi_statistics import psi1
 from eels_bayes.uncertainty.quadrature import default_nodes

@@ -8,7 +8,7 @@ import torch
 from scipy.special import entr
 
 import eels_bayes as eb
-from eels_bayes.gp.classifier import fit_gp
+from eels_bayes.gp.fit import fit_gp
 from eels_bayes.prediction import joint_posterior
 from eels_bayes.prediction.joint_posterior import JointPosterior
 from eels_bayes.uncertainty.decomposition import decompose_latent

@@ -19,8 +19,9 @@ from eels_bayes.classifier.labels import Labelled
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.effort import FULL, Effort
 from eels_bayes.forward_model.reinsertion import Pairs, Reinsertion
-from eels_bayes.gp.classifier import GPClassifier, fit_gp
+from eels_bayes.gp.classifier import GPClassifier
 from eels_bayes.gp.conjugate_vi import relearn
+from eels_bayes.gp.fit import fit_gp
 from eels_bayes.gp.value_regression import ValueRegression, calibrated, fit_value, value_moments
 from eels_bayes.latent.noisy_encoder import NoisyEncoder, active_axes
 from eels_bayes.latent.vae import SpectrumVAE, encoded_draws

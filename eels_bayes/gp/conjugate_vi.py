@@ -1,6 +1,6 @@
 """The Gaussian-process classifier learned again, in a second: natural gradients in closed form.
 
-`classifier.fit_gp` trains a classifier from nothing. Where there is one already, and labels or a
+`fit.fit_gp` trains a classifier from nothing. Where there is one already, and labels or a
 class are new, conjugate-computation variational inference (Khan and Lin, AISTATS 2017) comes to the
 optimum in some ten steps, so that the result depends on what is known and not on the order in which
 it came. With whitened features ``w(z) = L^-1 k(U, z)`` each function's ``q(u) = N(m, S)`` is that

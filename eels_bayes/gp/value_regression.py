@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import gpytorch
+import numpy as np
 import torch
 from linear_operator.utils.warnings import NumericalWarning
 from torch import Tensor
@@ -24,6 +25,10 @@ from eels_bayes.uncertainty.psi_statistics import (
     mixture_moments,
     pack,
 )
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 N_REACH = 200  # quantiles kept
 CHUNK = 1024  # latents a step, to keep memory low
@@ -179,3 +184,10 @@ def value_moments(
     center, left, moved = moments.unbind(1)
     value, var = mixture_moments(weights, center, left + moved)
     return value, (var + regression.noise_var).clamp_min(0.0).sqrt()
+
+
+def gaussian_reach_array() -> NDArray[np.float64]:
+    from scipy.stats import halfnorm
+
+    reach: NDArray[np.float64] = halfnorm.ppf((np.arange(200) + 0.5) / 200)
+    return reach

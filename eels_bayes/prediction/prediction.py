@@ -12,6 +12,7 @@ import numpy as np
 
 from eels_bayes.arviz_bridge import inference_data
 from eels_bayes.data.spectra import ImageInfo, describe
+from eels_bayes.gp.value_regression import gaussian_reach_array
 
 if TYPE_CHECKING:
     import xarray
@@ -47,13 +48,6 @@ _TEXT = {name: quantity.text for name, quantity in _MAPS.items()} | {
     "latent_sd": "Latent standard deviation",
     "flag": "Flag",
 }
-
-
-def _gaussian_reach() -> NDArray[np.float64]:
-    from scipy.stats import halfnorm
-
-    reach: NDArray[np.float64] = halfnorm.ppf((np.arange(200) + 0.5) / 200)
-    return reach
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -111,7 +105,7 @@ class Prediction:
     image: NDArray[np.int64]
     position: NDArray[np.int64]
     images: tuple[ImageInfo, ...]
-    value_reach: NDArray[Any] = field(default_factory=_gaussian_reach)
+    value_reach: NDArray[Any] = field(default_factory=gaussian_reach_array)
     joint: JointPosterior | None = None
 
     def __post_init__(self) -> None:
