@@ -44,7 +44,8 @@ from eels_bayes.simulate import (
     draw_truth,
     mean_counts,
 )
-from eels_bayes.simulate.annealing import _BACKGROUND, _REFERENCE, _fractions, _mean_composition
+from eels_bayes.simulate.shapes import BACKGROUND, REFERENCE
+from eels_bayes.simulate.truth import _fractions, _mean_composition
 
 Floats = NDArray[np.float64]
 
@@ -169,7 +170,7 @@ class _Spectra:
         self.mean_log_thickness = (
             -math.log(math.sinh(width / 2) / (width / 2)) if width > 0 else 0.0
         )
-        self.level = process.total * _BACKGROUND
+        self.level = process.total * BACKGROUND
         self.exponent = process.exponent
         # A single pixel cannot tell what belongs to its image from its own: squares add up. The
         # thickness is known so well from the counts that a Gaussian serves for its uniform part.
@@ -226,7 +227,7 @@ class _Spectra:
         target = electrons * weight
         best, result = np.full(len(electrons), -np.inf), np.zeros(len(electrons))
         for drift, rows in zip(self.drifts, self.table, strict=True):
-            log_energy = np.log((self.energy - drift) / _REFERENCE)
+            log_energy = np.log((self.energy - drift) / REFERENCE)
             power = np.exp(-self.exponent * log_energy) * self.size
             shapes = np.vstack([power, power * log_energy, rows[:4], fractions @ rows[4:]])
             basis, _ = np.linalg.qr((shapes * weight).T)
@@ -254,7 +255,7 @@ class _Spectra:
         factor = self.dose * np.exp(self.mean_log_thickness + self.sd_thickness * u[..., :1])
         moved = self.sd_drift * u[..., _DRIFT, None]  # (n, q, 1)
         energy = self.energy - moved
-        log_energy = np.log(energy / _REFERENCE)
+        log_energy = np.log(energy / REFERENCE)
         exponent = self.exponent + self.sd_exponent * u[..., _EXPONENT, None]
         unit = factor * self.level * self.size * np.exp(-exponent * log_energy)
         amplitude = 1 + self.sd_amplitude * u[..., _AMPLITUDE, None]

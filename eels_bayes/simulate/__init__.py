@@ -17,28 +17,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from eels_bayes.simulate.annealing import (
-        EDGES,
-        TEMPERATURES,
-        ForwardModel,
-        Process,
-        Series,
-        Shapes,
-        annealing_series,
-        draw_truth,
-        mean_counts,
-    )
+    from eels_bayes.simulate.annealing import Series, annealing_series, mean_counts
+    from eels_bayes.simulate.process import Process
+    from eels_bayes.simulate.shapes import EDGES, ForwardModel, Shapes
+    from eels_bayes.simulate.truth import TEMPERATURES, draw_truth
 
 # Public name -> the module that defines it, and its name there.
 _HOME = {
-    "EDGES": "annealing:EDGES",
-    "ForwardModel": "annealing:ForwardModel",
-    "Process": "annealing:Process",
+    "EDGES": "shapes:EDGES",
+    "ForwardModel": "shapes:ForwardModel",
+    "Process": "process:Process",
     "Series": "annealing:Series",
-    "Shapes": "annealing:Shapes",
-    "TEMPERATURES": "annealing:TEMPERATURES",
+    "Shapes": "shapes:Shapes",
+    "TEMPERATURES": "truth:TEMPERATURES",
     "annealing_series": "annealing:annealing_series",
-    "draw_truth": "annealing:draw_truth",
+    "draw_truth": "truth:draw_truth",
     "mean_counts": "annealing:mean_counts",
 }
 
