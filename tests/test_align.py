@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from eels_bayes.preprocessing.rebinning import band_mean, find_shift, make_reference, rebin
+from eels_bayes.preprocessing.alignment import find_shift, make_reference
+from eels_bayes.preprocessing.rebinning import band_mean, rebin
 
 
 def shape(energy: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import eels_bayes as eb
 from eels_bayes.preprocessing import noise
-from eels_bayes.preprocessing.preprocessor import Processed
+from eels_bayes.preprocessing.edge_extractor import Processed
 
 ENERGY = 500 + 0.5 * np.arange(540)  # to 769.5 eV
 OPTIONS: dict[str, Any] = {

@@ -30,9 +30,8 @@ from eels_bayes.forward_model.pixel_posterior import PixelEvidence
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
 from eels_bayes.prediction.novelty import NoveltyScale
 from eels_bayes.prediction.pixel_reader import GPHeads, Reader
-from eels_bayes.preprocessing.alignment import FADED, SEARCH
+from eels_bayes.preprocessing.alignment import FADED, SEARCH, find_shift
 from eels_bayes.preprocessing.preprocessor import Preprocessor
-from eels_bayes.preprocessing.rebinning import find_shift
 from eels_bayes.uncertainty.psi_statistics import GPConstants
 
 KIND = "fast"

@@ -2,117 +2,24 @@
 
 import math
 import warnings
-from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from eels_bayes.data.hyperspy_io import RawImage
-from eels_bayes.preprocessing.dead_channels import fill_dead_channels
-from eels_bayes.preprocessing.rebinning import find_shift, make_reference, rebin
+from eels_bayes.preprocessing.images import SeriesImage, group_means
+from eels_bayes.preprocessing.rebinning import rebin
 
 SEARCH = 15.0  # eV: how far images may have drifted
 SEARCH_WITHIN = 5.0  # eV: how far rows and pixels may lie from their image
 FADED = 0.3  # correlation with the reference below which there is nothing to align on
-FINEST = 0.999  # new channel width in units of the data's, with a slack for rounded axes
 CHUNK = 4096  # spectra a step, to keep memory low
-
-
-@dataclass(frozen=True, eq=False)
-class SeriesImage:
-    """One image of a series, ready to be aligned.
-
-    Attributes
-    ----------
-    name : str
-        What to call it in messages.
-    counts : Tensor (n, E)
-        Counts with dead channels filled.
-    filled : ndarray (E,) bool
-        Which channels those are.
-    dead : ndarray (E,) bool
-        Channels that are dead in every pixel and too many in a row to fill.
-    raw : RawImage
-        As read.
-    """
-
-    name: str
-    counts: Tensor
-    filled: NDArray[np.bool_]
-    dead: NDArray[np.bool_]
-    raw: RawImage
-
-    def clear_range(self, shift: Tensor, window: tuple[float, float]) -> tuple[float, float]:
-        """Energies (low, high) around ``window`` that all pixels have once shifted, eV."""
-        raw = self.raw
-        centre = raw.offset + raw.scale * np.arange(len(self.dead))
-        below = centre[self.dead & (centre < window[0])]
-        above = centre[self.dead & (centre > window[1])]
-        low = float(below[-1] if len(below) else centre[0] - raw.scale) + 0.5 * raw.scale
-        high = float(above[0] if len(above) else centre[-1] + raw.scale) - 0.5 * raw.scale
-        return low - float(shift.min()), high - float(shift.max())
-
-    def averaged(self) -> "SeriesImage":
-        """The mean over the pixels, as an image of one pixel."""
-        mean = _mean(self.counts[None])
-        return replace(self, counts=mean, raw=replace(self.raw, counts=mean.numpy()))
-
-
-def check_image(
-    raw: RawImage, number: int, step: float, needed: dict[str, tuple[float, float]]
-) -> SeriesImage:
-    """Check an image against what is wanted from it, and fill its dead channels.
-
-    Parameters
-    ----------
-    raw : RawImage
-        As read; not changed.
-    number : int
-        Its place in the series, for messages.
-    step : float
-        Channel width wanted, eV.
-    needed : dict
-        The energies (low, high) that must lie on the axis, by what needs them.
-
-    Raises
-    ------
-    ValueError
-        The width is finer than the data's; energies needed are off the axis, or in a stretch of
-        dead channels too long to fill.
-    """
-    name = f"image {number}" + (f" ({raw.info.title!r})" if raw.info.title else "")
-    if step < raw.scale * FINEST:
-        raise ValueError(
-            f"dispersion is {step:g} eV, finer than the {raw.scale:g} eV of {name}: "
-            "use the data's or a coarser one"
-        )
-    low = raw.offset - 0.5 * raw.scale
-    high = low + raw.scale * raw.counts.shape[1]
-    slack = 1e-3 * raw.scale
-    for what, (start, stop) in needed.items():
-        if start < low - slack or stop > high + slack:
-            raise ValueError(
-                f"the energy axis of {name} covers {low:g} to {high:g} eV; {what} needs "
-                f"{start:g} to {stop:g} eV"
-            )
-    counts, filled, left = fill_dead_channels(raw.counts, raw.gain)
-    energy = raw.offset + raw.scale * np.flatnonzero(left)
-    for what, (start, stop) in needed.items():
-        lost = energy[(energy > start) & (energy < stop)]
-        if len(lost):
-            raise ValueError(
-                f"{len(lost)} channels of {name} between {lost[0]:g} and {lost[-1]:g} eV are dead "
-                f"in every pixel, too many to fill, and {what} needs them"
-            )
-    return SeriesImage(name, torch.from_numpy(counts), filled, left, raw)
 
 
 def series_reference(
     images: list[SeriesImage], align: tuple[float, float], step: float, align_to: float | None
 ) -> Tensor:
-    """Mean of the aligned images in the align window, made ready for `rebinning.find_shift`.
+    """Mean of the aligned images in the align window, made ready for `alignment.find_shift`.
 
     Parameters
     ----------
@@ -172,7 +79,7 @@ def image_shifts(
     n, first = len(counts), align[0] + 0.5 * step
     axis = (raw.offset, raw.scale)
     shift, seen = find_shift(
-        _mean(counts[None]), *axis, torch.zeros(1), reference, first, step, SEARCH
+        group_means(counts[None]), *axis, torch.zeros(1), reference, first, step, SEARCH
     )
     if float(seen) < FADED:
         warnings.warn(
@@ -186,18 +93,12 @@ def image_shifts(
     groups = counts
     if align_by == "row":
         width = raw.info.shape[-1] if raw.info.shape else 1
-        groups = _mean(counts.reshape(-1, width, counts.shape[1]))
+        groups = group_means(counts.reshape(-1, width, counts.shape[1]))
     parts = [
         find_shift(part, *axis, shift.expand(len(part)), reference, first, step, SEARCH_WITHIN)[0]
         for part in groups.split(CHUNK)
     ]
     return torch.cat(parts).repeat_interleave(n // len(groups))
-
-
-def _mean(groups: Tensor) -> Tensor:
-    """Mean over the finite pixels of groups (g, m, E): (g, E)."""
-    finite = torch.where(torch.isfinite(groups), groups, math.nan)
-    return torch.nan_to_num(finite.nanmean(1))
 
 
 def _peak(spectrum: Tensor) -> float:
@@ -208,3 +109,93 @@ def _peak(spectrum: Tensor) -> float:
     left, top, right = (float(v) for v in spectrum[k - 1 : k + 2])
     bend = left - 2 * top + right
     return k + (0.5 * (left - right) / bend if bend < 0 else 0.0)
+
+
+def _line_basis(n: int, like: Tensor) -> Tensor:
+    """Orthonormal constant and ramp of n channels; (2, n)."""
+    flat = torch.full([n], 1.0 / math.sqrt(n), dtype=like.dtype, device=like.device)
+    ramp = torch.arange(n, dtype=like.dtype, device=like.device) - 0.5 * (n - 1)
+    return torch.stack([flat, ramp / torch.linalg.vector_norm(ramp)])
+
+
+def make_reference(spectrum: Tensor) -> Tensor:
+    """The part of a spectrum (N,) that no straight line explains, with unit norm."""
+    lines = _line_basis(spectrum.shape[0], spectrum)
+    rest = spectrum - (lines * (lines * spectrum).sum(1, keepdim=True)).sum(0)
+    return rest / torch.clamp(torch.linalg.vector_norm(rest), min=1e-30)
+
+
+def find_shift(
+    counts: Tensor,
+    offset: float,
+    scale: float,
+    start: Tensor,
+    reference: Tensor,
+    first: float,
+    step: float,
+    radius: float,
+) -> tuple[Tensor, Tensor]:
+    """Shift of every spectrum against a reference.
+
+    The reference times a free amplitude on a free straight line is fitted by least squares: over
+    whole channels this is the maximum of the normalised cross-correlation of the detrended
+    spectra, then Gauss-Newton steps along the reference's derivative find the fraction.
+
+    Parameters
+    ----------
+    counts : Tensor (n, E)
+        Counts; channels that are not finite count as zero.
+    offset, scale : float
+        Centre of the first channel and channel width, eV.
+    start : Tensor (n,)
+        Where to search, eV.
+    reference : Tensor (N,)
+        From `make_reference`, on channels of width `step` from the centre `first`, eV.
+    first, step, radius : float
+        See above; the search covers ``start +- radius`` as far as the axis does, eV.
+
+    Returns
+    -------
+    shift : Tensor (n,)
+        In eV; `start` where the spectrum has no such feature.
+    correlation : Tensor (n,)
+        Its normalised cross-correlation with the reference at whole channels.
+    """
+    n_ref = reference.shape[0]
+    n_lag = int(radius / step)
+    finite = torch.where(torch.isfinite(counts), counts, torch.zeros_like(counts))
+    lines = _line_basis(n_ref, reference)
+    wide, _ = rebin(finite, offset, scale, start, first - n_lag * step, step, n_ref + 2 * n_lag)
+    wide = wide - wide.mean(1, keepdim=True)
+    wide = wide / torch.clamp(wide.abs().mean(1, keepdim=True), min=1e-30)
+    kernels = torch.cat([reference.unsqueeze(0), lines]).unsqueeze(1)
+    products = torch.conv1d(wide.unsqueeze(1), kernels)
+    ones = torch.ones_like(reference).reshape(1, 1, -1)
+    power = torch.conv1d((wide * wide).unsqueeze(1), ones)[:, 0]
+    power = power - products[:, 1] ** 2 - products[:, 2] ** 2
+    score = products[:, 0] / torch.sqrt(torch.clamp(power, min=1e-6 * n_ref))
+    lags = (torch.arange(2 * n_lag + 1, device=counts.device) - n_lag) * step
+    low = first - 0.5 * step + start.unsqueeze(1) + lags.unsqueeze(0)
+    slack = 1e-3 * scale
+    on_axis = (low >= offset - 0.5 * scale - slack) & (
+        low + n_ref * step <= offset + (counts.shape[1] - 0.5) * scale + slack
+    )
+    score = torch.where(on_axis, score, torch.full_like(score, -2.0))
+    best, where = torch.max(score, dim=1)
+    coarse = start + (where - n_lag).to(start.dtype) * step
+
+    slope = torch.zeros_like(reference)
+    slope[1:-1] = 0.5 * (reference[2:] - reference[:-2])
+    slope = slope - (lines * (lines * slope).sum(1, keepdim=True)).sum(0)
+    slope = slope - reference * (reference * slope).sum()
+    slope = slope / torch.clamp((slope * slope).sum(), min=1e-30)
+    shift = coarse
+    for _step in range(4):
+        piece, _ = rebin(finite, offset, scale, shift, first, step, n_ref)
+        amplitude = (piece * reference).sum(1)
+        move = -(piece * slope).sum(1) / amplitude
+        move = torch.where(torch.isfinite(move) & (amplitude > 0), move, torch.zeros_like(move))
+        shift = shift + torch.clamp(move, -1.0, 1.0) * step
+        shift = torch.minimum(torch.maximum(shift, coarse - 2 * step), coarse + 2 * step)
+    found = torch.isfinite(shift) & (best > 0)
+    return torch.where(found, shift, start), best

@@ -241,3 +241,19 @@ class EdgeExtractor(nn.Module):
         background = torch.stack([model[:, cut] / safe_norm, exponent], dim=1)
         background = torch.where(bad, nan, background)
         return Edges(intensity, sd, background, flag)
+
+
+class Processed(NamedTuple):
+    """Edge spectra of n pixels and what was done to them; shapes and units as in `Spectra`."""
+
+    intensity: Tensor
+    sd: Tensor
+    background: Tensor
+    profile: Tensor
+    level: Tensor
+    spike: Tensor
+    norm: Tensor
+    shift: Tensor
+    counts: Tensor
+    gain: Tensor
+    flag: Tensor

@@ -5,8 +5,8 @@ the Python side around it.
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,39 +18,14 @@ from eels_bayes import validation
 from eels_bayes.data.hyperspy_io import read_counts
 from eels_bayes.data.spectra import Flag, Spectra, describe
 from eels_bayes.preprocessing import noise
-from eels_bayes.preprocessing.alignment import (
-    SEARCH,
-    SeriesImage,
-    check_image,
-    image_shifts,
-    series_reference,
-)
-from eels_bayes.preprocessing.edge_extractor import MOST_COUNTS, EdgeExtractor, Edges
+from eels_bayes.preprocessing.alignment import SEARCH, find_shift, image_shifts, series_reference
+from eels_bayes.preprocessing.calibration import CALIBRATION_PIXELS, PROFILE_MARGIN, PROFILE_RANGE
+from eels_bayes.preprocessing.edge_extractor import MOST_COUNTS, EdgeExtractor, Edges, Processed
+from eels_bayes.preprocessing.images import CHUNK, SeriesImage, as_list, check_image
 from eels_bayes.preprocessing.power_law import exponent_prior
-from eels_bayes.preprocessing.rebinning import band_mean, find_shift, rebin
+from eels_bayes.preprocessing.rebinning import band_mean, rebin
 from eels_bayes.preprocessing.spikes import largest_spike
-
-PROFILE_BIN = 2.0  # eV: finer than a core-loss feature, counts in it nearly Gaussian
-PROFILE_RANGE = (0.5, 1.5)  # of the window's ends: what lies farther says little about the edge
-PROFILE_MARGIN = 3.0  # eV that later images may drift beyond those calibrated on
-CHUNK = 4096  # pixels a step, to keep memory low
-CALIBRATION_PIXELS = 5000
-
-
-class Processed(NamedTuple):
-    """Edge spectra of n pixels and what was done to them; shapes and units as in `Spectra`."""
-
-    intensity: Tensor
-    sd: Tensor
-    background: Tensor
-    profile: Tensor
-    level: Tensor
-    spike: Tensor
-    norm: Tensor
-    shift: Tensor
-    counts: Tensor
-    gain: Tensor
-    flag: Tensor
+from eels_bayes.preprocessing.windows import PROFILE_BIN
 
 
 class Preprocessor(nn.Module):
@@ -333,7 +308,7 @@ class Preprocessor(nn.Module):
             fits (at most about 5,000 pixels), so that a single streamed spectrum is treated as
             in training. Fewer than three usable pixels leave the exponent free.
         """
-        signals = _as_list(signals)
+        signals = as_list(signals)
         self._forget()
         with torch.no_grad():
             # image by image, and twice: a series need not fit into memory
@@ -409,7 +384,7 @@ class Preprocessor(nn.Module):
             if shift is None:
                 shift = torch.zeros(len(data), device=data.device)
             return super().__call__(data, offset, scale, shift, gain, readout)
-        signals = _as_list(data)
+        signals = as_list(data)
         first_time = not self.calibrated
         if first_time:
             self.calibrate(signals)
@@ -599,17 +574,3 @@ def _optional(name: str, value: Sequence[float] | None) -> tuple[float, float] |
 
 def _listed(band: tuple[float, float] | None) -> list[float] | None:
     return None if band is None else list(band)
-
-
-def _as_list(signals: Any) -> list[Any]:
-    # a HyperSpy signal with navigation axes is iterable too
-    if hasattr(signals, "axes_manager") or not isinstance(signals, Iterable):
-        return [signals]
-    if isinstance(signals, np.ndarray):
-        raise TypeError(
-            "signals is an array; give EELSSpectrum signals, or a tensor with offset= and scale="
-        )
-    listed = list(signals)
-    if not listed:
-        raise ValueError("signals is empty; at least one EELSSpectrum is needed")
-    return listed
