@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from eels_bayes.forward_model.model import fit_forward_model
+from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.simulate import annealing_series
 
 pytest.importorskip("exspy")

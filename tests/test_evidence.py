@@ -11,13 +11,8 @@ from scipy.stats import multivariate_normal
 from eels_bayes.data.fingerprints import FingerprintLibrary, Variations
 from eels_bayes.forward_model import factor_mixture
 from eels_bayes.forward_model.continuum import Continuum
-from eels_bayes.forward_model.model import (
-    UNKNOWN,
-    ForwardModel,
-    LibraryFit,
-    edge_shapes,
-    unknown_shapes,
-)
+from eels_bayes.forward_model.edge_shapes import UNKNOWN, LibraryFit, edge_shapes, unknown_shapes
+from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.pixel_posterior import PixelEvidence, evidence_of
 
 ENERGY = np.arange(677, 737, 0.5)

@@ -11,13 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eels_bayes as eb
-from eels_bayes.forward_model.model import (
-    MIXING,
-    LibraryFit,
-    components,
-    edge_shapes,
-    fit_forward_model,
-)
+from eels_bayes.forward_model.components import MIXING, components
+from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes
+from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.pixel_posterior import Evidence, PixelEvidence
 from eels_bayes.forward_model.reinsertion import Clean, reinsertion
 from eels_bayes.latent.networks import Gaussian, GaussianMixture

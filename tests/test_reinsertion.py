@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import eels_bayes as eb
-from eels_bayes.forward_model.model import fit_forward_model
+from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.reinsertion import reinsertion
 
 TAIL = 2.0  # exponent that an edge falls with behind the window

@@ -27,7 +27,7 @@ from tqdm.auto import trange
 
 import eels_bayes as eb
 from eels_bayes.forward_model.continuum import extended
-from eels_bayes.forward_model.model import onto_bins, wide_axis
+from eels_bayes.forward_model.edge_shapes import onto_bins, wide_axis
 
 from .shared import Array, all_rows
 

@@ -37,7 +37,8 @@ from eels_bayes.effort import FULL, Effort
 from eels_bayes.fast.classifier import Backend, FastClassifier, Head
 from eels_bayes.fast.dense_head import fit_dense
 from eels_bayes.fast.graph import FastGraph
-from eels_bayes.forward_model.model import ForwardModel, fit_forward_model
+from eels_bayes.forward_model.fit import fit_forward_model
+from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.reinsertion import Reinsertion, clean_source, reinsertion
 from eels_bayes.latent import prior as priors
 from eels_bayes.latent.noisy_encoder_fit import fit_noisy_encoder

@@ -13,7 +13,8 @@ from eels_bayes.classifier.batch_prediction import Fitted
 from eels_bayes.classifier.labels import Labelled
 from eels_bayes.data.fingerprints import FingerprintLibrary, Variations
 from eels_bayes.forward_model.continuum import Continuum
-from eels_bayes.forward_model.model import ForwardModel, LibraryFit
+from eels_bayes.forward_model.edge_shapes import LibraryFit
+from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.pixel_posterior import evidence_of
 from eels_bayes.gp.classifier import GPClassifier
 from eels_bayes.gp.value_regression import ValueRegression

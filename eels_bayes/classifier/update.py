@@ -29,7 +29,7 @@ from eels_bayes.classifier.labels import Labelled, nothing_labelled
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.effort import Effort
-from eels_bayes.forward_model.model import fit_forward_model, fit_weights
+from eels_bayes.forward_model.fit import fit_forward_model, fit_weights
 from eels_bayes.forward_model.reinsertion import Reinsertion, clean_source, reinsertion
 from eels_bayes.gp.classifier import GPClassifier
 from eels_bayes.latent.noisy_encoder_fit import fit_noisy_encoder

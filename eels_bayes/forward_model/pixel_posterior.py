@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from eels_bayes.forward_model.edge_shapes import UNKNOWN, unknown_shapes
 from eels_bayes.forward_model.factor_mixture import Population, rotated
-from eels_bayes.forward_model.model import OUTLIER, UNKNOWN, ForwardModel, unknown_shapes
+from eels_bayes.forward_model.model import OUTLIER, ForwardModel
 
 
 class Evidence(NamedTuple):

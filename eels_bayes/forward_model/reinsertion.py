@@ -18,7 +18,8 @@ from torch import Tensor
 from eels_bayes.arrays import Array
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.forward_model.continuum import tail
-from eels_bayes.forward_model.model import ForwardModel, onto_bins, wide_axis
+from eels_bayes.forward_model.edge_shapes import onto_bins, wide_axis
+from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.preprocessing import noise
 from eels_bayes.preprocessing.edge_extractor import Edges
 from eels_bayes.preprocessing.preprocessor import Preprocessor

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from eels_bayes.forward_model.model import MIXING, components
+from eels_bayes.forward_model.components import MIXING, components
 from eels_bayes.forward_model.pixel_posterior import evidence_of
 from eels_bayes.forward_model.reinsertion import Reinsertion
 from eels_bayes.latent.noisy_encoder import NoisyEncoder

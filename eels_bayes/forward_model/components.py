@@ -1,0 +1,53 @@
+"""The forward model's components: classes, mixtures of two and what departs from both."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from eels_bayes.data.fingerprints import FingerprintLibrary
+
+MIXING = (0.2, 0.4, 0.6, 0.8)  # share of the first partner in a two-class pixel
+DEPARTURE = 0.1  # of its norm by which a mixture may miss a spectrum
+
+
+def mixing_pairs(library: FingerprintLibrary) -> list[tuple[int, int]]:
+    """Classes that may share a pixel, the smaller index first.
+
+    Where classes have values, only those with no other between them: spectra that scale with the
+    value make a mixture of the outer two the very spectrum of a class between them, and a
+    composition that varies continuously passes through that class. A class whose spectrum is no
+    such mixture, a defect, separates nothing. Without values, any two.
+    """
+    values = library.class_values
+    if values is None:
+        return list(combinations(range(library.n_classes), 2))
+    between = values[_is_mixture(library)]
+    order = np.argsort(values, kind="stable").tolist()
+    return [
+        (min(a, b), max(a, b))
+        for a, b in combinations(order, 2)
+        if not ((values[a] < between) & (between < values[b])).any()
+    ]
+
+
+def _is_mixture(library: FingerprintLibrary) -> NDArray[np.bool_]:
+    """Whether each class (K,) is about a mixture of those of lower and of higher values."""
+    values, spectra = library.class_values, library.class_spectra
+    assert values is not None
+    found = np.zeros(len(spectra), dtype=bool)
+    for k, spectrum in enumerate(spectra):
+        lower, higher = spectra[values < values[k]], spectra[values > values[k]]
+        if len(lower) and len(higher):
+            _, left = nnls(np.concatenate([lower, higher]).T, spectrum)
+            found[k] = left <= DEPARTURE * np.linalg.norm(spectrum)
+    return found
+
+
+def components(library: FingerprintLibrary) -> list[tuple[int, int, float]]:
+    """Every class pure, then every pair that may mix at the shares of ``MIXING``."""
+    pure = [(k, k, 1.0) for k in range(library.n_classes)]
+    return pure + [(a, b, share) for a, b in mixing_pairs(library) for share in MIXING]
