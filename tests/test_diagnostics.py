@@ -18,8 +18,8 @@ from eels_bayes import arviz_bridge
 from eels_bayes import diagnostics as dg
 from eels_bayes.diagnostics import latent_posterior as lp
 from eels_bayes.diagnostics import latent_units, sbc
-from eels_bayes.latent import noisy_encoder
-from eels_bayes.latent.networks import Gaussian, GaussianMixture
+from eels_bayes.latent import mixtures
+from eels_bayes.latent.mixtures import Gaussian, GaussianMixture
 from eels_bayes.latent.prior import FingerprintPrior
 from eels_bayes.latent.vae import SpectrumVAE
 
@@ -304,7 +304,7 @@ def test_gaussians_along_the_posteriors_axes_leave_no_gap():
         assert (np.abs(found - evidence.numpy()) < 4 * error + 1e-3).all()
     assert gaps[0] > 0.2 and abs(gaps[1]) < 0.05
     np.testing.assert_allclose(best.sd, variance.sqrt().expand(4, 3), rtol=0.15)
-    at, spread = noisy_encoder.moments(mixture)
+    at, spread = mixtures.moments(mixture)
     assert ((at - mean) / torch.diagonal(covariance[0]).sqrt()).abs().max() < 0.15
     np.testing.assert_allclose(spread, torch.diagonal(covariance[0]).sqrt().expand(4, 3), rtol=0.15)
 
@@ -626,5 +626,5 @@ def test_as_mixture_is_the_gaussian():
     q = Gaussian(torch.tensor([[1.0, 2.0]]), torch.tensor([[0.5, 0.1]]))
     mixture = lp.as_mixture(q)
     assert isinstance(mixture, GaussianMixture)
-    for one, other in zip(noisy_encoder.moments(mixture), q, strict=True):
+    for one, other in zip(mixtures.moments(mixture), q, strict=True):
         torch.testing.assert_close(one, other)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from eels_bayes.classifier import labels as module
 from eels_bayes.classifier.labels import N_POSTERIOR, Labelled, nothing_labelled
-from eels_bayes.latent.networks import GaussianMixture
+from eels_bayes.latent.mixtures import GaussianMixture
 
 N_BINS, DIM = 7, 3
 

@@ -16,8 +16,8 @@ from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes
 from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.pixel_posterior import Evidence, PixelEvidence
 from eels_bayes.forward_model.reinsertion import Clean, reinsertion
-from eels_bayes.latent.networks import Gaussian, GaussianMixture
-from eels_bayes.latent.noisy_encoder import NoisyEncoder, active_axes, draw, log_density, moments
+from eels_bayes.latent.mixtures import Gaussian, GaussianMixture, draw, log_density, moments
+from eels_bayes.latent.noisy_encoder import NoisyEncoder, active_axes
 from eels_bayes.latent.noisy_encoder_fit import HALF_STEP, fit_noisy_encoder
 from eels_bayes.latent.vae import SpectrumVAE
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 import eels_bayes as eb
 from eels_bayes.classifier.batch_prediction import reader_of
 from eels_bayes.forward_model.pixel_posterior import PixelEvidence
-from eels_bayes.latent import noisy_encoder
-from eels_bayes.latent.networks import GaussianMixture
+from eels_bayes.latent import mixtures
+from eels_bayes.latent.mixtures import GaussianMixture
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
 from eels_bayes.prediction import novelty
 from eels_bayes.prediction.novelty import NoveltyScale
@@ -142,7 +142,7 @@ def in_parts(clf, profile, level, spike, ratio=None, light=LIGHT):
     scale = NoveltyScale(*(x.double() for x in fitted.novelty))
     energy = novelty.misfit_energy(found.residual, scale.whitening, scale.center)
     other = novelty.evidence_ratio(found.unknown, spike.double(), energy, len(scale.center))
-    latent = noisy_encoder.moments(GaussianMixture(weights.log(), mean, sd, mixture.axes))
+    latent = mixtures.moments(GaussianMixture(weights.log(), mean, sd, mixture.axes))
     new = novelty.score(other, scale)
     return Reading(*parts[:5], new, value, value_sd, *latent, weights, mean, sd)
 
@@ -270,7 +270,7 @@ def test_readers_of_any_size_say_what_their_parts_say(n_components):
         torch.testing.assert_close(
             getattr(found, name).double(), getattr(expected, name), rtol=0, atol=2e-4, msg=name
         )
-    mean, sd = noisy_encoder.moments(mixture._replace(log_weight=weights.log()))
+    mean, sd = mixtures.moments(mixture._replace(log_weight=weights.log()))
     torch.testing.assert_close(found.latent_mean.double(), mean, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(found.latent_sd.double(), sd, rtol=1e-4, atol=1e-4)
 
@@ -288,7 +288,7 @@ def test_of_many_components_those_that_weigh_are_read():
         mixture.sd[:, [2, 7]],
         mixture.axes,
     )
-    mean, sd = noisy_encoder.moments(two)
+    mean, sd = mixtures.moments(two)
     torch.testing.assert_close(found.latent_mean, mean, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found.latent_sd, sd, rtol=1e-4, atol=1e-5)
 

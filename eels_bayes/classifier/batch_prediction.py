@@ -18,8 +18,8 @@ from eels_bayes.forward_model.pixel_posterior import Evidence
 from eels_bayes.forward_model.reinsertion import Pairs
 from eels_bayes.gp.classifier import GPClassifier
 from eels_bayes.gp.value_regression import ValueRegression
-from eels_bayes.latent import noisy_encoder as noisy
-from eels_bayes.latent.networks import GaussianMixture
+from eels_bayes.latent import mixtures
+from eels_bayes.latent.mixtures import GaussianMixture
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
 from eels_bayes.latent.vae import SpectrumVAE
 from eels_bayes.prediction.novelty import NoveltyScale
@@ -159,7 +159,7 @@ def decoded_bands(
     for batch in np.array_split(rows, max(1, -(-len(rows) // batch_size))):
         mixture = posterior(fitted.encoder, spectra[batch], device)
         with torch.no_grad():
-            z = noisy.draw(mixture, n_draws, generator)
+            z = mixtures.draw(mixture, n_draws, generator)
             decoded = fitted.vae.decode(z.flatten(0, 1)).unflatten(0, z.shape[:2])
         band = torch.quantile(decoded, tails, dim=1)
         parts.append(torch.stack([decoded.mean(1), band[0], band[1]]).cpu().numpy())

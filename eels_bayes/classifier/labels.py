@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from eels_bayes.latent.networks import GaussianMixture
+from eels_bayes.latent.mixtures import GaussianMixture
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
 
 N_POSTERIOR = 8  # draws of a labelled pixel's latent

@@ -15,7 +15,7 @@ from eels_bayes.data.spectra import Spectra
 from eels_bayes.diagnostics.latent_posterior import fitted_parts
 from eels_bayes.diagnostics.two_sample import TwoSample, mmd
 from eels_bayes.forward_model.reinsertion import reinsertion
-from eels_bayes.latent import noisy_encoder as noisy
+from eels_bayes.latent import mixtures
 from eels_bayes.latent.principal_components import principal_components
 from eels_bayes.latent.vae import encoded_draws
 
@@ -81,7 +81,7 @@ def support_distance(
     data = {
         "spectrum": clean,
         "clean latent": encoded_draws(fitted.vae, tensor(clean), rng).numpy(),
-        "noisy latent": noisy.draw(mixture, 1, generator)[:, 0].cpu().numpy(),
+        "noisy latent": mixtures.draw(mixture, 1, generator)[:, 0].cpu().numpy(),
     }
     source = reinsertion(fitted.forward, spectra)
     given = replace(

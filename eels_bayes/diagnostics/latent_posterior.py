@@ -27,9 +27,9 @@ from eels_bayes.arviz_bridge import arviz
 from eels_bayes.classifier.batch_prediction import Fitted, posterior
 from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.data.spectra import Spectra
-from eels_bayes.latent import noisy_encoder as noisy
+from eels_bayes.latent import mixtures
 from eels_bayes.latent import prior as priors
-from eels_bayes.latent.networks import Gaussian, GaussianMixture
+from eels_bayes.latent.mixtures import Gaussian, GaussianMixture
 from eels_bayes.latent.vae import LIKELIHOODS, SpectrumVAE
 from eels_bayes.randomness import own_randomness
 
@@ -155,7 +155,7 @@ def best_gaussian(model: LatentModel, *, steps: int = STEPS, seed: int = 0) -> G
     whose "approximation gap" it leaves).
     """
     axes = model.amortised.axes
-    mean, sd = noisy.moments(model.amortised._replace(axes=torch.eye(len(axes)).to(axes)))
+    mean, sd = mixtures.moments(model.amortised._replace(axes=torch.eye(len(axes)).to(axes)))
     mean = mean.clone().requires_grad_()
     log_sd = sd.log().requires_grad_()
     optimizer = torch.optim.Adam([mean, log_sd], lr=LEARNING_RATE)
@@ -180,10 +180,10 @@ def weighted_draws(
 
     The mean of the latter over draws is the ELBO of ``q``.
     """
-    z = noisy.draw(q, n_draws, torch.Generator().manual_seed(seed))
+    z = mixtures.draw(q, n_draws, torch.Generator().manual_seed(seed))
     per_part = max(1, CHUNK // len(model))
     with torch.no_grad():
-        density = torch.stack([noisy.log_density(q, draw) for draw in z.unbind(1)], dim=1)
+        density = torch.stack([mixtures.log_density(q, draw) for draw in z.unbind(1)], dim=1)
         joint = torch.cat([model.log_joint(part) for part in z.split(per_part, dim=1)], dim=1)
     return z, joint - density
 

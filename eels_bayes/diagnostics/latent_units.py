@@ -13,9 +13,9 @@ from eels_bayes.arrays import Array, tensor
 from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.diagnostics.latent_posterior import as_mixture, fitted_parts, log_prior
-from eels_bayes.latent import noisy_encoder as noisy
+from eels_bayes.latent import mixtures
 from eels_bayes.latent import prior as priors
-from eels_bayes.latent.networks import Gaussian
+from eels_bayes.latent.mixtures import Gaussian
 from eels_bayes.latent.principal_components import principal_components
 
 THRESHOLD = 0.01  # of the activity, as in Burda, Grosse and Salakhutdinov, ICLR 2016
@@ -78,8 +78,8 @@ def active_units(
         prior = vae.prior()
         kl = marginal_kl(q, prior)
         mixture = as_mixture(q)
-        z = noisy.draw(mixture, 32, torch.Generator().manual_seed(seed))
-        log_q = torch.stack([noisy.log_density(mixture, draw) for draw in z.unbind(1)], dim=1)
+        z = mixtures.draw(mixture, 32, torch.Generator().manual_seed(seed))
+        log_q = torch.stack([mixtures.log_density(mixture, draw) for draw in z.unbind(1)], dim=1)
         total = float((log_q - log_prior(prior, z)).mean())
     variance = q.mean.double().var(0).cpu().numpy()
     return ActiveUnits(variance, variance > threshold, kl.mean(0).cpu().numpy(), total)

@@ -22,7 +22,7 @@ from eels_bayes.diagnostics.latent_posterior import (
     run_nuts,
     weighted_draws,
 )
-from eels_bayes.latent import noisy_encoder as noisy
+from eels_bayes.latent import mixtures
 
 ELBO_DRAWS = 500
 MAX_K = 0.7  # of Pareto's shape, above which importance weights cannot be relied on
@@ -154,7 +154,7 @@ def nuts(
     if model.sd is not None:
         groups["constant_data"] = dataset({"sd": (("pixel", "channel"), model.sd.cpu().numpy())})
     az = arviz()
-    amortised_mean, amortised_sd = noisy.moments(model.amortised)
+    amortised_mean, amortised_sd = mixtures.moments(model.amortised)
     importance_mean, covariance = sample.moments()
     evidence, error = sample.log_evidence()
     return NutsComparison(

@@ -15,7 +15,7 @@ from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.diagnostics.latent_posterior import decode, fitted_parts
 from eels_bayes.forward_model.reinsertion import Reinsertion, reinsertion
-from eels_bayes.latent import noisy_encoder as noisy
+from eels_bayes.latent import mixtures
 from eels_bayes.latent.vae import LIKELIHOODS
 from eels_bayes.randomness import own_randomness
 
@@ -82,7 +82,7 @@ def posterior_predictive(
             f"at least one usable pixel and one draw are needed, got {len(spectra)} and {n_draws}"
         )
     mixture = posterior(fitted.encoder, spectra, torch.device(clf.device))
-    z = noisy.draw(mixture, n_draws, torch.Generator().manual_seed(seed))
+    z = mixtures.draw(mixture, n_draws, torch.Generator().manual_seed(seed))
     mean = decode(fitted.vae, z.flatten(0, 1)).reshape(len(spectra), n_draws, -1)
     with own_randomness(seed), torch.no_grad():
         b = (fitted.vae.log_b.exp() * fitted.vae.scale).cpu().expand(mean.shape)

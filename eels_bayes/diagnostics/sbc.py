@@ -24,7 +24,7 @@ from eels_bayes.diagnostics.ranks import (
     unit_uniformity,
 )
 from eels_bayes.forward_model.reinsertion import reinsertion
-from eels_bayes.latent import noisy_encoder as noisy
+from eels_bayes.latent import mixtures
 from eels_bayes.latent.vae import SpectrumVAE, encoded_draws
 from eels_bayes.prediction.prediction import Prediction
 
@@ -198,13 +198,13 @@ def simulation_based_calibration(
     known = known_pixels(clf, spectra, n=n, dose=dose, seed=seed)
     rng = np.random.default_rng([seed, 1])
     mixture = posterior(fitted_parts(clf).encoder, known.spectra, torch.device(clf.device))
-    z = noisy.draw(mixture, n_draws, torch.Generator().manual_seed(seed))
+    z = mixtures.draw(mixture, n_draws, torch.Generator().manual_seed(seed))
     truth = tensor(known.latent).to(z)
-    log_r = torch.stack([noisy.log_density(mixture, draw) for draw in z.unbind(1)], dim=1)
+    log_r = torch.stack([mixtures.log_density(mixture, draw) for draw in z.unbind(1)], dim=1)
     axes = mixture.axes
     ranks = rank_statistics((z @ axes).cpu().numpy(), (truth @ axes).cpu().numpy(), rng)
     density_ranks = rank_statistics(
-        log_r.cpu().numpy(), noisy.log_density(mixture, truth).cpu().numpy(), rng
+        log_r.cpu().numpy(), mixtures.log_density(mixture, truth).cpu().numpy(), rng
     )
     prediction = clf.predict(known.spectra, show_progressbar=False)
     pit = randomised_pit(prediction.probabilities, known.fractions.argmax(1), rng)

@@ -7,40 +7,15 @@ normalisation layers, and one dense layer. The decoder mirrors them.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from torch import Tensor, nn
+
+from eels_bayes.latent.mixtures import Gaussian
 
 FILTERS = (16, 32, 32, 64)
 KERNELS = (7, 7, 3, 3)
 SLOPE = 0.3
 # Scales outside this range of log sd are numerical accidents, not posteriors.
 LOG_SD_MIN, LOG_SD_MAX = -7.0, 3.0
-
-
-class Gaussian(NamedTuple):
-    """Mean and standard deviation of a diagonal Gaussian, both (n, D)."""
-
-    mean: Tensor
-    sd: Tensor
-
-
-class GaussianMixture(NamedTuple):
-    """R Gaussians a row, diagonal along common axes.
-
-    Attributes
-    ----------
-    log_weight : Tensor (n, R)
-    mean, sd : Tensor (n, R, D)
-        Along the axes: a latent is ``mean @ axes.T``.
-    axes : Tensor (D, D)
-        Orthonormal columns.
-    """
-
-    log_weight: Tensor
-    mean: Tensor
-    sd: Tensor
-    axes: Tensor
 
 
 def conv_trunk(in_channels: int, dropout: float) -> nn.Sequential:

@@ -20,7 +20,8 @@ from pyro.infer import Trace_ELBO
 from torch import Tensor, nn
 
 from eels_bayes.latent import prior as priors
-from eels_bayes.latent.networks import ConvDecoder, ConvEncoder, Gaussian
+from eels_bayes.latent.mixtures import Gaussian
+from eels_bayes.latent.networks import ConvDecoder, ConvEncoder
 from eels_bayes.randomness import own_randomness
 from eels_bayes.training import FitState, Schedule, fit
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from eels_bayes.latent.networks import GaussianMixture
-from eels_bayes.latent.noisy_encoder import NoisyEncoder, moments
+from eels_bayes.latent.mixtures import GaussianMixture, moments
+from eels_bayes.latent.noisy_encoder import NoisyEncoder
 from eels_bayes.prediction import novelty
 from eels_bayes.prediction.novelty import NoveltyScale
 from eels_bayes.uncertainty.decomposition import Decomposition, contrasts, entropies, node_averages
