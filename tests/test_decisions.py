@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from scipy.special import entr
 
 import eels_bayes as eb
-from eels_bayes.active.decisions import ACTIONS, novel_among, novel_probability, novel_share
+from eels_bayes.active.decisions import ACTIONS
 from eels_bayes.fast.classifier import FastReading
+from eels_bayes.prediction.novel_share import novel_among, novel_probability, novel_share
 
 ACCEPT, MEASURE, SIMULATE, REPORT = range(4)
 

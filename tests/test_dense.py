@@ -12,7 +12,7 @@ from eels_bayes import tensor_file
 from eels_bayes.data.spectra import Flag
 from eels_bayes.fast.classifier import KIND, load_fast
 from eels_bayes.fast.dense_head import DenseHeads, fit_dense
-from eels_bayes.prediction.pixel_reader import Gaussians
+from eels_bayes.prediction.gp_heads import Gaussians
 
 BRIEF = dataclasses.replace(eb.Effort.quick(), vae=eb.Schedule(6, 15, 3e-3))
 UNKNOWN = ("aleatoric", "encoder", "classifier", "value", "value_sd")

@@ -18,15 +18,9 @@ from eels_bayes.latent import mixtures
 from eels_bayes.latent.mixtures import GaussianMixture
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
 from eels_bayes.prediction import novelty
+from eels_bayes.prediction.gp_heads import Gaussians, GPHeads
 from eels_bayes.prediction.novelty import NoveltyScale
-from eels_bayes.prediction.pixel_reader import (
-    LIGHT,
-    MOST_LEFT_OUT,
-    Gaussians,
-    GPHeads,
-    Reader,
-    Reading,
-)
+from eels_bayes.prediction.pixel_reader import LIGHT, MOST_LEFT_OUT, Reader, Reading
 from eels_bayes.uncertainty.decomposition import decompose
 from eels_bayes.uncertainty.psi_statistics import GPConstants, gp_moments
 from eels_bayes.uncertainty.quadrature import default_nodes

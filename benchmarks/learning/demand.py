@@ -10,11 +10,11 @@ from scipy.special import logsumexp, softmax
 from scipy.stats import gamma
 
 import eels_bayes as eb
-from eels_bayes.active.decisions import novel_among
 from eels_bayes.data.energy_resampling import shift_and_broaden
 from eels_bayes.forward_model.continuum import extended
 from eels_bayes.forward_model.edge_shapes import onto_bins, wide_axis
 from eels_bayes.forward_model.factor_mixture import Population, Shape, log_likelihood, rotated
+from eels_bayes.prediction.novel_share import novel_among
 
 from .specimens import SIZE, Array, composition, is_defect, kind_of
 

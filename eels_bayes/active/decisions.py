@@ -17,12 +17,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eels_bayes.arrays import Array
+from eels_bayes.prediction.novel_share import novel_probability
 
 ACTIONS = ("accept", "measure again", "simulate", "report as novel")
-LEAST = 1e-300  # of a p-value
-SMALLEST = 1e-7  # p-value that a novelty in single precision can tell from 0
-STEEP = 0.1  # power of the p-values' density at most: mild misfits are not novel
-MIXTURE_STEPS = 200
 ONE_FRAME = 0.5  # of the encoder information: one more frame halves the variance of the noise
 
 
@@ -112,73 +109,6 @@ class Decisions:
     def count(self) -> dict[str, int]:
         """How many pixels each action is for."""
         return {action: int((self.action == action).sum()) for action in ACTIONS}
-
-
-def novel_probability(novelty: ArrayLike, share: float) -> Array:
-    """Probability (n,) that pixels are of no known structure, from their novelty.
-
-    Novelty is one minus a p-value p, and the evidence against the known structures is at most
-    1 / (-e p log p) (Sellke, Bayarri and Berger, Am. Stat. 55, 62 (2001)); that bound is taken.
-
-    Parameters
-    ----------
-    novelty : (n,) array_like
-    share : float
-        Expected beforehand.
-    """
-    # beyond 1 / e the bound is 1
-    p = np.clip(1.0 - np.asarray(novelty, dtype=np.float64), LEAST, 1.0 / math.e)
-    evidence = 1.0 / (-math.e * p * np.log(p))
-    odds = share / (1.0 - share) * evidence
-    found: Array = odds / (1.0 + odds)
-    return found
-
-
-def novel_share(novelty: ArrayLike) -> float:
-    """Share of pixels that are of no known structure, by the novelty of all of them together.
-
-    The p-values of known structures are uniform and those of others heap up near zero: the
-    beta-uniform mixture of Pounds and Morris (Bioinformatics 19, 1236 (2003)), fitted by
-    expectation-maximisation. For `Costs.novel`, where a structure may fill much of an image.
-
-    Parameters
-    ----------
-    novelty : (n,) array_like
-        NaN is left out.
-    """
-    return _beta_uniform(novelty)[0]
-
-
-def novel_among(novelty: ArrayLike) -> Array:
-    """Probability (n,) that pixels are of no known structure, learned from all of them together.
-
-    As `novel_probability`, with the share and the evidence of `novel_share`; 0 for NaN.
-    """
-    share, power = _beta_uniform(novelty)
-    odds = share / (1.0 - share) * power * np.exp((1.0 - power) * _surprise(novelty))
-    found: Array = np.nan_to_num(odds / (1.0 + odds))
-    return found
-
-
-def _surprise(novelty: ArrayLike) -> Array:
-    """Minus the logarithm (n,) of the p-value."""
-    p = 1.0 - np.asarray(novelty, dtype=np.float64)
-    return -np.log(np.maximum(p, SMALLEST))
-
-
-def _beta_uniform(novelty: ArrayLike) -> tuple[float, float]:
-    """Share of the p-values that are Beta(a, 1) instead of uniform, and a."""
-    surprise = _surprise(novelty)
-    surprise = surprise[~np.isnan(surprise)]
-    share, power = 0.1, 0.1
-    if not len(surprise):
-        return 0.0, power
-    for _ in range(MIXTURE_STEPS):
-        odds = share / (1.0 - share) * power * np.exp((1.0 - power) * surprise)
-        weight = odds / (1.0 + odds)
-        share = float(np.clip(weight.mean(), 1e-6, 1.0 - 1e-6))
-        power = float(np.clip(weight.sum() / (weight @ surprise + 1e-12), 0.01, STEEP))
-    return share, power
 
 
 def decide(

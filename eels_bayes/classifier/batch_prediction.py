@@ -22,8 +22,9 @@ from eels_bayes.latent import mixtures
 from eels_bayes.latent.mixtures import GaussianMixture
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
 from eels_bayes.latent.vae import SpectrumVAE
+from eels_bayes.prediction.gp_heads import GPHeads
 from eels_bayes.prediction.novelty import NoveltyScale
-from eels_bayes.prediction.pixel_reader import GPHeads, Reader, Reading
+from eels_bayes.prediction.pixel_reader import Reader, Reading
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 
 

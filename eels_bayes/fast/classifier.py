@@ -28,8 +28,9 @@ from eels_bayes.fast.dense_head import DenseHeads
 from eels_bayes.fast.graph import N_COLUMNS, FastGraph, Plan, Program
 from eels_bayes.forward_model.pixel_posterior import PixelEvidence
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
+from eels_bayes.prediction.gp_heads import GPHeads
 from eels_bayes.prediction.novelty import NoveltyScale
-from eels_bayes.prediction.pixel_reader import GPHeads, Reader
+from eels_bayes.prediction.pixel_reader import Reader
 from eels_bayes.preprocessing.alignment import FADED, SEARCH, find_shift
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 from eels_bayes.uncertainty.psi_statistics import GPConstants

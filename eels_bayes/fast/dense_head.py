@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from eels_bayes.effort import FULL, Effort
-from eels_bayes.prediction.pixel_reader import Gaussians, Heads, summed
+from eels_bayes.prediction.gp_heads import Gaussians, Heads, summed
 from eels_bayes.randomness import own_randomness
 from eels_bayes.training import FitState, fit
 from eels_bayes.uncertainty.decomposition import Decomposition

@@ -6,13 +6,15 @@ import copy
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from eels_bayes.arviz_bridge import inference_data
 from eels_bayes.data.spectra import ImageInfo, describe
 from eels_bayes.gp.value_regression import gaussian_reach_array
+from eels_bayes.prediction.maps import _from_zero, _listed, _pixel
+from eels_bayes.prediction.quantities import MAPS, TEXT, axis_unit, axis_values
 
 if TYPE_CHECKING:
     import xarray
@@ -20,34 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from eels_bayes.plots.map_figures import Pixel
     from eels_bayes.prediction.joint_posterior import JointPosterior
-
-
-class _Quantity(NamedTuple):
-    text: str
-    unit: str
-    cmap: str = "viridis"
-
-
-# Everything a map can be drawn of, in the order of a full figure. Quantities in nats share a
-# colour scale, because the parts sum to the total.
-_MAPS = {
-    "labels": _Quantity("Class", ""),
-    "value": _Quantity("Value", ""),
-    "value_sd": _Quantity("Value: standard deviation", "", "cividis"),
-    "novelty": _Quantity("Novelty", "", "magma"),
-    "total": _Quantity("Total uncertainty", "nats", "cividis"),
-    "aleatoric": _Quantity("Aleatoric uncertainty", "nats", "cividis"),
-    "encoder": _Quantity("Encoder uncertainty", "nats", "cividis"),
-    "classifier": _Quantity("Classifier uncertainty", "nats", "cividis"),
-}
-_TEXT = {name: quantity.text for name, quantity in _MAPS.items()} | {
-    "probabilities": "Class probability",
-    "latent_mean": "Latent mean",
-    "latent_sd": "Latent standard deviation",
-    "flag": "Flag",
-}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -235,7 +210,7 @@ class Prediction:
             dimension; the others are maps (navigation axes only). "value" and "value_sd" are
             there if the library has values.
         """
-        names = ["probabilities", *_MAPS, "latent_mean", "latent_sd", "flag"]
+        names = ["probabilities", *MAPS, "latent_mean", "latent_sd", "flag"]
         if not self.has_value:
             names = [name for name in names if not name.startswith("value")]
         return {
@@ -251,8 +226,8 @@ class Prediction:
         # These describe counts; on a map they would make HyperSpy build a spectrum, or weight it.
         for key in ("signal_type", "Noise_properties"):
             signal.pop(key, None)
-        unit = _MAPS[name].unit if name in _MAPS else ""
-        signal["quantity"] = f"{_TEXT[name]} ({unit})" if unit else _TEXT[name]
+        unit = MAPS[name].unit if name in MAPS else ""
+        signal["quantity"] = f"{TEXT[name]} ({unit})" if unit else TEXT[name]
         reasons = Counter(
             describe(int(flag)) for flag in self.flag[(self.image == image) & ~self.ok]
         )
@@ -286,10 +261,10 @@ class Prediction:
 
         extra = {"probabilities": "class", "latent_mean": "latent", "latent_sd": "latent"}
         variables: dict[str, Any] = {}
-        for name, text in _TEXT.items():
+        for name, text in TEXT.items():
             dims = ("pixel", extra[name]) if name in extra else ("pixel",)
             attrs = {"long_name": text}
-            if name in _MAPS and _MAPS[name].unit == "nats":
+            if name in MAPS and MAPS[name].unit == "nats":
                 attrs["units"] = "nats"
             variables[name] = (dims, getattr(self, name), attrs)
         variables["reason"] = ("pixel", np.array(self.reasons(), dtype=str))
@@ -308,8 +283,8 @@ class Prediction:
             for axis, cell, name in ((-1, "col", "x"), (-2, "row", "y")):
                 if len(info.shape) >= -axis:
                     index[cell][mine] = where[axis]
-                    place[name][mine] = _axis_values(info, axis)[where[axis]]
-                    units[name].add(_unit(info, axis))
+                    place[name][mine] = axis_values(info, axis)[where[axis]]
+                    units[name].add(axis_unit(info, axis))
         coords: dict[str, Any] = {
             "pixel": ("pixel", np.arange(n)),
             "image": ("pixel", self.image),
@@ -417,17 +392,17 @@ class Prediction:
         from eels_bayes.plots import map_figures
 
         chosen = _listed(images, range(len(self.images)))
-        everything = [name for name in _MAPS if self.has_value or not name.startswith("value")]
+        everything = [name for name in MAPS if self.has_value or not name.startswith("value")]
         some = [name for name in ("labels", "value", "total") if name in everything]
         names = _listed(quantities, everything if len(chosen) == 1 else some)
         for name in names:
             if name not in everything:
-                why = "the library has no values" if name in _MAPS else "it is unknown"
+                why = "the library has no values" if name in MAPS else "it is unknown"
                 raise ValueError(
                     f"quantity {name!r} cannot be drawn: {why}; choose of {', '.join(everything)}"
                 )
         panels = {name: [self._panel(name, image) for image in chosen] for name in names}
-        shared = [name for name in names if _MAPS[name].unit == "nats"]
+        shared = [name for name in names if MAPS[name].unit == "nats"]
         limits = {
             "novelty": (0.0, 1.0),
             "value_sd": _from_zero(panels.get("value_sd", [])),
@@ -435,10 +410,10 @@ class Prediction:
         }
         layers = [
             map_figures.Layer(
-                _MAPS[name].text,
+                MAPS[name].text,
                 panels[name],
-                _MAPS[name].unit,
-                _MAPS[name].cmap,
+                MAPS[name].unit,
+                MAPS[name].cmap,
                 limits.get(name),
                 self.class_names if name == "labels" else None,
             )
@@ -465,41 +440,3 @@ _PER_PIXEL = tuple(
     for field in fields(Prediction)
     if field.name not in ("class_names", "images", "value_reach", "joint")
 )
-
-
-def _listed(chosen: Any, default: Sequence[Any]) -> list[Any]:
-    if chosen is None:
-        return list(default)
-    return [chosen] if isinstance(chosen, str | int | np.integer) else list(chosen)
-
-
-def _from_zero(panels: Sequence[NDArray[Any]]) -> tuple[float, float]:
-    """Colour limits from 0 to the largest value, to 1 where there is none."""
-    finite = [float(np.nanmax(panel)) for panel in panels if np.isfinite(panel).any()]
-    return 0.0, max(finite, default=0.0) or 1.0
-
-
-def _axis_values(info: ImageInfo, axis: int) -> NDArray[np.float64]:
-    values = info.axes[axis]
-    if "axis" in values:  # HyperSpy's non-uniform DataAxis
-        return np.asarray(values["axis"], dtype=float)
-    steps = np.arange(info.shape[axis])
-    return np.asarray(values.get("offset", 0.0) + values.get("scale", 1.0) * steps, dtype=float)
-
-
-def _unit(info: ImageInfo, axis: int) -> str:
-    unit = info.axes[axis].get("units")
-    return unit.strip() if isinstance(unit, str) else ""
-
-
-def _pixel(info: ImageInfo) -> Pixel:
-    from eels_bayes.plots.map_figures import Pixel
-
-    if not info.shape:
-        return Pixel()
-    width, unit = abs(float(info.axes[-1].get("scale", 1.0))), _unit(info, -1)
-    if len(info.shape) == 1:
-        return Pixel(1.0, width or 1.0, unit)
-    height = abs(float(info.axes[-2].get("scale", 1.0)))
-    # Two different units say nothing about the shape of a pixel.
-    return Pixel(height, width, unit) if _unit(info, -2) == unit and height and width else Pixel()

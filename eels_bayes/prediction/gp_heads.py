@@ -1,0 +1,168 @@
+"""Heads that read Gaussians in latent space by GPs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from eels_bayes.uncertainty.decomposition import Decomposition, contrasts, entropies, node_averages
+from eels_bayes.uncertainty.psi_statistics import (
+    GPConstants,
+    PackedGP,
+    distinct_moments,
+    pack,
+    place,
+)
+from eels_bayes.uncertainty.quadrature import default_nodes
+
+
+class Gaussians(NamedTuple):
+    """The m Gaussians of n pixels' mixtures that are read, pixel by pixel.
+
+    Attributes
+    ----------
+    weight, pixel : Tensor (m,)
+        In which pixel each weighs how much.
+    mean, var : Tensor (m, D)
+        Along the encoder's axes.
+    """
+
+    weight: Tensor
+    pixel: Tensor
+    mean: Tensor
+    var: Tensor
+
+
+class Heads(NamedTuple):
+    """What is said of latents.
+
+    Attributes
+    ----------
+    classes : Decomposition
+        Its weights are the Gaussians' (m,), as the ratio has them.
+    value, value_sd : Tensor (n,)
+    """
+
+    classes: Decomposition
+    value: Tensor
+    value_sd: Tensor
+
+
+def summed(rows: Tensor, pixel: Tensor, n: int) -> Tensor:
+    """Sums (n, F) of rows (m, F) over the pixels that they belong to; on a GPU in any order."""
+    return rows.new_zeros(n, rows.size(1)).index_add(0, pixel, rows)
+
+
+class GPHeads(nn.Module):
+    """Class probabilities with both uncertainties by the GP classifier; the value by its GP.
+
+    Parameters
+    ----------
+    classes : GPConstants
+    value : GPConstants or None
+        Of one function, where the library has values.
+    value_noise : Tensor, scalar
+        Variance of the value at a known latent.
+    """
+
+    def __init__(self, classes: GPConstants, value: GPConstants | None, value_noise: Tensor):
+        super().__init__()
+        n_classes = classes.mean.shape[0]
+        self.has_value = value is not None
+        gps = [classes] if value is None else [classes, value]
+        for name, gp in zip(("classes", "value"), gps, strict=False):
+            for field, tensor in gp._asdict().items():
+                # as precise as they are, so that a stored model packs the same
+                self.register_buffer(f"{name}_{field}", tensor.double())
+        self.register_buffer("value_noise", value_noise.float())
+        self.register_buffer(
+            "value_center",
+            torch.zeros(()) if value is None else value.mean[0].float(),
+            persistent=False,
+        )
+        # Both at once, and in double precision first: the coefficients are differences.
+        double = [GPConstants(*(x.double() for x in gp)) for gp in gps]
+        if value is not None:
+            double[1] = double[1]._replace(mean=torch.zeros_like(double[1].mean))
+        packed = pack(double)
+        for field, tensor in packed._asdict().items():
+            self.register_buffer(f"packed_{field}", tensor.float(), persistent=False)
+        for name, nodes in zip(("encoder", "classifier"), default_nodes(n_classes), strict=True):
+            self.register_buffer(f"{name}_nodes", nodes.float(), persistent=False)
+        self.value_noise: Tensor
+        self.value_center: Tensor
+        self.encoder_nodes: Tensor
+        self.classifier_nodes: Tensor
+        self.packed_center: Tensor
+        self.packed_per_reach: Tensor
+        self.packed_square: Tensor
+        self.packed_per_square: Tensor
+        self.packed_log_scale: Tensor
+        self.packed_first: Tensor
+        self.packed_second: Tensor
+        self.packed_prior: Tensor
+        self.packed_moments: Tensor
+        self.packed_least: Tensor
+        # from the moments' entries to the covariances that the decomposition reads
+        of_covariance, of_variance = contrasts(n_classes)
+        n_moments = len(packed.prior)
+        of_moments = torch.zeros(2, n_classes**2, n_moments, dtype=torch.float64)
+        of_moments[0].index_add_(1, place(n_classes).flatten(), of_covariance)
+        of_moments[1, :, n_classes : 2 * n_classes] = of_variance
+        self.register_buffer("contrasts", of_moments.float(), persistent=False)
+        # from these to the value's mean, and its variance at a Gaussian's latents
+        of_value = torch.zeros(n_moments, 2)
+        if value is not None:  # its mean, variance and the encoder's come last
+            of_value[-3:] = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+        self.register_buffer("of_value", of_value, persistent=False)
+        self.contrasts: Tensor
+        self.of_value: Tensor
+
+    def forward(self, read: Gaussians, n: int, ratio: Tensor | None) -> Heads:
+        """Read n pixels; ``ratio`` (n, K), no other shape, as `decompose` has it."""
+        n_classes = self.encoder_nodes.size(1) + 1
+        found = distinct_moments(
+            read.mean,
+            read.var,
+            PackedGP(
+                self.packed_center,
+                self.packed_per_reach,
+                self.packed_square,
+                self.packed_per_square,
+                self.packed_log_scale,
+                self.packed_first,
+                self.packed_second,
+                self.packed_prior,
+                self.packed_moments,
+                self.packed_least,
+            ),
+        )
+        rows = node_averages(
+            found.narrow(1, 0, n_classes),
+            self.contrasts @ found.t(),
+            self.encoder_nodes,
+            self.classifier_nodes,
+            None if ratio is None else ratio.index_select(0, read.pixel),
+        )
+        probabilities = rows.narrow(1, 0, n_classes)
+        if self.has_value:
+            # from the prior's mean, so that the square is no large number
+            center, spread = (found @ self.of_value).unbind(1)
+            value = torch.stack((center, torch.addcmul(spread, center, center)), 1)
+            if ratio is not None:
+                value = value * probabilities.sum(1, keepdim=True)
+            rows = torch.cat((rows, value), 1)
+        of_pixel = summed(rows * read.weight.unsqueeze(1), read.pixel, n)
+        whole = of_pixel.narrow(1, 0, n_classes).sum(1, keepdim=True)
+        of_pixel = of_pixel / whole
+        evidence = probabilities.sum(1) / whole.squeeze(1).index_select(0, read.pixel)
+        parts = entropies(of_pixel.narrow(1, 0, n_classes + 2), n_classes, read.weight * evidence)
+        if self.has_value:
+            center, square = of_pixel.narrow(1, n_classes + 2, 2).unbind(1)
+            value = center + self.value_center
+            value_sd = ((square - center * center).clamp(min=0.0) + self.value_noise).sqrt()
+        else:
+            value = value_sd = torch.full_like(parts.total, float("nan"))
+        return Heads(parts, value, value_sd)
