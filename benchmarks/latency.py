@@ -50,7 +50,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import eels_bayes as eb
-from eels_bayes.fast.classifier import CHUNK
+from eels_bayes.fast.graph import CHUNK
 
 Array = NDArray[Any]
 

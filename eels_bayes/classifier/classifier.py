@@ -34,7 +34,8 @@ from eels_bayes.classifier.update import learn_fingerprints, learn_labels
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.effort import FULL, Effort
-from eels_bayes.fast.classifier import Backend, FastClassifier, Head
+from eels_bayes.fast.backends import Backend
+from eels_bayes.fast.classifier import FastClassifier, Head
 from eels_bayes.fast.dense_head import fit_dense
 from eels_bayes.fast.graph import FastGraph
 from eels_bayes.forward_model.fit import fit_forward_model

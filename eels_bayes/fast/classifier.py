@@ -7,12 +7,10 @@ used here alone, behind one of the functions at the end that run a graph.
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -20,26 +18,17 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor, nn
 
 from eels_bayes import tensor_file
 from eels_bayes.fast import inductor_backend, onnx_backend
-from eels_bayes.fast.dense_head import DenseHeads
-from eels_bayes.fast.graph import N_COLUMNS, FastGraph, Plan, Program
-from eels_bayes.forward_model.pixel_posterior import PixelEvidence
-from eels_bayes.latent.noisy_encoder import NoisyEncoder
-from eels_bayes.prediction.gp_heads import GPHeads
-from eels_bayes.prediction.novelty import NoveltyScale
-from eels_bayes.prediction.pixel_reader import Reader
+from eels_bayes.fast.backends import BACKENDS, Backend
+from eels_bayes.fast.graph import CHUNK, N_COLUMNS, FastGraph, Program
+from eels_bayes.fast.torchscript_backend import frozen, quietly
 from eels_bayes.preprocessing.alignment import FADED, SEARCH, find_shift
 from eels_bayes.preprocessing.preprocessor import Preprocessor
-from eels_bayes.uncertainty.psi_statistics import GPConstants
 
 KIND = "fast"
-CHUNK = 64  # spectra at a time: enough to pay for the calls, and few enough for the caches
 Head = Literal["gp", "dense"]
-Backend = Literal["torchscript", "onnx", "inductor"]
-Run = Callable[[NDArray[np.float32], float], tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]
 
 
 class FastReading(NamedTuple):
@@ -94,15 +83,15 @@ class FastClassifier:
         backend: Backend,
         library: Mapping[str, Any],
     ):
-        if backend not in _BACKENDS:
-            raise ValueError(f"backend must be one of {sorted(_BACKENDS)}, got {backend!r}")
+        if backend not in BACKENDS:
+            raise ValueError(f"backend must be one of {sorted(BACKENDS)}, got {backend!r}")
         self.graph = graph.eval().requires_grad_(False)
         self.class_names = tuple(class_names)
         self.head, self.backend, self.library = head, backend, dict(library)
         self.energy = graph.offset + graph.scale * np.arange(graph.n_channels)
         self.aligned = preprocessor.align is not None
         self._preprocessor = preprocessor
-        self._run = _BACKENDS[backend](self.graph)
+        self._run = BACKENDS[backend](self.graph)
 
     def __repr__(self) -> str:
         return (
@@ -230,9 +219,9 @@ class FastClassifier:
         """
         about = json.dumps(self._about())
         if self.backend == "torchscript":
-            with _quietly():
+            with quietly():
                 torch.jit.save(
-                    _frozen(Program(self.graph), ["set_shift"]),
+                    frozen(Program(self.graph), ["set_shift"]),
                     path,
                     _extra_files={"eels_bayes.json": about},
                 )
@@ -273,191 +262,4 @@ def _together(
             yield mine[start : start + CHUNK], float(value)
 
 
-def load_fast(path: str | os.PathLike[str], *, backend: Backend | None = None) -> FastClassifier:
-    """Read what `FastClassifier.save` wrote; the file is data, and nothing from it is run.
-
-    Parameters
-    ----------
-    path : path-like
-    backend : {"torchscript", "onnx", "inductor"}, optional
-        The one it was saved with if left out, but TorchScript for "inductor": that compiles anew,
-        for a minute, and no file decides that a compiler runs.
-
-    Raises
-    ------
-    ValueError
-        If the file is not such a model, is damaged, or does not fit together.
-    """
-    tensors, config = tensor_file.read(path, KIND)
-    try:
-        graph, pre = _rebuilt(tensors, config)
-        names, head = [str(name) for name in config["class_names"]], config["head"]
-        library = dict(config["library"])
-        if not {"energy", "spectra", "values"} <= set(library):
-            raise ValueError("the library lacks its energy, spectra or values")
-        if config["backend"] not in list(_BACKENDS):
-            raise ValueError(f"backend is {config['backend']!r}")
-        plan = graph.plan(0.0)
-        if int(plan.flag):
-            raise ValueError(f"the axis {config['axis']} does not cover what is needed")
-        with torch.inference_mode():
-            columns, _, _ = graph(torch.ones(2, graph.n_channels), *plan)
-        if columns.shape[1] != len(names) + N_COLUMNS:
-            raise ValueError(f"{len(names)} class_names do not fit {columns.shape[1]} columns")
-    except tensor_file.MISFITS as error:
-        raise ValueError(
-            f"{os.fspath(path)} holds no complete fast classifier ({error}); save it again"
-        ) from error
-    if backend is None:
-        backend = "torchscript" if config["backend"] == "inductor" else config["backend"]
-    return FastClassifier(graph, pre, names, head, backend, library)
-
-
-def _rebuilt(tensors: dict[str, Tensor], config: dict[str, Any]) -> tuple[FastGraph, Preprocessor]:
-    state = {k.removeprefix("reader."): v for k, v in tensors.items() if k.startswith("reader.")}
-    if config["head"] not in ("gp", "dense"):
-        raise ValueError(f"head is {config['head']!r}")
-    sizes = [int(size) for size in config["evidence"]]
-    latent_dim = config["latent_dim"]
-    gain, readout = float(config["gain"]), float(config["readout"])
-    if not (0 < gain < math.inf and 0 <= readout < math.inf):
-        raise ValueError(f"gain is {gain} and readout {readout}")
-    # before anything is built of these sizes
-    shapes = {
-        "encoder.axes": (latent_dim, latent_dim),
-        "encoder.slope": (sizes[2], sizes[1], latent_dim),
-        "encoder.evidence.span": tuple(sizes[:2]),
-        "encoder.evidence.log_weight": tuple(sizes[2:3]),
-        "encoder.evidence.inside": tuple(sizes[3:4]),
-    }
-    if config["head"] == "gp":
-        shapes["heads.value_noise"] = ()
-    for name, shape in shapes.items():
-        if tuple(state[name].shape) != shape:
-            raise ValueError(f"{name} has shape {tuple(state[name].shape)}, not {shape}")
-    if not all(tensor.isfinite().all() for tensor in state.values()):
-        raise ValueError("its tensors hold infinite numbers")
-    evidence = PixelEvidence((sizes[0], sizes[1], sizes[2], sizes[3]))
-    encoder = NoisyEncoder(evidence, latent_dim)
-
-    def constants(prefix: str) -> GPConstants:
-        return GPConstants(*(state[f"heads.{prefix}_{name}"] for name in GPConstants._fields))
-
-    heads: nn.Module
-    if config["head"] == "gp":
-        value = constants("value") if "heads.value_mean" in state else None
-        heads = GPHeads(constants("classes"), value, state["heads.value_noise"])
-    else:
-        heads = DenseHeads(latent_dim, len(config["class_names"]))
-    scale = NoveltyScale(*(state[name] for name in NoveltyScale._fields))
-    reader = Reader(encoder, heads, scale)
-    reader.load_state_dict(state)
-    pre = Preprocessor.from_options(config["preprocessor"])
-    pre.load_state_dict(
-        {k.removeprefix("preprocessor."): v for k, v in tensors.items() if k.startswith("pre")}
-    )
-    offset, scale, n_channels = config["axis"]
-    if not (math.isfinite(offset) and scale > 0 and 0 < n_channels <= 10**6):
-        raise ValueError(f"the axis {config['axis']} is none")
-    axis = (float(offset), float(scale), int(n_channels))
-    graph = FastGraph(pre, reader, *axis, gain, readout)
-    return graph.eval().requires_grad_(False), pre
-
-
 # What runs a graph: made once, then called with float32 counts (n, E) and their drift.
-
-
-def _torchscript(graph: FastGraph) -> Run:
-    several = _frozen(graph)
-    single, planned = _static(several), _planned(graph)
-    with torch.inference_mode():
-        for n in (1, 1, 1, CHUNK, CHUNK):  # it optimises itself in its first calls
-            several(torch.ones(n, graph.n_channels), *planned(0.0))
-
-    def run(
-        rows: NDArray[np.float32], shift: float
-    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        program = single if len(rows) == 1 else several
-        with torch.inference_mode():
-            columns, labels, flag = program(torch.from_numpy(rows), *planned(shift))
-        return columns.numpy(), labels.numpy(), flag.numpy()
-
-    return run
-
-
-def _static(program: Any) -> Any:
-    """A frozen program by TorchScript's static runtime, which plans its memory: for one spectrum.
-
-    A quarter faster there. With batches of several sizes it is slower, and it does not let other
-    threads run meanwhile. PyTorch gives it no public name: where it is missing, the program itself.
-    """
-    static = getattr(torch._C, "_jit_to_static_module", None)
-    return program if static is None else static(program._c)
-
-
-def _onnx(graph: FastGraph) -> Run:
-    session, planned = onnx_backend.session(graph), _planned(graph)
-
-    def run(
-        rows: NDArray[np.float32], shift: float
-    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        return session(rows, planned(shift))
-
-    return run
-
-
-def _inductor(graph: FastGraph) -> Run:
-    session, planned = inductor_backend.session(graph), _planned(graph)
-
-    def run(
-        rows: NDArray[np.float32], shift: float
-    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        with torch.inference_mode():
-            columns, labels, flag = session(torch.from_numpy(rows), planned(shift))
-        return columns.numpy(), labels.numpy(), flag.numpy()
-
-    return run
-
-
-def _planned(graph: FastGraph) -> Callable[[float], Plan]:
-    """Plans by drift, the last one kept."""
-    plans: dict[float, Plan] = {}
-
-    def plan(shift: float) -> Plan:
-        if shift not in plans:
-            plans.clear()
-            plans[shift] = graph.plan(shift)
-        return plans[shift]
-
-    return plan
-
-
-_BACKENDS: dict[str, Callable[[FastGraph], Run]] = {
-    "torchscript": _torchscript,
-    "onnx": _onnx,
-    "inductor": _inductor,
-}
-
-
-def _frozen(module: nn.Module, kept: Sequence[str] = ()) -> Any:
-    """Scripted, with what is constant computed; of its methods ``kept`` remain besides forward."""
-    with _quietly():
-        program = torch.jit.freeze(torch.jit.script(module.eval()), preserved_attrs=list(kept))
-    # PyTorch would make a tensor of each number at each call
-    for node in list(program.graph.nodes()):
-        if node.kind() in ("aten::add", "aten::sub", "aten::mul", "aten::div"):
-            tensor, number = list(node.inputs())[:2]
-            if str(tensor.type()).startswith("Tensor") and str(number.type()) == "float":
-                constant = program.graph.insertConstant(torch.tensor(number.toIValue()))
-                constant.node().moveBefore(node)
-                node.replaceInput(1, constant)
-    return program
-
-
-class _quietly(warnings.catch_warnings):
-    """Without TorchScript's announcement that it is deprecated, which is known."""
-
-    def __enter__(self) -> None:
-        super().__enter__()
-        warnings.filterwarnings("ignore", r".torch\.jit\.", DeprecationWarning)
-        warnings.filterwarnings("ignore", r".torch\.jit\.", FutureWarning)

@@ -8,9 +8,12 @@ a spectrum; what depends on the fitted model alone is computed once and for all 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from eels_bayes.data.spectra import Flag
@@ -30,6 +33,8 @@ from eels_bayes.preprocessing.spikes import (
 )
 
 N_COLUMNS = 7  # beside the K probabilities
+CHUNK = 64  # spectra at a time: enough to pay for the calls, and few enough for the caches
+Run = Callable[[NDArray[np.float32], float], tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]
 
 
 class Plan(NamedTuple):
@@ -322,3 +327,16 @@ class Program(nn.Module):
             self.plan_per_root,
             self.plan_flag,
         )
+
+
+def cached_plan(graph: FastGraph) -> Callable[[float], Plan]:
+    """Plans by drift, the last one kept."""
+    plans: dict[float, Plan] = {}
+
+    def plan(shift: float) -> Plan:
+        if shift not in plans:
+            plans.clear()
+            plans[shift] = graph.plan(shift)
+        return plans[shift]
+
+    return plan

@@ -14,9 +14,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from eels_bayes.fast.graph import FastGraph, Plan
+from eels_bayes.fast.graph import FastGraph, Plan, Run, cached_plan
 
 Session = Callable[[torch.Tensor, Plan], Any]
 
@@ -87,5 +89,18 @@ def session(graph: FastGraph) -> Session:
 
     def run(counts: torch.Tensor, plan: Plan) -> Any:
         return (one if len(counts) == 1 else several)(counts, *plan)
+
+    return run
+
+
+def inductor_runner(graph: FastGraph) -> Run:
+    loaded, planned = session(graph), cached_plan(graph)
+
+    def run(
+        rows: NDArray[np.float32], shift: float
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        with torch.inference_mode():
+            columns, labels, flag = loaded(torch.from_numpy(rows), planned(shift))
+        return columns.numpy(), labels.numpy(), flag.numpy()
 
     return run

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch.onnx import symbolic_helper
 
-from eels_bayes.fast.graph import FastGraph, Plan
+from eels_bayes.fast.graph import FastGraph, Plan, Run, cached_plan
 
 OPSET = 18
 COUNTS, OUTPUTS = "counts", ("columns", "labels", "flags")
@@ -133,3 +133,14 @@ def _needed(name: str) -> Any:
         return import_module(name)
     except ImportError as error:
         raise ImportError(f"backend='onnx' needs {name}: pip install 'eels-bayes[onnx]'") from error
+
+
+def onnx_runner(graph: FastGraph) -> Run:
+    loaded, planned = session(graph), cached_plan(graph)
+
+    def run(
+        rows: NDArray[np.float32], shift: float
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        return loaded(rows, planned(shift))
+
+    return run
