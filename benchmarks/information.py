@@ -20,7 +20,7 @@ import torch
 from annealing import preprocess
 
 import eels_bayes as eb
-from eels_bayes.classifier.batch_prediction import posterior
+from eels_bayes.classifier.fitted import posterior
 from eels_bayes.forward_model.reinsertion import reinsertion
 from eels_bayes.uncertainty.decomposition import decompose_latent
 from eels_bayes.uncertainty.quadrature import default_nodes

@@ -14,7 +14,7 @@ import torch
 import eels_bayes as eb
 from eels_bayes import tensor_file, training
 from eels_bayes.classifier import classifier as module
-from eels_bayes.classifier import fitting
+from eels_bayes.classifier import fitting, training_latents
 from eels_bayes.classifier.classifier import KIND, EELSClassifier, load_model
 from eels_bayes.prediction.image_context import ImageWeights
 
@@ -297,7 +297,7 @@ def test_images_speak_for_their_pixels(fitted, spectra, prediction, monkeypatch)
 
 def test_latent_prior_is_the_mixture_of_the_classes(fitted):
     prior = fitted.latent_prior()
-    assert prior.mean.shape == prior.sd.shape == (4, fitting.N_VARIATIONS, 4)
+    assert prior.mean.shape == prior.sd.shape == (4, training_latents.N_VARIATIONS, 4)
     assert not prior.mean.requires_grad
     assert float(prior.log_weight.exp().sum()) == pytest.approx(1.0)
     np.testing.assert_allclose(

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eels_bayes as eb
-from eels_bayes.classifier.batch_prediction import reader_of
+from eels_bayes.classifier.fitted import reader_of
 from eels_bayes.forward_model.pixel_posterior import PixelEvidence
 from eels_bayes.latent import mixtures
 from eels_bayes.latent.mixtures import GaussianMixture

@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from eels_bayes.active.mutual_information import information_about, joint_information
 from eels_bayes.arrays import Array, tensor
-from eels_bayes.classifier.batch_prediction import reader_of
 from eels_bayes.classifier.classifier import EELSClassifier
+from eels_bayes.classifier.fitted import reader_of
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.forward_model.pixel_posterior import next_frame
 from eels_bayes.prediction.joint_posterior import JointPosterior

@@ -10,26 +10,22 @@ import copy
 import math
 import operator
 import os
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from eels_bayes import tensor_file, validation
 from eels_bayes.arrays import tensor
-from eels_bayes.classifier.batch_prediction import Fitted, decoded_bands, predict, reader_of
-from eels_bayes.classifier.fitting import (
-    class_variations,
-    fit_classes,
-    fit_novelty,
-    fit_values,
-    prior_weights,
-    training_latents,
-)
+from eels_bayes.classifier.batch_prediction import predict
+from eels_bayes.classifier.compatibility import checked_weights
+from eels_bayes.classifier.denoising import Denoised, decoded_bands
+from eels_bayes.classifier.fitted import Fitted, reader_of
+from eels_bayes.classifier.fitting import Run, fit_classes, fit_novelty, fit_values, split
 from eels_bayes.classifier.labels import nothing_labelled
 from eels_bayes.classifier.model_file import library_from, library_tensors, pack, unpack
+from eels_bayes.classifier.training_latents import class_variations, prior_weights, training_latents
 from eels_bayes.classifier.update import learn_fingerprints, learn_labels
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.spectra import Spectra
@@ -39,7 +35,6 @@ from eels_bayes.fast.classifier import FastClassifier, Head
 from eels_bayes.fast.dense_head import fit_dense
 from eels_bayes.fast.graph import FastGraph
 from eels_bayes.forward_model.fit import fit_forward_model
-from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.reinsertion import Reinsertion, clean_source, reinsertion
 from eels_bayes.latent import prior as priors
 from eels_bayes.latent.noisy_encoder_fit import fit_noisy_encoder
@@ -50,29 +45,8 @@ from eels_bayes.prediction.joint_posterior import JointPosterior
 from eels_bayes.prediction.prediction import Prediction
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 from eels_bayes.randomness import Stream, own_randomness, stream
-from eels_bayes.training import FitState
 
 KIND = "classifier"
-HELD_OUT = 0.2  # share of pixels that the VAE does not see and novelty is calibrated on
-
-
-class Denoised(NamedTuple):
-    """Decoded spectra: mean and credible band (n, L) in edge units; NaN rows where flagged."""
-
-    energy: NDArray[np.float64]
-    mean: NDArray[np.float32]
-    lower: NDArray[np.float32]
-    upper: NDArray[np.float32]
-
-
-@dataclass(eq=False)
-class _Run:
-    """One fit under way: what is done of it."""
-
-    spectra: Spectra
-    forward: ForwardModel | None = None
-    vae: SpectrumVAE | None = None
-    vae_state: FitState = field(default_factory=FitState)
 
 
 class EELSClassifier:
@@ -136,13 +110,13 @@ class EELSClassifier:
         self.prior = prior
         self.latent_dim = latent_dim
         self.likelihood = likelihood
-        self.class_weights = _weights(class_weights, library.n_classes)
+        self.class_weights = checked_weights(class_weights, library.n_classes)
         self.effort = effort
         self.seed = operator.index(seed)
         self.device = torch.device(device)
         self.fitted: Fitted | None = None
         self.history: dict[str, dict[str, list[float]]] = {}
-        self._run: _Run | None = None
+        self._run: Run | None = None
 
     def __repr__(self) -> str:
         state = "fitted" if self.fitted else "not fitted"
@@ -187,7 +161,7 @@ class EELSClassifier:
                 "at least 2 are needed: see spectra.reasons()"
             )
         if self._run is None or self._run.spectra is not spectra:
-            self._run = _Run(spectra)
+            self._run = Run(spectra)
         run = self._run
         bar = show_progressbar
         if run.forward is None:
@@ -200,7 +174,7 @@ class EELSClassifier:
                 show_progressbar=bar,
             )
         source = reinsertion(run.forward, spectra)
-        training, held_out = _split(spectra, self.seed)
+        training, held_out = split(spectra, self.seed)
         vae = self._fit_vae(run, source, training, bar)
         encoder = fit_noisy_encoder(
             vae, source, n_draws=self.effort.encoder_draws, seed=self.seed
@@ -321,7 +295,7 @@ class EELSClassifier:
         """The library's classes, then those that labels alone tell of."""
         return self.library.class_names if self.fitted is None else self.fitted.class_names
 
-    def _fit_vae(self, run: _Run, source: Reinsertion, training: Spectra, bar: bool) -> SpectrumVAE:
+    def _fit_vae(self, run: Run, source: Reinsertion, training: Spectra, bar: bool) -> SpectrumVAE:
         rng = stream(self.seed, Stream.VAE)
         model = source.model
         fingerprints = class_variations(source, rng)
@@ -392,7 +366,7 @@ class EELSClassifier:
         fitted = self.checked(spectra)
         if context not in ("pixel", "image"):
             raise ValueError(f"context must be 'pixel' or 'image', got {context!r}")
-        given = _weights(class_weights, len(fitted.class_names))
+        given = checked_weights(class_weights, len(fitted.class_names))
         overall = fitted.class_weights
         ratio = None if given is None else np.tile(given / overall, (len(spectra), 1))
         options: dict[str, Any] = {
@@ -641,24 +615,6 @@ class EELSClassifier:
         if self.fitted is None:
             raise RuntimeError("this classifier is not fitted; call fit(spectra) first")
         return self.fitted
-
-
-def _weights(given: ArrayLike | None, n_classes: int) -> NDArray[np.float64] | None:
-    if given is None:
-        return None
-    weights = np.asarray(given, dtype=np.float64)
-    if weights.shape != (n_classes,) or not (weights > 0).all() or not np.isfinite(weights).all():
-        raise ValueError(
-            f"class_weights must be {n_classes} positive numbers, one a class, got {given!r}"
-        )
-    return weights / weights.sum()
-
-
-def _split(spectra: Spectra, seed: int) -> tuple[Spectra, Spectra]:
-    """Pixels for the VAE, and pixels held out from it for novelty."""
-    rows = stream(seed, Stream.HELD_OUT).permutation(np.flatnonzero(spectra.ok))
-    n_held_out = int(HELD_OUT * len(rows))
-    return spectra[np.sort(rows[n_held_out:])], spectra[np.sort(rows[:n_held_out])]
 
 
 def load_model(

@@ -7,17 +7,18 @@ those of measured pixels that somebody labelled.
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from eels_bayes.arrays import tensor
-from eels_bayes.classifier.batch_prediction import posterior, read
+from eels_bayes.classifier.fitted import posterior, read
 from eels_bayes.classifier.labels import Labelled
+from eels_bayes.classifier.training_latents import FINGERPRINT_LABELS, simulated
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.effort import FULL, Effort
+from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.reinsertion import Pairs, Reinsertion
 from eels_bayes.gp.classifier import GPClassifier
 from eels_bayes.gp.conjugate_vi import relearn
@@ -28,89 +29,13 @@ from eels_bayes.latent.vae import SpectrumVAE, encoded_draws
 from eels_bayes.prediction import novelty
 from eels_bayes.prediction.novelty import NoveltyScale
 from eels_bayes.randomness import Stream, stream
+from eels_bayes.training import FitState
 
-# Where labels name a class that no fingerprint describes, latents of the others count for so many
-# labels together: fingerprints say what their class looks like, not how much more frequent it is
-# than one of which a few labels are known.
-FINGERPRINT_LABELS = 8
 # few latent directions tell classes apart: more points add nothing but time
 N_INDUCING, INDUCING_PER_CLASS = 8, 3
 VALUE_INDUCING, VALUE_INDUCING_PER_CLASS = 8, 2  # of the value's GP, at the least
-N_VARIATIONS = 16  # J, components of the explicit prior a class
-NONE_WEIGHT = 0.03  # prior weight of "none of these"
 PROFILE_CHANNELS = 8  # roughly, a bin
-
-
-def labelled_latents(
-    source: Reinsertion, vae: SpectrumVAE, axes: Tensor, effort: Effort, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """Latents (N, D) along ``axes`` and classes (N,) of the library for the heads to learn from.
-
-    As frequent as in the data, mixtures labelled by what dominates them: r(z | x) carries the same
-    weights, and where the border between two classes runs is part of what labels mean. Some pure
-    ones of each class besides, so that none is left out.
-    """
-    pure = np.repeat(np.arange(source.model.library.n_classes), effort.pure_latents)
-    known = source.mixed_edges(pure, pure, np.ones(len(pure)), rng)
-    drawn = source.edges(effort.gp_latents, rng)
-    edge = np.concatenate([drawn.spectra, known.spectra])
-    labels = np.concatenate([drawn.fractions, known.fractions]).argmax(1)
-    return _latents_of(source, vae, axes, edge, rng), torch.as_tensor(labels)
-
-
-def pure_latents(
-    source: Reinsertion, vae: SpectrumVAE, axes: Tensor, effort: Effort, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """As `labelled_latents`, pure ones alone.
-
-    For libraries that lack a class: what they take for mixtures of two classes may be a third.
-    """
-    labels = np.repeat(np.arange(source.model.library.n_classes), effort.pure_latents_alone)
-    edge = source.mixed_edges(labels, labels, np.ones(len(labels)), rng).spectra
-    return _latents_of(source, vae, axes, edge, rng), torch.as_tensor(labels)
-
-
-def _latents_of(
-    source: Reinsertion,
-    vae: SpectrumVAE,
-    axes: Tensor,
-    edge: NDArray[np.float64],
-    rng: np.random.Generator,
-) -> Tensor:
-    overlap = source.overlap(source.coefficients(len(edge), rng))
-    return encoded_draws(vae, tensor(edge + overlap), rng) @ axes
-
-
-def training_latents(
-    source: Reinsertion,
-    vae: SpectrumVAE,
-    encoder: NoisyEncoder,
-    class_names: tuple[str, ...],
-    labelled: Labelled,
-    effort: Effort,
-    seed: int,
-) -> tuple[Tensor, Tensor]:
-    """The library's latents and the labelled ones' draws, all alike (N, D), and classes (N,)."""
-    latents, labels = _simulated(source, vae, encoder, class_names, effort, seed)
-    draws, codes = labelled.draws(encoder), labelled.codes(class_names)
-    return (
-        torch.cat([latents, draws.flatten(0, 1)]),
-        torch.cat([labels, codes.repeat_interleave(draws.shape[1])]),
-    )
-
-
-def _simulated(
-    source: Reinsertion,
-    vae: SpectrumVAE,
-    encoder: NoisyEncoder,
-    class_names: tuple[str, ...],
-    effort: Effort,
-    seed: int,
-) -> tuple[Tensor, Tensor]:
-    complete = len(class_names) == source.model.library.n_classes
-    draw = labelled_latents if complete else pure_latents
-    rng = stream(seed, Stream.GP_LATENTS)
-    return draw(source, vae, encoder.axes.cpu(), effort, rng)
+HELD_OUT = 0.2  # share of pixels that the VAE does not see and novelty is calibrated on
 
 
 def fit_classes(
@@ -138,7 +63,7 @@ def fit_classes(
     start : GPClassifier, optional
         What is known already; the kernel is taken from it.
     """
-    latents, labels = _simulated(source, vae, encoder, class_names, effort, seed)
+    latents, labels = simulated(source, vae, encoder, class_names, effort, seed)
     n_axes, n_classes = active_axes(encoder), len(class_names)
     latents = latents[:, :n_axes]
     n_inducing = max(N_INDUCING, INDUCING_PER_CLASS * n_classes)
@@ -228,71 +153,18 @@ def fit_novelty(
     return novelty.calibrate(found.residual.cpu(), found.unknown.cpu(), spike)
 
 
-def class_variations(source: Reinsertion, rng: np.random.Generator) -> Tensor:
-    """Clean spectra (K, `N_VARIATIONS`, L) of the library's classes with overlapping shapes."""
-    n_classes = source.model.library.n_classes
-    labels = np.repeat(np.arange(n_classes), N_VARIATIONS)
-    edge, _, _ = source.model.library.vary(len(labels), rng, labels=labels)
-    clean = tensor(edge + source.overlap(source.coefficients(len(labels), rng)))
-    return clean.unflatten(0, (n_classes, N_VARIATIONS))
+@dataclass(eq=False)
+class Run:
+    """One fit under way: what is done of it."""
+
+    spectra: Spectra
+    forward: ForwardModel | None = None
+    vae: SpectrumVAE | None = None
+    vae_state: FitState = field(default_factory=FitState)
 
 
-def prior_weights(class_weights: NDArray[np.float64]) -> Tensor:
-    """Of the explicit prior's classes (K,) and, last, of "none of these"; (K + 1,)."""
-    return tensor(np.append(class_weights * (1 - NONE_WEIGHT), NONE_WEIGHT))
-
-
-def prior_spectra(
-    source: Reinsertion,
-    vae: SpectrumVAE,
-    encoder: NoisyEncoder,
-    class_names: tuple[str, ...],
-    labelled: Labelled,
-    *,
-    seed: int = 0,
-) -> Tensor:
-    """What the explicit prior's components stand for: spectra (K, `N_VARIATIONS`, L).
-
-    The library's classes under their variations, half of them instead decoded from labelled latents
-    where there are as many; classes of labels alone are decoded from those.
-    """
-    rng = stream(seed, Stream.VAE)
-    known = class_variations(source, rng)
-    if not labelled.names:
-        return known
-    draws, codes = labelled.draws(encoder), labelled.codes(class_names)
-    with torch.no_grad():
-        latents = (draws @ encoder.axes.cpu().T).to(vae.log_b.device)
-        decoded = vae.decode(latents.flatten(0, 1)).cpu().unflatten(0, draws.shape[:2])
-    spectra = []
-    for k in range(len(class_names)):
-        # pixel after pixel first, so that few components still come from many pixels
-        mine = decoded[codes == k].transpose(0, 1).flatten(0, 1)
-        if k >= len(known):
-            spectra.append(mine[torch.arange(N_VARIATIONS) % len(mine)])
-            continue
-        share = min(len(mine) // draws.shape[1], N_VARIATIONS // 2)
-        spectra.append(torch.cat([mine[:share], known[k][share:]]))
-    return torch.stack(spectra)
-
-
-def class_shares(
-    gp: GPClassifier,
-    source: Reinsertion,
-    vae: SpectrumVAE,
-    axes: Tensor,
-    *,
-    effort: Effort = FULL,
-    seed: int = 0,
-) -> NDArray[np.float64]:
-    """How frequent each class is (K,) where nothing is known of a pixel.
-
-    The GP's mean probabilities, read at the functions' means, over latents as frequent as in the
-    data.
-    """
-    rng = stream(seed, Stream.CLASS_SHARES)
-    edge = source.edges(effort.simulated_pixels, rng).spectra
-    latents = _latents_of(source, vae, axes, edge, rng)
-    f = gp.moments(latents, torch.zeros_like(latents)).mean
-    shares = torch.softmax(f.double(), 1).mean(0).clamp(min=1e-4).numpy()
-    return np.asarray(shares / shares.sum())
+def split(spectra: Spectra, seed: int) -> tuple[Spectra, Spectra]:
+    """Pixels for the VAE, and pixels held out from it for novelty."""
+    rows = stream(seed, Stream.HELD_OUT).permutation(np.flatnonzero(spectra.ok))
+    n_held_out = int(HELD_OUT * len(rows))
+    return spectra[np.sort(rows[n_held_out:])], spectra[np.sort(rows[:n_held_out])]

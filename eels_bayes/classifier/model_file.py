@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from torch import Tensor
 
-from eels_bayes.classifier.batch_prediction import Fitted
+from eels_bayes.classifier.fitted import Fitted
 from eels_bayes.classifier.labels import Labelled
 from eels_bayes.data.fingerprints import FingerprintLibrary, Variations
 from eels_bayes.forward_model.continuum import Continuum

@@ -16,16 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from eels_bayes.arrays import tensor
-from eels_bayes.classifier.batch_prediction import Fitted
-from eels_bayes.classifier.fitting import (
-    class_shares,
-    fit_classes,
-    fit_novelty,
-    fit_values,
-    prior_spectra,
-    prior_weights,
-)
+from eels_bayes.classifier.fitted import Fitted
+from eels_bayes.classifier.fitting import fit_classes, fit_novelty, fit_values
 from eels_bayes.classifier.labels import Labelled, nothing_labelled
+from eels_bayes.classifier.training_latents import class_shares, prior_spectra, prior_weights
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.effort import Effort

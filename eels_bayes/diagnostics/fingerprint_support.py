@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from eels_bayes.arrays import tensor
-from eels_bayes.classifier.batch_prediction import posterior
 from eels_bayes.classifier.classifier import EELSClassifier
+from eels_bayes.classifier.fitted import posterior
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.diagnostics.latent_posterior import fitted_parts
 from eels_bayes.diagnostics.two_sample import TwoSample, mmd

@@ -24,8 +24,8 @@ from torch import Tensor
 
 from eels_bayes.arrays import Array, tensor
 from eels_bayes.arviz_bridge import arviz
-from eels_bayes.classifier.batch_prediction import Fitted, posterior
 from eels_bayes.classifier.classifier import EELSClassifier
+from eels_bayes.classifier.fitted import Fitted, posterior
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.latent import mixtures
 from eels_bayes.latent import prior as priors

@@ -10,8 +10,8 @@ import torch
 
 from eels_bayes.arrays import Array, tensor
 from eels_bayes.arviz_bridge import dataset, inference_data
-from eels_bayes.classifier.batch_prediction import posterior
 from eels_bayes.classifier.classifier import EELSClassifier
+from eels_bayes.classifier.fitted import posterior
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.diagnostics.latent_posterior import decode, fitted_parts
 from eels_bayes.forward_model.reinsertion import Reinsertion, reinsertion

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from eels_bayes.arrays import Array, tensor
-from eels_bayes.classifier.batch_prediction import posterior
 from eels_bayes.classifier.classifier import EELSClassifier
+from eels_bayes.classifier.fitted import posterior
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.diagnostics.latent_posterior import fitted_parts
 from eels_bayes.diagnostics.latent_units import THRESHOLD

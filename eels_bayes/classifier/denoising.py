@@ -1,0 +1,53 @@
+"""Denoised spectra and their bands: decoded draws of the latent posterior."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from eels_bayes.classifier.batch_prediction import scatter
+from eels_bayes.classifier.fitted import Fitted, posterior
+from eels_bayes.data.spectra import Spectra
+from eels_bayes.latent import mixtures
+
+
+def decoded_bands(
+    fitted: Fitted,
+    spectra: Spectra,
+    device: torch.device,
+    *,
+    level: float,
+    n_draws: int,
+    batch_size: int = 128,
+    generator: torch.Generator,
+) -> NDArray[np.float32]:
+    """Mean, lower and upper end of the decoded spectra's band, (3, n, L); NaN where flagged.
+
+    The band is that of the clean spectrum's posterior: of ``decode(z)``, without the likelihood.
+    """
+    rows = np.flatnonzero(spectra.ok)
+    if len(rows) == 0:
+        return np.full((3, *spectra.intensity.shape), np.nan, dtype=np.float32)
+    tails = torch.tensor([0.5 - level / 2, 0.5 + level / 2], device=device)
+    parts = []
+    for batch in np.array_split(rows, max(1, -(-len(rows) // batch_size))):
+        mixture = posterior(fitted.encoder, spectra[batch], device)
+        with torch.no_grad():
+            z = mixtures.draw(mixture, n_draws, generator)
+            decoded = fitted.vae.decode(z.flatten(0, 1)).unflatten(0, z.shape[:2])
+        band = torch.quantile(decoded, tails, dim=1)
+        parts.append(torch.stack([decoded.mean(1), band[0], band[1]]).cpu().numpy())
+    bands = np.concatenate(parts, axis=1)
+    return np.stack([scatter(band, rows, len(spectra)) for band in bands])
+
+
+class Denoised(NamedTuple):
+    """Decoded spectra: mean and credible band (n, L) in edge units; NaN rows where flagged."""
+
+    energy: NDArray[np.float64]
+    mean: NDArray[np.float32]
+    lower: NDArray[np.float32]
+    upper: NDArray[np.float32]

@@ -1,0 +1,74 @@
+"""Everything that a fit finds and prediction needs, and how it reads pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from eels_bayes.arrays import tensor
+from eels_bayes.classifier.labels import Labelled
+from eels_bayes.data.spectra import Spectra
+from eels_bayes.forward_model.model import ForwardModel
+from eels_bayes.forward_model.pixel_posterior import Evidence
+from eels_bayes.forward_model.reinsertion import Pairs
+from eels_bayes.gp.classifier import GPClassifier
+from eels_bayes.gp.value_regression import ValueRegression
+from eels_bayes.latent.mixtures import GaussianMixture
+from eels_bayes.latent.noisy_encoder import NoisyEncoder
+from eels_bayes.latent.vae import SpectrumVAE
+from eels_bayes.prediction.gp_heads import GPHeads
+from eels_bayes.prediction.novelty import NoveltyScale
+from eels_bayes.prediction.pixel_reader import Reader
+from eels_bayes.preprocessing.preprocessor import Preprocessor
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """Everything that prediction needs; the GPs read latents along the encoder's axes.
+
+    ``class_names`` (K) are the library's, then those that labels alone tell of; ``class_weights``
+    (K,) how frequent each is where nothing is known of a pixel.
+    """
+
+    preprocessor: Preprocessor
+    energy: NDArray[np.float64]
+    forward: ForwardModel
+    vae: SpectrumVAE
+    encoder: NoisyEncoder
+    gp: GPClassifier
+    value: ValueRegression | None
+    novelty: NoveltyScale
+    class_names: tuple[str, ...]
+    class_weights: NDArray[np.float64]
+    labelled: Labelled
+
+
+def read(
+    encoder: NoisyEncoder, spectra: Spectra | Pairs, device: torch.device
+) -> tuple[GaussianMixture, Evidence]:
+    """r(z | x) of usable pixels, measured or drawn, and the evidence it was read from."""
+    inputs = (spectra.profile, spectra.level)
+    with torch.no_grad():
+        found: Evidence = encoder.evidence(*(tensor(x).to(device) for x in inputs))
+        return encoder.read(found), found
+
+
+def posterior(
+    encoder: NoisyEncoder, spectra: Spectra | Pairs, device: torch.device
+) -> GaussianMixture:
+    """r(z | x) of usable pixels; see `read`."""
+    return read(encoder, spectra, device)[0]
+
+
+def reader_of(fitted: Fitted) -> Reader:
+    """The one module that reads pixels with what was fitted."""
+    value = fitted.value
+    heads = GPHeads(
+        fitted.gp.constants(),
+        None if value is None else value.constants,
+        torch.tensor(0.0) if value is None else value.noise_var,
+    )
+    return Reader(fitted.encoder, heads, fitted.novelty).eval()
