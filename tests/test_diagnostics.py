@@ -16,8 +16,8 @@ from torch import nn
 import eels_bayes as eb
 from eels_bayes import arviz_bridge
 from eels_bayes import diagnostics as dg
+from eels_bayes.diagnostics import importance_sampling, latent_units, nuts_sampling, sbc
 from eels_bayes.diagnostics import latent_posterior as lp
-from eels_bayes.diagnostics import latent_units, sbc
 from eels_bayes.latent import mixtures
 from eels_bayes.latent.mixtures import Gaussian, GaussianMixture
 from eels_bayes.latent.prior import FingerprintPrior
@@ -260,7 +260,9 @@ def test_log_joint_is_that_of_the_pyro_model():
 
 def test_importance_sampling_finds_evidence_and_moments(correlated):
     model, mean, covariance, evidence = correlated
-    sample = lp.importance_sample(model, lp.best_gaussian(model), n_draws=4000)
+    sample = importance_sampling.importance_sample(
+        model, importance_sampling.best_gaussian(model), n_draws=4000
+    )
     found, error = sample.log_evidence()
     assert (sample.pareto_k < 0.5).all() and (error < 0.05).all()
     assert (np.abs(found - evidence.numpy()) < 4 * error).all()
@@ -273,13 +275,13 @@ def test_importance_sampling_finds_evidence_and_moments(correlated):
 def test_gaps_are_kl_divergences(correlated):
     model, mean, covariance, evidence = correlated
     posterior = torch.distributions.MultivariateNormal(mean, covariance)
-    best = lp.best_gaussian(model)
+    best = importance_sampling.best_gaussian(model)
     # The diagonal Gaussian nearest in KL(q || p) has the mean and the precision's diagonal.
     precision = torch.diagonal(torch.linalg.inv(covariance), dim1=1, dim2=2)
     assert ((best.mean - mean) * precision.sqrt()).abs().max() < 0.15
     np.testing.assert_allclose(best.sd * precision.sqrt(), 1.0, atol=0.12)
     for q in (best, Gaussian(model.amortised.mean[:, 0], model.amortised.sd[:, 0])):
-        elbo = lp.weighted_draws(model, lp.as_mixture(q), 4000)[1].mean(1)
+        elbo = importance_sampling.weighted_draws(model, lp.as_mixture(q), 4000)[1].mean(1)
         own = torch.distributions.MultivariateNormal(
             q.mean.double(), torch.diag_embed(q.sd.double() ** 2)
         )
@@ -296,11 +298,11 @@ def test_gaussians_along_the_posteriors_axes_leave_no_gap():
     turned = dataclasses.replace(model, amortised=lp.as_mixture(start, axes.float()))
     gaps = []
     for one in (model, turned):
-        best = lp.best_gaussian(one)
+        best = importance_sampling.best_gaussian(one)
         mixture = lp.as_mixture(best, one.amortised.axes)
-        elbo = lp.weighted_draws(one, mixture, 4000)[1].mean(1)
+        elbo = importance_sampling.weighted_draws(one, mixture, 4000)[1].mean(1)
         gaps.append(float((evidence - elbo).mean()))
-        found, error = lp.importance_sample(one, best, n_draws=4000).log_evidence()
+        found, error = importance_sampling.importance_sample(one, best, n_draws=4000).log_evidence()
         assert (np.abs(found - evidence.numpy()) < 4 * error + 1e-3).all()
     assert gaps[0] > 0.2 and abs(gaps[1]) < 0.05
     np.testing.assert_allclose(best.sd, variance.sqrt().expand(4, 3), rtol=0.15)
@@ -311,9 +313,11 @@ def test_gaussians_along_the_posteriors_axes_leave_no_gap():
 
 def test_nuts_finds_the_exact_posterior(correlated):
     model, mean, covariance, _ = correlated
-    sample = lp.importance_sample(model, lp.best_gaussian(model, steps=50), n_draws=500)
+    sample = importance_sampling.importance_sample(
+        model, importance_sampling.best_gaussian(model, steps=50), n_draws=500
+    )
     options = {"n_draws": 150, "n_warmup": 50, "n_chains": 4}
-    chains = lp.run_nuts(model, sample, **options)
+    chains = nuts_sampling.run_nuts(model, sample, **options)
     assert chains.z.shape == (4, 150, 4, 3) and not chains.diverging.any()
     draws = chains.z.reshape(600, 4, 3)
     sd = torch.diagonal(covariance, dim1=1, dim2=2).sqrt().numpy()
@@ -325,7 +329,7 @@ def test_nuts_finds_the_exact_posterior(correlated):
     joint = model.log_joint(torch.as_tensor(chains.z[0]).transpose(0, 1)).T
     np.testing.assert_allclose(chains.log_joint[0], joint, rtol=1e-5)
     before = torch.get_rng_state()
-    np.testing.assert_array_equal(lp.run_nuts(model, sample, **options).z, chains.z)
+    np.testing.assert_array_equal(nuts_sampling.run_nuts(model, sample, **options).z, chains.z)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -336,7 +340,7 @@ def correlation(covariance):
 def test_pareto_k_finds_a_proposal_that_is_too_narrow():
     model, *_ = linear_model(torch.eye(3, 12) * 0.1, width=0.2)
     narrow = Gaussian(model.amortised.mean[:, 0], model.amortised.sd[:, 0])
-    assert (lp.importance_sample(model, narrow, n_draws=1000).pareto_k > 0.7).all()
+    assert (importance_sampling.importance_sample(model, narrow, n_draws=1000).pareto_k > 0.7).all()
 
 
 # -- active units -----------------------------------------------------------------------------

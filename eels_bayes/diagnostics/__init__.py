@@ -23,13 +23,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from eels_bayes.diagnostics.fingerprint_support import SupportDistance, support_distance
     from eels_bayes.diagnostics.latent_units import ActiveUnits, active_units
-    from eels_bayes.diagnostics.nuts_comparison import (
-        NutsComparison,
-        PriorComparison,
-        compare_priors,
-        nuts,
-    )
+    from eels_bayes.diagnostics.nuts_comparison import NutsComparison, nuts
     from eels_bayes.diagnostics.predictive_checks import PredictiveCheck, posterior_predictive
+    from eels_bayes.diagnostics.prior_comparison import PriorComparison, compare_priors
     from eels_bayes.diagnostics.ranks import (
         Coverage,
         Uniformity,
@@ -56,12 +52,12 @@ _HOME = {
     "KnownPixels": "sbc:KnownPixels",
     "NutsComparison": "nuts_comparison:NutsComparison",
     "PredictiveCheck": "predictive_checks:PredictiveCheck",
-    "PriorComparison": "nuts_comparison:PriorComparison",
+    "PriorComparison": "prior_comparison:PriorComparison",
     "SupportDistance": "fingerprint_support:SupportDistance",
     "TwoSample": "two_sample:TwoSample",
     "Uniformity": "ranks:Uniformity",
     "active_units": "latent_units:active_units",
-    "compare_priors": "nuts_comparison:compare_priors",
+    "compare_priors": "prior_comparison:compare_priors",
     "interval_coverage": "ranks:interval_coverage",
     "known_pixels": "sbc:known_pixels",
     "mmd": "two_sample:mmd",
