@@ -11,39 +11,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from eels_bayes.plots.map_figures import (
-        OKABE_ITO,
-        Layer,
-        Pixel,
-        class_colors,
-        class_maps,
-        history,
-        latent,
-        layers,
-        maps,
-        nice_length,
-        reliability,
-        risk_coverage,
-        series_maps,
-        spectra_bands,
-    )
+    from eels_bayes.plots.latent_figure import latent
+    from eels_bayes.plots.map_figures import class_maps, layers, maps, series_maps
+    from eels_bayes.plots.map_panel import Layer, Pixel, nice_length
+    from eels_bayes.plots.score_figures import history, reliability, risk_coverage
+    from eels_bayes.plots.spectra_figure import spectra_bands
+    from eels_bayes.plots.style import OKABE_ITO, class_colors
 
 # Public name -> the module that defines it, and its name there.
 _HOME = {
-    "Layer": "map_figures:Layer",
-    "OKABE_ITO": "map_figures:OKABE_ITO",
-    "Pixel": "map_figures:Pixel",
-    "class_colors": "map_figures:class_colors",
+    "Layer": "map_panel:Layer",
+    "OKABE_ITO": "style:OKABE_ITO",
+    "Pixel": "map_panel:Pixel",
+    "class_colors": "style:class_colors",
     "class_maps": "map_figures:class_maps",
-    "history": "map_figures:history",
-    "latent": "map_figures:latent",
+    "history": "score_figures:history",
+    "latent": "latent_figure:latent",
     "layers": "map_figures:layers",
     "maps": "map_figures:maps",
-    "nice_length": "map_figures:nice_length",
-    "reliability": "map_figures:reliability",
-    "risk_coverage": "map_figures:risk_coverage",
+    "nice_length": "map_panel:nice_length",
+    "reliability": "score_figures:reliability",
+    "risk_coverage": "score_figures:risk_coverage",
     "series_maps": "map_figures:series_maps",
-    "spectra_bands": "map_figures:spectra_bands",
+    "spectra_bands": "spectra_figure:spectra_bands",
 }
 
 __all__ = [

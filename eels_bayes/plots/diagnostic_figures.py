@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from eels_bayes.plots.map_figures import OKABE_ITO, _style
+from eels_bayes.plots.style import OKABE_ITO, figure_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +59,7 @@ def rank_histograms(
     n = len(columns)
     low, high = stats.binom.interval(level, n, 1 / n_bins)
     width = (n_draws + 1) // n_bins
-    with _style() as plt:
+    with figure_style() as plt:
         figure, grid = _grid(plt, len(titles), (1.75, 1.45), sharex=True, sharey=True)
         for ax, title, values in zip(grid, titles, columns.T, strict=True):
             counts = np.bincount(values // width, minlength=n_bins)
@@ -115,7 +115,7 @@ def ecdf_difference(
     n = len(columns)
     half = float(stats.kstwo.ppf(level, n))
     grid = np.arange(n_draws + 2) / (n_draws + 1)
-    with _style() as plt:
+    with figure_style() as plt:
         figure, ax = plt.subplots(figsize=(5.6, 3.2), layout="constrained")
         ax.axhspan(-half, half, color=_BAND, lw=0, label=f"{100 * level:g} % band")
         ax.axhline(0, color="0.5", lw=0.8)
@@ -162,7 +162,7 @@ def active_units(variance: ArrayLike, kl: ArrayLike, *, threshold: float = 0.01)
     colors = np.where(active, OKABE_ITO[0], "0.7").tolist()
     at = np.arange(len(order))
     floor = 0.1 * min(threshold, max(float(variance.min()), 1e-6))
-    with _style() as plt:
+    with figure_style() as plt:
         figure, (ax, below) = plt.subplots(
             2, 1, figsize=(max(3.6, 1.2 + 0.3 * len(at)), 4.2), sharex=True, layout="constrained"
         )
@@ -210,7 +210,7 @@ def posterior_scatter(
     keep = np.ones(pairs[0][0].shape, bool) if trusted is None else np.asarray(trusted, dtype=bool)
     if len(shapes | {keep.shape}) != 1:
         raise ValueError(f"means, sds and trusted must have one shape, got {sorted(shapes)}")
-    with _style() as plt:
+    with figure_style() as plt:
         figure, axes = plt.subplots(1, 2, figsize=(7.0, 3.6), layout="constrained")
         for ax, (x, y), what in zip(axes, pairs, ("mean", "sd"), strict=True):
             low, high = float(min(x.min(), y.min())), float(max(x.max(), y.max()))
@@ -251,7 +251,7 @@ def coverage(level: ArrayLike, observed: ArrayLike, standard_error: ArrayLike) -
         )
     order = np.argsort(level)
     level, observed, error = level[order], observed[order], error[order]
-    with _style() as plt:
+    with figure_style() as plt:
         figure, ax = plt.subplots(figsize=(3.8, 3.8), layout="constrained")
         grid = np.linspace(0, 1, 101)
         scale = float(np.median(error / np.sqrt(np.maximum(level * (1 - level), 1e-12))))
@@ -302,7 +302,7 @@ def predictive_bands(
     if titles is not None and len(titles) != len(observed):
         raise ValueError(f"{len(titles)} titles for {len(observed)} spectra")
     band = np.nanquantile(replicated, [0.05, 0.25, 0.75, 0.95], axis=0)
-    with _style() as plt:
+    with figure_style() as plt:
         figure, grid = _grid(plt, len(observed), (2.6, 2.0), sharex=True, sharey=True)
         for i, ax in enumerate(grid):
             color = OKABE_ITO[0]
@@ -338,7 +338,7 @@ def predictive_p_values(p_values: Mapping[str, ArrayLike], *, n_bins: int = 20) 
     values = {name: p[np.isfinite(p)] for name, p in values.items()}
     if not values or not all(p.size for p in values.values()):
         raise ValueError("p_values is empty; at least one quantity with a finite value is needed")
-    with _style() as plt:
+    with figure_style() as plt:
         figure, grid = _grid(plt, len(values), (2.4, 1.9), sharex=True, sharey=True)
         for ax, (name, p) in zip(grid, values.items(), strict=True):
             counts, edges = np.histogram(p, n_bins, (0, 1))

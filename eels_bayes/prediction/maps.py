@@ -13,7 +13,7 @@ from eels_bayes.prediction.quantities import axis_unit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from eels_bayes.plots.map_figures import Pixel
+    from eels_bayes.plots.map_panel import Pixel
 
 
 def _listed(chosen: Any, default: Sequence[Any]) -> list[Any]:
@@ -29,7 +29,7 @@ def _from_zero(panels: Sequence[NDArray[Any]]) -> tuple[float, float]:
 
 
 def _pixel(info: ImageInfo) -> Pixel:
-    from eels_bayes.plots.map_figures import Pixel
+    from eels_bayes.plots.map_panel import Pixel
 
     if not info.shape:
         return Pixel()

@@ -389,7 +389,7 @@ class Prediction:
         IndexError
             If there is no such image.
         """
-        from eels_bayes.plots import map_figures
+        from eels_bayes.plots import map_figures, map_panel
 
         chosen = _listed(images, range(len(self.images)))
         everything = [name for name in MAPS if self.has_value or not name.startswith("value")]
@@ -409,7 +409,7 @@ class Prediction:
             **dict.fromkeys(shared, _from_zero([m for name in shared for m in panels[name]])),
         }
         layers = [
-            map_figures.Layer(
+            map_panel.Layer(
                 MAPS[name].text,
                 panels[name],
                 MAPS[name].unit,

@@ -1,0 +1,160 @@
+"""Figures of scores: reliability, risk against coverage, training history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from eels_bayes.plots.style import OKABE_ITO, class_colors, figure_style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def reliability(
+    probabilities: ArrayLike, labels: ArrayLike, *, n_bins: int = 15, title: str = ""
+) -> Figure:
+    """Reliability diagram of the top label, with the histogram of the confidences.
+
+    Parameters
+    ----------
+    probabilities : (n, K) array_like
+        Rows with NaN (flagged pixels) are left out.
+    labels : (n,) array_like of int
+        True classes.
+    n_bins : int
+        Equal-width bins of the confidence over [0, 1].
+    title : str
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree or no pixel is left.
+    """
+    probabilities, labels = np.asarray(probabilities, dtype=float), np.asarray(labels)
+    if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1]:
+        raise ValueError(
+            "probabilities must be (n, K) and labels (n,), "
+            f"got {probabilities.shape} and {labels.shape}"
+        )
+    keep = np.isfinite(probabilities).all(axis=1)
+    if not keep.any():
+        raise ValueError("no pixel is left to draw: every one is flagged")
+    confidence = probabilities[keep].max(axis=1)
+    correct = probabilities[keep].argmax(axis=1) == labels[keep]
+    edges = np.linspace(0, 1, n_bins + 1)
+    which = np.clip(np.digitize(confidence, edges) - 1, 0, n_bins - 1)
+    count = np.bincount(which, minlength=n_bins)
+    used = count > 0
+    mean = np.bincount(which, confidence, n_bins)[used] / count[used]
+    hit = np.bincount(which, correct, n_bins)[used] / count[used]
+    gap = float(np.sum(count[used] * np.abs(hit - mean)) / count.sum())
+    # Wilson's interval: honest at the few pixels a bin may have.
+    n = count[used]
+    centre = (hit + 2 / n) / (1 + 4 / n)
+    half = 2 * np.sqrt(hit * (1 - hit) / n + 1 / n**2) / (1 + 4 / n)
+    with figure_style() as plt:
+        figure, (ax, below) = plt.subplots(
+            2, 1, figsize=(4.0, 4.9), sharex=True, height_ratios=(3, 1), layout="constrained"
+        )
+        ax.plot([0, 1], [0, 1], color="0.6", lw=1, ls="--", label="perfectly calibrated")
+        ax.vlines(
+            mean, centre - half, centre + half, color=OKABE_ITO[0], lw=1, label="95 % interval"
+        )
+        ax.plot(mean, hit, "o-", color=OKABE_ITO[0], ms=4, lw=1.2, label="observed")
+        ax.text(0.97, 0.05, f"ECE {gap:.3f}", transform=ax.transAxes, ha="right")
+        ax.set(ylabel="fraction correct", xlim=(0, 1), ylim=(0, 1.02), title=title)
+        ax.legend(loc="upper left")
+        below.bar(
+            edges[:-1], count / count.sum(), 1 / n_bins, align="edge", fc="0.7", ec="w", lw=0.8
+        )
+        below.axvline(confidence.mean(), color=OKABE_ITO[0], lw=1.2, label="mean confidence")
+        below.axvline(correct.mean(), color=OKABE_ITO[4], lw=1.2, ls="--", label="accuracy")
+        below.set(xlabel="confidence", ylabel="share of pixels")
+        below.legend(loc="upper left")
+    return figure
+
+
+def risk_coverage(curves: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
+    """Error rate among the pixels kept, against the share kept when the least sure go first.
+
+    Parameters
+    ----------
+    curves : mapping of str to (coverage, risk)
+        A pair of arrays for each measure of doubt or each method, both in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If there is no curve, or the two arrays of one differ in shape.
+    """
+    if not curves:
+        raise ValueError("curves is empty; at least one {name: (coverage, risk)} is needed")
+    with figure_style() as plt:
+        figure, ax = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
+        top = 0.0
+        for color, (name, (coverage, risk)) in zip(
+            class_colors(len(curves)), curves.items(), strict=True
+        ):
+            x, y = np.asarray(coverage, dtype=float), np.asarray(risk, dtype=float)
+            if x.shape != y.shape or x.ndim != 1 or not x.size:
+                plt.close(figure)
+                raise ValueError(
+                    f"coverage and risk of {name!r} must be (n,), got {x.shape} and {y.shape}"
+                )
+            ax.plot(x, y, color=color, lw=1.6, label=name)
+            # The first few pixels make the risk jump between 0 and 1; they must not set the scale.
+            top = max(top, float(y[x >= min(0.05, x.max())].max()))
+        ax.set(xlabel="coverage (share of pixels kept)", ylabel="risk (error rate of those kept)")
+        ax.set(xlim=(0, 1), ylim=(0, 1.08 * top if top > 0 else 1))
+        if len(curves) > 1 or next(iter(curves)):
+            ax.legend(loc="upper left")
+    return figure
+
+
+def history(history: Mapping[str, Any], *, ylabel: str = "loss (nats per spectrum)") -> Figure:
+    """Training and validation loss over the epochs, with the best epoch marked.
+
+    Parameters
+    ----------
+    history : mapping
+        {"training": (epochs,), "validation": (epochs,)}, or such a mapping for each stage of the
+        fit, which gets a panel of its own.
+    ylabel : str
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to draw.
+    """
+    nested = all(isinstance(value, Mapping) for value in history.values())
+    stages: dict[str, Mapping[str, Any]] = dict(history) if nested else {"": history}
+    stages = {name: stage for name, stage in stages.items() if any(len(v) for v in stage.values())}
+    if not stages:
+        raise ValueError("history is empty; fit first")
+    with figure_style() as plt:
+        figure, grid = plt.subplots(
+            1,
+            len(stages),
+            figsize=(0.6 + 3.4 * len(stages), 2.8),
+            squeeze=False,
+            layout="constrained",
+        )
+        for ax, (name, stage) in zip(grid[0], stages.items(), strict=True):
+            for color, (curve, values) in zip(class_colors(len(stage)), stage.items(), strict=True):
+                losses = np.asarray(values, dtype=float)
+                epochs = np.arange(1, len(losses) + 1)
+                ax.plot(epochs, losses, color=color, lw=1.4, label=curve)
+                if curve == "validation" and losses.size:
+                    best = int(np.nanargmin(losses))
+                    ax.plot(
+                        epochs[best], losses[best], "o", ms=5, mfc="none", color=color, label="best"
+                    )
+            ax.set(xlabel="epoch", title=name)
+            ax.xaxis.get_major_locator().set_params(integer=True)
+            ax.legend(loc="upper right")
+        grid[0, 0].set_ylabel(ylabel)
+    return figure

@@ -1,0 +1,97 @@
+"""Spectra with their bands as a figure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from eels_bayes.plots.style import class_colors, figure_style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def spectra_bands(
+    energy: ArrayLike,
+    mean: ArrayLike,
+    lower: ArrayLike,
+    upper: ArrayLike,
+    class_names: Sequence[str],
+    *,
+    fingerprints: ArrayLike | None = None,
+    level: float = 0.9,
+    unit: str = "edge units",
+) -> Figure:
+    """Denoised spectra of each class with credible bands, the fingerprint dashed.
+
+    Parameters
+    ----------
+    energy : (L,) array_like
+        Energy loss in eV.
+    mean, lower, upper : (K, L) array_like
+        Denoised spectrum of each class and the ends of its credible band; a class no pixel has is
+        a row of NaN.
+    class_names : (K,) sequence of str
+    fingerprints : (K, L) array_like, optional
+    level : float
+        Probability of the band, for the legend.
+    unit : str
+        Unit of the intensity.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree.
+    """
+    energy = np.asarray(energy, dtype=float)
+    arrays: dict[str, ArrayLike] = {"mean": mean, "lower": lower, "upper": upper}
+    if fingerprints is not None:
+        arrays["fingerprints"] = fingerprints
+    shape = (len(class_names), *energy.shape)
+    values = {key: np.asarray(array, dtype=float) for key, array in arrays.items()}
+    for key, array in values.items():
+        if array.shape != shape:
+            raise ValueError(f"{key} must be (classes, channels) = {shape}, got {array.shape}")
+    colors = class_colors(len(class_names))
+    columns = min(len(class_names), 4)
+    rows = math.ceil(len(class_names) / columns)
+    with figure_style() as plt:
+        figure, grid = plt.subplots(
+            rows,
+            columns,
+            figsize=(max(4.2, 2.4 * columns), 0.5 + 2.3 * rows),
+            sharex=True,
+            sharey=True,
+            squeeze=False,
+            layout="constrained",
+        )
+        for ax in grid.flat[len(class_names) :]:
+            ax.remove()
+        for k, name in enumerate(class_names):
+            ax = grid.flat[k]
+            ax.axhline(0, color="0.8", lw=0.8)
+            ax.fill_between(
+                energy,
+                values["lower"][k],
+                values["upper"][k],
+                color=colors[k],
+                alpha=0.3,
+                lw=0,
+                label=f"{100 * level:g} % credible band",
+            )
+            ax.plot(energy, values["mean"][k], color=colors[k], lw=1.6, label="denoised")
+            if "fingerprints" in values:
+                fingerprint = values["fingerprints"][k]
+                ax.plot(energy, fingerprint, "--", color="0.1", lw=1.1, label="fingerprint")
+            ax.set_title(name)
+            ax.margins(x=0)
+            ax.tick_params(labelbottom=k + columns >= len(class_names))
+        handles, names = grid.flat[0].get_legend_handles_labels()
+        figure.supxlabel("energy loss (eV)", size=9)
+        figure.supylabel(f"intensity ({unit})" if unit else "intensity", size=9)
+        figure.legend(handles, names, loc="outside upper center", ncols=len(names))
+    return figure
