@@ -11,7 +11,7 @@ from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.simulate import annealing_series
 
 pytest.importorskip("exspy")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 from annealing import preprocess
 from learning import demand, specimens, structures

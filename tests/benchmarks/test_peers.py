@@ -15,7 +15,7 @@ import eels_bayes as eb
 from eels_bayes.forward_model.factor_mixture import log_likelihood
 from eels_bayes.forward_model.fit import fit_forward_model
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 from peers import (
     ABLATIONS,
