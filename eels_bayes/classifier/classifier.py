@@ -72,7 +72,7 @@ class EELSClassifier:
     >>> import eels_bayes as eb
     >>> library = eb.FingerprintLibrary.example()
     >>> eb.EELSClassifier(library, latent_dim=8, effort=eb.Effort.quick())
-    <EELSClassifier: CFx, C-F(si), LiF, C-F(ionic); not fitted>
+    <EELSClassifier: 50 % F, 25 % F, 12.5 % F, 0 % F; not fitted>
     """
 
     def __init__(

@@ -35,8 +35,7 @@ VALUE_INDUCING, VALUE_INDUCING_PER_CLASS = 8, 2
 # Detector channels a bin of the profile, roughly: of how many channels' noise a simulated pixel's
 # spike is the largest. Bins are 2 eV wide, detector channels about a quarter of an eV.
 PROFILE_CHANNELS = 8
-# Calls between the warning about few pixels and the user's line, which calls `EELSClassifier.fit`
-# or `update`.
+# Calls from the warning about few pixels up to the user's line, which calls `EELSClassifier.fit`.
 WARNED_CALL = 5
 
 

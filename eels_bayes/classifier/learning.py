@@ -1,6 +1,6 @@
 """The order in which everything behind the VAE is learned; a fit and an update both follow it.
 
-forward model -> noisy encoder -> GP classifier -> value -> novelty -> explicit prior
+forward model -> noisy encoder -> value -> GP classifier -> novelty -> explicit prior
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ def learn(
     Parameters
     ----------
     preprocessor : Preprocessor
+        The fit's own.
     energy : (L,) array
         Channel centres of the window, eV.
     source : Reinsertion
@@ -67,16 +68,15 @@ def learn(
     ValueError
         If there are neither held-out pixels nor an earlier model.
     """
-    effort, seed, device, show_progressbar = settings
-    options: dict[str, Any] = {"effort": effort, "seed": seed}
-    same_experiment = known is not None and known.forward is source.model
-    if known is not None and same_experiment:
-        encoder = known.encoder
+    options: dict[str, Any] = {"effort": settings.effort, "seed": settings.seed}
+    if known is not None and known.forward is source.model:
+        encoder, value = known.encoder, known.value
     else:
         axes = None if known is None else known.encoder.axes.cpu()  # those that the GP knows
         encoder = fit_noisy_encoder(
-            vae, source, axes=axes, n_draws=effort.encoder_draws, seed=seed
-        ).to(device)
+            vae, source, axes=axes, n_draws=settings.effort.encoder_draws, seed=settings.seed
+        ).to(settings.device)
+        value = fit_values(source, vae, encoder, settings.device, **options)
     gp = fit_classes(
         source,
         vae,
@@ -84,15 +84,11 @@ def learn(
         class_names,
         labelled,
         start=None if known is None else known.gp,
-        show_progressbar=show_progressbar,
+        show_progressbar=settings.show_progressbar,
         **options,
     )
-    if known is not None and same_experiment:
-        value = known.value
-    else:
-        value = fit_values(source, vae, encoder, device, **options)
     if held_out is not None:
-        novelty = fit_novelty(source, encoder, held_out, device, **options)
+        novelty = fit_novelty(source, encoder, held_out, settings.device, **options)
     elif known is not None:
         novelty = known.novelty
     else:
@@ -101,20 +97,9 @@ def learn(
     if len(class_names) > len(weights):
         weights = class_shares(gp, source, vae, encoder.axes.cpu(), **options)
     if known is not None and vae.fingerprints is not None:  # a new VAE was trained with its prior
-        vae = _with_prior(vae, source, encoder, class_names, labelled, weights, seed)
-    return Fitted(
-        preprocessor,
-        energy,
-        source.model,
-        vae,
-        encoder,
-        gp,
-        value,
-        novelty,
-        class_names,
-        weights,
-        labelled,
-    )
+        vae = _with_prior(vae, source, encoder, class_names, labelled, weights, settings.seed)
+    heads = (encoder, gp, value, novelty)
+    return Fitted(preprocessor, energy, source.model, vae, *heads, class_names, weights, labelled)
 
 
 def _with_prior(
