@@ -30,8 +30,28 @@ from eels_bayes.preprocessing.preprocessor import Preprocessor
 class Fitted:
     """Everything that prediction needs; the GPs read latents along the encoder's axes.
 
-    ``class_names`` (K) are the library's, then those that labels alone tell of; ``class_weights``
-    (K,) how frequent each is where nothing is known of a pixel.
+    Attributes
+    ----------
+    preprocessor : Preprocessor
+        A calibrated copy of the user's.
+    energy : (L,) array
+        Channel centres of the window, eV.
+    forward : ForwardModel
+        With the library as the experiment shows it.
+    vae : SpectrumVAE
+        Of clean spectra, with the explicit prior.
+    encoder : NoisyEncoder
+        r(z | x) of measured pixels.
+    gp : GPClassifier
+    value : ValueRegression or None
+        ``None`` where the library has no values.
+    novelty : NoveltyScale
+    class_names : tuple of str
+        K: the library's, then those that labels alone tell of.
+    class_weights : (K,) array
+        How frequent each class is where nothing is known of a pixel.
+    labelled : Labelled
+        Every label given so far.
     """
 
     preprocessor: Preprocessor

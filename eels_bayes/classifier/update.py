@@ -57,8 +57,8 @@ def updated(
         )
     check_spectra(fitted, spectra)
     weights = before.class_weights if new.n_classes == before.library.n_classes else None
-    found = learn_fingerprints(fitted, new, spectra, weights, settings, recalibrate=recalibrate)
-    return Updated(found, new, weights)
+    after = learn_fingerprints(fitted, new, spectra, weights, settings, recalibrate=recalibrate)
+    return Updated(after, new, weights)
 
 
 def learn_labels(
