@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from eels_bayes import active, diagnostics, metrics, plots, simulate
     from eels_bayes.active.decisions import Costs, Decisions, decide
-    from eels_bayes.classifier.classifier import EELSClassifier, load_model
+    from eels_bayes.classifier.classifier import EELSClassifier
+    from eels_bayes.classifier.loading import load_model
     from eels_bayes.data.fingerprints import FingerprintLibrary, Variations
     from eels_bayes.data.hyperspy_io import load
     from eels_bayes.data.repeated_frames import combine
@@ -56,7 +57,7 @@ _HOME = {
     "fit_gp": "gp.fit:fit_gp",
     "load": "data.hyperspy_io:load",
     "load_fast": "fast.fast_file:load_fast",
-    "load_model": "classifier.classifier:load_model",
+    "load_model": "classifier.loading:load_model",
     "metrics": "metrics",
     "plots": "plots",
     "simulate": "simulate",

@@ -26,8 +26,29 @@ class Stream(IntEnum):
     CLASS_SHARES = 8
 
 
-def stream(seed: int, use: Stream) -> np.random.Generator:
-    """The generator of one use of a classifier's seed."""
+class DiagnosticStream(IntEnum):
+    """What a diagnostic's seed is used for, beside its own first draws.
+
+    A diagnostic has a seed of its own, not the classifier's: numbers may be those of `Stream`.
+    """
+
+    RANKS = 1
+    REPLICATES = 2
+
+
+def stream(seed: int, use: Stream | DiagnosticStream) -> np.random.Generator:
+    """The generator of one use of a seed.
+
+    Parameters
+    ----------
+    seed : int
+        Not negative.
+    use : Stream or DiagnosticStream
+
+    Returns
+    -------
+    numpy.random.Generator
+    """
     return np.random.default_rng([seed, use])
 
 

@@ -4,6 +4,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+SAME_CHANNEL = 0.1  # of a channel's width: chosen, not tuned; rounded axes pass, a half channel not
 
 
 def interval(name: str, value: object) -> tuple[float, float]:
@@ -73,3 +76,23 @@ def axis(name: str, value: object) -> tuple[float, float, int]:
             f"{np.diff(centers).max():g} eV); a uniform axis is needed"
         )
     return float(centers[0]), step, len(centers)
+
+
+def same_axis(centers: ArrayLike, others: ArrayLike) -> bool:
+    """Whether two evenly spaced axes are one: each channel within a tenth of a channel's width.
+
+    Parameters
+    ----------
+    centers, others : (E,) array_like
+        Channel centres, eV; the width is that of the first axis. Axes of a single channel, which
+        have no width, must be equal.
+
+    Returns
+    -------
+    bool
+    """
+    first, second = np.asarray(centers, dtype=float), np.asarray(others, dtype=float)
+    if first.shape != second.shape:
+        return False
+    width = first[1] - first[0] if len(first) > 1 else 0.0
+    return bool((np.abs(first - second) <= SAME_CHANNEL * width).all())

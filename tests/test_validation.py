@@ -37,3 +37,20 @@ def test_choice() -> None:
     assert validation.choice("align_by", "row", ("row", "pixel")) == "row"
     with pytest.raises(ValueError, match="align_by is 'line'; one of 'row', 'pixel' is needed"):
         validation.choice("align_by", "line", ("row", "pixel"))
+
+
+def test_axes_are_one_within_a_tenth_of_a_channel() -> None:
+    axis = 677.0 + 0.5 * np.arange(120)
+    assert validation.same_axis(axis, axis)
+    assert validation.same_axis(axis, axis.astype(np.float32))
+    assert validation.same_axis(axis, axis + 0.049) and validation.same_axis(axis, axis - 0.049)
+    assert not validation.same_axis(axis, axis + 0.051)
+    assert not validation.same_axis(axis, axis[:-1])
+    assert not validation.same_axis(axis, 677.0 + 0.502 * np.arange(120))  # apart at its end alone
+    assert not validation.same_axis(axis, np.where(axis > 700, np.nan, axis))
+
+
+def test_axes_of_one_channel_must_be_equal() -> None:
+    assert validation.same_axis([680.0], [680.0])
+    assert not validation.same_axis([680.0], [680.01])
+    assert validation.same_axis([], [])

@@ -35,7 +35,7 @@ LATENT_DIM = 16
 FILTERS, KERNELS = (1, 16, 32, 32, 64), (7, 7, 3, 3)
 SLOPE, DROPOUT = 0.3, 0.2  # of LeakyReLU; after the first three convolutions
 BATCH, EPOCHS, LEARNING_RATE = 16, 30, 5e-4
-N_DRAWS = 100  # latents of each fingerprint
+N_DRAWS = 100  # latents of each fingerprint that the GP is trained on, as in the published code
 EVALUATION_BATCH = 4096
 
 
@@ -174,12 +174,17 @@ def train(
 
 
 def classify(
-    trained: Trained, spectra: eb.Spectra, library: eb.FingerprintLibrary, *, seed: int = 0
+    trained: Trained,
+    spectra: eb.Spectra,
+    library: eb.FingerprintLibrary,
+    *,
+    n_draws: int = N_DRAWS,
+    seed: int = 0,
 ) -> Array:
     """Class probabilities (n, K) by scikit-learn's Gaussian process on latent draws.
 
     The kernel is scikit-learn's default, a fixed RBF of unit length, one class against the rest;
-    100 draws of each fingerprint's posterior are its training data.
+    ``n_draws`` draws of each fingerprint's posterior are its training data.
     """
     known = library.resample(spectra.energy)
     vae = trained.vae
@@ -189,8 +194,8 @@ def classify(
         pixels = torch.as_tensor(intensity(spectra), dtype=torch.float32)
         latents = [vae.noisy_encoder(x).double().numpy() for x in pixels.split(EVALUATION_BATCH)]
     rng = np.random.default_rng(seed)
-    draws = mean + np.exp(0.5 * log_var) * rng.standard_normal((N_DRAWS, *mean.shape))
-    labels = np.tile(known.labels, N_DRAWS)
+    draws = mean + np.exp(0.5 * log_var) * rng.standard_normal((n_draws, *mean.shape))
+    labels = np.tile(known.labels, n_draws)
     gp = GaussianProcessClassifier(random_state=seed).fit(draws.reshape(len(labels), -1), labels)
     return all_rows(np.concatenate([gp.predict_proba(z) for z in latents]), spectra)
 
@@ -200,9 +205,10 @@ def probabilities(
     library: eb.FingerprintLibrary,
     *,
     epochs: int = EPOCHS,
+    n_draws: int = N_DRAWS,
     seed: int = 0,
     show_progressbar: bool = True,
 ) -> Array:
     """Class probabilities (n, K) by the paper's whole pipeline; NaN where flagged."""
     trained = train(spectra, epochs=epochs, seed=seed, show_progressbar=show_progressbar)
-    return classify(trained, spectra, library, seed=seed)
+    return classify(trained, spectra, library, n_draws=n_draws, seed=seed)

@@ -34,7 +34,7 @@ from .shared import Array, all_rows
 RANGE = (600.0, 788.0)  # eV, behind the other elements' edges
 MODE_LENGTH = 25.0  # eV, correlation length of the smooth modes
 SMALLEST_MODE = 1e-3  # of the smooth modes' variance; those below are left out
-ITERATIONS = 500
+ITERATIONS = 500  # most steps; the tolerance ends it sooner
 TOLERANCE = 1e-5  # nats a pixel and iteration
 DOUBT = 1.0  # pixels of each class that a set of weights starts from
 
@@ -121,6 +121,7 @@ def fit(
     *,
     whole: bool = False,
     by_image: bool = False,
+    iterations: int = ITERATIONS,
     show_progressbar: bool = True,
 ) -> Mixture:
     """Fit the mixture to all usable pixels.
@@ -133,6 +134,8 @@ def fit(
         Read the whole spectrum instead of 600 to 788 eV.
     by_image : bool
         Learn the class weights of each image instead of one set for all.
+    iterations : int
+        Most steps of expectation-maximisation.
     show_progressbar : bool
     """
     known = library.resample(spectra.energy)
@@ -160,7 +163,7 @@ def fit(
     mean, covariance = np.zeros(n_basis), np.diag(sd**2)
     weights = np.full((len(sizes), n_classes), 1.0 / n_classes)
     objective: list[float] = []
-    bar = trange(ITERATIONS, desc="EM mixture", disable=not show_progressbar)
+    bar = trange(iterations, desc="EM mixture", disable=not show_progressbar)
     for _ in bar:
         root = np.linalg.cholesky(covariance)
         posts = []
@@ -244,6 +247,7 @@ def probabilities(
     *,
     whole: bool = False,
     by_image: bool = False,
+    iterations: int = ITERATIONS,
     seed: int = 0,
     show_progressbar: bool = True,
 ) -> Array:
@@ -252,6 +256,11 @@ def probabilities(
     Nothing here is random: ``seed`` is not needed.
     """
     mixture = fit(
-        spectra, library, whole=whole, by_image=by_image, show_progressbar=show_progressbar
+        spectra,
+        library,
+        whole=whole,
+        by_image=by_image,
+        iterations=iterations,
+        show_progressbar=show_progressbar,
     )
     return all_rows(mixture.probabilities, spectra)

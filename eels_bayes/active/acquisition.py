@@ -25,39 +25,96 @@ from eels_bayes.prediction.prediction import Prediction
 Score = Callable[[Prediction], Array]
 Acquisition = Callable[[Prediction, int], NDArray[np.int64]]
 
-N_FUNCTIONS = 128  # draws of the classifier's functions
-N_LATENTS = 4  # draws of each pixel's latent
-CANDIDATES = 256  # pixels of most single information that a batch is chosen from
-ROWS = 4096  # pixels read at a time
-TARGETS = 200  # pixels whose classes a label is to tell of
+N_FUNCTIONS = 128  # draws of the classifier's functions: chosen, not tuned
+N_LATENTS = 4  # draws of each pixel's latent: chosen, not tuned
+CANDIDATES = 256  # pixels of most single information that a batch is chosen from: bounds the time
+ROWS = 4096  # pixels times frames read at a time: bounds memory
+TARGETS = 200  # pixels whose classes a label is to tell of: bounds memory and time
 
 
 def entropy(pred: Prediction) -> Array:
-    """Total entropy (n,), nats: uncertainty sampling."""
+    """Total entropy: uncertainty sampling.
+
+    Parameters
+    ----------
+    pred : Prediction
+        n pixels.
+
+    Returns
+    -------
+    (n,) array
+        Nats; -inf where flagged.
+    """
     return _never(pred, pred.total)
 
 
 def margin(pred: Prediction) -> Array:
-    """Minus the difference (n,) of the two largest class probabilities."""
+    """Minus the difference of the two largest class probabilities.
+
+    Parameters
+    ----------
+    pred : Prediction
+        n pixels.
+
+    Returns
+    -------
+    (n,) array
+        Between -1 and 0; -inf where flagged.
+    """
     largest = np.sort(np.nan_to_num(pred.probabilities), axis=1)
     return _never(pred, largest[:, -2] - largest[:, -1])
 
 
 def bald(pred: Prediction) -> Array:
-    """Classifier information (n,), nats: what a label can teach.
+    """Classifier information: what a label can teach (Houlsby et al., 2011).
 
     `I(y; f | z, x)` of the decomposition. What noise hides of the pixel itself is left out: no
     label teaches anything about it.
+
+    Parameters
+    ----------
+    pred : Prediction
+        n pixels.
+
+    Returns
+    -------
+    (n,) array
+        Nats; -inf where flagged.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from types import SimpleNamespace
+    >>> from eels_bayes import active
+    >>> pred = SimpleNamespace(
+    ...     classifier=np.array([0.05, 0.30, np.nan]), ok=np.array([True, True, False])
+    ... )
+    >>> active.bald(pred).tolist()
+    [0.05, 0.3, -inf]
     """
     return _never(pred, pred.classifier)
 
 
 def epig(pred: Prediction, *, n_functions: int = N_FUNCTIONS, seed: int = 0) -> Array:
-    """What a label is expected to say of the other pixels' classes (n,), nats: for a better map.
+    """What a label is expected to say of the other pixels' classes: for a better map.
 
     Mutual information of a pixel's class with that of another pixel of the prediction, averaged
     over a random choice of others (Bickford Smith et al., 2023, eq. 6). Unlike `bald` it asks for
     no label of a pixel that is like none of the others.
+
+    Parameters
+    ----------
+    pred : Prediction
+        n pixels, from `EELSClassifier.predict`: it draws pixels jointly.
+    n_functions : int
+        Draws of the functions.
+    seed : int
+        Of these and of the choice of others.
+
+    Returns
+    -------
+    (n,) array
+        Nats; -inf where flagged.
 
     Raises
     ------
@@ -67,21 +124,46 @@ def epig(pred: Prediction, *, n_functions: int = N_FUNCTIONS, seed: int = 0) -> 
     joint = _joint(pred)
     score = np.full(len(pred), -np.inf)
     usable = np.flatnonzero(pred.ok)
-    some = np.random.default_rng(seed).permutation(len(usable))[:TARGETS]
+    targets = np.random.default_rng(seed).permutation(len(usable))[:TARGETS]
     draws = joint[usable].draw(n_functions, seed=seed)
-    score[usable] = information_about(draws, draws[:, some])
+    score[usable] = information_about(draws, draws[:, targets])
     return score
 
 
 def random(pred: Prediction, *, seed: int = 0) -> Array:
-    """Scores (n,) that put pixels into random order."""
+    """Scores that put pixels into random order.
+
+    Parameters
+    ----------
+    pred : Prediction
+        n pixels.
+    seed : int
+
+    Returns
+    -------
+    (n,) array
+        Between 0 and 1; -inf where flagged.
+    """
     return _never(pred, np.random.default_rng(seed).random(len(pred)))
 
 
 def best(score: Score) -> Acquisition:
-    """The k pixels of the highest score, the first ones where scores are equal."""
+    """The acquisition of the k pixels of the highest score.
+
+    Parameters
+    ----------
+    score : callable
+        From a prediction of n pixels to scores (n,), -inf where a pixel is never to be chosen.
+
+    Returns
+    -------
+    callable
+        From a prediction and k to the indices of at most k pixels, the best first, and the earlier
+        one where scores are equal.
+    """
 
     def acquire(pred: Prediction, k: int) -> NDArray[np.int64]:
+        """Indices of at most k pixels."""
         scores = score(pred)
         chosen = np.argsort(-scores, kind="stable")[:k]
         return chosen[np.isfinite(scores[chosen])]
@@ -99,13 +181,15 @@ def batch_bald(
     pred : Prediction
         From `EELSClassifier.predict`: it draws pixels jointly.
     k : int
+        Pixels to choose.
     n_functions : int
         Draws of the functions.
     seed : int
+        Of the draws.
 
     Returns
     -------
-    (k,) array
+    (k,) int array
         Indices, the most informative first; fewer where fewer pixels are usable.
 
     Raises
@@ -124,6 +208,16 @@ def batch_bald(
 
 def by_name(given: str | Acquisition, *, seed: int = 0) -> Acquisition:
     """The acquisition of a name; one of the caller's own stays as it is.
+
+    Parameters
+    ----------
+    given : str or callable
+    seed : int
+        Of the random acquisition.
+
+    Returns
+    -------
+    callable
 
     Raises
     ------
@@ -155,10 +249,11 @@ def encoder_gain(
     n_draws: int = 16,
     seed: int = 0,
 ) -> Array:
-    """Expected drop of each pixel's total entropy (n,) from one more frame, nats.
+    """Expected drop of each pixel's total entropy from one more frame.
 
-    Preposterior analysis under the forward model: what the next frame may show is drawn from the
-    pixel's own posterior, put together with what is there, and read.
+    Preposterior analysis (Raiffa and Schlaifer, Applied Statistical Decision Theory, 1961) under
+    the forward model: what the next frame may show is drawn from the pixel's own posterior, put
+    together with what is there, and read.
 
     Parameters
     ----------
@@ -171,6 +266,12 @@ def encoder_gain(
     n_draws : int
         Next frames drawn for a pixel.
     seed : int
+        Of the frames.
+
+    Returns
+    -------
+    (n,) array
+        Nats; -inf where flagged.
 
     Raises
     ------
@@ -213,6 +314,7 @@ def encoder_gain(
 
 
 def _joint(pred: Prediction) -> JointPosterior:
+    """What draws pixels jointly; ValueError where there is nothing."""
     if pred.joint is None:
         raise ValueError(
             "pred cannot draw pixels jointly; use one that EELSClassifier.predict made"
@@ -221,4 +323,5 @@ def _joint(pred: Prediction) -> JointPosterior:
 
 
 def _never(pred: Prediction, score: Array) -> Array:
+    """Scores that never choose a flagged pixel."""
     return np.where(pred.ok, np.nan_to_num(np.asarray(score, dtype=np.float64)), -np.inf)

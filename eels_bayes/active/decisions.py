@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,23 +21,41 @@ from eels_bayes.prediction.novel_share import novel_probability
 
 ACTIONS = ("accept", "measure again", "simulate", "report as novel")
 ONE_FRAME = 0.5  # of the encoder information: one more frame halves the variance of the noise
+LEAST_ENTROPY = 1e-12  # nats: what less is a share of, where nothing is uncertain
 
 
-class Reading(Protocol):
-    """What `Prediction` and `FastReading` have in common, as far as it is needed here."""
+class Decidable(Protocol):
+    """n pixels as `Prediction` and `FastReading` have them, as far as decisions need them."""
 
     @property
-    def probabilities(self) -> Array: ...
+    def probabilities(self) -> Array:
+        """Class probabilities (n, K)."""
+        ...
+
     @property
-    def total(self) -> Array: ...
+    def total(self) -> Array:
+        """Entropy (n,) of the class, nats."""
+        ...
+
     @property
-    def encoder(self) -> Array: ...
+    def encoder(self) -> Array:
+        """Its part (n,) that noise hides, nats; NaN where it is not known."""
+        ...
+
     @property
-    def classifier(self) -> Array: ...
+    def classifier(self) -> Array:
+        """Its part (n,) that the classifier does not know, nats; NaN where it is not known."""
+        ...
+
     @property
-    def novelty(self) -> Array: ...
+    def novelty(self) -> Array:
+        """Novelty (n,) between 0 and 1."""
+        ...
+
     @property
-    def flag(self) -> Array: ...
+    def flag(self) -> Array:
+        """0 (n,) where a pixel is usable."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -46,17 +64,17 @@ class Costs:
 
     Parameters
     ----------
-    error
+    error : float
         A wrong class that is accepted.
-    missed
+    missed : float
         A structure that is not in the library, accepted as one of its classes.
-    frame
+    frame : float
         One more frame of the pixel: time and dose.
-    simulation
+    simulation : float
         A pixel's share in the cost of simulating or labelling a structure like it.
-    report
-        Somebody who looks at the pixel.
-    novel
+    report : float
+        The time of an expert who looks at the pixel.
+    novel : float
         Share of pixels expected beforehand to be of no structure in the library, between 0 and 1.
 
     Raises
@@ -90,10 +108,11 @@ class Decisions:
     action : (n,) array of str
         One of `ACTIONS`: the cheapest. A flagged pixel is measured again: nothing is known of it.
     reason : list of n str
+        A sentence that gives the numbers behind each action.
     expected_cost : (n, 4) array
         Of each of `ACTIONS`, in the unit of the costs; NaN where flagged.
     saving : (n,) array
-        What the action is expected to save against accepting.
+        What the action is expected to save against accepting; NaN where flagged.
     """
 
     action: NDArray[np.str_]
@@ -103,16 +122,28 @@ class Decisions:
 
     @property
     def order(self) -> NDArray[np.int64]:
-        """Pixels (n,), those first whose action saves most."""
+        """Pixels by what their action saves, the most first.
+
+        Returns
+        -------
+        (n,) int array
+            Indices.
+        """
         return np.argsort(-np.nan_to_num(self.saving), kind="stable")
 
     def count(self) -> dict[str, int]:
-        """How many pixels each action is for."""
+        """How many pixels each action is for.
+
+        Returns
+        -------
+        dict of str to int
+            One entry for each of `ACTIONS`.
+        """
         return {action: int((self.action == action).sum()) for action in ACTIONS}
 
 
 def decide(
-    pred: Reading, costs: Costs | None = None, *, gain: ArrayLike | None = None
+    pred: Decidable, costs: Costs | None = None, *, gain: ArrayLike | None = None
 ) -> Decisions:
     """The cheapest action for every pixel by expected cost, and why.
 
@@ -121,62 +152,121 @@ def decide(
     pred : Prediction or FastReading
         n pixels.
     costs : Costs, optional
+        The defaults of `Costs` where left out.
     gain : (n,) array_like, optional
         Expected drop of the total entropy from one more frame, nats:
         `eels_bayes.active.encoder_gain`. By default half of the encoder information, which one more
         frame of the same dose removes about.
 
+    Returns
+    -------
+    Decisions
+
     Raises
     ------
     ValueError
         If `gain` does not fit the pixels.
+
+    Examples
+    --------
+    A sure pixel, one that noise hides, and one that is like nothing in the library:
+
+    >>> import numpy as np
+    >>> import eels_bayes as eb
+    >>> pixels = eb.FastReading(
+    ...     probabilities=np.array([[0.99, 0.01], [0.60, 0.40], [0.95, 0.05]]),
+    ...     labels=np.array([0, 0, 0]),
+    ...     total=np.array([0.06, 0.67, 0.20]),
+    ...     aleatoric=np.array([0.04, 0.05, 0.15]),
+    ...     encoder=np.array([0.01, 0.60, 0.03]),
+    ...     classifier=np.array([0.01, 0.02, 0.02]),
+    ...     novelty=np.array([0.20, 0.40, 0.99999]),
+    ...     value=np.full(3, np.nan),
+    ...     value_sd=np.full(3, np.nan),
+    ...     flag=np.array([0, 0, 0]),
+    ... )
+    >>> eb.decide(pixels, eb.Costs(frame=0.05)).action.tolist()
+    ['accept', 'measure again', 'report as novel']
     """
     costs = costs or Costs()
-    total, encoder, classifier, novelty, flag = (
-        np.atleast_1d(np.asarray(getattr(pred, name), dtype=np.float64))
-        for name in ("total", "encoder", "classifier", "novelty", "flag")
-    )
-    probability = np.atleast_2d(pred.probabilities).astype(np.float64)
-    # without a decomposition, noise is what is suspected
-    encoder = np.where(np.isnan(encoder), total, encoder)
-    classifier = np.nan_to_num(classifier)
-    removed = ONE_FRAME * encoder if gain is None else np.atleast_1d(np.asarray(gain, float))
-    if removed.shape != total.shape:
-        raise ValueError(f"gain has shape {removed.shape}; {total.shape} is needed, one a pixel")
-    wrong = costs.error * (1.0 - probability.max(1))
-    novel = novel_probability(np.nan_to_num(novelty), costs.novel)
-    left = np.maximum(total, 1e-12)
+    pixels = _Pixels.of(pred)
+    removed = ONE_FRAME * pixels.encoder if gain is None else np.atleast_1d(np.asarray(gain, float))
+    if removed.shape != pixels.total.shape:
+        raise ValueError(
+            f"gain has shape {removed.shape}; {pixels.total.shape} is needed, one a pixel"
+        )
+    novel = novel_probability(np.nan_to_num(pixels.novelty), costs.novel)
+    expected = _expected_costs(pixels, costs, novel, removed)
+    expected[pixels.flagged] = np.nan
+    again = ACTIONS.index("measure again")
+    best = np.where(pixels.flagged, again, np.nan_to_num(expected, nan=0.0).argmin(1))
+    saving = expected[:, 0] - expected[np.arange(len(best)), best]
+    reason = [
+        _reason(pixels, costs, novel, saving, pixel, action)
+        for pixel, action in enumerate(best.tolist())
+    ]
+    saving = np.where(pixels.flagged, np.nan, saving)
+    return Decisions(np.array(ACTIONS)[best], reason, expected, saving)
+
+
+class _Pixels(NamedTuple):
+    """What decisions are made from, in double precision and without gaps."""
+
+    probabilities: Array
+    total: Array
+    encoder: Array
+    classifier: Array
+    novelty: Array
+    flagged: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, pred: Decidable) -> _Pixels:
+        """Of one pixel or many."""
+        total, encoder, classifier, novelty, flag = (
+            np.atleast_1d(np.asarray(getattr(pred, name), dtype=np.float64))
+            for name in ("total", "encoder", "classifier", "novelty", "flag")
+        )
+        probabilities = np.atleast_2d(pred.probabilities).astype(np.float64)
+        # without a decomposition, noise is what is suspected
+        encoder = np.where(np.isnan(encoder), total, encoder)
+        return cls(probabilities, total, encoder, np.nan_to_num(classifier), novelty, flag != 0)
+
+
+def _expected_costs(pixels: _Pixels, costs: Costs, novel: Array, removed: Array) -> Array:
+    """Expected cost (n, 4) of each action; a frame removes so much entropy (n,)."""
+    wrong = costs.error * (1.0 - pixels.probabilities.max(1))
+    total = np.maximum(pixels.total, LEAST_ENTROPY)
     if_known = np.stack(
         [
             wrong,
-            wrong * (1.0 - np.clip(removed / left, 0.0, 1.0)),
-            wrong * (1.0 - np.clip(classifier / left, 0.0, 1.0)),
+            wrong * (1.0 - np.clip(removed / total, 0.0, 1.0)),
+            wrong * (1.0 - np.clip(pixels.classifier / total, 0.0, 1.0)),
             wrong,
         ],
         axis=1,
     )
     if_novel = np.array([costs.missed, costs.missed, costs.missed, 0.0])
     price = np.array([0.0, costs.frame, costs.simulation, costs.report])
-    expected = price + (1.0 - novel)[:, None] * if_known + novel[:, None] * if_novel
-    flagged = flag != 0
-    expected[flagged] = np.nan
-    best = np.where(flagged, 1, np.nan_to_num(expected, nan=0.0).argmin(1))
-    saving = expected[:, 0] - expected[np.arange(len(best)), best]
-    doubt = f"costs {costs.frame:g} and is expected to save"
-    words = (
-        lambda i: f"wrong with probability {1 - probability[i].max():.2g}: nothing else pays",
-        lambda i: (
-            f"noise hides {encoder[i]:.2f} of {total[i]:.2f} nats: one more frame {doubt} "
-            f"{saving[i] + costs.frame:.2g}"
-        ),
-        lambda i: (
-            f"the classifier does not know {classifier[i]:.2f} of {total[i]:.2f} nats: a structure "
-            f"like this one is worth {costs.simulation:g}"
-        ),
-        lambda i: f"novel with probability {novel[i]:.2g}: like nothing in the library",
-    )
-    reason = [
-        "not readable: nothing is known of it" if flagged[i] else words[k](i)
-        for i, k in enumerate(best.tolist())
-    ]
-    return Decisions(np.array(ACTIONS)[best], reason, expected, np.where(flagged, np.nan, saving))
+    expected: Array = price + (1.0 - novel)[:, None] * if_known + novel[:, None] * if_novel
+    return expected
+
+
+def _reason(pixels: _Pixels, costs: Costs, novel: Array, saving: Array, i: int, action: int) -> str:
+    """Why an action, by its index, is taken for pixel i."""
+    if pixels.flagged[i]:
+        return "not readable: nothing is known of it"
+    total = pixels.total[i]
+    if ACTIONS[action] == "accept":
+        wrong = 1 - pixels.probabilities[i].max()
+        return f"wrong with probability {wrong:.2g}: nothing else pays"
+    if ACTIONS[action] == "measure again":
+        return (
+            f"noise hides {pixels.encoder[i]:.2f} of {total:.2f} nats: one more frame costs "
+            f"{costs.frame:g} and is expected to save {saving[i] + costs.frame:.2g}"
+        )
+    if ACTIONS[action] == "simulate":
+        return (
+            f"the classifier does not know {pixels.classifier[i]:.2f} of {total:.2f} nats: a "
+            f"structure like this one is worth {costs.simulation:g}"
+        )
+    return f"novel with probability {novel[i]:.2g}: like nothing in the library"

@@ -25,7 +25,7 @@ class Query:
     error : str
         What went wrong; empty where nothing did.
     seconds : float
-        That the oracle took.
+        Time that the oracle took, s.
     """
 
     round: int
@@ -36,13 +36,19 @@ class Query:
 
 
 def write_query(path: Path, query: Query) -> None:
-    """One more line."""
+    """Add one line to the journal."""
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(asdict(query)) + "\n")
 
 
 def read_journal(path: Path, n_items: int) -> list[Query]:
-    """What was asked so far, with the file's last line made whole."""
+    """What was asked so far; a last line that was cut off is dropped, with a warning.
+
+    Raises
+    ------
+    ValueError
+        If a line is no query, or asks about an item beyond ``n_items``.
+    """
     text = path.read_bytes()
     whole, newline, last = text.rpartition(b"\n")
     cut_off = _is_cut_off(last)

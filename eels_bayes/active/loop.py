@@ -23,8 +23,13 @@ class Learner(Protocol):
     Where its predictions have ``class_names``, answers are checked against them and kept as names.
     """
 
-    def predict(self, spectra: Any, *, show_progressbar: bool = True) -> Any: ...
-    def update(self, new: Any, labels: Any, *, show_progressbar: bool = True) -> Any: ...
+    def predict(self, spectra: Any, *, show_progressbar: bool = True) -> Any:
+        """What an acquisition chooses from."""
+        ...
+
+    def update(self, new: Any, labels: Any, *, show_progressbar: bool = True) -> Any:
+        """Learn labels (m,) of m items."""
+        ...
 
 
 class ActiveLoop:
@@ -64,6 +69,7 @@ class ActiveLoop:
     Attributes
     ----------
     history : list of Query
+        Every question so far, in order.
 
     Raises
     ------
@@ -99,12 +105,23 @@ class ActiveLoop:
 
     @property
     def n_answers(self) -> int:
-        """Answers had so far."""
+        """Answers had so far.
+
+        Returns
+        -------
+        int
+        """
         return sum(query.answer is not None for query in self.history)
 
     @property
     def open_items(self) -> NDArray[np.int64]:
-        """Items not asked about yet."""
+        """Items not asked about yet.
+
+        Returns
+        -------
+        (m,) int array
+            Indices into the pool, ascending.
+        """
         asked = [query.item for query in self.history]
         return np.setdiff1d(np.arange(len(self.pool)), asked)
 
@@ -114,9 +131,24 @@ class ActiveLoop:
         after_round: Callable[[ActiveLoop], None] | None = None,
         show_progressbar: bool = True,
     ) -> list[Query]:
-        """Ask until the budget is spent or nothing is open; returns the history.
+        """Ask until the budget is spent or nothing is open.
 
-        ``after_round`` is called when a batch has been learned, for example to score a test set.
+        Parameters
+        ----------
+        after_round : callable, optional
+            Called with this loop when a batch has been learned, for example to score a test set.
+        show_progressbar : bool
+
+        Returns
+        -------
+        list of Query
+            The history.
+
+        Raises
+        ------
+        Exception
+            What the learner raises at an update, with a note that names the answers it refused;
+            they are kept.
         """
         bar = tqdm(
             total=self.budget,
@@ -146,6 +178,7 @@ class ActiveLoop:
         return self.history
 
     def _ask(self, number: int, item: int, class_names: Sequence[str] | None) -> Query:
+        """Ask the oracle about one item, and keep what comes of it."""
         start = time.perf_counter()
         answer, error = None, ""
         try:

@@ -12,8 +12,10 @@ from scipy.special import entr
 
 from eels_bayes.arrays import Array
 
-EXACT = 1024  # joint outcomes of a batch that are enumerated; beyond, as many are sampled
-CHUNK = 256  # pixels whose joint probabilities are held at a time
+# Joint outcomes of a batch that are enumerated; beyond, as many are sampled. Chosen, not tuned: of
+# four classes five pixels are still exact, and time grows in proportion.
+EXACT = 1024
+CHUNK = 256  # pixels whose joint probabilities are held at a time: bounds memory
 
 
 def information_about(draws: ArrayLike, targets: ArrayLike) -> Array:
@@ -23,23 +25,33 @@ def information_about(draws: ArrayLike, targets: ArrayLike) -> Array:
     ----------
     draws, targets : (S, n, K) and (S, m, K) array_like
         Class probabilities under the same S draws of the functions.
+
+    Returns
+    -------
+    (n,) array
+        Nats; not negative but for rounding.
     """
     p, q = np.asarray(draws, dtype=np.float64), np.asarray(targets, dtype=np.float64)
     n_draws, n, n_classes = p.shape
     flat = q.reshape(n_draws, -1)  # (S, m K)
     of_target = entr(q.mean(0)).sum()
-    found = np.empty(n)
+    information = np.empty(n)
     for start in range(0, n, CHUNK):
         rows = p[:, start : start + CHUNK]
         joint = rows.reshape(n_draws, -1).T @ flat / n_draws  # p(y, y*), (n K, m K)
         together = entr(joint).sum(1).reshape(-1, n_classes).sum(1)
         alone = entr(rows.mean(0)).sum(1)
-        found[start : start + CHUNK] = alone + (of_target - together) / q.shape[1]
-    return found
+        information[start : start + CHUNK] = alone + (of_target - together) / q.shape[1]
+    return information
 
 
 def joint_information(
-    draws: ArrayLike, k: int, *, alone: ArrayLike | None = None, seed: int = 0
+    draws: ArrayLike,
+    k: int,
+    *,
+    alone: ArrayLike | None = None,
+    most_outcomes: int = EXACT,
+    seed: int = 0,
 ) -> tuple[NDArray[np.int64], Array]:
     """Greedy batch of most mutual information with the functions (Kirsch et al., 2019, Alg. 1).
 
@@ -55,16 +67,22 @@ def joint_information(
     alone : (n,) array_like, optional
         Information of each pixel by itself, where it is known better than draws have it: they
         then tell only what a pixel shares with the batch.
+    most_outcomes : int
+        Joint outcomes that are enumerated; where there are more, so many are sampled.
+    seed : int
+        Of the sampled outcomes.
 
     Returns
     -------
-    chosen : (k,) array
+    chosen : (k,) int array
+        Pixels, the most informative first; fewer where there are fewer.
     information : (k,) array
         Of the batch so far, nats; with sampled outcomes an estimate.
     """
     p = np.asarray(draws, dtype=np.float64)
     rng = np.random.default_rng(seed)
-    batches = [_Batch(one, rng) for one in (p if p.ndim == 4 else p[None])]
+    given_latents = p if p.ndim == 4 else p[None]
+    batches = [_Batch(of_latent, rng, most_outcomes) for of_latent in given_latents]
     missing = np.zeros(p.shape[-2])
     if alone is not None:
         missing = np.asarray(alone) - np.mean([batch.information() for batch in batches], axis=0)
@@ -74,19 +92,19 @@ def joint_information(
         score = np.mean([batch.information() for batch in batches], axis=0)
         score = score + missing + missing[chosen].sum()
         score[chosen] = -np.inf
-        most = int(score.argmax())
-        chosen.append(most)
-        information.append(float(score[most]))
+        pixel = int(score.argmax())
+        chosen.append(pixel)
+        information.append(float(score[pixel]))
         for batch in batches:
-            batch.add(most)
+            batch.add(pixel)
     return np.array(chosen, dtype=np.int64), np.array(information)
 
 
 class _Batch:
     """The joint outcomes of the pixels chosen so far, and how likely each draw makes them."""
 
-    def __init__(self, p: Array, rng: np.random.Generator):
-        self.p, self.rng = p, rng
+    def __init__(self, p: Array, rng: np.random.Generator, most_outcomes: int):
+        self.p, self.rng, self.most_outcomes = p, rng, most_outcomes
         self.flat = p.transpose(0, 2, 1).reshape(len(p), -1)  # (S, K n)
         self.given = entr(p).sum(2).mean(0)  # E H[y | f], adds up over pixels
         self.given_chosen = 0.0
@@ -102,16 +120,18 @@ class _Batch:
         return together - self.given - self.given_chosen
 
     def add(self, pixel: int) -> None:
+        """Take one more pixel in, and sample the outcomes where they have become too many."""
         n_draws, _, n_classes = self.p.shape
         self.given_chosen += self.given[pixel]
         grown = self.outcomes[:, None] * self.p[:, pixel].T[None]
         outcomes, weight = grown.reshape(-1, n_draws), np.repeat(self.weight, n_classes)
-        if len(outcomes) > EXACT:
+        n_sampled = self.most_outcomes
+        if len(outcomes) > n_sampled:
             chance = weight * outcomes.mean(1)
             chance = chance / chance.sum()
             rows, times = np.unique(
-                self.rng.choice(len(outcomes), EXACT, p=chance), return_counts=True
+                self.rng.choice(len(outcomes), n_sampled, p=chance), return_counts=True
             )
-            weight = weight[rows] * times / (EXACT * chance[rows])
+            weight = weight[rows] * times / (n_sampled * chance[rows])
             outcomes = outcomes[rows]
         self.outcomes, self.weight = outcomes, weight

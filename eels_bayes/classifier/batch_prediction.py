@@ -1,48 +1,98 @@
-"""From edge spectra to every field of a prediction, by a fitted model."""
+"""From edge spectra to every field of a prediction, by a fitted model, some pixels at a time."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from eels_bayes.arrays import tensor
+from eels_bayes.classifier.compatibility import checked_weights
 from eels_bayes.classifier.fitted import Fitted, reader_of
+from eels_bayes.classifier.settings import Settings
 from eels_bayes.data.spectra import Spectra
+from eels_bayes.prediction.image_context import image_weights
+from eels_bayes.prediction.joint_posterior import JointPosterior
 from eels_bayes.prediction.pixel_reader import Reading
+from eels_bayes.prediction.prediction import Prediction
+
+PATIENCE = 3  # seconds that a prediction may take before its progress is shown
+
+Context = Literal["pixel", "image"]
+CONTEXTS = ("pixel", "image")
 
 
 def predict(
     fitted: Fitted,
     spectra: Spectra,
-    device: torch.device,
+    settings: Settings,
     *,
-    ratio: NDArray[np.float64] | None = None,
-    batch_size: int = 64,
-    show_progressbar: bool = True,
+    context: Context,
+    class_weights: ArrayLike | None,
+) -> Prediction:
+    """What a fitted model says of every pixel; see `EELSClassifier.predict`."""
+    if context not in CONTEXTS:
+        raise ValueError(f"context must be 'pixel' or 'image', got {context!r}")
+    overall = fitted.class_weights
+    given = checked_weights(class_weights, len(fitted.class_names))
+    ratio = None if given is None else np.tile(given / overall, (len(spectra), 1))
+    columns = _columns(fitted, spectra, settings, ratio)
+    ok = spectra.ok
+    if context == "image" and ok.any():
+        of_images = image_weights(
+            columns["probabilities"][ok],
+            spectra.image[ok],
+            overall if given is None else given,
+            steps=settings.effort.image_steps,
+            seed=settings.seed,
+        ).mean
+        # behind the last image with a usable pixel there are only flagged ones
+        image = np.minimum(spectra.image, len(of_images) - 1)
+        columns = _columns(fitted, spectra, settings, of_images[image] / overall)
+    weight, mean, sd = (columns.pop(f"component_{name}") for name in ("weight", "mean", "sd"))
+    labels = np.full(len(spectra), -1)
+    labels[ok] = columns["probabilities"][ok].argmax(1)
+    return Prediction(
+        labels=labels,
+        class_names=fitted.class_names,
+        flag=spectra.flag,
+        image=spectra.image,
+        position=spectra.position,
+        images=spectra.images,
+        joint=JointPosterior(weight, mean, sd, fitted.gp),
+        **columns,
+        **({} if fitted.value is None else {"value_reach": fitted.value.reach.numpy()}),
+    )
+
+
+def _columns(
+    fitted: Fitted, spectra: Spectra, settings: Settings, ratio: NDArray[np.float64] | None
 ) -> dict[str, NDArray[np.float32]]:
-    """Columns of a Prediction (n rows, NaN where flagged) for spectra on the fitted axis.
+    """Numbers of a Prediction (n rows, NaN where flagged), and the Gaussians of each latent.
 
     ``ratio`` (n, K): prior weights of the classes over those of the fit, for every pixel.
     """
     rows = np.flatnonzero(spectra.ok)
     if len(rows) == 0:
         return _nothing(fitted, len(spectra))
+    device, batch_size = settings.device, settings.effort.predict_batch
     reader = reader_of(fitted).to(device)
     batches = tqdm(
         np.array_split(rows, max(1, -(-len(rows) // batch_size))),
         desc="predict",
-        delay=3,
-        disable=not show_progressbar,
+        delay=PATIENCE,
+        disable=not settings.show_progressbar,
     )
     parts = []
     for batch in batches:
         inputs = [getattr(spectra, name)[batch] for name in ("profile", "level", "spike")]
-        given = None if ratio is None else tensor(ratio[batch]).to(device)
+        of_batch = None if ratio is None else tensor(ratio[batch]).to(device)
         with torch.no_grad():
-            parts.append(_heaviest(reader(*(tensor(x).to(device) for x in inputs), given)))
+            parts.append(_heaviest(reader(*(tensor(x).to(device) for x in inputs), of_batch)))
     most = max(part.component_weight.shape[1] for part in parts)
     return {
         name: scatter(
@@ -77,14 +127,15 @@ def _padded(columns: Tensor, most: int) -> Tensor:
 
 def _nothing(fitted: Fitted, n: int) -> dict[str, NDArray[np.float32]]:
     """Columns of a Prediction of n flagged pixels."""
-    wide = {"latent_mean": fitted.vae.latent_dim, "latent_sd": fitted.vae.latent_dim}
+    latent_dim, n_components = fitted.vae.latent_dim, fitted.encoder.n_components
+    wide = {"latent_mean": latent_dim, "latent_sd": latent_dim}
     wide["probabilities"] = fitted.gp.n_classes
-    r = fitted.encoder.n_components
     single = ("total", "aleatoric", "encoder", "classifier", "novelty", "value", "value_sd")
     shapes: dict[str, tuple[int, ...]] = {name: (n, size) for name, size in wide.items()}
     shapes |= dict.fromkeys(single, (n,))
-    shapes |= {"component_weight": (n, r)}
-    shapes |= dict.fromkeys(("component_mean", "component_sd"), (n, r, fitted.vae.latent_dim))
+    shapes |= {"component_weight": (n, n_components)}
+    gaussians = (n, n_components, latent_dim)
+    shapes |= dict.fromkeys(("component_mean", "component_sd"), gaussians)
     return {name: np.full(shape, np.nan, dtype=np.float32) for name, shape in shapes.items()}
 
 

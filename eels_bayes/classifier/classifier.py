@@ -6,47 +6,31 @@ spectra -> forward model (continuum) -> clean spectra -> VAE -> pairs (reinserti
 
 from __future__ import annotations
 
-import copy
-import math
 import operator
 import os
-from typing import Any, Literal
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from eels_bayes import tensor_file, validation
-from eels_bayes.arrays import tensor
-from eels_bayes.classifier.batch_prediction import predict
-from eels_bayes.classifier.compatibility import checked_weights
-from eels_bayes.classifier.denoising import Denoised, decoded_bands
-from eels_bayes.classifier.fitted import Fitted, reader_of
-from eels_bayes.classifier.fitting import Run, fit_classes, fit_novelty, fit_values, split
-from eels_bayes.classifier.labels import nothing_labelled
-from eels_bayes.classifier.model_file import library_from, library_tensors, pack, unpack
-from eels_bayes.classifier.training_latents import class_variations, prior_weights, training_latents
-from eels_bayes.classifier.update import learn_fingerprints, learn_labels
+from eels_bayes import tensor_file
+from eels_bayes.classifier.batch_prediction import Context, predict
+from eels_bayes.classifier.compatibility import check_spectra, checked_weights
+from eels_bayes.classifier.compiling import compiled
+from eels_bayes.classifier.denoising import Denoised, denoised
+from eels_bayes.classifier.fitted import Fitted, explicit_prior, required
+from eels_bayes.classifier.fitting import Run, check_training_spectra, fit_run
+from eels_bayes.classifier.model_file import KIND, Contents, pack
+from eels_bayes.classifier.settings import Plan, Prior, Settings, check_options
+from eels_bayes.classifier.update import Updated, updated
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.effort import FULL, Effort
 from eels_bayes.fast.backends import Backend
 from eels_bayes.fast.classifier import FastClassifier, Head
-from eels_bayes.fast.dense_head import fit_dense
-from eels_bayes.fast.graph import FastGraph
-from eels_bayes.forward_model.fit import fit_forward_model
-from eels_bayes.forward_model.reinsertion import Reinsertion, clean_source, reinsertion
-from eels_bayes.latent import prior as priors
-from eels_bayes.latent.noisy_encoder_fit import fit_noisy_encoder
-from eels_bayes.latent.principal_components import fit_denoiser
-from eels_bayes.latent.vae import LIKELIHOODS, Likelihood, SpectrumVAE, fit_vae
-from eels_bayes.prediction.image_context import image_weights
-from eels_bayes.prediction.joint_posterior import JointPosterior
+from eels_bayes.latent.prior import FingerprintPrior
+from eels_bayes.latent.vae import Likelihood
 from eels_bayes.prediction.prediction import Prediction
 from eels_bayes.preprocessing.preprocessor import Preprocessor
-from eels_bayes.randomness import Stream, own_randomness, stream
-
-KIND = "classifier"
 
 
 class EELSClassifier:
@@ -71,17 +55,31 @@ class EELSClassifier:
     device : str or torch.device
         Where the networks are trained and run, for example "cuda".
 
+    Attributes
+    ----------
+    fitted : Fitted or None
+        Everything that a fit found; ``None`` before.
+    history : dict of str to dict
+        How each stage of the fit went: lists of numbers by their names.
+
     Raises
     ------
     TypeError, ValueError
-        Options that cannot be.
+        If an option is not of its type, none of the possible ones, or a number too small.
+
+    Examples
+    --------
+    >>> import eels_bayes as eb
+    >>> library = eb.FingerprintLibrary.example()
+    >>> eb.EELSClassifier(library, latent_dim=8, effort=eb.Effort.quick())
+    <EELSClassifier: 50 % F, 25 % F, 12.5 % F, 0 % F; not fitted>
     """
 
     def __init__(
         self,
         library: FingerprintLibrary,
         *,
-        prior: Literal["fingerprint", "standard"] = "fingerprint",
+        prior: Prior = "fingerprint",
         latent_dim: int = 16,
         likelihood: Likelihood = "laplace",
         class_weights: ArrayLike | None = None,
@@ -89,30 +87,10 @@ class EELSClassifier:
         seed: int = 0,
         device: str | torch.device = "cpu",
     ):
-        if not isinstance(library, FingerprintLibrary):
-            raise TypeError(
-                f"library is a {type(library).__name__}; make one with "
-                "FingerprintLibrary.from_arrays or FingerprintLibrary.example"
-            )
-        if prior not in ("fingerprint", "standard"):
-            raise ValueError(f"prior must be 'fingerprint' or 'standard', got {prior!r}")
-        if likelihood not in LIKELIHOODS:
-            raise ValueError(f"likelihood must be one of {sorted(LIKELIHOODS)}, got {likelihood!r}")
-        if operator.index(latent_dim) < 1:
-            raise ValueError(f"latent_dim must be at least 1, got {latent_dim}")
-        if operator.index(seed) < 0:
-            raise ValueError(f"seed must not be negative, got {seed}")
-        if not isinstance(effort, Effort):
-            raise TypeError(
-                f"effort is a {type(effort).__name__}; give an Effort, for example Effort.quick()"
-            )
-        self.library = library
-        self.prior = prior
-        self.latent_dim = latent_dim
-        self.likelihood = likelihood
+        check_options(library, prior, latent_dim, likelihood, effort, seed)
+        self.library, self.prior, self.latent_dim = library, prior, latent_dim
+        self.likelihood, self.effort, self.seed = likelihood, effort, operator.index(seed)
         self.class_weights = checked_weights(class_weights, library.n_classes)
-        self.effort = effort
-        self.seed = operator.index(seed)
         self.device = torch.device(device)
         self.fitted: Fitted | None = None
         self.history: dict[str, dict[str, list[float]]] = {}
@@ -126,12 +104,13 @@ class EELSClassifier:
         """Fit to unlabelled spectra.
 
         An interrupted fit (Ctrl-C, the stop button) goes on where it was when ``fit`` is called
-        again with the same spectra; other spectra start a new one.
+        again with the same spectra; other spectra start a new one. It warns where so few pixels are
+        held out from the training that novelty is calibrated on simulated ones.
 
         Parameters
         ----------
         spectra : Spectra
-            From a :class:`Preprocessor`; flagged pixels are left out.
+            n pixels in edge units from a :class:`Preprocessor`; flagged ones are left out.
         show_progressbar : bool
 
         Returns
@@ -141,77 +120,15 @@ class EELSClassifier:
 
         Raises
         ------
-        ValueError
-            If the library does not cover the window or too few pixels are usable.
+        TypeError, ValueError
+            If ``spectra`` is no `Spectra` or still holds its background, the library does not cover
+            the window, or fewer than two pixels are usable.
         """
-        if not isinstance(spectra, Spectra):
-            raise TypeError(
-                f"spectra is a {type(spectra).__name__}; make Spectra with a Preprocessor: "
-                "Preprocessor(window=...)(signals)"
-            )
-        if spectra.preprocessor.background is None:
-            raise ValueError(
-                "spectra still hold their background; the fingerprints have none: give the "
-                "Preprocessor a background window before the edge"
-            )
-        self.library.resample(spectra.energy)  # raises where the library does not cover the window
-        if int(spectra.ok.sum()) < 2:
-            raise ValueError(
-                f"only {int(spectra.ok.sum())} of {len(spectra)} pixels are usable; "
-                "at least 2 are needed: see spectra.reasons()"
-            )
+        check_training_spectra(spectra, self.library)
         if self._run is None or self._run.spectra is not spectra:
             self._run = Run(spectra)
-        run = self._run
-        bar = show_progressbar
-        if run.forward is None:
-            run.forward = fit_forward_model(
-                spectra,
-                self.library,
-                class_weights=self.class_weights,
-                effort=self.effort,
-                seed=self.seed,
-                show_progressbar=bar,
-            )
-        source = reinsertion(run.forward, spectra)
-        training, held_out = split(spectra, self.seed)
-        vae = self._fit_vae(run, source, training, bar)
-        encoder = fit_noisy_encoder(
-            vae, source, n_draws=self.effort.encoder_draws, seed=self.seed
-        ).to(self.device)
-        nothing = nothing_labelled(len(spectra.profile_energy), self.latent_dim)
-        names = self.library.class_names
-        gp = fit_classes(
-            source,
-            vae,
-            encoder,
-            names,
-            nothing,
-            effort=self.effort,
-            seed=self.seed,
-            show_progressbar=bar,
-        )
-        options: dict[str, Any] = {"effort": self.effort, "seed": self.seed}
-        self.fitted = Fitted(
-            # A copy: calibrating the user's anew must not change the fitted model.
-            copy.deepcopy(spectra.preprocessor),
-            spectra.energy,
-            run.forward,
-            vae,
-            encoder,
-            gp,
-            fit_values(source, vae, encoder, self.device, **options),
-            fit_novelty(source, encoder, held_out, self.device, **options),
-            names,
-            run.forward.dominant_weights,
-            nothing,
-        )
-        self.history = {
-            "forward model": {"log_likelihood": list(run.forward.log_likelihood)},
-            "VAE": run.vae_state.history(),
-            "GP": {"training": list(gp.loss)},
-        }
-        self._run = None
+        self.fitted = fit_run(self._run, self._plan(), self._settings(show_progressbar))
+        self.history, self._run = self._run.history(self.fitted), None
         return self
 
     def update(
@@ -233,8 +150,8 @@ class EELSClassifier:
         Parameters
         ----------
         new : Spectra, (n, D) array, or FingerprintLibrary
-            Labelled pixels; labelled latents; or the library with more fingerprints than before,
-            see `FingerprintLibrary.with_fingerprints`.
+            n labelled pixels; n labelled latents; or the library with more fingerprints than
+            before, see `FingerprintLibrary.with_fingerprints`.
         labels : (n,) array of str or int
             Of pixels or latents: names, or indices into `class_names`.
         spectra : Spectra
@@ -259,85 +176,28 @@ class EELSClassifier:
             If labels do not fit what they label, a library lacks a known class, or no labelled
             pixel is usable.
         """
-        fitted = self._require_fit()
-        options: dict[str, Any] = {
-            "effort": self.effort,
-            "seed": self.seed,
-            "show_progressbar": show_progressbar,
-        }
-        if isinstance(new, FingerprintLibrary):
-            if labels is not None or spectra is None:
-                raise ValueError(
-                    "with a library, which holds its own labels, give the spectra that say how "
-                    "frequent its structures are: update(library, spectra=spectra)"
-                )
-            self.checked(spectra)
-            weights = self.class_weights if new.n_classes == self.library.n_classes else None
-            self.fitted = learn_fingerprints(
-                fitted,
-                new,
-                spectra,
-                weights,
-                self.device,
-                recalibrate=recalibrate,
-                **options,
-            )
-            self.library, self.class_weights = new, weights
-        else:
-            if isinstance(new, Spectra):
-                self.checked(new)
-            self.fitted = learn_labels(fitted, new, labels, **options)
-        self.history = self.history | {"GP": {"training": list(self.fitted.gp.loss)}}
+        before = Updated(required(self.fitted), self.library, self.class_weights)
+        settings = self._settings(show_progressbar)
+        after = updated(before, new, labels, settings, spectra=spectra, recalibrate=recalibrate)
+        self.fitted, self.library, self.class_weights = after
+        self.history = self.history | {"GP": {"training": list(after.fitted.gp.loss)}}
         return self
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The library's classes, then those that labels alone tell of."""
-        return self.library.class_names if self.fitted is None else self.fitted.class_names
+        """Names of the K classes: the library's, then those that labels alone tell of.
 
-    def _fit_vae(self, run: Run, source: Reinsertion, training: Spectra, bar: bool) -> SpectrumVAE:
-        rng = stream(self.seed, Stream.VAE)
-        model = source.model
-        fingerprints = class_variations(source, rng)
-        drawn = tensor(source.draw_clean(self.effort.clean_spectra, rng).spectra)
-        denoiser = fit_denoiser(training, seed=self.seed)
-        some = np.sort(rng.permutation(len(training))[: self.effort.clean_spectra])
-        denoised = tensor(denoiser.rebuild(training.intensity[some]))
-        # What denoising leaves of noise and of the background's error, seen where truth is known.
-        pairs, edges = source.draw_edges(self.effort.clean_pairs, rng)
-        left = tensor(denoiser.rebuild(edges.intensity.numpy())) - pairs.clean
-        sd = left[edges.flag == 0].std(0, correction=0).expand_as(denoised)
-        clean, sd = torch.cat([drawn, denoised]), torch.cat([torch.zeros_like(drawn), sd])
-        rows = torch.as_tensor(rng.permutation(len(clean)))
-        training_rows, held_out_rows = rows[len(clean) // 10 :], rows[: len(clean) // 10]
-        if run.vae is None:
-            with own_randomness(self.seed):
-                run.vae = SpectrumVAE(
-                    clean.shape[1],
-                    self.latent_dim,
-                    fingerprints if self.prior == "fingerprint" else None,
-                    prior_weights(model.class_weights) if self.prior == "fingerprint" else None,
-                    likelihood=self.likelihood,
-                    scale=float(drawn.square().mean().sqrt()),
-                ).to(self.device)
-        fit_vae(
-            run.vae,
-            clean[training_rows],
-            clean[held_out_rows],
-            self.effort.vae,
-            run.vae_state,
-            sd=(sd[training_rows], sd[held_out_rows]),
-            batch_size=self.effort.vae_batch,
-            seed=self.seed,
-            show_progressbar=bar,
-        )
-        return run.vae
+        Returns
+        -------
+        tuple of str
+        """
+        return self.library.class_names if self.fitted is None else self.fitted.class_names
 
     def predict(
         self,
         spectra: Spectra,
         *,
-        context: Literal["pixel", "image"] = "pixel",
+        context: Context = "pixel",
         class_weights: ArrayLike | None = None,
         show_progressbar: bool = True,
     ) -> Prediction:
@@ -356,51 +216,21 @@ class EELSClassifier:
         show_progressbar : bool
             Shown where it takes more than a few seconds.
 
+        Returns
+        -------
+        Prediction
+            Of the n pixels: probabilities (n, K), entropies in nats, values in the library's unit.
+
         Raises
         ------
         RuntimeError
             Before ``fit``.
-        ValueError
-            If the energy axis is another than the one of the fit.
+        TypeError, ValueError
+            If spectra are none, lie on another axis or were made otherwise than those of the fit,
+            the context is unknown, or the weights are not K positive numbers.
         """
-        fitted = self.checked(spectra)
-        if context not in ("pixel", "image"):
-            raise ValueError(f"context must be 'pixel' or 'image', got {context!r}")
-        given = checked_weights(class_weights, len(fitted.class_names))
-        overall = fitted.class_weights
-        ratio = None if given is None else np.tile(given / overall, (len(spectra), 1))
-        options: dict[str, Any] = {
-            "batch_size": self.effort.predict_batch,
-            "show_progressbar": show_progressbar,
-        }
-        columns = predict(fitted, spectra, self.device, ratio=ratio, **options)
-        if context == "image" and spectra.ok.any():
-            ok, prior = spectra.ok, overall if given is None else given
-            found = image_weights(
-                columns["probabilities"][ok],
-                spectra.image[ok],
-                prior,
-                steps=self.effort.image_steps,
-                seed=self.seed,
-            )
-            mine = np.minimum(spectra.image, len(found.mean) - 1)
-            ratio = found.mean[mine] / overall
-            columns = predict(fitted, spectra, self.device, ratio=ratio, **options)
-        weight, mean, sd = (columns.pop(f"component_{name}") for name in ("weight", "mean", "sd"))
-        joint = JointPosterior(weight, mean, sd, fitted.gp)
-        labels = np.full(len(spectra), -1)
-        labels[spectra.ok] = columns["probabilities"][spectra.ok].argmax(1)
-        return Prediction(
-            labels=labels,
-            class_names=fitted.class_names,
-            flag=spectra.flag,
-            image=spectra.image,
-            position=spectra.position,
-            images=spectra.images,
-            joint=joint,
-            **columns,
-            **({} if fitted.value is None else {"value_reach": fitted.value.reach.numpy()}),
-        )
+        fitted, settings = self.checked(spectra), self._settings(show_progressbar)
+        return predict(fitted, spectra, settings, context=context, class_weights=class_weights)
 
     def denoise(
         self, spectra: Spectra, *, level: float = 0.9, n_draws: int = 100, seed: int = 0
@@ -410,24 +240,26 @@ class EELSClassifier:
         Parameters
         ----------
         spectra : Spectra
+            n pixels on the energy axis of the fit.
         level : float
             Probability that the band holds, channel by channel.
-        n_draws : int
-        seed : int
+        n_draws, seed : int
+            Latents drawn for each pixel, and the seed of these draws.
+
+        Returns
+        -------
+        Denoised
+            Mean, lower and upper end of the band, (n, L) each, edge units; NaN where flagged.
+
+        Raises
+        ------
+        RuntimeError
+            Before ``fit``.
+        TypeError, ValueError
+            If spectra are not like those of the fit, or ``level`` is not between 0 and 1.
         """
-        fitted = self.checked(spectra)
-        if not 0 < level < 1:
-            raise ValueError(f"level must lie between 0 and 1, got {level}")
-        bands = decoded_bands(
-            fitted,
-            spectra,
-            self.device,
-            level=level,
-            n_draws=n_draws,
-            batch_size=self.effort.decode_batch,
-            generator=torch.Generator().manual_seed(seed),
-        )
-        return Denoised(spectra.energy, *bands)
+        fitted, settings = self.checked(spectra), self._settings()
+        return denoised(fitted, spectra, settings, level=level, n_draws=n_draws, seed=seed)
 
     def compile(
         self,
@@ -455,94 +287,60 @@ class EELSClassifier:
             What runs it. "onnx" needs the extra of that name; "inductor" is machine code, the
             fastest, and needs a C++ compiler and a minute.
         gain, readout : float
-            Variance of a detector count: ``gain * counts + readout``.
+            Counts, and counts squared: a detector count's variance is ``gain * counts + readout``.
+        show_progressbar : bool
+            Of the dense head's training.
+
+        Returns
+        -------
+        FastClassifier
 
         Raises
         ------
-        RuntimeError
-            Before ``fit``, or without a C++ compiler where one is needed.
-        ValueError
-            If the preprocessor is another than the fit's, or the axis does not cover what it needs.
+        RuntimeError, ImportError
+            Before ``fit``, or without what the backend needs: a C++ compiler, or a package.
+        TypeError, ValueError
+            If the preprocessor is another than the fit's, the axis is uneven, too coarse or does
+            not cover what is needed, a variance cannot be, or head or backend is unknown.
         """
-        fitted = self._require_fit()
-        offset, scale, n_channels = validation.axis("energy", energy)
-        validation.positive("gain", gain)
-        if not 0 <= readout < math.inf:
-            raise ValueError(
-                f"readout must not be negative, got {readout}; a finite variance in counts squared "
-                "is needed"
-            )
-        if head not in ("gp", "dense"):
-            raise ValueError(f"head must be 'gp' or 'dense', got {head!r}")
-        if not isinstance(preprocessor, Preprocessor):
-            raise TypeError(
-                f"preprocessor is a {type(preprocessor).__name__}; give classifier.preprocessor"
-            )
-        if preprocessor.options() != fitted.preprocessor.options() or not torch.equal(
-            preprocessor.profile_bins, fitted.preprocessor.profile_bins
-        ):
-            raise ValueError(
-                "preprocessor is not the one of the fit, or is calibrated on other data: use the "
-                "fit's own, classifier.preprocessor"
-            )
-        if preprocessor.step < 0.999 * scale:
-            raise ValueError(
-                f"energy has channels of {scale:g} eV; the preprocessor needs {preprocessor.step:g}"
-                " eV or finer ones"
-            )
-        reader = copy.deepcopy(reader_of(fitted)).cpu()
-        if head == "dense":
-            source = clean_source(fitted.forward, fitted.preprocessor)
-            latents = training_latents(
-                source,
-                fitted.vae,
-                fitted.encoder,
-                fitted.class_names,
-                fitted.labelled,
-                self.effort,
-                self.seed,
-            )
-            reader.heads = fit_dense(
-                *latents,
-                len(fitted.class_names),
-                effort=self.effort,
-                seed=self.seed,
-                show_progressbar=show_progressbar,
-            )
-        own = copy.deepcopy(preprocessor)
-        graph = FastGraph(own, reader, offset, scale, n_channels, float(gain), float(readout))
-        if int(graph.plan(0.0).flag):
-            needed = graph.needed()
-            raise ValueError(
-                f"energy covers {offset - scale / 2:g} to {offset + scale * (n_channels - 0.5):g} "
-                f"eV; {needed[0]:g} to {needed[1]:g} eV are needed"
-            )
-        shown = self.library.resample(fitted.energy)
-        values = shown.class_values
-        library = {
-            "energy": shown.energy.tolist(),
-            "spectra": np.round(shown.class_spectra, 6).tolist(),
-            "values": None if values is None else values.tolist(),
-        }
-        return FastClassifier(graph, own, fitted.class_names, head, backend, library)
+        return compiled(
+            required(self.fitted),
+            self.library,
+            preprocessor,
+            self._settings(show_progressbar),
+            energy=energy,
+            head=head,
+            backend=backend,
+            gain=gain,
+            readout=readout,
+        )
 
-    def latent_prior(self) -> priors.FingerprintPrior:
-        """The explicit prior of the fitted model: components' mean and sd (K, J, D), weights.
+    def latent_prior(self) -> FingerprintPrior:
+        """The explicit prior of the fitted model.
+
+        Returns
+        -------
+        FingerprintPrior
+            Mean and sd (K, J, D) of each class's components, and weights (K + 1,): of the classes
+            and of "none of these".
 
         Raises
         ------
         RuntimeError
             Before ``fit``, or with ``prior="standard"``, which has no components.
         """
-        fitted = self._require_fit()
-        with torch.no_grad():
-            prior = fitted.vae.prior()
-        if prior is None:
-            raise RuntimeError("prior='standard' has no fingerprint components")
-        return priors.FingerprintPrior(*(x.cpu() for x in prior))
+        return explicit_prior(required(self.fitted))
 
     def checked(self, spectra: Spectra) -> Fitted:
         """What was fitted, if it can read these spectra.
+
+        Parameters
+        ----------
+        spectra : Spectra
+
+        Returns
+        -------
+        Fitted
 
         Raises
         ------
@@ -551,109 +349,48 @@ class EELSClassifier:
         TypeError, ValueError
             If spectra are none, or lie on other axes or were made otherwise than those of the fit.
         """
-        fitted = self._require_fit()
-        if not isinstance(spectra, Spectra):
-            raise TypeError(
-                f"spectra is a {type(spectra).__name__}; make Spectra with the Preprocessor "
-                "that made those of the fit"
-            )
-        energy = fitted.energy
-        if len(energy) != len(spectra.energy) or not np.allclose(
-            energy, spectra.energy, atol=0.1 * (energy[1] - energy[0])
-        ):
-            raise ValueError(
-                f"spectra have {len(spectra.energy)} channels from {spectra.energy[0]:g} to "
-                f"{spectra.energy[-1]:g} eV, but the fit was on {len(energy)} from "
-                f"{energy[0]:g} to {energy[-1]:g} eV: use the fit's own, classifier.preprocessor"
-            )
-        bins = fitted.forward.continuum.energy
-        if len(bins) != len(spectra.profile_energy) or not np.allclose(
-            bins, spectra.profile_energy, atol=0.1 * (bins[1] - bins[0])
-        ):
-            raise ValueError(
-                f"spectra have profiles of {len(spectra.profile_energy)} bins, the fit of "
-                f"{len(bins)} from {bins[0]:g} to {bins[-1]:g} eV: use the fit's own, "
-                "classifier.preprocessor"
-            )
-        theirs, ours = spectra.preprocessor.options(), fitted.preprocessor.options()
-        for name in ("background", "normalize", "unit", "background_model"):
-            if theirs[name] != ours[name]:
-                raise ValueError(
-                    f"spectra were made with {name}={theirs[name]}, those of the fit with "
-                    f"{ours[name]}: use the fit's own, classifier.preprocessor"
-                )
+        fitted = required(self.fitted)
+        check_spectra(fitted, spectra)
         return fitted
 
     @property
     def preprocessor(self) -> Preprocessor:
         """The fit's own preprocessor, calibrated; new signals go through it.
 
+        Returns
+        -------
+        Preprocessor
+
         Raises
         ------
         RuntimeError
             Before ``fit``.
         """
-        return self._require_fit().preprocessor
+        return required(self.fitted).preprocessor
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted model to one file of tensors and JSON; see :func:`load_model`."""
-        tensors, config = pack(self._require_fit())
-        tensors |= library_tensors("library", self.library)
-        if self.class_weights is not None:
-            tensors["class_weights"] = self.class_weights
-        config["classifier"] = {
-            "prior": self.prior,
-            "latent_dim": self.latent_dim,
-            "likelihood": self.likelihood,
-            "seed": self.seed,
-            "effort": self.effort.options(),
-            "history": self.history,
-        }
-        tensor_file.write(path, KIND, tensors, config)
+        """Write the fitted model to one file of tensors and JSON; see :func:`load_model`.
 
-    def _require_fit(self) -> Fitted:
-        if self.fitted is None:
-            raise RuntimeError("this classifier is not fitted; call fit(spectra) first")
-        return self.fitted
+        Parameters
+        ----------
+        path : path-like
+            An existing file is replaced.
 
+        Raises
+        ------
+        RuntimeError
+            Before ``fit``.
+        OSError
+            If the file cannot be written.
+        """
+        fitted, plan = required(self.fitted), self._plan()
+        contents = Contents(fitted, plan, self.effort, self.seed, self.history)
+        tensor_file.write(path, KIND, *pack(contents))
 
-def load_model(
-    path: str | os.PathLike[str], *, device: str | torch.device = "cpu"
-) -> EELSClassifier:
-    """Read a classifier that :meth:`EELSClassifier.save` wrote.
+    def _plan(self) -> Plan:
+        """What a fit is to find."""
+        return Plan(self.library, self.prior, self.latent_dim, self.likelihood, self.class_weights)
 
-    The file is data: tensors and plain values. Opening it runs nothing from it.
-
-    Parameters
-    ----------
-    path : path-like
-    device : str or torch.device
-        Where its networks run.
-
-    Raises
-    ------
-    ValueError
-        If the file is not such a model, is damaged, or does not fit together.
-    """
-    tensors, config = tensor_file.read(path, KIND)
-    try:
-        options = dict(config["classifier"])
-        history = options.pop("history")
-        # Files of before `Effort` hold the VAE's schedule alone.
-        effort = options.pop("effort", None) or {"vae": options.pop("vae_schedule")}
-        options["effort"] = Effort.from_options(effort)
-        weights = tensors.get("class_weights")
-        clf = EELSClassifier(
-            library_from("library", tensors, config["class_names"], config["variations"]),
-            class_weights=None if weights is None else weights.numpy(),
-            device=device,
-            **options,
-        )
-        clf.fitted, clf.history = unpack(tensors, config), history
-    except tensor_file.MISFITS as error:
-        raise ValueError(
-            f"{os.fspath(path)} holds no complete classifier ({error}); save the model again"
-        ) from error
-    clf.fitted.vae.to(clf.device)
-    clf.fitted.encoder.to(clf.device)
-    return clf
+    def _settings(self, show_progressbar: bool = False) -> Settings:
+        """How it computes."""
+        return Settings(self.effort, self.seed, self.device, show_progressbar)

@@ -1,12 +1,85 @@
-"""Whether spectra and weights are what a classifier was fitted for."""
+"""Whether spectra, preprocessor and class weights are what a classifier was fitted for."""
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+
+from eels_bayes.classifier.fitted import Fitted
+from eels_bayes.data.spectra import Spectra
+from eels_bayes.preprocessing.preprocessor import Preprocessor
+from eels_bayes.validation import same_axis
+
+# Settings of the preprocessor that change what an edge spectrum means.
+MEANING = ("background", "normalize", "unit", "background_model")
+
+
+def check_spectra(fitted: Fitted, spectra: Spectra) -> None:
+    """Raise unless what was fitted can read these spectra.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If spectra are none, or lie on other axes or were made otherwise than those of the fit.
+    """
+    if not isinstance(spectra, Spectra):
+        raise TypeError(
+            f"spectra is a {type(spectra).__name__}; make Spectra with the Preprocessor "
+            "that made those of the fit"
+        )
+    energy = fitted.energy
+    if not same_axis(energy, spectra.energy):
+        raise ValueError(
+            f"spectra have {len(spectra.energy)} channels from {spectra.energy[0]:g} to "
+            f"{spectra.energy[-1]:g} eV, but the fit was on {len(energy)} from "
+            f"{energy[0]:g} to {energy[-1]:g} eV: use the fit's own, classifier.preprocessor"
+        )
+    bins = fitted.forward.continuum.energy
+    if not same_axis(bins, spectra.profile_energy):
+        raise ValueError(
+            f"spectra have profiles of {len(spectra.profile_energy)} bins, the fit of "
+            f"{len(bins)} from {bins[0]:g} to {bins[-1]:g} eV: use the fit's own, "
+            "classifier.preprocessor"
+        )
+    given, fits = spectra.preprocessor.options(), fitted.preprocessor.options()
+    for name in MEANING:
+        if given[name] != fits[name]:
+            raise ValueError(
+                f"spectra were made with {name}={given[name]}, those of the fit with "
+                f"{fits[name]}: use the fit's own, classifier.preprocessor"
+            )
+
+
+def check_preprocessor(fitted: Fitted, preprocessor: Preprocessor) -> None:
+    """Raise unless a preprocessor is the fit's own, or a copy of it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none, has other settings, or is calibrated on other data.
+    """
+    if not isinstance(preprocessor, Preprocessor):
+        raise TypeError(
+            f"preprocessor is a {type(preprocessor).__name__}; give classifier.preprocessor"
+        )
+    if preprocessor.options() != fitted.preprocessor.options() or not torch.equal(
+        preprocessor.profile_bins, fitted.preprocessor.profile_bins
+    ):
+        raise ValueError(
+            "preprocessor is not the one of the fit, or is calibrated on other data: use the "
+            "fit's own, classifier.preprocessor"
+        )
 
 
 def checked_weights(given: ArrayLike | None, n_classes: int) -> NDArray[np.float64] | None:
+    """Class weights (K,) that sum to one, of positive numbers; None where none are given.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many as classes, or one is not positive and finite.
+    """
     if given is None:
         return None
     weights = np.asarray(given, dtype=np.float64)

@@ -10,18 +10,60 @@ from numpy.typing import NDArray
 
 from eels_bayes.classifier.batch_prediction import scatter
 from eels_bayes.classifier.fitted import Fitted, posterior
+from eels_bayes.classifier.settings import Settings
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.latent import mixtures
 
 
-def decoded_bands(
+class Denoised(NamedTuple):
+    """Decoded spectra of n pixels with a credible band.
+
+    Attributes
+    ----------
+    energy : (L,) array
+        Channel centres, eV.
+    mean, lower, upper : (n, L) arrays
+        Edge units; NaN where flagged.
+    """
+
+    energy: NDArray[np.float64]
+    mean: NDArray[np.float32]
+    lower: NDArray[np.float32]
+    upper: NDArray[np.float32]
+
+
+def denoised(
+    fitted: Fitted,
+    spectra: Spectra,
+    settings: Settings,
+    *,
+    level: float,
+    n_draws: int,
+    seed: int,
+) -> Denoised:
+    """Decoded spectra with a credible band; see `EELSClassifier.denoise`."""
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, got {level}")
+    bands = _decoded_bands(
+        fitted,
+        spectra,
+        settings.device,
+        level=level,
+        n_draws=n_draws,
+        batch_size=settings.effort.decode_batch,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    return Denoised(spectra.energy, *bands)
+
+
+def _decoded_bands(
     fitted: Fitted,
     spectra: Spectra,
     device: torch.device,
     *,
     level: float,
     n_draws: int,
-    batch_size: int = 128,
+    batch_size: int,
     generator: torch.Generator,
 ) -> NDArray[np.float32]:
     """Mean, lower and upper end of the decoded spectra's band, (3, n, L); NaN where flagged.
@@ -42,12 +84,3 @@ def decoded_bands(
         parts.append(torch.stack([decoded.mean(1), band[0], band[1]]).cpu().numpy())
     bands = np.concatenate(parts, axis=1)
     return np.stack([scatter(band, rows, len(spectra)) for band in bands])
-
-
-class Denoised(NamedTuple):
-    """Decoded spectra: mean and credible band (n, L) in edge units; NaN rows where flagged."""
-
-    energy: NDArray[np.float64]
-    mean: NDArray[np.float32]
-    lower: NDArray[np.float32]
-    upper: NDArray[np.float32]

@@ -18,6 +18,7 @@ from eels_bayes.gp.classifier import GPClassifier
 from eels_bayes.gp.value_regression import ValueRegression
 from eels_bayes.latent.mixtures import GaussianMixture
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
+from eels_bayes.latent.prior import FingerprintPrior
 from eels_bayes.latent.vae import SpectrumVAE
 from eels_bayes.prediction.gp_heads import GPHeads
 from eels_bayes.prediction.novelty import NoveltyScale
@@ -29,8 +30,28 @@ from eels_bayes.preprocessing.preprocessor import Preprocessor
 class Fitted:
     """Everything that prediction needs; the GPs read latents along the encoder's axes.
 
-    ``class_names`` (K) are the library's, then those that labels alone tell of; ``class_weights``
-    (K,) how frequent each is where nothing is known of a pixel.
+    Attributes
+    ----------
+    preprocessor : Preprocessor
+        A calibrated copy of the user's.
+    energy : (L,) array
+        Channel centres of the window, eV.
+    forward : ForwardModel
+        With the library as the experiment shows it.
+    vae : SpectrumVAE
+        Of clean spectra, with the explicit prior.
+    encoder : NoisyEncoder
+        r(z | x) of measured pixels.
+    gp : GPClassifier
+    value : ValueRegression or None
+        ``None`` where the library has no values.
+    novelty : NoveltyScale
+    class_names : tuple of str
+        K: the library's, then those that labels alone tell of.
+    class_weights : (K,) array
+        How frequent each class is where nothing is known of a pixel.
+    labelled : Labelled
+        Every label given so far.
     """
 
     preprocessor: Preprocessor
@@ -46,14 +67,42 @@ class Fitted:
     labelled: Labelled
 
 
+def required(fitted: Fitted | None) -> Fitted:
+    """What was fitted, if anything was.
+
+    Raises
+    ------
+    RuntimeError
+        Before a fit.
+    """
+    if fitted is None:
+        raise RuntimeError("this classifier is not fitted; call fit(spectra) first")
+    return fitted
+
+
+def explicit_prior(fitted: Fitted) -> FingerprintPrior:
+    """The explicit prior: components' mean and sd (K, J, D), and weights (K + 1,).
+
+    Raises
+    ------
+    RuntimeError
+        If the prior is the standard normal, which has no components.
+    """
+    with torch.no_grad():
+        prior = fitted.vae.prior()
+    if prior is None:
+        raise RuntimeError("prior='standard' has no fingerprint components")
+    return FingerprintPrior(*(x.cpu() for x in prior))
+
+
 def read(
     encoder: NoisyEncoder, spectra: Spectra | Pairs, device: torch.device
 ) -> tuple[GaussianMixture, Evidence]:
     """r(z | x) of usable pixels, measured or drawn, and the evidence it was read from."""
     inputs = (spectra.profile, spectra.level)
     with torch.no_grad():
-        found: Evidence = encoder.evidence(*(tensor(x).to(device) for x in inputs))
-        return encoder.read(found), found
+        evidence: Evidence = encoder.evidence(*(tensor(x).to(device) for x in inputs))
+        return encoder.read(evidence), evidence
 
 
 def posterior(

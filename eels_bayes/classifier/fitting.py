@@ -1,156 +1,36 @@
-"""What is fitted behind the encoders: the GP classifier, the value, novelty's scale, the prior.
+"""The whole fit to unlabelled spectra: forward model, VAE, and what is learned behind them.
 
-The latents are the library's, put back into the experiment as often as the data show them, and
-those of measured pixels that somebody labelled.
+What is done of a fit under way is kept in a `Run`, so that an interrupted fit goes on.
 """
 
 from __future__ import annotations
 
-import warnings
+import copy
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from eels_bayes.arrays import tensor
-from eels_bayes.classifier.fitted import posterior, read
-from eels_bayes.classifier.labels import Labelled
-from eels_bayes.classifier.training_latents import FINGERPRINT_LABELS, simulated
+from eels_bayes.classifier.fitted import Fitted
+from eels_bayes.classifier.labels import nothing_labelled
+from eels_bayes.classifier.learning import learn
+from eels_bayes.classifier.settings import Plan, Settings
+from eels_bayes.classifier.training_latents import class_variations, prior_weights
+from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.spectra import Spectra
-from eels_bayes.effort import FULL, Effort
+from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.model import ForwardModel
-from eels_bayes.forward_model.reinsertion import Pairs, Reinsertion
-from eels_bayes.gp.classifier import GPClassifier
-from eels_bayes.gp.conjugate_vi import relearn
-from eels_bayes.gp.fit import fit_gp
-from eels_bayes.gp.value_regression import ValueRegression, calibrated, fit_value, value_moments
-from eels_bayes.latent.noisy_encoder import NoisyEncoder, active_axes
-from eels_bayes.latent.vae import SpectrumVAE, encoded_draws
-from eels_bayes.prediction import novelty
-from eels_bayes.prediction.novelty import NoveltyScale
-from eels_bayes.randomness import Stream, stream
+from eels_bayes.forward_model.reinsertion import Reinsertion, reinsertion
+from eels_bayes.latent.principal_components import fit_denoiser
+from eels_bayes.latent.vae import SpectrumVAE, fit_vae
+from eels_bayes.randomness import Stream, own_randomness, stream
 from eels_bayes.training import FitState
 
-# few latent directions tell classes apart: more points add nothing but time
-N_INDUCING, INDUCING_PER_CLASS = 8, 3
-VALUE_INDUCING, VALUE_INDUCING_PER_CLASS = 8, 2  # of the value's GP, at the least
-PROFILE_CHANNELS = 8  # roughly, a bin
-HELD_OUT = 0.2  # share of pixels that the VAE does not see and novelty is calibrated on
-
-
-def fit_classes(
-    source: Reinsertion,
-    vae: SpectrumVAE,
-    encoder: NoisyEncoder,
-    class_names: tuple[str, ...],
-    labelled: Labelled,
-    *,
-    start: GPClassifier | None = None,
-    effort: Effort = FULL,
-    seed: int = 0,
-    show_progressbar: bool = True,
-) -> GPClassifier:
-    """The GP classifier of the library's latents and of what is labelled.
-
-    It reads the axes that tell structures apart: along the others every latent is noise alone,
-    which would only widen its doubt.
-
-    Parameters
-    ----------
-    class_names : tuple of str
-        The library's classes, then those that labels alone tell of.
-    labelled : Labelled
-    start : GPClassifier, optional
-        What is known already; the kernel is taken from it.
-    """
-    latents, labels = simulated(source, vae, encoder, class_names, effort, seed)
-    n_axes, n_classes = active_axes(encoder), len(class_names)
-    latents = latents[:, :n_axes]
-    n_inducing = max(N_INDUCING, INDUCING_PER_CLASS * n_classes)
-    if start is None:
-        return fit_gp(
-            latents,
-            labels,
-            n_classes,
-            n_inducing=n_inducing,
-            steps=effort.gp_steps,
-            batch_size=effort.gp_batch,
-            learning_rate=effort.gp_learning_rate,
-            seed=seed,
-            show_progressbar=show_progressbar,
-        )
-    by_labels_alone = n_classes > source.model.library.n_classes
-    return relearn(
-        start,
-        latents,
-        labels,
-        n_classes,
-        measured=(labelled.draws(encoder)[..., :n_axes], labelled.codes(class_names)),
-        weight=FINGERPRINT_LABELS / effort.pure_latents_alone if by_labels_alone else 1.0,
-        n_inducing=n_inducing,
-        learn_kernel=by_labels_alone,
-        seed=seed,
-    )
-
-
-def fit_values(
-    source: Reinsertion,
-    vae: SpectrumVAE,
-    encoder: NoisyEncoder,
-    device: torch.device,
-    *,
-    effort: Effort = FULL,
-    seed: int = 0,
-) -> ValueRegression | None:
-    """The regression of the library's value, calibrated on drawn pixels, whose value is known."""
-    rng = stream(seed, Stream.VALUE_LATENTS)
-    n_classes = source.model.library.n_classes
-    clean = source.draw_clean(effort.value_latents, rng)
-    if clean.values is None:
-        return None
-    latents = encoded_draws(vae, tensor(clean.spectra), rng) @ encoder.axes.cpu()
-    n_inducing = max(VALUE_INDUCING, VALUE_INDUCING_PER_CLASS * n_classes)
-    value = fit_value(
-        latents[:, : active_axes(encoder)],
-        torch.as_tensor(clean.values),
-        n_inducing=n_inducing,
-        steps=effort.value_steps,
-        seed=seed,
-    )
-    rng = stream(seed, Stream.VALUE_CALIBRATION)
-    clean = source.edges(effort.simulated_pixels, rng)
-    pairs = source.draw(effort.simulated_pixels, rng, edge=clean.spectra)
-    log_weight, mean, sd, _ = (x.cpu().double() for x in posterior(encoder, pairs, device))
-    mean, sd = value_moments(log_weight.exp(), mean, sd**2, value)
-    return calibrated(value, mean, sd, torch.as_tensor(clean.values))
-
-
-def fit_novelty(
-    source: Reinsertion,
-    encoder: NoisyEncoder,
-    held_out: Spectra,
-    device: torch.device,
-    *,
-    effort: Effort = FULL,
-    seed: int = 0,
-) -> NoveltyScale:
-    """Novelty's scale from held-out pixels, or from drawn ones where those are too few."""
-    pixels: Spectra | Pairs = held_out
-    spike = tensor(held_out.spike)
-    if len(held_out) < novelty.MIN_PIXELS:
-        warnings.warn(
-            f"spectra hold {len(held_out)} pixels beside those of the training, and novelty "
-            f"needs {novelty.MIN_PIXELS} to be calibrated on: it is calibrated on simulated "
-            "pixels instead and knows no more of this experiment than the forward model does",
-            stacklevel=4,
-        )
-        rng = stream(seed, Stream.NOVELTY)
-        pixels = source.draw(effort.simulated_pixels, rng)
-        # the largest of so many channels' noise
-        channels = len(source.model.continuum.energy) * PROFILE_CHANNELS
-        spike = tensor(rng.standard_normal((effort.simulated_pixels, channels)).max(1))
-    _, found = read(encoder, pixels, device)
-    return novelty.calibrate(found.residual.cpu(), found.unknown.cpu(), spike)
+HELD_OUT = 0.2  # of the pixels: novelty is calibrated on these, which the VAE does not see
+VALIDATION = 10  # one clean spectrum in so many stops the VAE's training: chosen, not tuned
+LEAST_PIXELS = 2  # a variance needs two
 
 
 @dataclass(eq=False)
@@ -162,9 +42,126 @@ class Run:
     vae: SpectrumVAE | None = None
     vae_state: FitState = field(default_factory=FitState)
 
+    def history(self, fitted: Fitted) -> dict[str, dict[str, list[float]]]:
+        """How each stage went, now that all is done."""
+        return {
+            "forward model": {"log_likelihood": list(fitted.forward.log_likelihood)},
+            "VAE": self.vae_state.history(),
+            "GP": {"training": list(fitted.gp.loss)},
+        }
+
+
+def check_training_spectra(spectra: Spectra, library: FingerprintLibrary) -> None:
+    """Raise unless a classifier can be fitted to these spectra.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If spectra are none, still hold their background, leave the library's energies, or too few
+        pixels are usable.
+    """
+    if not isinstance(spectra, Spectra):
+        raise TypeError(
+            f"spectra is a {type(spectra).__name__}; make Spectra with a Preprocessor: "
+            "Preprocessor(window=...)(signals)"
+        )
+    if spectra.preprocessor.background is None:
+        raise ValueError(
+            "spectra still hold their background; the fingerprints have none: give the "
+            "Preprocessor a background window before the edge"
+        )
+    library.resample(spectra.energy)  # raises where the library does not cover the window
+    n_usable = int(spectra.ok.sum())
+    if n_usable < LEAST_PIXELS:
+        raise ValueError(
+            f"only {n_usable} of {len(spectra)} pixels are usable; "
+            f"at least {LEAST_PIXELS} are needed: see spectra.reasons()"
+        )
+
+
+def fit_run(run: Run, plan: Plan, settings: Settings) -> Fitted:
+    """Bring a fit to its end; what the run holds already is not done again."""
+    spectra = run.spectra
+    if run.forward is None:
+        run.forward = fit_forward_model(
+            spectra,
+            plan.library,
+            class_weights=plan.class_weights,
+            effort=settings.effort,
+            seed=settings.seed,
+            show_progressbar=settings.show_progressbar,
+        )
+    source = reinsertion(run.forward, spectra)
+    training, held_out = split(spectra, settings.seed)
+    vae = _fit_clean_vae(run, plan, settings, source, training)
+    return learn(
+        # A copy: calibrating the user's anew must not change the fitted model.
+        copy.deepcopy(spectra.preprocessor),
+        spectra.energy,
+        source,
+        vae,
+        plan.library.class_names,
+        nothing_labelled(len(spectra.profile_energy), plan.latent_dim),
+        settings,
+        held_out=held_out,
+    )
+
 
 def split(spectra: Spectra, seed: int) -> tuple[Spectra, Spectra]:
     """Pixels for the VAE, and pixels held out from it for novelty."""
     rows = stream(seed, Stream.HELD_OUT).permutation(np.flatnonzero(spectra.ok))
     n_held_out = int(HELD_OUT * len(rows))
     return spectra[np.sort(rows[n_held_out:])], spectra[np.sort(rows[:n_held_out])]
+
+
+def _fit_clean_vae(
+    run: Run, plan: Plan, settings: Settings, source: Reinsertion, training: Spectra
+) -> SpectrumVAE:
+    """The VAE of clean spectra, the library's and denoised ones."""
+    rng = stream(settings.seed, Stream.VAE)
+    fingerprints = class_variations(source, rng)  # first, as `training_latents.prior_spectra` does
+    drawn, denoised, denoised_sd = _clean_spectra(settings, source, training, rng)
+    clean = torch.cat([drawn, denoised])
+    sd = torch.cat([torch.zeros_like(drawn), denoised_sd])
+    rows = torch.as_tensor(rng.permutation(len(clean)))
+    n_validation = len(clean) // VALIDATION
+    training_rows, validation_rows = rows[n_validation:], rows[:n_validation]
+    if run.vae is None:
+        explicit = plan.prior == "fingerprint"
+        with own_randomness(settings.seed):
+            run.vae = SpectrumVAE(
+                clean.shape[1],
+                plan.latent_dim,
+                fingerprints if explicit else None,
+                prior_weights(source.model.class_weights) if explicit else None,
+                likelihood=plan.likelihood,
+                scale=float(drawn.square().mean().sqrt()),
+            ).to(settings.device)
+    fit_vae(
+        run.vae,
+        clean[training_rows],
+        clean[validation_rows],
+        settings.effort.vae,
+        run.vae_state,
+        sd=(sd[training_rows], sd[validation_rows]),
+        batch_size=settings.effort.vae_batch,
+        seed=settings.seed,
+        show_progressbar=settings.show_progressbar,
+    )
+    return run.vae
+
+
+def _clean_spectra(
+    settings: Settings, source: Reinsertion, training: Spectra, rng: np.random.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Drawn spectra (N, L), denoised ones (M, L) and the sd (M, L) of what these still carry."""
+    n = settings.effort.clean_spectra
+    drawn = tensor(source.draw_clean(n, rng).spectra)
+    denoiser = fit_denoiser(training, seed=settings.seed)
+    pixels = np.sort(rng.permutation(len(training))[:n])
+    denoised = tensor(denoiser.rebuild(training.intensity[pixels]))
+    # What denoising leaves of noise and of the background's error, seen where truth is known.
+    pairs, edges = source.draw_edges(settings.effort.clean_pairs, rng)
+    residual = tensor(denoiser.rebuild(edges.intensity.numpy())) - pairs.clean
+    sd = residual[edges.flag == 0].std(0, correction=0).expand_as(denoised)
+    return drawn, denoised, sd

@@ -1,4 +1,4 @@
-"""What somebody said of pixels and of latents: labels for the heads to learn from."""
+"""Labelled pixels and latents, from which the heads learn."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 from eels_bayes.latent.mixtures import GaussianMixture
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
 
-N_POSTERIOR = 8  # draws of a labelled pixel's latent
+N_POSTERIOR = 8  # draws of a labelled pixel's latent: chosen, not tuned
 
 
 class Labelled(NamedTuple):
-    """Measured pixels that somebody labelled, m of them, and l labelled latents.
+    """m measured pixels and l latents with their classes.
 
     Attributes
     ----------
@@ -35,31 +35,31 @@ class Labelled(NamedTuple):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Classes of everything."""
+        """Classes (m + l,) of the pixels, then of the latents."""
         return self.pixel_names + self.latent_names
 
     def codes(self, class_names: tuple[str, ...]) -> Tensor:
         """Indices (m + l,) of the classes among ``class_names``."""
         return torch.tensor([class_names.index(name) for name in self.names], dtype=torch.int64)
 
-    def joined(self, other: Labelled) -> Labelled:
+    def joined(self, added: Labelled) -> Labelled:
         """Both together."""
         return Labelled(
-            torch.cat([self.profile, other.profile]),
-            torch.cat([self.level, other.level]),
-            self.pixel_names + other.pixel_names,
-            torch.cat([self.latent, other.latent]),
-            self.latent_names + other.latent_names,
+            torch.cat([self.profile, added.profile]),
+            torch.cat([self.level, added.level]),
+            self.pixel_names + added.pixel_names,
+            torch.cat([self.latent, added.latent]),
+            self.latent_names + added.latent_names,
         )
 
-    def draws(self, encoder: NoisyEncoder) -> Tensor:
-        """Latents (m + l, `N_POSTERIOR`, D) along the encoder's axes; drawn the same every time."""
+    def draws(self, encoder: NoisyEncoder, *, n_draws: int = N_POSTERIOR) -> Tensor:
+        """Latents (m + l, S, D) along the encoder's axes: S draws, the same every time."""
         device = encoder.axes.device
         with torch.no_grad():
             mixture = encoder(self.profile.to(device), self.level.to(device))
-        measured = _stratified(GaussianMixture(*(x.cpu() for x in mixture)))
+        measured = _stratified(GaussianMixture(*(x.cpu() for x in mixture)), n_draws)
         given = (self.latent @ encoder.axes.cpu()).unsqueeze(1)
-        return torch.cat([measured, given.expand(-1, N_POSTERIOR, -1)])
+        return torch.cat([measured, given.expand(-1, n_draws, -1)])
 
 
 def nothing_labelled(n_bins: int, latent_dim: int) -> Labelled:
@@ -67,12 +67,12 @@ def nothing_labelled(n_bins: int, latent_dim: int) -> Labelled:
     return Labelled(torch.zeros(0, n_bins), torch.zeros(0), (), torch.zeros(0, latent_dim), ())
 
 
-def _stratified(mixture: GaussianMixture) -> Tensor:
-    """Draws (m, `N_POSTERIOR`, D) of mixtures that depend on each row alone, not on its place."""
+def _stratified(mixture: GaussianMixture, n_draws: int) -> Tensor:
+    """Draws (m, S, D) of mixtures that depend on each row alone, not on its place."""
     generator = torch.Generator().manual_seed(0)
-    levels = (torch.arange(N_POSTERIOR) + 0.5) / N_POSTERIOR
+    levels = (torch.arange(n_draws) + 0.5) / n_draws
     total = mixture.log_weight.exp().cumsum(1)
     which = (total.unsqueeze(1) < levels.view(1, -1, 1)).sum(2).clamp(max=total.shape[1] - 1)
     index = which.unsqueeze(2).expand(-1, -1, mixture.mean.shape[2])
-    noise = torch.randn(N_POSTERIOR, mixture.mean.shape[2], generator=generator)
+    noise = torch.randn(n_draws, mixture.mean.shape[2], generator=generator)
     return mixture.mean.gather(1, index) + mixture.sd.gather(1, index) * noise

@@ -1,7 +1,4 @@
-"""Latents with classes that the heads and the prior are fitted to.
-
-Drawn from the forward model.
-"""
+"""Latents with classes, drawn from the forward model: what heads and prior are fitted to."""
 
 from __future__ import annotations
 
@@ -23,8 +20,9 @@ from eels_bayes.randomness import Stream, stream
 # labels together: fingerprints say what their class looks like, not how much more frequent it is
 # than one of which a few labels are known.
 FINGERPRINT_LABELS = 8
-N_VARIATIONS = 16  # J, components of the explicit prior a class
-NONE_WEIGHT = 0.03  # prior weight of "none of these"
+N_VARIATIONS = 16  # J, components of the explicit prior a class: chosen, not tuned
+NONE_WEIGHT = 0.03  # prior weight of "none of these": chosen, not tuned
+LEAST_SHARE = 1e-4  # of a class: none is quite impossible
 
 
 def labelled_latents(
@@ -63,6 +61,7 @@ def _latents_of(
     edge: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> Tensor:
+    """Latents (N, D) along ``axes`` of edges (N, L), with overlapping shapes drawn for each."""
     overlap = source.overlap(source.coefficients(len(edge), rng))
     return encoded_draws(vae, tensor(edge + overlap), rng) @ axes
 
@@ -93,6 +92,7 @@ def simulated(
     effort: Effort,
     seed: int,
 ) -> tuple[Tensor, Tensor]:
+    """The library's latents (N, D) along the encoder's axes, and their classes (N,)."""
     complete = len(class_names) == source.model.library.n_classes
     draw = labelled_latents if complete else pure_latents
     rng = stream(seed, Stream.GP_LATENTS)
@@ -138,12 +138,12 @@ def prior_spectra(
     spectra = []
     for k in range(len(class_names)):
         # pixel after pixel first, so that few components still come from many pixels
-        mine = decoded[codes == k].transpose(0, 1).flatten(0, 1)
+        of_class = decoded[codes == k].transpose(0, 1).flatten(0, 1)
         if k >= len(known):
-            spectra.append(mine[torch.arange(N_VARIATIONS) % len(mine)])
+            spectra.append(of_class[torch.arange(N_VARIATIONS) % len(of_class)])
             continue
-        share = min(len(mine) // draws.shape[1], N_VARIATIONS // 2)
-        spectra.append(torch.cat([mine[:share], known[k][share:]]))
+        n_decoded = min(len(of_class) // draws.shape[1], N_VARIATIONS // 2)
+        spectra.append(torch.cat([of_class[:n_decoded], known[k][n_decoded:]]))
     return torch.stack(spectra)
 
 
@@ -165,5 +165,5 @@ def class_shares(
     edge = source.edges(effort.simulated_pixels, rng).spectra
     latents = _latents_of(source, vae, axes, edge, rng)
     f = gp.moments(latents, torch.zeros_like(latents)).mean
-    shares = torch.softmax(f.double(), 1).mean(0).clamp(min=1e-4).numpy()
+    shares = torch.softmax(f.double(), 1).mean(0).clamp(min=LEAST_SHARE).numpy()
     return np.asarray(shares / shares.sum())

@@ -6,9 +6,7 @@ model, and so everything that follows from it in closed form, the noisy encoder 
 
 from __future__ import annotations
 
-import copy
-from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,45 +14,69 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from eels_bayes.arrays import tensor
+from eels_bayes.classifier.compatibility import check_spectra
 from eels_bayes.classifier.fitted import Fitted
-from eels_bayes.classifier.fitting import fit_classes, fit_novelty, fit_values
+from eels_bayes.classifier.fitting import LEAST_PIXELS
 from eels_bayes.classifier.labels import Labelled, nothing_labelled
-from eels_bayes.classifier.training_latents import class_shares, prior_spectra, prior_weights
+from eels_bayes.classifier.learning import learn
+from eels_bayes.classifier.settings import Settings
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.spectra import Spectra
-from eels_bayes.effort import Effort
 from eels_bayes.forward_model.fit import fit_forward_model, fit_weights
-from eels_bayes.forward_model.reinsertion import Reinsertion, clean_source, reinsertion
-from eels_bayes.gp.classifier import GPClassifier
-from eels_bayes.latent.noisy_encoder_fit import fit_noisy_encoder
+from eels_bayes.forward_model.reinsertion import clean_source, reinsertion
 from eels_bayes.randomness import Stream, stream
 
 
-def learn_labels(
-    fitted: Fitted,
-    new: Spectra | ArrayLike,
+class Updated(NamedTuple):
+    """What an update finds, and the library and class weights that it is of."""
+
+    fitted: Fitted
+    library: FingerprintLibrary
+    class_weights: NDArray[np.float64] | None
+
+
+def updated(
+    before: Updated,
+    new: FingerprintLibrary | Spectra | ArrayLike,
     labels: ArrayLike | None,
+    settings: Settings,
     *,
-    effort: Effort,
-    seed: int,
-    show_progressbar: bool,
+    spectra: Spectra | None,
+    recalibrate: bool,
+) -> Updated:
+    """A model that knows more, from what a model was before; see `EELSClassifier.update`."""
+    fitted = before.fitted
+    if not isinstance(new, FingerprintLibrary):
+        if isinstance(new, Spectra):
+            check_spectra(fitted, new)
+        return before._replace(fitted=learn_labels(fitted, new, labels, settings))
+    if labels is not None or spectra is None:
+        raise ValueError(
+            "with a library, which holds its own labels, give the spectra that say how "
+            "frequent its structures are: update(library, spectra=spectra)"
+        )
+    check_spectra(fitted, spectra)
+    weights = before.class_weights if new.n_classes == before.library.n_classes else None
+    after = learn_fingerprints(fitted, new, spectra, weights, settings, recalibrate=recalibrate)
+    return Updated(after, new, weights)
+
+
+def learn_labels(
+    fitted: Fitted, new: Spectra | ArrayLike, labels: ArrayLike | None, settings: Settings
 ) -> Fitted:
-    """A model that knows further labels; see `EELSClassifier.update`."""
-    more = _labelled(fitted, new, labels)
-    labelled = fitted.labelled.joined(more)
-    names = tuple(dict.fromkeys([*fitted.class_names, *sorted(set(more.names))]))
-    source = clean_source(fitted.forward, fitted.preprocessor)
-    gp = fit_classes(
-        source,
+    """A model that knows further labels."""
+    added = _labelled(fitted, new, labels)
+    names = tuple(dict.fromkeys([*fitted.class_names, *sorted(set(added.names))]))
+    return learn(
+        fitted.preprocessor,
+        fitted.energy,
+        clean_source(fitted.forward, fitted.preprocessor),
         fitted.vae,
-        fitted.encoder,
         names,
-        labelled,
-        start=fitted.gp,
-        effort=effort,
-        seed=seed,
+        fitted.labelled.joined(added),
+        settings,
+        known=fitted,
     )
-    return _with_classes(fitted, source, gp, names, labelled, effort, seed)
 
 
 def learn_fingerprints(
@@ -62,25 +84,24 @@ def learn_fingerprints(
     library: FingerprintLibrary,
     spectra: Spectra,
     class_weights: NDArray[np.float64] | None,
-    device: torch.device,
+    settings: Settings,
     *,
     recalibrate: bool,
-    effort: Effort,
-    seed: int,
-    show_progressbar: bool,
 ) -> Fitted:
-    """A model that knows further fingerprints; see `EELSClassifier.update`."""
+    """A model that knows further fingerprints."""
+    effort, seed = settings.effort, settings.seed
     known = fitted.forward.library.class_names
     if library.class_names[: len(known)] != known:
         raise ValueError(
             f"library has the classes {library.class_names}; it must begin with the known ones, "
             f"{known}: see FingerprintLibrary.with_fingerprints"
         )
-    rest = tuple(name for name in fitted.class_names if name not in library.class_names)
-    names = library.class_names + rest
+    by_labels_alone = tuple(name for name in fitted.class_names if name not in library.class_names)
     rows = stream(seed, Stream.UPDATE_PIXELS).permutation(np.flatnonzero(spectra.ok))
-    if len(rows) < 2:
-        raise ValueError(f"only {len(rows)} of {len(spectra)} pixels are usable; 2 are needed")
+    if len(rows) < LEAST_PIXELS:
+        raise ValueError(
+            f"only {len(rows)} of {len(spectra)} pixels are usable; {LEAST_PIXELS} are needed"
+        )
     pixels = spectra[np.sort(rows[: effort.update_pixels])]
     if recalibrate:
         forward = fit_forward_model(
@@ -90,64 +111,20 @@ def learn_fingerprints(
             start=fitted.forward,
             effort=effort,
             seed=seed,
-            show_progressbar=show_progressbar,
+            show_progressbar=settings.show_progressbar,
         )
     else:
         forward = fit_weights(fitted.forward, pixels, library, class_weights=class_weights)
-    source = reinsertion(forward, spectra)
-    # along the axes that the GP knows
-    encoder = fit_noisy_encoder(
-        fitted.vae, source, axes=fitted.encoder.axes.cpu(), n_draws=effort.encoder_draws, seed=seed
-    )
-    encoder = encoder.to(device)
-    gp = fit_classes(
-        source,
+    return learn(
+        fitted.preprocessor,
+        fitted.energy,
+        reinsertion(forward, spectra),
         fitted.vae,
-        encoder,
-        names,
+        library.class_names + by_labels_alone,
         fitted.labelled,
-        start=fitted.gp,
-        effort=effort,
-        seed=seed,
-    )
-    scale = fitted.novelty
-    if recalibrate:
-        held_out = spectra[np.sort(rows[: effort.novelty_pixels])]
-        scale = fit_novelty(source, encoder, held_out, device, effort=effort, seed=seed)
-    found = replace(
-        fitted,
-        forward=forward,
-        encoder=encoder,
-        value=fit_values(source, fitted.vae, encoder, device, effort=effort, seed=seed),
-        novelty=scale,
-    )
-    return _with_classes(found, source, gp, names, fitted.labelled, effort, seed)
-
-
-def _with_classes(
-    fitted: Fitted,
-    source: Reinsertion,
-    gp: GPClassifier,
-    names: tuple[str, ...],
-    labelled: Labelled,
-    effort: Effort,
-    seed: int,
-) -> Fitted:
-    """With the GP that was found, and what the explicit prior makes of the classes."""
-    weights = fitted.forward.dominant_weights
-    if len(names) > len(weights):
-        weights = class_shares(
-            gp, source, fitted.vae, fitted.encoder.axes.cpu(), effort=effort, seed=seed
-        )
-    vae = fitted.vae
-    if vae.fingerprints is not None:
-        vae = copy.deepcopy(vae)
-        device = vae.log_b.device
-        spectra = prior_spectra(source, vae, fitted.encoder, names, labelled, seed=seed)
-        vae.fingerprints = spectra.to(device)
-        vae.class_weights = prior_weights(weights).to(device)
-    return replace(
-        fitted, vae=vae, gp=gp, class_names=names, class_weights=weights, labelled=labelled
+        settings,
+        known=fitted,
+        held_out=spectra[np.sort(rows[: effort.novelty_pixels])] if recalibrate else None,
     )
 
 
@@ -180,6 +157,7 @@ def _labelled(fitted: Fitted, new: Spectra | ArrayLike, labels: ArrayLike | None
 
 
 def _same_number(names: tuple[str, ...], n: int) -> None:
+    """Raise unless there is one label for each of n rows."""
     if len(names) != n:
         raise ValueError(f"labels has {len(names)} entries; {n} are needed, one for each row")
 
@@ -188,13 +166,13 @@ def _names(labels: ArrayLike, known: tuple[str, ...]) -> tuple[str, ...]:
     """Class names of labels that are names or indices."""
     given = np.atleast_1d(np.asarray(labels, dtype=object))  # names and indices stay what they are
     listed: list[Any] = given.tolist() if given.ndim == 1 else [None]
-    whole = [x for x in listed if isinstance(x, int | np.integer) and not isinstance(x, bool)]
-    if whole and (min(whole) < 0 or max(whole) >= len(known)):
+    indices = [x for x in listed if isinstance(x, int | np.integer) and not isinstance(x, bool)]
+    if indices and (min(indices) < 0 or max(indices) >= len(known)):
         raise ValueError(
-            f"labels run from {min(whole)} to {max(whole)}; indices are 0..{len(known) - 1}: "
+            f"labels run from {min(indices)} to {max(indices)}; indices are 0..{len(known) - 1}: "
             "name new classes by words"
         )
     words = [x for x in listed if isinstance(x, str) and x]
-    if len(whole) + len(words) != len(listed):
+    if len(indices) + len(words) != len(listed):
         raise TypeError(f"labels must be class names or indices (n,), got {labels!r}")
     return tuple(x if isinstance(x, str) else known[x] for x in listed)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eels_bayes.validation import same_axis
+
 if TYPE_CHECKING:
     import xarray
     from exspy.signals import EELSSpectrum
@@ -276,8 +278,8 @@ def check_alike(name: str, parts: Sequence[Spectra]) -> None:
     first = parts[0]
     for k, part in enumerate(parts):
         if (
-            not np.array_equal(part.energy, first.energy)
-            or not np.array_equal(part.profile_energy, first.profile_energy)
+            not same_axis(first.energy, part.energy)
+            or not same_axis(first.profile_energy, part.profile_energy)
             or part.counts.shape[1] != first.counts.shape[1]
         ):
             raise ValueError(

@@ -21,6 +21,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from eels_bayes.diagnostics.drawn_pixels import KnownPixels, known_pixels
     from eels_bayes.diagnostics.fingerprint_support import SupportDistance, support_distance
     from eels_bayes.diagnostics.latent_units import ActiveUnits, active_units
     from eels_bayes.diagnostics.nuts_comparison import NutsComparison, nuts
@@ -35,21 +36,16 @@ if TYPE_CHECKING:
         uniformity,
         unit_uniformity,
     )
-    from eels_bayes.diagnostics.sbc import (
-        Calibration,
-        KnownPixels,
-        known_pixels,
-        simulation_based_calibration,
-        value_coverage,
-    )
+    from eels_bayes.diagnostics.sbc import Calibration, simulation_based_calibration
     from eels_bayes.diagnostics.two_sample import TwoSample, mmd
+    from eels_bayes.diagnostics.value_intervals import value_coverage
 
 # Public name -> the module that defines it, and its name there.
 _HOME = {
     "ActiveUnits": "latent_units:ActiveUnits",
     "Calibration": "sbc:Calibration",
     "Coverage": "ranks:Coverage",
-    "KnownPixels": "sbc:KnownPixels",
+    "KnownPixels": "drawn_pixels:KnownPixels",
     "NutsComparison": "nuts_comparison:NutsComparison",
     "PredictiveCheck": "predictive_checks:PredictiveCheck",
     "PriorComparison": "prior_comparison:PriorComparison",
@@ -59,7 +55,7 @@ _HOME = {
     "active_units": "latent_units:active_units",
     "compare_priors": "prior_comparison:compare_priors",
     "interval_coverage": "ranks:interval_coverage",
-    "known_pixels": "sbc:known_pixels",
+    "known_pixels": "drawn_pixels:known_pixels",
     "mmd": "two_sample:mmd",
     "nuts": "nuts_comparison:nuts",
     "posterior_predictive": "predictive_checks:posterior_predictive",
@@ -69,7 +65,7 @@ _HOME = {
     "support_distance": "fingerprint_support:support_distance",
     "uniformity": "ranks:uniformity",
     "unit_uniformity": "ranks:unit_uniformity",
-    "value_coverage": "sbc:value_coverage",
+    "value_coverage": "value_intervals:value_coverage",
 }
 
 __all__ = [

@@ -64,7 +64,13 @@ def support_distance(
         Flagged pixels are left out.
     n : int
         Largest size of a sample.
-    n_permutations, seed : int
+    n_permutations : int
+        Of each test's null.
+    seed : int
+
+    Returns
+    -------
+    SupportDistance
 
     Raises
     ------
@@ -84,11 +90,11 @@ def support_distance(
         "noisy latent": mixtures.draw(mixture, 1, generator)[:, 0].cpu().numpy(),
     }
     source = reinsertion(fitted.forward, spectra)
-    given = replace(
+    unshown = replace(
         source, model=replace(source.model, library=clf.library.resample(fitted.energy))
     )
     edges = {
-        "before": given.edges(len(rows), rng).spectra,
+        "before": unshown.edges(len(rows), rng).spectra,
         "after": source.draw_clean(len(rows), rng).spectra,
     }
     options: dict[str, Any] = {"n_permutations": n_permutations, "seed": seed}
@@ -97,8 +103,8 @@ def support_distance(
         when: encoded_draws(fitted.vae, tensor(edge), rng).numpy() for when, edge in edges.items()
     }
     for space, sample in data.items():
-        shown = edges if space == "spectrum" else latent
-        after[space] = mmd(shown["after"], sample, **options)
+        library = edges if space == "spectrum" else latent
+        after[space] = mmd(library["after"], sample, **options)
         width = after[space].bandwidth
-        before[space] = mmd(shown["before"], sample, bandwidth=width, **options)
+        before[space] = mmd(library["before"], sample, bandwidth=width, **options)
     return SupportDistance(before, after)

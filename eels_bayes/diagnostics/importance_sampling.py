@@ -15,8 +15,11 @@ from eels_bayes.diagnostics.latent_posterior import CHUNK, LatentModel
 from eels_bayes.latent import mixtures
 from eels_bayes.latent.mixtures import Gaussian, GaussianMixture
 
-STEPS, DRAWS, LEARNING_RATE = 200, 8, 0.03  # of the search for the best Gaussian
+STEPS = 200  # of the search for the best Gaussian: chosen, not tuned
+DRAWS = 8  # of each spectrum's latent a step
+LEARNING_RATE = 0.03  # Adam's first step, in latent units and in log sd: chosen, not tuned
 WIDENED = 1.2  # of the best Gaussian's sd in a proposal: importance weights need heavier tails
+N_DRAWS = 2000  # of an importance sample, for each spectrum: chosen, not tuned
 
 
 def best_gaussian(model: LatentModel, *, steps: int = STEPS, seed: int = 0) -> Gaussian:
@@ -77,21 +80,33 @@ class ImportanceSample(NamedTuple):
     pareto_k: Array
 
     def log_evidence(self) -> tuple[Array, Array]:
-        """``log p(x)`` (n,) in nats and its standard error by the delta method."""
+        """Evidence of each spectrum and its standard error by the delta method.
+
+        Returns
+        -------
+        log_evidence, standard_error : (n,) arrays
+            ``log p(x)``, nats.
+        """
         n_draws = self.log_weight.shape[1]
         log_mean = self.log_weight.logsumexp(1, keepdim=True) - np.log(n_draws)
         relative = (self.log_weight - log_mean).exp()
         return log_mean[:, 0].cpu().numpy(), (relative.std(1) / n_draws**0.5).cpu().numpy()
 
     def moments(self) -> tuple[Tensor, Tensor]:
-        """Mean (n, D) and covariance (n, D, D) of the posterior."""
+        """Mean and covariance of the posterior.
+
+        Returns
+        -------
+        mean : Tensor (n, D)
+        covariance : Tensor (n, D, D)
+        """
         weight = self.log_weight.softmax(1)
         mean = (weight.unsqueeze(-1) * self.z).sum(1)
         centred = self.z - mean.unsqueeze(1)
         return mean, (weight.unsqueeze(-1) * centred).mT @ centred
 
     def resample(self, n_draws: int, generator: torch.Generator) -> Tensor:
-        """Draws (n, n_draws, D) of the posterior, with replacement."""
+        """Draws (n, S, D) of the posterior, with replacement; S is ``n_draws``."""
         weight = self.log_weight.softmax(1).cpu()
         which = torch.multinomial(weight, n_draws, replacement=True, generator=generator)
         index = which.to(self.z.device).unsqueeze(-1).expand(-1, -1, self.z.shape[-1])
@@ -99,7 +114,7 @@ class ImportanceSample(NamedTuple):
 
 
 def importance_sample(
-    model: LatentModel, gaussian: Gaussian, *, n_draws: int = 2000, seed: int = 0
+    model: LatentModel, gaussian: Gaussian, *, n_draws: int = N_DRAWS, seed: int = 0
 ) -> ImportanceSample:
     """Draw from an equal mixture of the amortised posterior and of a fitted Gaussian, and weigh.
 

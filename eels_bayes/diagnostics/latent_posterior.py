@@ -22,14 +22,13 @@ from torch import Tensor
 
 from eels_bayes.arrays import Array, tensor
 from eels_bayes.classifier.classifier import EELSClassifier
-from eels_bayes.classifier.fitted import Fitted, posterior
+from eels_bayes.classifier.fitted import Fitted, posterior, required
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.latent import prior as priors
 from eels_bayes.latent.mixtures import Gaussian, GaussianMixture
 from eels_bayes.latent.vae import LIKELIHOODS, SpectrumVAE
 
-CHUNK = 4096  # latents decoded at a time
-ELBO_DRAWS = 500
+CHUNK = 4096  # latents decoded at a time: bounds memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,10 +77,8 @@ def log_prior(prior: priors.FingerprintPrior | None, z: Tensor) -> Tensor:
 
 
 def fitted_parts(clf: EELSClassifier) -> Fitted:
-    """What the classifier was fitted to; RuntimeError before."""
-    if clf.fitted is None:
-        raise RuntimeError("this classifier is not fitted; call fit(spectra) first")
-    return clf.fitted
+    """What a classifier's fit found; RuntimeError before."""
+    return required(clf.fitted)
 
 
 def decode(vae: SpectrumVAE, z: Tensor) -> Array:
@@ -100,6 +97,10 @@ def latent_model(clf: EELSClassifier, spectra: Spectra | ArrayLike) -> LatentMod
         Fitted.
     spectra : Spectra or (n, L) array_like
         Noisy pixels with their sd (flagged ones are left out), or clean spectra in edge units.
+
+    Returns
+    -------
+    LatentModel
 
     Raises
     ------

@@ -19,7 +19,8 @@ from eels_bayes.latent.mixtures import Gaussian
 from eels_bayes.latent.principal_components import principal_components
 
 THRESHOLD = 0.01  # of the activity, as in Burda, Grosse and Salakhutdinov, ICLR 2016
-QUADRATURE = 16  # Gauss-Hermite nodes of a marginal KL divergence
+QUADRATURE = 16  # Gauss-Hermite nodes of a marginal KL divergence: chosen, not tuned
+KL_DRAWS = 32  # of each latent, for the total KL divergence: it is averaged over many spectra
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +67,11 @@ def active_units(
     seed : int
         Of the Monte Carlo for the total.
 
+    Returns
+    -------
+    ActiveUnits
+        D latents.
+
     Raises
     ------
     RuntimeError
@@ -78,7 +84,7 @@ def active_units(
         prior = vae.prior()
         kl = marginal_kl(q, prior)
         mixture = as_mixture(q)
-        z = mixtures.draw(mixture, 32, torch.Generator().manual_seed(seed))
+        z = mixtures.draw(mixture, KL_DRAWS, torch.Generator().manual_seed(seed))
         log_q = torch.stack([mixtures.log_density(mixture, draw) for draw in z.unbind(1)], dim=1)
         total = float((log_q - log_prior(prior, z)).mean())
     variance = q.mean.double().var(0).cpu().numpy()
@@ -92,13 +98,13 @@ def marginal_kl(q: Gaussian, prior: priors.FingerprintPrior | None) -> Tensor:
     """
     nodes, weight = (tensor(x) for x in np.polynomial.hermite_e.hermegauss(QUADRATURE))
     weight = (weight / weight.sum()).to(q.mean)
-    out = []
+    divergence = []
     for d in range(q.mean.shape[1]):
         mean, sd = q.mean[:, d, None], q.sd[:, d, None]
         z = mean + sd * nodes.to(mean)
         log_q = torch.distributions.Normal(mean, sd).log_prob(z)
-        one = None
+        marginal = None
         if prior is not None:
-            one = prior._replace(mean=prior.mean[..., d, None], sd=prior.sd[..., d, None])
-        out.append(((log_q - log_prior(one, z.unsqueeze(-1))) * weight).sum(1))
-    return torch.stack(out, dim=1)
+            marginal = prior._replace(mean=prior.mean[..., d, None], sd=prior.sd[..., d, None])
+        divergence.append(((log_q - log_prior(marginal, z.unsqueeze(-1))) * weight).sum(1))
+    return torch.stack(divergence, dim=1)

@@ -19,12 +19,15 @@ from eels_bayes.diagnostics.importance_sampling import (
     weighted_draws,
 )
 from eels_bayes.diagnostics.latent_posterior import (
-    ELBO_DRAWS,
+    LatentModel,
     as_mixture,
     latent_model,
 )
-from eels_bayes.diagnostics.nuts_sampling import run_nuts
+from eels_bayes.diagnostics.nuts_sampling import Chains, run_nuts
 from eels_bayes.latent import mixtures
+
+ELBO_DRAWS = 500  # of each spectrum's latent: chosen, not tuned
+LEAST_DRAWS, LEAST_CHAINS = 4, 2  # what R-hat, which splits each chain, can be computed of
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,17 +71,27 @@ class NutsComparison:
 
     @property
     def amortisation_gap(self) -> Array:
-        """(n,) nats that a diagonal Gaussian fitted to each spectrum gains over the encoder's.
+        """What a diagonal Gaussian fitted to each spectrum gains over the encoder's posterior.
 
         Negative where the noisy encoder's mixture beats every single Gaussian.
+
+        Returns
+        -------
+        (n,) array
+            Nats.
         """
         return np.asarray(self.elbo_gaussian - self.elbo_amortised)
 
     @property
     def approximation_gap(self) -> Array:
-        """(n,) nats that the best diagonal Gaussian still lacks, its KL divergence from p(z | x).
+        """Nats that the best diagonal Gaussian still lacks, its KL divergence from p(z | x).
 
         Gaps as in Cremer, Li and Duvenaud, ICML 2018.
+
+        Returns
+        -------
+        (n,) array
+            Nats.
         """
         return np.asarray(self.log_evidence - self.elbo_gaussian)
 
@@ -117,6 +130,10 @@ def nuts(
         start and why R-hat is large where the posterior has several modes.
     seed : int
 
+    Returns
+    -------
+    NutsComparison
+
     Raises
     ------
     RuntimeError
@@ -124,38 +141,25 @@ def nuts(
     ValueError
         If no spectrum is usable, channels are not those of the fit, or draws are too few.
     """
-    if n_draws < 4 or n_warmup < 1 or n_chains < 2:
+    if n_draws < LEAST_DRAWS or n_warmup < 1 or n_chains < LEAST_CHAINS:
         raise ValueError(
-            "at least 4 draws after 1 of warm-up in 2 chains are needed, got "
-            f"n_draws={n_draws}, n_warmup={n_warmup}, n_chains={n_chains}"
+            f"at least {LEAST_DRAWS} draws after 1 of warm-up in {LEAST_CHAINS} chains are needed, "
+            f"got n_draws={n_draws}, n_warmup={n_warmup}, n_chains={n_chains}"
         )
     model = latent_model(clf, spectra)
     best = best_gaussian(model, seed=seed)
     sample = importance_sample(model, best, seed=seed)
-    chains = run_nuts(
-        model, sample, n_draws=n_draws, n_warmup=n_warmup, n_chains=n_chains, seed=seed
-    )
+    length = {"n_draws": n_draws, "n_warmup": n_warmup, "n_chains": n_chains}
+    chains = run_nuts(model, sample, **length, seed=seed)
     elbo_amortised, elbo_gaussian = (
         weighted_draws(model, q, ELBO_DRAWS, seed + 1)[1].mean(1).cpu().numpy()
         for q in (model.amortised, as_mixture(best, model.amortised.axes))
     )
-    dims = ("chain", "draw", "pixel", "latent")
-    groups = {
-        "posterior": dataset({"z": (dims, chains.z)}),
-        "sample_stats": dataset(
-            {
-                "lp": (dims[:3], chains.log_joint),
-                "diverging": (dims[:2], np.tile(chains.diverging, (n_chains, 1))),
-            }
-        ),
-        "observed_data": dataset({"x": (("pixel", "channel"), model.spectrum.cpu().numpy())}),
-    }
-    if model.sd is not None:
-        groups["constant_data"] = dataset({"sd": (("pixel", "channel"), model.sd.cpu().numpy())})
+    groups = _groups(model, chains)
     az = arviz()
     amortised_mean, amortised_sd = mixtures.moments(model.amortised)
     importance_mean, covariance = sample.moments()
-    evidence, error = sample.log_evidence()
+    importance_sd = torch.diagonal(covariance, dim1=1, dim2=2).sqrt()
     return NutsComparison(
         inference_data(groups),
         chains.z.mean((0, 1)),
@@ -165,10 +169,25 @@ def nuts(
         amortised_mean.cpu().numpy(),
         amortised_sd.cpu().numpy(),
         importance_mean.cpu().numpy(),
-        torch.diagonal(covariance, dim1=1, dim2=2).sqrt().cpu().numpy(),
-        evidence,
-        error,
+        importance_sd.cpu().numpy(),
+        *sample.log_evidence(),
         sample.pareto_k,
         elbo_amortised,
         elbo_gaussian,
     )
+
+
+def _groups(model: LatentModel, chains: Chains) -> dict[str, Any]:
+    """Datasets of an InferenceData: draws, how they went, and what they are of."""
+    dims, of_spectra = ("chain", "draw", "pixel", "latent"), ("pixel", "channel")
+    diverging = np.tile(chains.diverging, (len(chains.z), 1))
+    groups = {
+        "posterior": dataset({"z": (dims, chains.z)}),
+        "sample_stats": dataset(
+            {"lp": (dims[:3], chains.log_joint), "diverging": (dims[:2], diverging)}
+        ),
+        "observed_data": dataset({"x": (of_spectra, model.spectrum.cpu().numpy())}),
+    }
+    if model.sd is not None:
+        groups["constant_data"] = dataset({"sd": (of_spectra, model.sd.cpu().numpy())})
+    return groups

@@ -15,6 +15,7 @@ from eels_bayes.diagnostics.latent_posterior import LatentModel
 from eels_bayes.randomness import own_randomness
 
 MAX_TREE_DEPTH = 5  # all spectra move together: the slowest must not set the price
+LEAST_VARIANCE = 1e-8  # of a latent: an sd of 1e-4 of the prior's; keeps the whitening finite
 
 
 class Chains(NamedTuple):
@@ -48,9 +49,11 @@ def run_nuts(
     start = sample.resample(n_chains, torch.Generator().manual_seed(seed))
 
     def latent(u: Tensor) -> Tensor:
+        """Whitened coordinates as latents."""
         return mean + u @ root.mT
 
     def potential(position: dict[str, Tensor]) -> Tensor:
+        """Minus the log density, all spectra and chains together."""
         return -model.log_joint(latent(position["u"])).sum()
 
     with own_randomness(seed):
@@ -67,7 +70,7 @@ def run_nuts(
         draws = chain.get_samples()["u"]  # (S, n, C, D)
     with torch.no_grad():
         z = torch.stack([latent(u) for u in draws])
-        joint = torch.stack([model.log_joint(one) for one in z])
+        joint = torch.stack([model.log_joint(draw) for draw in z])
     diverging = np.zeros(n_draws, dtype=bool)
     diverging[chain.diagnostics()["divergences"]["chain 0"]] = True
     return Chains(
@@ -80,5 +83,5 @@ def _shrunk(covariance: Tensor, log_weight: Tensor) -> Tensor:
     dim = covariance.shape[-1]
     effective = 1.0 / log_weight.softmax(1).square().sum(1)
     part = (dim / (dim + effective))[:, None, None]
-    variance = torch.diagonal(covariance, dim1=-2, dim2=-1).clamp_min(1e-8)
+    variance = torch.diagonal(covariance, dim1=-2, dim2=-1).clamp_min(LEAST_VARIANCE)
     return (1.0 - part) * covariance + part * torch.diag_embed(variance)

@@ -17,7 +17,7 @@ from eels_bayes.diagnostics.latent_posterior import decode, fitted_parts
 from eels_bayes.forward_model.reinsertion import Reinsertion, reinsertion
 from eels_bayes.latent import mixtures
 from eels_bayes.latent.vae import LIKELIHOODS
-from eels_bayes.randomness import own_randomness
+from eels_bayes.randomness import DiagnosticStream, own_randomness, stream
 
 PIXELS_AT_ONCE = 64  # whose replicates are in memory together, counts and all
 
@@ -68,6 +68,10 @@ def posterior_predictive(
         S, replicates a pixel.
     seed : int
 
+    Returns
+    -------
+    PredictiveCheck
+
     Raises
     ------
     RuntimeError
@@ -88,7 +92,7 @@ def posterior_predictive(
         b = (fitted.vae.log_b.exp() * fitted.vae.scale).cpu().expand(mean.shape)
         clean = LIKELIHOODS[fitted.vae.likelihood](tensor(mean), b).sample().numpy()
     source = _without_overlap(reinsertion(fitted.forward, spectra))
-    intensity, sd = _replicates(source, spectra, clean, np.random.default_rng([seed, 2]))
+    intensity, sd = _replicates(source, spectra, clean, stream(seed, DiagnosticStream.REPLICATES))
     step = float(spectra.energy[1] - spectra.energy[0])
     realised = _quantities(spectra.intensity[:, None], spectra.sd[:, None], mean, step)
     replicated = _quantities(intensity, sd, mean, step)
@@ -115,8 +119,8 @@ def posterior_predictive(
 def _without_overlap(source: Reinsertion) -> Reinsertion:
     """For edges that hold the overlapping shapes already, as decoded ones do."""
     library = source.model.library
-    none = replace(library, nuisances=np.zeros_like(library.nuisances))
-    return replace(source, model=replace(source.model, library=none))
+    alone = replace(library, nuisances=np.zeros_like(library.nuisances))
+    return replace(source, model=replace(source.model, library=alone))
 
 
 def _replicates(
@@ -127,12 +131,12 @@ def _replicates(
     n_draws = clean.shape[1]
     # A Reinsertion draws gains at random: one gain at a time keeps each pixel's own.
     for gain in np.unique(spectra.gain):
-        one = replace(source, norm=np.ones(1), gain=np.array([gain], dtype=float))
-        mine = np.flatnonzero(spectra.gain == gain)
-        for rows in np.array_split(mine, -(-len(mine) // PIXELS_AT_ONCE)):
+        of_gain = replace(source, norm=np.ones(1), gain=np.array([gain], dtype=float))
+        pixels = np.flatnonzero(spectra.gain == gain)
+        for rows in np.array_split(pixels, -(-len(pixels) // PIXELS_AT_ONCE)):
             edge = clean[rows].reshape(-1, clean.shape[2]).astype(float)
             dose = np.repeat(spectra.norm[rows].astype(float), n_draws)
-            _, edges = one.draw_edges(len(edge), rng, edge=edge, dose=dose)
+            _, edges = of_gain.draw_edges(len(edge), rng, edge=edge, dose=dose)
             shape = (len(rows), n_draws, -1)
             intensity[rows] = edges.intensity.numpy().reshape(shape)
             sd[rows] = edges.sd.numpy().reshape(shape)

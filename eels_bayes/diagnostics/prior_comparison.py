@@ -13,7 +13,9 @@ from eels_bayes.data.spectra import Spectra
 from eels_bayes.diagnostics.importance_sampling import best_gaussian, importance_sample
 from eels_bayes.diagnostics.latent_posterior import LatentModel, latent_model
 
-MAX_K = 0.7  # of Pareto's shape, above which importance weights cannot be relied on
+# Of Pareto's shape, above which importance weights cannot be relied on (Vehtari et al., JMLR 25, 72
+# (2024)).
+MAX_K = 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +46,12 @@ class PriorComparison:
 
     @property
     def reliable(self) -> NDArray[np.bool_]:
-        """(n,) True where both models' weights can be relied on."""
+        """Whether both models' weights can be relied on.
+
+        Returns
+        -------
+        (n,) bool array
+        """
         return np.asarray(np.maximum(self.pareto_k_a, self.pareto_k_b) <= MAX_K)
 
 
@@ -83,6 +90,10 @@ def compare_priors(
         Of the importance sample of each spectrum.
     seed : int
 
+    Returns
+    -------
+    PriorComparison
+
     Raises
     ------
     RuntimeError
@@ -106,5 +117,6 @@ def compare_priors(
 
 
 def _evidence(model: LatentModel, n_draws: int, seed: int) -> tuple[Array, Array, Array]:
+    """Log evidence (n,), its standard error (n,) and Pareto's k (n,) of each spectrum."""
     sample = importance_sample(model, best_gaussian(model, seed=seed), n_draws=n_draws, seed=seed)
     return (*sample.log_evidence(), sample.pareto_k)

@@ -13,6 +13,9 @@ from scipy import stats
 
 from eels_bayes.arrays import Array
 
+N_BINS = 20  # of a test, by default: what is seen of a shape before counts become few
+LEAST_EXPECTED = 5  # values a bin: below, Pearson's approximation fails (Cochran, 1954)
+
 
 @dataclass(frozen=True, eq=False)
 class Uniformity:
@@ -23,6 +26,7 @@ class Uniformity:
     counts : (..., n_bins) int array
         Values in each of the bins, which are equally probable.
     statistic, p_value : (...) arrays
+        Pearson's chi-square of n_bins - 1 degrees of freedom, and its upper tail.
     """
 
     counts: NDArray[np.int64]
@@ -68,6 +72,11 @@ def rank_statistics(
     rng : numpy.random.Generator
         Breaks ties.
 
+    Returns
+    -------
+    (n, ...) int array
+        0..S.
+
     Raises
     ------
     ValueError
@@ -84,7 +93,7 @@ def rank_statistics(
     return np.asarray(below + rng.integers(0, ties + 1), dtype=np.int64)
 
 
-def uniformity(ranks: ArrayLike, n_draws: int, n_bins: int = 20) -> Uniformity:
+def uniformity(ranks: ArrayLike, n_draws: int, n_bins: int = N_BINS) -> Uniformity:
     """Test that ranks among ``n_draws`` draws are uniform.
 
     Parameters
@@ -96,11 +105,27 @@ def uniformity(ranks: ArrayLike, n_draws: int, n_bins: int = 20) -> Uniformity:
         evenly.
     n_bins : int
 
+    Returns
+    -------
+    Uniformity
+
     Raises
     ------
     ValueError
         If bins are not a divisor of S + 1, fewer than 5 ranks are expected in each (Pearson's
         approximation fails there), or a rank is impossible.
+
+    Examples
+    --------
+    Ranks 0 to 9, each as often as the others, and ranks that gather in the middle:
+
+    >>> import numpy as np
+    >>> from eels_bayes import diagnostics
+    >>> test = diagnostics.uniformity(np.repeat(np.arange(10), 8), 9, n_bins=5)
+    >>> test.counts.tolist(), float(test.p_value)
+    ([16, 16, 16, 16, 16], 1.0)
+    >>> bool(diagnostics.uniformity(np.repeat([3, 4, 5, 6], 20), 9, n_bins=5).p_value < 1e-6)
+    True
     """
     ranks = np.asarray(ranks)
     if n_bins < 2 or (n_draws + 1) % n_bins:
@@ -113,8 +138,17 @@ def uniformity(ranks: ArrayLike, n_draws: int, n_bins: int = 20) -> Uniformity:
     return _pearson(ranks // ((n_draws + 1) // n_bins), n_bins)
 
 
-def unit_uniformity(values: ArrayLike, n_bins: int = 20) -> Uniformity:
-    """Test that values (n, ...) in [0, 1], such as a PIT, are uniform.
+def unit_uniformity(values: ArrayLike, n_bins: int = N_BINS) -> Uniformity:
+    """Test that values in [0, 1], such as a PIT, are uniform.
+
+    Parameters
+    ----------
+    values : (n, ...) array_like
+    n_bins : int
+
+    Returns
+    -------
+    Uniformity
 
     Raises
     ------
@@ -128,11 +162,12 @@ def unit_uniformity(values: ArrayLike, n_bins: int = 20) -> Uniformity:
 
 
 def _pearson(index: Array, n_bins: int) -> Uniformity:
+    """The test, from each value's bin (n, ...)."""
     expected = len(index) / n_bins
-    if expected < 5:
+    if expected < LEAST_EXPECTED:
         raise ValueError(
-            f"{len(index)} values are {expected:.3g} a bin; at least 5 are needed: take at most "
-            f"{len(index) // 5} bins or more values"
+            f"{len(index)} values are {expected:.3g} a bin; at least {LEAST_EXPECTED} are needed: "
+            f"take at most {len(index) // LEAST_EXPECTED} bins or more values"
         )
     counts = np.stack([(index == b).sum(0) for b in range(n_bins)], axis=-1)
     statistic = ((counts - expected) ** 2 / expected).sum(-1)
@@ -142,7 +177,7 @@ def _pearson(index: Array, n_bins: int) -> Uniformity:
 def randomised_pit(
     probabilities: ArrayLike, labels: ArrayLike, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Randomised probability integral transform (n,) of labels under predicted probabilities.
+    """Randomised probability integral transform of labels under predicted probabilities.
 
     ``u = F(y - 1) + v p(y)`` with ``v`` uniform is uniform where the probabilities are right
     (Czado, Gneiting and Held, Biometrics 65, 1254 (2009), after Smith, 1985).
@@ -154,6 +189,12 @@ def randomised_pit(
     labels : (n,) array_like of int
         0..K-1.
     rng : numpy.random.Generator
+        Of v.
+
+    Returns
+    -------
+    (n,) array
+        Between 0 and 1.
 
     Raises
     ------
@@ -187,6 +228,10 @@ def interval_coverage(
     levels : (J,) array_like
         Probabilities of the intervals.
 
+    Returns
+    -------
+    Coverage
+
     Raises
     ------
     ValueError
@@ -204,5 +249,10 @@ def interval_coverage(
         raise ValueError(f"levels must lie between 0 and 1, got {level}")
     distance = np.abs(truth - mean) / sd
     inside = distance.ravel() <= stats.norm.ppf(0.5 + 0.5 * level)[:, None]
+    return coverage(level, inside)
+
+
+def coverage(level: NDArray[np.float64], inside: NDArray[np.bool_]) -> Coverage:
+    """Coverage at levels (J,) of intervals that hold n truths or not, (J, n)."""
     n = inside.shape[1]
     return Coverage(level, inside.mean(1), np.sqrt(level * (1.0 - level) / n), n)

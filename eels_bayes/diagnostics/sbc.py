@@ -1,113 +1,33 @@
-"""Is a fitted classifier calibrated, on pixels that it draws itself and against the truth?"""
+"""Simulation-based calibration: is a fitted classifier right about pixels that it draws itself?"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor
 
 from eels_bayes.arrays import Array, tensor
 from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.classifier.fitted import posterior
 from eels_bayes.data.spectra import Spectra
+from eels_bayes.diagnostics.drawn_pixels import KnownPixels, known_pixels
 from eels_bayes.diagnostics.latent_posterior import fitted_parts
 from eels_bayes.diagnostics.latent_units import THRESHOLD
 from eels_bayes.diagnostics.ranks import (
-    Coverage,
+    N_BINS,
     Uniformity,
     randomised_pit,
     rank_statistics,
     uniformity,
     unit_uniformity,
 )
-from eels_bayes.forward_model.reinsertion import reinsertion
 from eels_bayes.latent import mixtures
-from eels_bayes.latent.vae import SpectrumVAE, encoded_draws
+from eels_bayes.latent.vae import SpectrumVAE
 from eels_bayes.prediction.prediction import Prediction
-
-N_BINS = 20
-# Doses are spread around the data's (sd of the logarithm): one model serves thinner and thicker
-# places too.
-DOSE_SPREAD = 0.35
-
-
-@dataclass(frozen=True, eq=False)
-class KnownPixels:
-    """n pixels drawn from the fitted model, with what is true of them.
-
-    Attributes
-    ----------
-    spectra : Spectra
-        As measured; of ``counts``, ``norm`` and ``shift``, what is not drawn is NaN.
-    clean : (n, L) array
-        Edge units.
-    latent : (n, D) array
-        One draw of q(z | clean) each: the latent whose posterior r(z | x) stands for.
-    fractions : (n, K) array
-        Share of each class.
-    values : (n,) array
-        The library's value, NaN where there is none.
-    """
-
-    spectra: Spectra
-    clean: Array
-    latent: Array
-    fractions: Array
-    values: Array
-
-
-def known_pixels(
-    clf: EELSClassifier,
-    spectra: Spectra,
-    *,
-    n: int = 2000,
-    dose: float | None = None,
-    seed: int = 0,
-) -> KnownPixels:
-    """Draw pixels from the joint distribution that the forward model and the VAE make.
-
-    Parameters
-    ----------
-    clf : EELSClassifier
-        Fitted.
-    spectra : Spectra
-        Whose doses and channel offsets the pixels take.
-    n : int
-        Pixels to draw; those that the preprocessing flags are left out.
-    dose : float, optional
-        Multiplies the data's doses; by default they are spread around them, by `DOSE_SPREAD`.
-    seed : int
-
-    Raises
-    ------
-    RuntimeError
-        If ``clf`` is not fitted.
-    """
-    fitted = fitted_parts(clf)
-    rng = np.random.default_rng(seed)
-    source = reinsertion(fitted.forward, spectra)
-    doses = np.exp(DOSE_SPREAD * rng.standard_normal(n)) if dose is None else dose
-    drawn = source.edges(n, rng)
-    values = np.full(n, np.nan) if drawn.values is None else drawn.values
-    pairs, edges = source.draw_edges(n, rng, edge=drawn.spectra, dose=doses)
-    ok = (edges.flag == 0).numpy()
-    latent = encoded_draws(fitted.vae, pairs.clean, rng).numpy()
-    template = spectra[np.resize(np.flatnonzero(spectra.ok), n)]
-    unknown = {
-        name: np.full_like(getattr(template, name), np.nan) for name in ("counts", "norm", "shift")
-    }
-    measured = edges._asdict() | {"profile": pairs.profile, "level": pairs.level}
-    known = {name: value.numpy() for name, value in measured.items()}
-    return KnownPixels(
-        replace(template, **(unknown | known))[ok],
-        pairs.clean.numpy()[ok],
-        latent[ok],
-        drawn.fractions[ok],
-        values[ok],
-    )
+from eels_bayes.randomness import DiagnosticStream, stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,8 +103,13 @@ def simulation_based_calibration(
     n_draws : int
         Posterior draws a pixel; n_draws + 1 must be a multiple of 20, the number of bins.
     dose : float, optional
-        Multiplies the data's doses; by default they are spread around them, by `DOSE_SPREAD`.
+        Multiplies the data's doses; by default they are spread around them, see `known_pixels`.
     seed : int
+        Of pixels, draws and ranks.
+
+    Returns
+    -------
+    Calibration
 
     Raises
     ------
@@ -196,7 +121,7 @@ def simulation_based_calibration(
     if (n_draws + 1) % N_BINS:
         raise ValueError(f"n_draws + 1 must be a multiple of {N_BINS}, got n_draws = {n_draws}")
     known = known_pixels(clf, spectra, n=n, dose=dose, seed=seed)
-    rng = np.random.default_rng([seed, 1])
+    rng = stream(seed, DiagnosticStream.RANKS)
     mixture = posterior(fitted_parts(clf).encoder, known.spectra, torch.device(clf.device))
     z = mixtures.draw(mixture, n_draws, torch.Generator().manual_seed(seed))
     truth = tensor(known.latent).to(z)
@@ -228,40 +153,3 @@ def _active(vae: SpectrumVAE, clean: Array, axes: Tensor) -> NDArray[np.bool_]:
         mean = vae.encode(tensor(clean).to(axes.device)).mean @ axes
     active: NDArray[np.bool_] = (mean.double().var(0) > THRESHOLD).cpu().numpy()
     return active
-
-
-def value_coverage(
-    prediction: Prediction, truth: ArrayLike, *, levels: ArrayLike = (0.5, 0.9)
-) -> Coverage:
-    """How often the intervals of a prediction's value hold the truth: `Prediction.value_interval`.
-
-    Parameters
-    ----------
-    prediction : Prediction
-        n pixels with values.
-    truth : (n,) array_like
-        True values in the library's unit. Flagged pixels and a truth of NaN (a pixel that has no
-        value) are left out.
-    levels : (J,) array_like
-        Probabilities of the intervals.
-
-    Raises
-    ------
-    ValueError
-        If the prediction has no values, shapes disagree, or nothing is left.
-    """
-    truth = np.asarray(truth, dtype=np.float64)
-    if not prediction.has_value:
-        raise ValueError("the prediction has no values: its library was made without them")
-    if truth.shape != prediction.value.shape:
-        raise ValueError(
-            f"truth has shape {truth.shape}; {prediction.value.shape} is needed, one a pixel"
-        )
-    keep = prediction.ok & np.isfinite(truth)
-    if not keep.any():
-        raise ValueError("no pixel is left: every one is flagged or has no true value")
-    level = np.atleast_1d(np.asarray(levels, dtype=np.float64))
-    ends = [prediction.value_interval(float(one)) for one in level]
-    inside = np.array([(low <= truth) & (truth <= high) for low, high in ends])[:, keep]
-    n = int(keep.sum())
-    return Coverage(level, inside.mean(1), np.sqrt(level * (1.0 - level) / n), n)

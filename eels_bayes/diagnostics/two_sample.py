@@ -21,7 +21,7 @@ class TwoSample:
     p_value : float
         Share of relabellings at or above the statistic, itself counted among them.
     bandwidth : float
-        sigma of the kernel.
+        sigma of the kernel, in the unit of the draws.
     """
 
     statistic: float
@@ -32,7 +32,12 @@ class TwoSample:
 
     @property
     def z(self) -> float:
-        """Statistic in standard deviations of its null; comparable at one sample size only."""
+        """Statistic in standard deviations of its null; comparable at one sample size only.
+
+        Returns
+        -------
+        float
+        """
         return (self.statistic - self.null_mean) / self.null_sd
 
 
@@ -57,8 +62,13 @@ def mmd(
     bandwidth : float, optional
         sigma; give it to compare several pairs by one kernel.
     n_permutations : int
+        Random relabellings that the null is made of.
     seed : int
         Of the permutations.
+
+    Returns
+    -------
+    TwoSample
 
     Raises
     ------
@@ -111,7 +121,8 @@ def _unbiased(
     product = member @ kernel
     within = (product * member).sum(1)
     across = product.sum(1) - within
-    other = kernel.sum() - within - 2.0 * across
+    second = kernel.sum() - within - 2.0 * across
     return np.asarray(
-        within / (n * (n - 1)) + other / (m * (m - 1)) - 2.0 * across / (n * m), dtype=np.float64
+        within / (n * (n - 1)) + second / (m * (m - 1)) - 2.0 * across / (n * m),
+        dtype=np.float64,
     )

@@ -13,9 +13,10 @@ import torch
 
 import eels_bayes as eb
 from eels_bayes import tensor_file, training
-from eels_bayes.classifier import classifier as module
-from eels_bayes.classifier import fitting, training_latents
-from eels_bayes.classifier.classifier import KIND, EELSClassifier, load_model
+from eels_bayes.classifier import batch_prediction, fitting, heads, learning, training_latents
+from eels_bayes.classifier.classifier import EELSClassifier
+from eels_bayes.classifier.loading import load_model
+from eels_bayes.classifier.model_file import KIND
 from eels_bayes.prediction.image_context import ImageWeights
 
 SHORT = dataclasses.replace(eb.Effort.quick(), vae=eb.Schedule(2, 5))
@@ -184,8 +185,8 @@ def interrupt(monkeypatch, owner, name, call):
     [
         (training, "_validate", 1),
         (training, "_validate", 2),
-        (module, "fit_noisy_encoder", 1),
-        (fitting, "fit_value", 1),
+        (learning, "fit_noisy_encoder", 1),
+        (heads, "fit_value", 1),
     ],
 )
 def test_interrupted_fit_goes_on(spectra, prediction, fitted, monkeypatch, owner, name, call):
@@ -198,7 +199,7 @@ def test_interrupted_fit_goes_on(spectra, prediction, fitted, monkeypatch, owner
     with pytest.raises(RuntimeError, match="not fitted"):
         clf.predict(spectra)
     with monkeypatch.context() as patch:
-        forward = interrupt(patch, module, "fit_forward_model", 0)
+        forward = interrupt(patch, fitting, "fit_forward_model", 0)
         epochs = interrupt(patch, training, "_validate", 0)
         clf.fit(spectra, show_progressbar=False)
     assert not forward  # what was done is not done again
@@ -220,7 +221,7 @@ def test_interrupted_fit_starts_anew_with_other_spectra(spectra, monkeypatch):
 
 def test_a_failed_refit_keeps_the_fitted_model(fitted, spectra, prediction, monkeypatch):
     with monkeypatch.context() as patch:
-        interrupt(patch, module, "fit_forward_model", 1)
+        interrupt(patch, fitting, "fit_forward_model", 1)
         with pytest.raises(KeyboardInterrupt):
             fitted.fit(spectra, show_progressbar=False)
     assert_equal(fitted.predict(spectra), prediction)
@@ -279,7 +280,7 @@ def test_images_speak_for_their_pixels(fitted, spectra, prediction, monkeypatch)
         seen.append((probabilities, image, overall))
         return ImageWeights(weights, 0.1 * weights, 1.0)
 
-    monkeypatch.setattr(module, "image_weights", told)
+    monkeypatch.setattr(batch_prediction, "image_weights", told)
     found = fitted.predict(with_flags(spectra, bad), context="image")
     np.testing.assert_allclose(seen[0][0], prediction.probabilities[ok], atol=1e-4)
     np.testing.assert_array_equal(seen[0][1], spectra.image[ok])

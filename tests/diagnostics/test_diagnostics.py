@@ -16,7 +16,7 @@ from torch import nn
 import eels_bayes as eb
 from eels_bayes import arviz_bridge
 from eels_bayes import diagnostics as dg
-from eels_bayes.diagnostics import importance_sampling, latent_units, nuts_sampling, sbc
+from eels_bayes.diagnostics import drawn_pixels, importance_sampling, latent_units, nuts_sampling
 from eels_bayes.diagnostics import latent_posterior as lp
 from eels_bayes.latent import mixtures
 from eels_bayes.latent.mixtures import Gaussian, GaussianMixture
@@ -478,7 +478,7 @@ def test_doses_of_known_pixels_vary_around_the_datas(fitted, spectra):
         np.log(dg.known_pixels(fitted, spectra, n=n, dose=dose, seed=2).spectra.level)
         for dose in (1.0, None)
     )
-    width = one.var() + sbc.DOSE_SPREAD**2
+    width = one.var() + drawn_pixels.DOSE_SPREAD**2
     assert spread.var() == pytest.approx(width, rel=5 * np.sqrt(2 / n))
     assert abs(spread.mean() - one.mean()) < 5 * np.sqrt((one.var() + width) / n)
 

@@ -1,0 +1,103 @@
+"""From a fitted model to the fast path: raw counts to decisions on one energy axis."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from eels_bayes import validation
+from eels_bayes.classifier.compatibility import check_preprocessor
+from eels_bayes.classifier.fitted import Fitted, reader_of
+from eels_bayes.classifier.settings import Settings
+from eels_bayes.classifier.training_latents import training_latents
+from eels_bayes.data.fingerprints import FingerprintLibrary
+from eels_bayes.fast.backends import Backend
+from eels_bayes.fast.classifier import FastClassifier, Head
+from eels_bayes.fast.dense_head import DenseHeads, fit_dense
+from eels_bayes.fast.graph import FastGraph
+from eels_bayes.forward_model.reinsertion import clean_source
+from eels_bayes.preprocessing.preprocessor import Preprocessor
+
+# Of the detector's channels: the preprocessor's must not be narrower. It forgives how calibrations
+# are rounded; chosen, not tuned.
+NARROWEST = 0.999
+DECIMALS = 6  # of the library's spectra in the file, edge units: below any detector's noise
+
+
+def compiled(
+    fitted: Fitted,
+    library: FingerprintLibrary,
+    preprocessor: Preprocessor,
+    settings: Settings,
+    *,
+    energy: ArrayLike,
+    head: Head,
+    backend: Backend,
+    gain: float,
+    readout: float,
+) -> FastClassifier:
+    """The fast classifier of a fitted model; see `EELSClassifier.compile`."""
+    offset, scale, n_channels = validation.axis("energy", energy)
+    validation.positive("gain", gain)
+    if not 0 <= readout < math.inf:
+        raise ValueError(
+            f"readout must not be negative, got {readout}; a finite variance in counts squared "
+            "is needed"
+        )
+    if head not in ("gp", "dense"):
+        raise ValueError(f"head must be 'gp' or 'dense', got {head!r}")
+    check_preprocessor(fitted, preprocessor)
+    if preprocessor.step < NARROWEST * scale:
+        raise ValueError(
+            f"energy has channels of {scale:g} eV; the preprocessor needs {preprocessor.step:g}"
+            " eV or finer ones"
+        )
+    reader = copy.deepcopy(reader_of(fitted)).cpu()
+    if head == "dense":
+        reader.heads = _dense_head(fitted, settings)
+    own = copy.deepcopy(preprocessor)
+    graph = FastGraph(own, reader, offset, scale, n_channels, float(gain), float(readout))
+    if int(graph.plan(0.0).flag):
+        needed = graph.needed()
+        raise ValueError(
+            f"energy covers {offset - scale / 2:g} to {offset + scale * (n_channels - 0.5):g} "
+            f"eV; {needed[0]:g} to {needed[1]:g} eV are needed"
+        )
+    shown = _plain_library(library.resample(fitted.energy))
+    return FastClassifier(graph, own, fitted.class_names, head, backend, shown)
+
+
+def _dense_head(fitted: Fitted, settings: Settings) -> DenseHeads:
+    """The dense head, trained on what the Gaussian process was trained on."""
+    source = clean_source(fitted.forward, fitted.preprocessor)
+    latents, labels = training_latents(
+        source,
+        fitted.vae,
+        fitted.encoder,
+        fitted.class_names,
+        fitted.labelled,
+        settings.effort,
+        settings.seed,
+    )
+    return fit_dense(
+        latents,
+        labels,
+        len(fitted.class_names),
+        effort=settings.effort,
+        seed=settings.seed,
+        show_progressbar=settings.show_progressbar,
+    )
+
+
+def _plain_library(library: FingerprintLibrary) -> dict[str, Any]:
+    """What the classes look like as plain values, which a file keeps: see `FastClassifier`."""
+    values = library.class_values
+    return {
+        "energy": library.energy.tolist(),
+        "spectra": np.round(library.class_spectra, DECIMALS).tolist(),
+        "values": None if values is None else values.tolist(),
+    }

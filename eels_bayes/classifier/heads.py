@@ -1,0 +1,161 @@
+"""What is fitted behind the encoders: the GP classifier, the value, and novelty's scale.
+
+The latents are the library's, put back into the experiment as often as the data show them, and
+those of measured pixels that have a label.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+
+from eels_bayes.arrays import tensor
+from eels_bayes.classifier.fitted import posterior, read
+from eels_bayes.classifier.labels import Labelled
+from eels_bayes.classifier.training_latents import FINGERPRINT_LABELS, simulated
+from eels_bayes.data.spectra import Spectra
+from eels_bayes.effort import FULL, Effort
+from eels_bayes.forward_model.reinsertion import Pairs, Reinsertion
+from eels_bayes.gp.classifier import GPClassifier
+from eels_bayes.gp.conjugate_vi import relearn
+from eels_bayes.gp.fit import fit_gp
+from eels_bayes.gp.value_regression import ValueRegression, calibrated, fit_value, value_moments
+from eels_bayes.latent.noisy_encoder import NoisyEncoder, active_axes
+from eels_bayes.latent.vae import SpectrumVAE, encoded_draws
+from eels_bayes.prediction import novelty
+from eels_bayes.prediction.novelty import NoveltyScale
+from eels_bayes.randomness import Stream, stream
+
+# Inducing points of the classifier's GP: at the least, and a class. Few latent directions tell
+# classes apart: more points add nothing but time.
+N_INDUCING, INDUCING_PER_CLASS = 8, 3
+# Inducing points of the value's GP: at the least, and a class. Chosen, not tuned.
+VALUE_INDUCING, VALUE_INDUCING_PER_CLASS = 8, 2
+# Detector channels a bin of the profile, roughly: of how many channels' noise a simulated pixel's
+# spike is the largest. Bins are 2 eV wide, detector channels about a quarter of an eV.
+PROFILE_CHANNELS = 8
+# Calls from the warning about few pixels up to the user's line, which calls `EELSClassifier.fit`.
+WARNED_CALL = 5
+
+
+def fit_classes(
+    source: Reinsertion,
+    vae: SpectrumVAE,
+    encoder: NoisyEncoder,
+    class_names: tuple[str, ...],
+    labelled: Labelled,
+    *,
+    start: GPClassifier | None = None,
+    effort: Effort = FULL,
+    seed: int = 0,
+    show_progressbar: bool = True,
+) -> GPClassifier:
+    """The GP classifier of the library's latents and of what is labelled.
+
+    It reads the axes that tell structures apart: along the others every latent is noise alone,
+    which would only widen its doubt.
+
+    Parameters
+    ----------
+    class_names : tuple of str
+        The library's classes, then those that labels alone tell of.
+    labelled : Labelled
+    start : GPClassifier, optional
+        What is known already; the kernel is taken from it.
+    effort : Effort
+    seed : int
+    show_progressbar : bool
+
+    Returns
+    -------
+    GPClassifier
+    """
+    latents, labels = simulated(source, vae, encoder, class_names, effort, seed)
+    n_axes, n_classes = active_axes(encoder), len(class_names)
+    latents = latents[:, :n_axes]
+    n_inducing = max(N_INDUCING, INDUCING_PER_CLASS * n_classes)
+    if start is None:
+        return fit_gp(
+            latents,
+            labels,
+            n_classes,
+            n_inducing=n_inducing,
+            steps=effort.gp_steps,
+            batch_size=effort.gp_batch,
+            learning_rate=effort.gp_learning_rate,
+            seed=seed,
+            show_progressbar=show_progressbar,
+        )
+    by_labels_alone = n_classes > source.model.library.n_classes
+    return relearn(
+        start,
+        latents,
+        labels,
+        n_classes,
+        measured=(labelled.draws(encoder)[..., :n_axes], labelled.codes(class_names)),
+        weight=FINGERPRINT_LABELS / effort.pure_latents_alone if by_labels_alone else 1.0,
+        n_inducing=n_inducing,
+        learn_kernel=by_labels_alone,
+        seed=seed,
+    )
+
+
+def fit_values(
+    source: Reinsertion,
+    vae: SpectrumVAE,
+    encoder: NoisyEncoder,
+    device: torch.device,
+    *,
+    effort: Effort = FULL,
+    seed: int = 0,
+) -> ValueRegression | None:
+    """The regression of the library's value, calibrated on drawn pixels, whose value is known."""
+    rng = stream(seed, Stream.VALUE_LATENTS)
+    n_classes = source.model.library.n_classes
+    clean = source.draw_clean(effort.value_latents, rng)
+    if clean.values is None:
+        return None
+    latents = encoded_draws(vae, tensor(clean.spectra), rng) @ encoder.axes.cpu()
+    n_inducing = max(VALUE_INDUCING, VALUE_INDUCING_PER_CLASS * n_classes)
+    value = fit_value(
+        latents[:, : active_axes(encoder)],
+        torch.as_tensor(clean.values),
+        n_inducing=n_inducing,
+        steps=effort.value_steps,
+        seed=seed,
+    )
+    rng = stream(seed, Stream.VALUE_CALIBRATION)
+    clean = source.edges(effort.simulated_pixels, rng)
+    pairs = source.draw(effort.simulated_pixels, rng, edge=clean.spectra)
+    log_weight, mean, sd, _ = (x.cpu().double() for x in posterior(encoder, pairs, device))
+    mean, sd = value_moments(log_weight.exp(), mean, sd**2, value)
+    return calibrated(value, mean, sd, torch.as_tensor(clean.values))
+
+
+def fit_novelty(
+    source: Reinsertion,
+    encoder: NoisyEncoder,
+    held_out: Spectra,
+    device: torch.device,
+    *,
+    effort: Effort = FULL,
+    seed: int = 0,
+) -> NoveltyScale:
+    """Novelty's scale from held-out pixels, or from drawn ones where those are too few."""
+    pixels: Spectra | Pairs = held_out
+    spike = tensor(held_out.spike)
+    if len(held_out) < novelty.MIN_PIXELS:
+        warnings.warn(
+            f"spectra hold {len(held_out)} pixels beside those of the training, and novelty "
+            f"needs {novelty.MIN_PIXELS} to be calibrated on: it is calibrated on simulated "
+            "pixels instead and knows no more of this experiment than the forward model does",
+            stacklevel=WARNED_CALL,
+        )
+        rng = stream(seed, Stream.NOVELTY)
+        pixels = source.draw(effort.simulated_pixels, rng)
+        # the largest of so many channels' noise
+        channels = len(source.model.continuum.energy) * PROFILE_CHANNELS
+        spike = tensor(rng.standard_normal((effort.simulated_pixels, channels)).max(1))
+    _, evidence = read(encoder, pixels, device)
+    return novelty.calibrate(evidence.residual.cpu(), evidence.unknown.cpu(), spike)

@@ -1,0 +1,120 @@
+"""The order in which everything behind the VAE is learned; a fit and an update both follow it.
+
+forward model -> noisy encoder -> value -> GP classifier -> novelty -> explicit prior
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eels_bayes.classifier.fitted import Fitted
+from eels_bayes.classifier.heads import fit_classes, fit_novelty, fit_values
+from eels_bayes.classifier.labels import Labelled
+from eels_bayes.classifier.settings import Settings
+from eels_bayes.classifier.training_latents import class_shares, prior_spectra, prior_weights
+from eels_bayes.data.spectra import Spectra
+from eels_bayes.forward_model.reinsertion import Reinsertion
+from eels_bayes.latent.noisy_encoder import NoisyEncoder
+from eels_bayes.latent.noisy_encoder_fit import fit_noisy_encoder
+from eels_bayes.latent.vae import SpectrumVAE
+from eels_bayes.preprocessing.preprocessor import Preprocessor
+
+
+def learn(
+    preprocessor: Preprocessor,
+    energy: NDArray[np.float64],
+    source: Reinsertion,
+    vae: SpectrumVAE,
+    class_names: tuple[str, ...],
+    labelled: Labelled,
+    settings: Settings,
+    *,
+    known: Fitted | None = None,
+    held_out: Spectra | None = None,
+) -> Fitted:
+    """Learn what follows from a forward model, a VAE and labels.
+
+    Parameters
+    ----------
+    preprocessor : Preprocessor
+        The fit's own.
+    energy : (L,) array
+        Channel centres of the window, eV.
+    source : Reinsertion
+        Of the forward model; it draws the training data.
+    vae : SpectrumVAE
+        Trained; it stays as it is but for its explicit prior.
+    class_names : tuple of str
+        The library's classes, then those that labels alone tell of.
+    labelled : Labelled
+        Measured pixels and latents that have a label.
+    settings : Settings
+    known : Fitted, optional
+        An earlier model. The GP goes on from its own, a new encoder keeps its axes; where the
+        forward model is still the same, encoder and value are kept, which follow from it.
+    held_out : Spectra, optional
+        Pixels that novelty is calibrated on; without them the scale of ``known`` is kept.
+
+    Returns
+    -------
+    Fitted
+
+    Raises
+    ------
+    ValueError
+        If there are neither held-out pixels nor an earlier model.
+    """
+    options: dict[str, Any] = {"effort": settings.effort, "seed": settings.seed}
+    if known is not None and known.forward is source.model:
+        encoder, value = known.encoder, known.value
+    else:
+        axes = None if known is None else known.encoder.axes.cpu()  # those that the GP knows
+        encoder = fit_noisy_encoder(
+            vae, source, axes=axes, n_draws=settings.effort.encoder_draws, seed=settings.seed
+        ).to(settings.device)
+        value = fit_values(source, vae, encoder, settings.device, **options)
+    gp = fit_classes(
+        source,
+        vae,
+        encoder,
+        class_names,
+        labelled,
+        start=None if known is None else known.gp,
+        show_progressbar=settings.show_progressbar,
+        **options,
+    )
+    if held_out is not None:
+        novelty = fit_novelty(source, encoder, held_out, settings.device, **options)
+    elif known is not None:
+        novelty = known.novelty
+    else:
+        raise ValueError("held_out is missing: there is no earlier scale of novelty to keep")
+    weights = source.model.dominant_weights
+    if len(class_names) > len(weights):
+        weights = class_shares(gp, source, vae, encoder.axes.cpu(), **options)
+    if known is not None and vae.fingerprints is not None:  # a new VAE was trained with its prior
+        vae = _with_prior(vae, source, encoder, class_names, labelled, weights, settings.seed)
+    heads = (encoder, gp, value, novelty)
+    return Fitted(preprocessor, energy, source.model, vae, *heads, class_names, weights, labelled)
+
+
+def _with_prior(
+    vae: SpectrumVAE,
+    source: Reinsertion,
+    encoder: NoisyEncoder,
+    class_names: tuple[str, ...],
+    labelled: Labelled,
+    class_weights: NDArray[np.float64],
+    seed: int,
+) -> SpectrumVAE:
+    """A copy of the VAE with the explicit prior that classes and labels make."""
+    vae = copy.deepcopy(vae)
+    device = vae.log_b.device
+    spectra = prior_spectra(source, vae, encoder, class_names, labelled, seed=seed)
+    vae.fingerprints = spectra.to(device)
+    vae.class_weights = prior_weights(class_weights).to(device)
+    return vae
