@@ -20,10 +20,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from eels_bayes import tensor_file
-from eels_bayes.fast import inductor_backend, onnx_backend
+from eels_bayes.fast import inductor_backend, onnx_backend, torchscript_backend
 from eels_bayes.fast.backends import BACKENDS, Backend
-from eels_bayes.fast.graph import CHUNK, N_COLUMNS, FastGraph, Program
-from eels_bayes.fast.torchscript_backend import frozen, quietly
+from eels_bayes.fast.graph import CHUNK, N_COLUMNS, FastGraph
 from eels_bayes.preprocessing.alignment import FADED, SEARCH, find_shift
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 
@@ -219,12 +218,7 @@ class FastClassifier:
         """
         about = json.dumps(self._about())
         if self.backend == "torchscript":
-            with quietly():
-                torch.jit.save(
-                    frozen(Program(self.graph), ["set_shift"]),
-                    path,
-                    _extra_files={"eels_bayes.json": about},
-                )
+            torchscript_backend.write_archive(self.graph, path, {"eels_bayes.json": about})
         elif self.backend == "inductor":
             with tempfile.TemporaryDirectory() as folder:
                 package = Path(folder) / "fast.pt2"
@@ -260,6 +254,3 @@ def _together(
         mine = np.flatnonzero((shifts == value) | (np.isnan(value) & np.isnan(shifts)))
         for start in range(0, len(mine), CHUNK):
             yield mine[start : start + CHUNK], float(value)
-
-
-# What runs a graph: made once, then called with float32 counts (n, E) and their drift.
