@@ -14,7 +14,6 @@ from torch import nn
 
 from eels_bayes.fast.graph import CHUNK, FastGraph, Program, Run, cached_plan
 
-
 WARM_UP = (1, 1, 1, CHUNK, CHUNK)  # spectra: TorchScript optimises itself in its first calls
 
 
