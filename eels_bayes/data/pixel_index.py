@@ -45,8 +45,6 @@ def per_pixel_fields(container: type, *, shared: Sequence[str]) -> tuple[str, ..
     return tuple(field.name for field in fields(container) if field.name not in shared)
 
 
-def rows_of(
-    container: Any, names: Sequence[str], index: slice | NDArray[Any]
-) -> dict[str, NDArray[Any]]:
+def rows_of(container: Any, names: Sequence[str], index: slice | NDArray[Any]) -> dict[str, Any]:
     """The rows of the arrays with these names, by name."""
     return {name: getattr(container, name)[index] for name in names}
