@@ -22,6 +22,8 @@ from eels_bayes.prediction.pixel_reader import Reader
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 from eels_bayes.uncertainty.psi_statistics import GPConstants
 
+MOST_CHANNELS = 10**6  # of a detector that a file may name: a damaged number must not fill memory
+
 
 def load_fast(path: str | os.PathLike[str], *, backend: Backend | None = None) -> FastClassifier:
     """Read what `FastClassifier.save` wrote; the file is data, and nothing from it is run.
@@ -29,18 +31,31 @@ def load_fast(path: str | os.PathLike[str], *, backend: Backend | None = None) -
     Parameters
     ----------
     path : path-like
+        The file.
     backend : {"torchscript", "onnx", "inductor"}, optional
         The one it was saved with if left out, but TorchScript for "inductor": that compiles anew,
         for a minute, and no file decides that a compiler runs.
 
+    Returns
+    -------
+    FastClassifier
+        Ready to read spectra; scripting takes a second or so.
+
     Raises
     ------
+    FileNotFoundError
+        If there is no such file.
     ValueError
-        If the file is not such a model, is damaged, or does not fit together.
+        If the file is not such a model, is damaged, or does not fit together; or if there is no
+        such backend.
+    ImportError
+        If the backend is "onnx" and its packages are not installed.
+    RuntimeError
+        If the backend is "inductor" and there is no C++ compiler.
     """
     tensors, config = tensor_file.read(path, KIND)
     try:
-        graph, pre = _rebuilt(tensors, config)
+        graph, preprocessor = _rebuilt(tensors, config)
         names, head = [str(name) for name in config["class_names"]], config["head"]
         library = dict(config["library"])
         if not {"energy", "spectra", "values"} <= set(library):
@@ -60,19 +75,53 @@ def load_fast(path: str | os.PathLike[str], *, backend: Backend | None = None) -
         ) from error
     if backend is None:
         backend = "torchscript" if config["backend"] == "inductor" else config["backend"]
-    return FastClassifier(graph, pre, names, head, backend, library)
+    return FastClassifier(graph, preprocessor, names, head, backend, library)
 
 
 def _rebuilt(tensors: dict[str, Tensor], config: dict[str, Any]) -> tuple[FastGraph, Preprocessor]:
-    state = {k.removeprefix("reader."): v for k, v in tensors.items() if k.startswith("reader.")}
+    """Graph and preprocessor of a file's tensors and options, which are checked first."""
+    state = _below("reader.", tensors)
     if config["head"] not in ("gp", "dense"):
         raise ValueError(f"head is {config['head']!r}")
     sizes = [int(size) for size in config["evidence"]]
-    latent_dim = config["latent_dim"]
+    gain, readout = _noise(config)
+    # before anything is built of these sizes
+    _check_tensors(state, sizes, config)
+    reader = _reader(state, sizes, config)
+    preprocessor = Preprocessor.from_options(config["preprocessor"])
+    preprocessor.load_state_dict(_below("preprocessor.", tensors))
+    graph = FastGraph(preprocessor, reader, *_axis(config), gain, readout)
+    return graph.eval().requires_grad_(False), preprocessor
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin so, named without it."""
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _noise(config: dict[str, Any]) -> tuple[float, float]:
+    """Gain and readout variance; ValueError where counts cannot have such a variance."""
     gain, readout = float(config["gain"]), float(config["readout"])
     if not (0 < gain < math.inf and 0 <= readout < math.inf):
         raise ValueError(f"gain is {gain} and readout {readout}")
-    # before anything is built of these sizes
+    return gain, readout
+
+
+def _axis(config: dict[str, Any]) -> tuple[float, float, int]:
+    """Offset (eV), scale (eV) and number of channels; ValueError where these are no axis."""
+    offset, scale, n_channels = config["axis"]
+    if not (math.isfinite(offset) and scale > 0 and 0 < n_channels <= MOST_CHANNELS):
+        raise ValueError(f"the axis {config['axis']} is none")
+    return float(offset), float(scale), int(n_channels)
+
+
+def _check_tensors(state: dict[str, Tensor], sizes: list[int], config: dict[str, Any]) -> None:
+    """Raise ValueError unless the reader's tensors have the shapes it needs, and are finite."""
+    latent_dim = config["latent_dim"]
     shapes = {
         "encoder.axes": (latent_dim, latent_dim),
         "encoder.slope": (sizes[2], sizes[1], latent_dim),
@@ -87,28 +136,28 @@ def _rebuilt(tensors: dict[str, Tensor], config: dict[str, Any]) -> tuple[FastGr
             raise ValueError(f"{name} has shape {tuple(state[name].shape)}, not {shape}")
     if not all(tensor.isfinite().all() for tensor in state.values()):
         raise ValueError("its tensors hold infinite numbers")
+
+
+def _reader(state: dict[str, Tensor], sizes: list[int], config: dict[str, Any]) -> Reader:
+    """The reader that these tensors are the state of."""
     evidence = PixelEvidence((sizes[0], sizes[1], sizes[2], sizes[3]))
-    encoder = NoisyEncoder(evidence, latent_dim)
+    encoder = NoisyEncoder(evidence, config["latent_dim"])
+    heads = _gp_heads(state) if config["head"] == "gp" else _dense_heads(config)
+    reader = Reader(encoder, heads, NoveltyScale(*(state[name] for name in NoveltyScale._fields)))
+    reader.load_state_dict(state)
+    return reader
+
+
+def _gp_heads(state: dict[str, Tensor]) -> nn.Module:
+    """The GP heads of the reader's state, with a value where it has one."""
 
     def constants(prefix: str) -> GPConstants:
         return GPConstants(*(state[f"heads.{prefix}_{name}"] for name in GPConstants._fields))
 
-    heads: nn.Module
-    if config["head"] == "gp":
-        value = constants("value") if "heads.value_mean" in state else None
-        heads = GPHeads(constants("classes"), value, state["heads.value_noise"])
-    else:
-        heads = DenseHeads(latent_dim, len(config["class_names"]))
-    scale = NoveltyScale(*(state[name] for name in NoveltyScale._fields))
-    reader = Reader(encoder, heads, scale)
-    reader.load_state_dict(state)
-    pre = Preprocessor.from_options(config["preprocessor"])
-    pre.load_state_dict(
-        {k.removeprefix("preprocessor."): v for k, v in tensors.items() if k.startswith("pre")}
-    )
-    offset, scale, n_channels = config["axis"]
-    if not (math.isfinite(offset) and scale > 0 and 0 < n_channels <= 10**6):
-        raise ValueError(f"the axis {config['axis']} is none")
-    axis = (float(offset), float(scale), int(n_channels))
-    graph = FastGraph(pre, reader, *axis, gain, readout)
-    return graph.eval().requires_grad_(False), pre
+    value = constants("value") if "heads.value_mean" in state else None
+    return GPHeads(constants("classes"), value, state["heads.value_noise"])
+
+
+def _dense_heads(config: dict[str, Any]) -> nn.Module:
+    """Dense heads, whose weights are not set yet."""
+    return DenseHeads(config["latent_dim"], len(config["class_names"]))
