@@ -1,4 +1,4 @@
-"""The file of a compiled classifier, read back."""
+"""The file of a compiled classifier: tensors and JSON, written and read back."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from eels_bayes import tensor_file
-from eels_bayes.fast.backends import BACKENDS, Backend
-from eels_bayes.fast.classifier import KIND, FastClassifier
+from eels_bayes.fast.backends import BACKENDS
 from eels_bayes.fast.dense_head import DenseHeads
 from eels_bayes.fast.graph import N_COLUMNS, FastGraph
+from eels_bayes.fast.parts import FastParts
 from eels_bayes.forward_model.pixel_posterior import PixelEvidence
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
 from eels_bayes.prediction.gp_heads import GPHeads
@@ -22,60 +22,71 @@ from eels_bayes.prediction.pixel_reader import Reader
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 from eels_bayes.uncertainty.psi_statistics import GPConstants
 
+KIND = "fast"  # what the file says that it holds
+LIBRARY = ("energy", "spectra", "values")  # what the library in it must have
 MOST_CHANNELS = 10**6  # of a detector that a file may name: a damaged number must not fill memory
 
 
-def load_fast(path: str | os.PathLike[str], *, backend: Backend | None = None) -> FastClassifier:
-    """Read what `FastClassifier.save` wrote; the file is data, and nothing from it is run.
+def write(path: str | os.PathLike[str], parts: FastParts) -> None:
+    """Write one file of tensors and JSON."""
+    graph, encoder = parts.graph, parts.graph.reader.encoder
+    modules = {"reader": graph.reader, "preprocessor": parts.preprocessor}
+    tensors = {
+        f"{prefix}.{name}": tensor
+        for prefix, module in modules.items()
+        for name, tensor in module.state_dict().items()
+    }
+    config = {
+        "class_names": list(parts.class_names),
+        "head": parts.head,
+        "backend": parts.backend,
+        "library": parts.library,
+        "preprocessor": parts.preprocessor.options(),
+        "axis": [graph.offset, graph.scale, graph.n_channels],
+        "gain": graph.gain,
+        "readout": graph.readout,
+        "evidence": list(encoder.evidence.sizes),
+        "latent_dim": encoder.latent_dim,
+    }
+    tensor_file.write(path, KIND, tensors, config)
 
-    Parameters
-    ----------
-    path : path-like
-        The file.
-    backend : {"torchscript", "onnx", "inductor"}, optional
-        The one it was saved with if left out, but TorchScript for "inductor": that compiles anew,
-        for a minute, and no file decides that a compiler runs.
 
-    Returns
-    -------
-    FastClassifier
-        Ready to read spectra; scripting takes a second or so.
+def read(path: str | os.PathLike[str]) -> FastParts:
+    """Read what `write` wrote, and try it; nothing from the file is run.
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
+    OSError
+        If the file cannot be opened.
     ValueError
-        If the file is not such a model, is damaged, or does not fit together; or if there is no
-        such backend.
-    ImportError
-        If the backend is "onnx" and its packages are not installed.
-    RuntimeError
-        If the backend is "inductor" and there is no C++ compiler.
+        If the file is not such a model, is damaged, or does not fit together.
     """
     tensors, config = tensor_file.read(path, KIND)
     try:
         graph, preprocessor = _rebuilt(tensors, config)
-        names, head = [str(name) for name in config["class_names"]], config["head"]
+        names = tuple(str(name) for name in config["class_names"])
         library = dict(config["library"])
-        if not {"energy", "spectra", "values"} <= set(library):
+        if not set(LIBRARY) <= set(library):
             raise ValueError("the library lacks its energy, spectra or values")
         if config["backend"] not in list(BACKENDS):
             raise ValueError(f"backend is {config['backend']!r}")
-        plan = graph.plan(0.0)
-        if int(plan.flag):
-            raise ValueError(f"the axis {config['axis']} does not cover what is needed")
-        with torch.inference_mode():
-            columns, _, _ = graph(torch.ones(2, graph.n_channels), *plan)
-        if columns.shape[1] != len(names) + N_COLUMNS:
-            raise ValueError(f"{len(names)} class_names do not fit {columns.shape[1]} columns")
+        _try_out(graph, names, config)
     except tensor_file.MISFITS as error:
         raise ValueError(
             f"{os.fspath(path)} holds no complete fast classifier ({error}); save it again"
         ) from error
-    if backend is None:
-        backend = "torchscript" if config["backend"] == "inductor" else config["backend"]
-    return FastClassifier(graph, preprocessor, names, head, backend, library)
+    return FastParts(graph, preprocessor, names, config["head"], config["backend"], library)
+
+
+def _try_out(graph: FastGraph, names: tuple[str, ...], config: dict[str, Any]) -> None:
+    """Raise ValueError unless the graph reads spectra and says something of every class."""
+    plan = graph.plan(0.0)
+    if int(plan.flag):
+        raise ValueError(f"the axis {config['axis']} does not cover what is needed")
+    with torch.inference_mode():
+        columns, _, _ = graph(torch.ones(2, graph.n_channels), *plan)
+    if columns.shape[1] != len(names) + N_COLUMNS:
+        raise ValueError(f"{len(names)} class_names do not fit {columns.shape[1]} columns")
 
 
 def _rebuilt(tensors: dict[str, Tensor], config: dict[str, Any]) -> tuple[FastGraph, Preprocessor]:

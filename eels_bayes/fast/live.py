@@ -50,7 +50,13 @@ class LiveResult(NamedTuple):
 
     @property
     def latency(self) -> float:
-        """Seconds from the source to the result, waiting included."""
+        """Time from the source to the result, waiting included.
+
+        Returns
+        -------
+        float
+            Seconds.
+        """
         return self.classified - self.received
 
 
@@ -167,6 +173,7 @@ class LiveClassifier:
         return self._results(from_queue(source, inbox) if is_queue else iter(source), inbox)
 
     def _results(self, items: Iterator[Any], inbox: Inbox) -> Generator[LiveResult, None, None]:
+        """What `run` gives, from single items of the source."""
         n_channels = len(self.fast.energy)
         follows = self.drift is not None and self.fast.aligned
         drift = RunningDrift(self.fast, self.drift or 1, n_channels) if follows else None

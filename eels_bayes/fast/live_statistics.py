@@ -39,7 +39,13 @@ class Counters:
 
     @property
     def waiting(self) -> int:
-        """Spectra that are queued or being classified; 0 after the run."""
+        """Spectra that are queued or being classified.
+
+        Returns
+        -------
+        int
+            0 after the run.
+        """
         return self.received - self.classified - self.dropped
 
 
