@@ -150,7 +150,7 @@ def fit_novelty(
         channels = len(source.model.continuum.energy) * PROFILE_CHANNELS
         spike = tensor(rng.standard_normal((effort.simulated_pixels, channels)).max(1))
     _, found = read(encoder, pixels, device)
-    return novelty.calibrate(found.residual.cpu(), found.unknown.cpu(), spike)
+    return novelty.fit_novelty_scale(found.residual.cpu(), found.unknown.cpu(), spike)
 
 
 @dataclass(eq=False)

@@ -1,4 +1,4 @@
-"""What somebody said of pixels and of latents: labels for the heads to learn from."""
+"""Labels that users gave to pixels and to latents, for the heads to learn from."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ from torch import Tensor
 from eels_bayes.latent.mixtures import GaussianMixture
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
 
-N_POSTERIOR = 8  # draws of a labelled pixel's latent
+N_POSTERIOR = 8  # draws of a labelled pixel's latent, stratified over its mixture's weights
 
 
 class Labelled(NamedTuple):
-    """Measured pixels that somebody labelled, m of them, and l labelled latents.
+    """Labelled pixels, m of them, and labelled latents, l of them.
 
     Attributes
     ----------
     profile : Tensor (m, B)
     level : Tensor (m,)
-        As in `Spectra`.
+        Profiles and noise levels as in `Spectra`.
     pixel_names : tuple of str (m,)
         Their classes.
     latent : Tensor (l, D)
+        Latents, along the latent's own axes.
     latent_names : tuple of str (l,)
+        Their classes.
     """
 
     profile: Tensor
@@ -35,7 +37,7 @@ class Labelled(NamedTuple):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Classes of everything."""
+        """Classes (m + l,) of the pixels, then of the latents."""
         return self.pixel_names + self.latent_names
 
     def codes(self, class_names: tuple[str, ...]) -> Tensor:
@@ -43,7 +45,7 @@ class Labelled(NamedTuple):
         return torch.tensor([class_names.index(name) for name in self.names], dtype=torch.int64)
 
     def joined(self, other: Labelled) -> Labelled:
-        """Both together."""
+        """These labels and then the others."""
         return Labelled(
             torch.cat([self.profile, other.profile]),
             torch.cat([self.level, other.level]),
@@ -52,14 +54,14 @@ class Labelled(NamedTuple):
             self.latent_names + other.latent_names,
         )
 
-    def draws(self, encoder: NoisyEncoder) -> Tensor:
-        """Latents (m + l, `N_POSTERIOR`, D) along the encoder's axes; drawn the same every time."""
+    def draws(self, encoder: NoisyEncoder, *, n_draws: int = N_POSTERIOR) -> Tensor:
+        """Latents (m + l, S, D) along the encoder's axes, S draws; drawn the same every time."""
         device = encoder.axes.device
         with torch.no_grad():
             mixture = encoder(self.profile.to(device), self.level.to(device))
-        measured = _stratified(GaussianMixture(*(x.cpu() for x in mixture)))
+        measured = _stratified(GaussianMixture(*(x.cpu() for x in mixture)), n_draws)
         given = (self.latent @ encoder.axes.cpu()).unsqueeze(1)
-        return torch.cat([measured, given.expand(-1, N_POSTERIOR, -1)])
+        return torch.cat([measured, given.expand(-1, n_draws, -1)])
 
 
 def nothing_labelled(n_bins: int, latent_dim: int) -> Labelled:
@@ -67,12 +69,12 @@ def nothing_labelled(n_bins: int, latent_dim: int) -> Labelled:
     return Labelled(torch.zeros(0, n_bins), torch.zeros(0), (), torch.zeros(0, latent_dim), ())
 
 
-def _stratified(mixture: GaussianMixture) -> Tensor:
-    """Draws (m, `N_POSTERIOR`, D) of mixtures that depend on each row alone, not on its place."""
+def _stratified(mixture: GaussianMixture, n_draws: int) -> Tensor:
+    """Draws (m, S, D) of mixtures that depend on each row alone, not on its place."""
     generator = torch.Generator().manual_seed(0)
-    levels = (torch.arange(N_POSTERIOR) + 0.5) / N_POSTERIOR
+    levels = (torch.arange(n_draws) + 0.5) / n_draws
     total = mixture.log_weight.exp().cumsum(1)
     which = (total.unsqueeze(1) < levels.view(1, -1, 1)).sum(2).clamp(max=total.shape[1] - 1)
     index = which.unsqueeze(2).expand(-1, -1, mixture.mean.shape[2])
-    noise = torch.randn(N_POSTERIOR, mixture.mean.shape[2], generator=generator)
+    noise = torch.randn(n_draws, mixture.mean.shape[2], generator=generator)
     return mixture.mean.gather(1, index) + mixture.sd.gather(1, index) * noise
