@@ -25,8 +25,24 @@ class FastReading(NamedTuple):
     """What the fast path says of n spectra; of a single one without the leading axis.
 
     The fields mean what those of `Prediction` mean; flagged spectra are NaN, their label is -1.
-    With the dense head ``aleatoric``, ``encoder``, ``classifier``, ``value`` and ``value_sd`` are
-    NaN: it cannot know them.
+
+    Attributes
+    ----------
+    probabilities : ndarray (n, K)
+        Class probabilities; rows sum to 1.
+    labels : ndarray (n,) of int
+        Index of the most probable class.
+    total : ndarray (n,)
+        Entropy of the class, nats.
+    aleatoric, encoder, classifier : ndarray (n,)
+        Its three parts, nats; NaN with the dense head, which cannot know them.
+    novelty : ndarray (n,)
+        In [0, 1]; 1 is nothing like the training data.
+    value, value_sd : ndarray (n,)
+        Posterior mean and standard deviation of the library's value (its unit); NaN where the
+        library has none, and with the dense head.
+    flag : ndarray (n,) of int
+        `Flag` values; 0 is OK.
     """
 
     probabilities: NDArray[np.float32]
@@ -130,6 +146,7 @@ class FastClassifier:
 
     @property
     def _parts(self) -> FastParts:
+        """What is written to files."""
         return FastParts(
             self.graph,
             self._preprocessor,

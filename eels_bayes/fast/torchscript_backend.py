@@ -56,7 +56,7 @@ def _static(program: Any) -> Any:
 
 
 def frozen(module: nn.Module, kept: Sequence[str] = ()) -> Any:
-    """Scripted, with what is constant computed; of its methods ``kept`` remain besides forward."""
+    """A module scripted, with what is constant computed; besides forward, methods ``kept`` stay."""
     with quietly():
         program = torch.jit.freeze(torch.jit.script(module.eval()), preserved_attrs=list(kept))
     # PyTorch would make a tensor of each number at each call
