@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from eels_bayes.effort import FULL
 from eels_bayes.forward_model.components import MIXING, components
 from eels_bayes.forward_model.pixel_posterior import evidence_of
 from eels_bayes.forward_model.reinsertion import Reinsertion
@@ -20,7 +21,6 @@ from eels_bayes.latent.noisy_encoder import NoisyEncoder
 from eels_bayes.latent.vae import SpectrumVAE
 
 HALF_STEP = 0.5 * (MIXING[1] - MIXING[0])  # shares are continuous between the components'
-CLEAN_DRAWS = 512  # clean spectra of each component: chosen, not tuned
 SLOPE_PRECISION = 1.0  # of the slopes beforehand: weak, that of one spectrum
 NEGLIGIBLE = 1e-6  # share of the largest variance below which a direction is not regressed on
 
@@ -30,7 +30,7 @@ def fit_noisy_encoder(
     source: Reinsertion,
     *,
     axes: Tensor | None = None,
-    n_draws: int = CLEAN_DRAWS,
+    n_draws: int = FULL.encoder_draws,
     ridge: float = SLOPE_PRECISION,
     negligible: float = NEGLIGIBLE,
     seed: int = 0,

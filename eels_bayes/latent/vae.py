@@ -19,6 +19,7 @@ import torch
 from pyro.infer import Trace_ELBO
 from torch import Tensor, nn
 
+from eels_bayes.effort import FULL
 from eels_bayes.latent import prior as priors
 from eels_bayes.latent.mixtures import Gaussian
 from eels_bayes.latent.networks import ConvDecoder, ConvEncoder
@@ -30,7 +31,6 @@ DEGREES_OF_FREEDOM = 4.0  # of Student's t: heavy tails with a finite variance; 
 # wide likelihood lets latents fall back to the prior, for good.
 LOG_B_START = -3.0
 DEFAULT_NONE_WEIGHT = 0.1  # prior weight of "none of these" where none is given: chosen, not tuned
-BATCH_SIZE = 64  # clean spectra a step: chosen, not tuned
 
 Likelihood = Literal["laplace", "normal", "student_t"]
 LIKELIHOODS: dict[str, Callable[[Tensor, Tensor], dist.Distribution]] = {
@@ -256,7 +256,7 @@ def fit_vae(
     state: FitState,
     *,
     sd: tuple[Tensor, Tensor] | None = None,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int = FULL.vae_batch,
     seed: int = 0,
     show_progressbar: bool = True,
 ) -> FitState:

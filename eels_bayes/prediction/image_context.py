@@ -22,11 +22,11 @@ from pyro.infer import SVI, Trace_ELBO
 from pyro.optim import ClippedAdam
 from torch import Tensor
 
+from eels_bayes.effort import FULL
 from eels_bayes.randomness import own_randomness
 
 LEARNING_RATE = 0.15  # of Adam: chosen, not tuned
 DECAY = 0.99  # of the learning rate at each step, so that the steps settle
-STEPS = 400  # of the inference: the learning rate has fallen to a fiftieth
 CONCENTRATION = (math.log(8.0), 1.5)  # log-mean and log-sd of its prior: images differ, or do not
 LOG_WIDTH_START = -1.0  # log of the sd of the log concentration where the inference starts
 LIKELIHOOD_FLOOR = 1e-30  # of a pixel, to have a logarithm
@@ -63,7 +63,7 @@ def image_weights(
     image: NDArray[np.int64],
     overall: NDArray[np.float64],
     *,
-    steps: int = STEPS,
+    steps: int = FULL.image_steps,
     seed: int = 0,
 ) -> ImageWeights:
     """Fit the hierarchical prior by stochastic variational inference.
