@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from eels_bayes.data.repeated_frames import combine
     from eels_bayes.data.spectra import Flag, ImageInfo, Spectra
     from eels_bayes.effort import Effort
-    from eels_bayes.fast.classifier import FastClassifier, FastReading
-    from eels_bayes.fast.fast_file import load_fast
+    from eels_bayes.fast.classifier import FastClassifier, FastReading, load_fast
     from eels_bayes.fast.live import LiveClassifier
     from eels_bayes.gp.classifier import GPClassifier
     from eels_bayes.gp.fit import fit_gp
@@ -56,7 +55,7 @@ _HOME = {
     "diagnostics": "diagnostics",
     "fit_gp": "gp.fit:fit_gp",
     "load": "data.hyperspy_io:load",
-    "load_fast": "fast.fast_file:load_fast",
+    "load_fast": "fast.classifier:load_fast",
     "load_model": "classifier.loading:load_model",
     "metrics": "metrics",
     "plots": "plots",

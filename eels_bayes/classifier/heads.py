@@ -158,4 +158,4 @@ def fit_novelty(
         channels = len(source.model.continuum.energy) * PROFILE_CHANNELS
         spike = tensor(rng.standard_normal((effort.simulated_pixels, channels)).max(1))
     _, evidence = read(encoder, pixels, device)
-    return novelty.calibrate(evidence.residual.cpu(), evidence.unknown.cpu(), spike)
+    return novelty.fit_novelty_scale(evidence.residual.cpu(), evidence.unknown.cpu(), spike)

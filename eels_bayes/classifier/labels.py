@@ -20,11 +20,13 @@ class Labelled(NamedTuple):
     ----------
     profile : Tensor (m, B)
     level : Tensor (m,)
-        As in `Spectra`.
+        Profiles and noise levels as in `Spectra`.
     pixel_names : tuple of str (m,)
         Their classes.
     latent : Tensor (l, D)
+        Latents, along the latent's own axes.
     latent_names : tuple of str (l,)
+        Their classes.
     """
 
     profile: Tensor

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eels_bayes.data.pixel_index import checked_index, per_pixel_fields, rows_of
 from eels_bayes.validation import same_axis
 
 if TYPE_CHECKING:
@@ -170,14 +171,7 @@ class Spectra:
 
     def __getitem__(self, index: slice | NDArray[Any] | Sequence[int]) -> Spectra:
         """Some of the pixels; `images` stays whole, so that maps keep their shape."""
-        if not isinstance(index, slice):
-            index = np.asarray(index)
-            if index.ndim != 1 or index.dtype.kind not in "iub":
-                raise TypeError(
-                    f"index has shape {index.shape} and type {index.dtype}; a slice, a 1-D array "
-                    "of integers or a 1-D mask is needed"
-                )
-        return replace(self, **{name: getattr(self, name)[index] for name in _PER_PIXEL})
+        return replace(self, **rows_of(self, _PER_PIXEL, checked_index(index)))
 
     def reasons(self) -> list[str]:
         """Why each pixel is flagged, in words; '' where it is OK."""
@@ -302,8 +296,6 @@ def _same_settings(one: Any, other: Any) -> bool:
     return bool(one.options() == other.options())
 
 
-_PER_PIXEL = tuple(
-    field.name
-    for field in fields(Spectra)
-    if field.name not in ("energy", "profile_energy", "images", "preprocessor")
+_PER_PIXEL = per_pixel_fields(
+    Spectra, shared=("energy", "profile_energy", "images", "preprocessor")
 )

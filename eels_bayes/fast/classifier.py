@@ -1,42 +1,48 @@
 """The fast path: a fitted classifier as one compiled module.
 
-Neither Pyro nor GPyTorch is needed to load or to run it. PyTorch calls TorchScript legacy; it is
-used here alone, behind one of the functions at the end that run a graph.
+Neither Pyro nor GPyTorch is needed to load or to run it.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from eels_bayes import tensor_file
-from eels_bayes.fast import inductor_backend, onnx_backend
+from eels_bayes.fast import fast_file, program_export
 from eels_bayes.fast.backends import BACKENDS, Backend
-from eels_bayes.fast.graph import CHUNK, N_COLUMNS, FastGraph, Program
-from eels_bayes.fast.torchscript_backend import frozen, quietly
+from eels_bayes.fast.graph import CHUNK, N_COLUMNS, FastGraph
+from eels_bayes.fast.parts import FastParts, Head
 from eels_bayes.preprocessing.alignment import FADED, SEARCH, find_shift
 from eels_bayes.preprocessing.preprocessor import Preprocessor
-
-KIND = "fast"
-Head = Literal["gp", "dense"]
 
 
 class FastReading(NamedTuple):
     """What the fast path says of n spectra; of a single one without the leading axis.
 
     The fields mean what those of `Prediction` mean; flagged spectra are NaN, their label is -1.
-    With the dense head ``aleatoric``, ``encoder``, ``classifier``, ``value`` and ``value_sd`` are
-    NaN: it cannot know them.
+
+    Attributes
+    ----------
+    probabilities : ndarray (n, K)
+        Class probabilities; rows sum to 1.
+    labels : ndarray (n,) of int
+        Index of the most probable class.
+    total : ndarray (n,)
+        Entropy of the class, nats.
+    aleatoric, encoder, classifier : ndarray (n,)
+        Its three parts, nats; NaN with the dense head, which cannot know them.
+    novelty : ndarray (n,)
+        In [0, 1]; 1 is nothing like the training data.
+    value, value_sd : ndarray (n,)
+        Posterior mean and standard deviation of the library's value (its unit); NaN where the
+        library has none, and with the dense head.
+    flag : ndarray (n,) of int
+        `Flag` values; 0 is OK.
     """
 
     probabilities: NDArray[np.float32]
@@ -61,7 +67,9 @@ class FastClassifier:
         Whose settings the graph holds.
     class_names : sequence of str
     head : {"gp", "dense"}
+        What reads the latents: the Gaussian processes, or the low-latency network.
     backend : {"torchscript", "onnx", "inductor"}
+        What runs the graph.
     library : mapping
         What the classes look like, as plain values: "energy" (eV), "spectra" (a row a class, edge
         units) and "values".
@@ -72,6 +80,11 @@ class FastClassifier:
         Channel centres of the detector, eV.
     aligned : bool
         Whether a drift can be estimated and removed.
+
+    Raises
+    ------
+    ValueError
+        If there is no such backend.
     """
 
     def __init__(
@@ -110,6 +123,11 @@ class FastClassifier:
             Energy drift to remove, eV: an image's own is ``fast.drift(counts)``, a stream's is
             kept by `LiveClassifier`. Each change of it costs about a millisecond.
 
+        Returns
+        -------
+        FastReading
+            Fields (n, K) or (n,); of a single spectrum (K,) or scalar.
+
         Raises
         ------
         ValueError
@@ -125,6 +143,18 @@ class FastClassifier:
             columns, labels, flag = columns[0], labels[0], flag[0]
         reading = (columns[..., :k], labels, *columns[..., k:].T, flag)
         return FastReading(*reading)
+
+    @property
+    def _parts(self) -> FastParts:
+        """What is written to files."""
+        return FastParts(
+            self.graph,
+            self._preprocessor,
+            self.class_names,
+            self.head,
+            self.backend,
+            self.library,
+        )
 
     def _rows(self, counts: ArrayLike) -> tuple[NDArray[np.float32], bool]:
         """Counts as torch takes them (n, E), and whether they were a single spectrum."""
@@ -146,21 +176,29 @@ class FastClassifier:
     def _in_chunks(
         self, rows: NDArray[np.float32], shift: float | ArrayLike
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """Few rows at a time."""
+        """Columns, labels and flags of counts (n, E), few rows at a time."""
         n = len(rows)
         shifts = np.asarray(shift, dtype=np.float64)
         if shifts.shape not in ((), (n,)):
             raise ValueError(f"shift has shape {shifts.shape}; a number or ({n},) is needed")
         columns = np.empty((n, len(self.class_names) + N_COLUMNS), dtype=np.float32)
         labels, flag = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
-        for some, value in _together(shifts, n):
-            columns[some], labels[some], flag[some] = self._run(rows[some], value)
+        for index, value in _together(shifts, n):
+            columns[index], labels[index], flag[index] = self._run(rows[index], value)
         return columns, labels, flag
 
     def drift(self, counts: ArrayLike) -> float:
         """Energy drift (eV) of the mean of counts (n, E) or (E,) against the calibrated reference.
 
-        0 where the preprocessor does not align, or the counts show nothing like the reference.
+        Parameters
+        ----------
+        counts : (n, E) or (E,) array_like
+            Raw counts on `energy`; what is not finite is left out.
+
+        Returns
+        -------
+        float
+            0 where the preprocessor does not align, or the counts show nothing like the reference.
 
         Raises
         ------
@@ -186,25 +224,19 @@ class FastClassifier:
         return float(shift[0]) if float(seen[0]) >= FADED else 0.0
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write one file of tensors and JSON; `load_fast` scripts it again."""
-        graph, reader = self.graph, self.graph.reader
-        tensors = {f"reader.{k}": v for k, v in reader.state_dict().items()}
-        pre = self._preprocessor
-        tensors |= {f"preprocessor.{k}": v for k, v in pre.state_dict().items()}
-        encoder = reader.encoder
-        config = {
-            "class_names": list(self.class_names),
-            "head": self.head,
-            "backend": self.backend,
-            "library": self.library,
-            "preprocessor": pre.options(),
-            "axis": [graph.offset, graph.scale, graph.n_channels],
-            "gain": graph.gain,
-            "readout": graph.readout,
-            "evidence": list(encoder.evidence.sizes),
-            "latent_dim": encoder.latent_dim,
-        }
-        tensor_file.write(path, KIND, tensors, config)
+        """Write one file of tensors and JSON: data, not a program; `load_fast` scripts it again.
+
+        Parameters
+        ----------
+        path : path-like
+            File to write; its folder must exist. An existing file is replaced.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder does not exist.
+        """
+        fast_file.write(path, self._parts)
 
     def export(self, path: str | os.PathLike[str]) -> None:
         """Write the graph for other programs: a TorchScript archive or a package for C++, or ONNX.
@@ -212,40 +244,24 @@ class FastClassifier:
         The TorchScript archive and the package of machine code (``backend="inductor"``, a file
         ``.pt2``) are *programs*: open such files only from sources you trust. In the archive
         ``forward(counts (n, E) float32)`` gives columns (n, K + 7), labels (n,) and flags (n,), see
-        `graph.FastGraph`; ``set_shift(eV)`` changes the drift that is removed. The package and
+        `FastGraph`; ``set_shift(eV)`` changes the drift that is removed. The package and
         the ONNX model take the plan of a drift as further inputs; the model's default to that of 0.
         The archive's extra file ``eels_bayes.json``, and the others' metadata ``eels_bayes``, name
         classes, columns, energy axis and version, and hold the library's spectra.
-        """
-        about = json.dumps(self._about())
-        if self.backend == "torchscript":
-            with quietly():
-                torch.jit.save(
-                    frozen(Program(self.graph), ["set_shift"]),
-                    path,
-                    _extra_files={"eels_bayes.json": about},
-                )
-        elif self.backend == "inductor":
-            with tempfile.TemporaryDirectory() as folder:
-                package = Path(folder) / "fast.pt2"
-                inductor_backend.compiled(self.graph, package, {"eels_bayes": about})
-                shutil.copyfile(package, path)
-        else:
-            Path(path).write_bytes(onnx_backend.exported(self.graph, {"eels_bayes": about}))
 
-    def _about(self) -> dict[str, Any]:
-        columns = [f"probability of {name}" for name in self.class_names]
-        columns += ["total", "aleatoric", "encoder", "classifier", "novelty", "value", "value_sd"]
-        return {
-            "version": import_module("eels_bayes").__version__,
-            "class_names": list(self.class_names),
-            "library": self.library,
-            "columns": columns,
-            "energy": {"offset": self.graph.offset, "scale": self.graph.scale, "unit": "eV"},
-            "channels": self.graph.n_channels,
-            "head": self.head,
-            "preprocessor": self._preprocessor.options(),
-        }
+        Parameters
+        ----------
+        path : path-like
+            File to write; its folder must exist. An existing file is replaced.
+
+        Raises
+        ------
+        ImportError
+            If the backend is "onnx" and its packages are not installed.
+        RuntimeError
+            If the backend is "inductor" and there is no C++ compiler.
+        """
+        program_export.write_program(path, self._parts)
 
 
 def _together(
@@ -257,9 +273,40 @@ def _together(
             yield slice(start, start + CHUNK), float(shifts)
         return
     for value in np.unique(shifts):
-        mine = np.flatnonzero((shifts == value) | (np.isnan(value) & np.isnan(shifts)))
-        for start in range(0, len(mine), CHUNK):
-            yield mine[start : start + CHUNK], float(value)
+        index = np.flatnonzero((shifts == value) | (np.isnan(value) & np.isnan(shifts)))
+        for start in range(0, len(index), CHUNK):
+            yield index[start : start + CHUNK], float(value)
 
 
-# What runs a graph: made once, then called with float32 counts (n, E) and their drift.
+def load_fast(path: str | os.PathLike[str], *, backend: Backend | None = None) -> FastClassifier:
+    """Read what `FastClassifier.save` wrote; the file is data, and nothing from it is run.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    backend : {"torchscript", "onnx", "inductor"}, optional
+        The one it was saved with if left out, but TorchScript for "inductor": that compiles anew,
+        for a minute, and no file decides that a compiler runs.
+
+    Returns
+    -------
+    FastClassifier
+        Ready to read spectra; scripting takes a second or so.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    ValueError
+        If the file is not such a model, is damaged, or does not fit together; or if there is no
+        such backend.
+    ImportError
+        If the backend is "onnx" and its packages are not installed.
+    RuntimeError
+        If the backend is "inductor" and there is no C++ compiler.
+    """
+    parts = fast_file.read(path)
+    if backend is None:
+        backend = "torchscript" if parts.backend == "inductor" else parts.backend
+    return FastClassifier(*parts._replace(backend=backend))

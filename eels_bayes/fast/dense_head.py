@@ -12,12 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from eels_bayes.effort import FULL, Effort
-from eels_bayes.prediction.gp_heads import Gaussians, Heads, summed
+from eels_bayes.prediction.gp_heads import Gaussians, HeadOutputs, summed
 from eels_bayes.randomness import own_randomness
 from eels_bayes.training import FitState, fit
 from eels_bayes.uncertainty.decomposition import Decomposition
 
-HIDDEN = 64
+HIDDEN = 64  # units of each of the two hidden layers: chosen, not tuned
+PROBABILITY_FLOOR = 1e-30  # keeps 0 log 0 finite: in single precision it adds nothing
+WIDTH_FLOOR = 1e-6  # of a latent's sd, so that one that never varies is not divided by zero
+HELD_OUT_PART = 10  # one latent in so many is held out to stop at the best epoch
 
 
 class DenseHeads(nn.Module):
@@ -31,6 +34,7 @@ class DenseHeads(nn.Module):
 
     def __init__(self, latent_dim: int, n_classes: int):
         super().__init__()
+        self.floor = PROBABILITY_FLOOR  # scripting sees no globals
         self.register_buffer("center", torch.zeros(latent_dim))
         self.register_buffer("width", torch.ones(latent_dim))
         self.center: Tensor
@@ -47,7 +51,7 @@ class DenseHeads(nn.Module):
         """Unnormalised log-probabilities (..., K) of latents (..., D)."""
         return self.layers((latents - self.center) / self.width)
 
-    def forward(self, read: Gaussians, n: int, ratio: Tensor | None) -> Heads:
+    def forward(self, read: Gaussians, n: int, ratio: Tensor | None) -> HeadOutputs:
         """Probabilities at the means of n pixels' Gaussians; all but the total is NaN."""
         joint = read.weight.unsqueeze(1) * torch.softmax(self.logits(read.mean), 1)
         if ratio is not None:
@@ -55,11 +59,11 @@ class DenseHeads(nn.Module):
         of_pixel = summed(joint, read.pixel, n)
         whole = of_pixel.sum(1, keepdim=True)
         probabilities = of_pixel / whole
-        total = -(probabilities * probabilities.clamp(min=1e-30).log()).sum(1)
+        total = -(probabilities * probabilities.clamp(min=self.floor).log()).sum(1)
         unknown = torch.full_like(total, math.nan)
         weights = joint.sum(1) / whole.squeeze(1).index_select(0, read.pixel)
         parts = Decomposition(probabilities, total, unknown, unknown, unknown, weights)
-        return Heads(parts, unknown, unknown)
+        return HeadOutputs(parts, unknown, unknown)
 
 
 def fit_dense(
@@ -71,18 +75,34 @@ def fit_dense(
     seed: int = 0,
     show_progressbar: bool = True,
 ) -> DenseHeads:
-    """Train the head by cross-entropy on labelled latents (N, D), the GP's own training data.
+    """Train the head by cross-entropy on the GP's own training data.
 
-    A tenth is held out to stop at the best epoch.
+    Parameters
+    ----------
+    latents : Tensor (N, D)
+        In no order: the first tenth is held out to stop at the best epoch.
+    labels : Tensor (N,) of int
+        Their classes.
+    n_classes : int
+        K.
+    effort : Effort
+        Schedule and batch size.
+    seed : int
+        Of everything random in training.
+    show_progressbar : bool
+
+    Returns
+    -------
+    DenseHeads
     """
     latents, labels = latents.float(), labels.long()
     with own_randomness(seed):
         head = DenseHeads(latents.shape[1], n_classes)
     head.center = latents.mean(0)
-    head.width = latents.std(0).clamp_min(1e-6)
-    n_held_out = len(latents) // 10
+    head.width = latents.std(0).clamp_min(WIDTH_FLOOR)
+    n_held_out = len(latents) // HELD_OUT_PART
     held_out, training = latents[:n_held_out], latents[n_held_out:]
-    known, targets = labels[:n_held_out], labels[n_held_out:]
+    held_out_targets, targets = labels[:n_held_out], labels[n_held_out:]
 
     def loss(generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(training), (effort.dense_batch,), generator=generator)
@@ -91,7 +111,7 @@ def fit_dense(
     fit(
         head,
         loss,
-        lambda: nn.functional.cross_entropy(head.logits(held_out), known),
+        lambda: nn.functional.cross_entropy(head.logits(held_out), held_out_targets),
         effort.dense,
         FitState(),
         seed=seed,

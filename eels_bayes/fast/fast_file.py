@@ -1,4 +1,4 @@
-"""The file of a compiled classifier, read back."""
+"""The file of a compiled classifier: tensors and JSON, written and read back."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from eels_bayes import tensor_file
-from eels_bayes.fast.backends import BACKENDS, Backend
-from eels_bayes.fast.classifier import KIND, FastClassifier
+from eels_bayes.fast.backends import BACKENDS
 from eels_bayes.fast.dense_head import DenseHeads
 from eels_bayes.fast.graph import N_COLUMNS, FastGraph
+from eels_bayes.fast.parts import FastParts
 from eels_bayes.forward_model.pixel_posterior import PixelEvidence
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
 from eels_bayes.prediction.gp_heads import GPHeads
@@ -22,57 +22,117 @@ from eels_bayes.prediction.pixel_reader import Reader
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 from eels_bayes.uncertainty.psi_statistics import GPConstants
 
+KIND = "fast"  # what the file says that it holds
+LIBRARY = ("energy", "spectra", "values")  # what the library in it must have
+MOST_CHANNELS = 10**6  # of a detector that a file may name: a damaged number must not fill memory
 
-def load_fast(path: str | os.PathLike[str], *, backend: Backend | None = None) -> FastClassifier:
-    """Read what `FastClassifier.save` wrote; the file is data, and nothing from it is run.
 
-    Parameters
-    ----------
-    path : path-like
-    backend : {"torchscript", "onnx", "inductor"}, optional
-        The one it was saved with if left out, but TorchScript for "inductor": that compiles anew,
-        for a minute, and no file decides that a compiler runs.
+def write(path: str | os.PathLike[str], parts: FastParts) -> None:
+    """Write one file of tensors and JSON."""
+    graph, encoder = parts.graph, parts.graph.reader.encoder
+    modules = {"reader": graph.reader, "preprocessor": parts.preprocessor}
+    tensors = {
+        f"{prefix}.{name}": tensor
+        for prefix, module in modules.items()
+        for name, tensor in module.state_dict().items()
+    }
+    config = {
+        "class_names": list(parts.class_names),
+        "head": parts.head,
+        "backend": parts.backend,
+        "library": parts.library,
+        "preprocessor": parts.preprocessor.options(),
+        "axis": [graph.offset, graph.scale, graph.n_channels],
+        "gain": graph.gain,
+        "readout": graph.readout,
+        "evidence": list(encoder.evidence.sizes),
+        "latent_dim": encoder.latent_dim,
+    }
+    tensor_file.write(path, KIND, tensors, config)
+
+
+def read(path: str | os.PathLike[str]) -> FastParts:
+    """Read what `write` wrote, and try it; nothing from the file is run.
 
     Raises
     ------
+    OSError
+        If the file cannot be opened.
     ValueError
         If the file is not such a model, is damaged, or does not fit together.
     """
     tensors, config = tensor_file.read(path, KIND)
     try:
-        graph, pre = _rebuilt(tensors, config)
-        names, head = [str(name) for name in config["class_names"]], config["head"]
+        graph, preprocessor = _rebuilt(tensors, config)
+        names = tuple(str(name) for name in config["class_names"])
         library = dict(config["library"])
-        if not {"energy", "spectra", "values"} <= set(library):
+        if not set(LIBRARY) <= set(library):
             raise ValueError("the library lacks its energy, spectra or values")
         if config["backend"] not in list(BACKENDS):
             raise ValueError(f"backend is {config['backend']!r}")
-        plan = graph.plan(0.0)
-        if int(plan.flag):
-            raise ValueError(f"the axis {config['axis']} does not cover what is needed")
-        with torch.inference_mode():
-            columns, _, _ = graph(torch.ones(2, graph.n_channels), *plan)
-        if columns.shape[1] != len(names) + N_COLUMNS:
-            raise ValueError(f"{len(names)} class_names do not fit {columns.shape[1]} columns")
+        _try_out(graph, names, config)
     except tensor_file.MISFITS as error:
         raise ValueError(
             f"{os.fspath(path)} holds no complete fast classifier ({error}); save it again"
         ) from error
-    if backend is None:
-        backend = "torchscript" if config["backend"] == "inductor" else config["backend"]
-    return FastClassifier(graph, pre, names, head, backend, library)
+    return FastParts(graph, preprocessor, names, config["head"], config["backend"], library)
+
+
+def _try_out(graph: FastGraph, names: tuple[str, ...], config: dict[str, Any]) -> None:
+    """Raise ValueError unless the graph reads spectra and says something of every class."""
+    plan = graph.plan(0.0)
+    if int(plan.flag):
+        raise ValueError(f"the axis {config['axis']} does not cover what is needed")
+    with torch.inference_mode():
+        columns, _, _ = graph(torch.ones(2, graph.n_channels), *plan)
+    if columns.shape[1] != len(names) + N_COLUMNS:
+        raise ValueError(f"{len(names)} class_names do not fit {columns.shape[1]} columns")
 
 
 def _rebuilt(tensors: dict[str, Tensor], config: dict[str, Any]) -> tuple[FastGraph, Preprocessor]:
-    state = {k.removeprefix("reader."): v for k, v in tensors.items() if k.startswith("reader.")}
+    """Graph and preprocessor of a file's tensors and options, which are checked first."""
+    state = _below("reader.", tensors)
     if config["head"] not in ("gp", "dense"):
         raise ValueError(f"head is {config['head']!r}")
     sizes = [int(size) for size in config["evidence"]]
-    latent_dim = config["latent_dim"]
+    gain, readout = _noise(config)
+    # before anything is built of these sizes
+    _check_tensors(state, sizes, config)
+    reader = _reader(state, sizes, config)
+    preprocessor = Preprocessor.from_options(config["preprocessor"])
+    preprocessor.load_state_dict(_below("preprocessor.", tensors))
+    graph = FastGraph(preprocessor, reader, *_axis(config), gain, readout)
+    return graph.eval().requires_grad_(False), preprocessor
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin so, named without it."""
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _noise(config: dict[str, Any]) -> tuple[float, float]:
+    """Gain and readout variance; ValueError where counts cannot have such a variance."""
     gain, readout = float(config["gain"]), float(config["readout"])
     if not (0 < gain < math.inf and 0 <= readout < math.inf):
         raise ValueError(f"gain is {gain} and readout {readout}")
-    # before anything is built of these sizes
+    return gain, readout
+
+
+def _axis(config: dict[str, Any]) -> tuple[float, float, int]:
+    """Offset (eV), scale (eV) and number of channels; ValueError where these are no axis."""
+    offset, scale, n_channels = config["axis"]
+    if not (math.isfinite(offset) and scale > 0 and 0 < n_channels <= MOST_CHANNELS):
+        raise ValueError(f"the axis {config['axis']} is none")
+    return float(offset), float(scale), int(n_channels)
+
+
+def _check_tensors(state: dict[str, Tensor], sizes: list[int], config: dict[str, Any]) -> None:
+    """Raise ValueError unless the reader's tensors have the shapes it needs, and are finite."""
+    latent_dim = config["latent_dim"]
     shapes = {
         "encoder.axes": (latent_dim, latent_dim),
         "encoder.slope": (sizes[2], sizes[1], latent_dim),
@@ -87,28 +147,28 @@ def _rebuilt(tensors: dict[str, Tensor], config: dict[str, Any]) -> tuple[FastGr
             raise ValueError(f"{name} has shape {tuple(state[name].shape)}, not {shape}")
     if not all(tensor.isfinite().all() for tensor in state.values()):
         raise ValueError("its tensors hold infinite numbers")
+
+
+def _reader(state: dict[str, Tensor], sizes: list[int], config: dict[str, Any]) -> Reader:
+    """The reader that these tensors are the state of."""
     evidence = PixelEvidence((sizes[0], sizes[1], sizes[2], sizes[3]))
-    encoder = NoisyEncoder(evidence, latent_dim)
+    encoder = NoisyEncoder(evidence, config["latent_dim"])
+    heads = _gp_heads(state) if config["head"] == "gp" else _dense_heads(config)
+    reader = Reader(encoder, heads, NoveltyScale(*(state[name] for name in NoveltyScale._fields)))
+    reader.load_state_dict(state)
+    return reader
+
+
+def _gp_heads(state: dict[str, Tensor]) -> nn.Module:
+    """The GP heads of the reader's state, with a value where it has one."""
 
     def constants(prefix: str) -> GPConstants:
         return GPConstants(*(state[f"heads.{prefix}_{name}"] for name in GPConstants._fields))
 
-    heads: nn.Module
-    if config["head"] == "gp":
-        value = constants("value") if "heads.value_mean" in state else None
-        heads = GPHeads(constants("classes"), value, state["heads.value_noise"])
-    else:
-        heads = DenseHeads(latent_dim, len(config["class_names"]))
-    scale = NoveltyScale(*(state[name] for name in NoveltyScale._fields))
-    reader = Reader(encoder, heads, scale)
-    reader.load_state_dict(state)
-    pre = Preprocessor.from_options(config["preprocessor"])
-    pre.load_state_dict(
-        {k.removeprefix("preprocessor."): v for k, v in tensors.items() if k.startswith("pre")}
-    )
-    offset, scale, n_channels = config["axis"]
-    if not (math.isfinite(offset) and scale > 0 and 0 < n_channels <= 10**6):
-        raise ValueError(f"the axis {config['axis']} is none")
-    axis = (float(offset), float(scale), int(n_channels))
-    graph = FastGraph(pre, reader, *axis, gain, readout)
-    return graph.eval().requires_grad_(False), pre
+    value = constants("value") if "heads.value_mean" in state else None
+    return GPHeads(constants("classes"), value, state["heads.value_noise"])
+
+
+def _dense_heads(config: dict[str, Any]) -> nn.Module:
+    """Dense heads, whose weights are not set yet."""
+    return DenseHeads(config["latent_dim"], len(config["class_names"]))

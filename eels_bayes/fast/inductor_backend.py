@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 
 from eels_bayes.fast.graph import FastGraph, Plan, Run, cached_plan
 
+COMPILERS = {"darwin": "clang++", "win32": "cl"}  # by platform, where it is not g++
+
 Session = Callable[[torch.Tensor, Plan], Any]
 
 
 def compiler() -> str:
     """The C++ compiler that PyTorch takes: ``$CXX``, or the platform's own."""
-    own = {"darwin": "clang++", "win32": "cl"}
-    return os.environ.get("CXX") or own.get(sys.platform, "g++")
+    return os.environ.get("CXX") or COMPILERS.get(sys.platform, "g++")
 
 
 def available() -> bool:
@@ -85,22 +86,23 @@ def session(graph: FastGraph) -> Session:
             compiled(graph, path, {}, single=single)
         from torch._inductor import aoti_load_package
 
-        one, several = (aoti_load_package(str(path)) for path in paths)
+        single_program, batch_program = (aoti_load_package(str(path)) for path in paths)
 
     def run(counts: torch.Tensor, plan: Plan) -> Any:
-        return (one if len(counts) == 1 else several)(counts, *plan)
+        return (single_program if len(counts) == 1 else batch_program)(counts, *plan)
 
     return run
 
 
 def inductor_runner(graph: FastGraph) -> Run:
-    loaded, planned = session(graph), cached_plan(graph)
+    """What runs the graph as machine code, compiled here and now."""
+    program, planned = session(graph), cached_plan(graph)
 
     def run(
         rows: NDArray[np.float32], shift: float
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         with torch.inference_mode():
-            columns, labels, flag = loaded(torch.from_numpy(rows), planned(shift))
+            columns, labels, flag = program(torch.from_numpy(rows), planned(shift))
         return columns.numpy(), labels.numpy(), flag.numpy()
 
     return run

@@ -6,29 +6,25 @@ them. The loop decides when results are wanted, the thread keeps the detector fr
 
 from __future__ import annotations
 
-import math
-import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from eels_bayes import validation
+from eels_bayes.fast.live_drift import RunningDrift
+from eels_bayes.fast.live_queue import Inbox, from_queue, read_source
+from eels_bayes.fast.live_statistics import Counters
 
 if TYPE_CHECKING:
     from eels_bayes.fast.classifier import FastClassifier, FastReading
 
-_POLL = 0.1  # s between looks at whether the run has ended
-_LEAVE = 0.5  # s that the end of a run waits for a source that does not answer
-_RECENT = 10_000  # spectra that the latency percentiles are of
+LEAVE = 0.5  # s that the end of a run waits for a source that does not answer
 
 
 class LiveResult(NamedTuple):
@@ -54,37 +50,14 @@ class LiveResult(NamedTuple):
 
     @property
     def latency(self) -> float:
-        """Seconds from the source to the result, waiting included."""
+        """Time from the source to the result, waiting included.
+
+        Returns
+        -------
+        float
+            Seconds.
+        """
         return self.classified - self.received
-
-
-@dataclass(frozen=True)
-class Counters:
-    """What has become of the spectra of a run so far.
-
-    Attributes
-    ----------
-    received, classified, dropped : int
-        Spectra from the source, those classified, and those that never will be: displaced by newer
-        ones, or still waiting when the run was left.
-    flagged : int
-        Among those classified, spectra that could not be read.
-    p50, p99, p999 : float
-        Latency that 50, 99 and 99.9 % of the last 10 000 do not exceed, ms; NaN before the first.
-    """
-
-    received: int
-    classified: int
-    dropped: int
-    flagged: int
-    p50: float
-    p99: float
-    p999: float
-
-    @property
-    def waiting(self) -> int:
-        """Spectra that are queued or being classified; 0 after the run."""
-        return self.received - self.classified - self.dropped
 
 
 class LiveClassifier:
@@ -122,8 +95,10 @@ class LiveClassifier:
 
     Examples
     --------
-    >>> for result in LiveClassifier(fast).run(camera):  # doctest: +SKIP
-    ...     print(result.number, result.reading.labels, f"{1e3 * result.latency:.2f} ms")
+    With ``fast`` a compiled classifier and ``camera`` a generator of raw counts::
+
+        for result in eb.LiveClassifier(fast).run(camera):
+            print(result.number, result.reading.labels, f"{1e3 * result.latency:.2f} ms")
     """
 
     def __init__(
@@ -142,12 +117,19 @@ class LiveClassifier:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
         self.fast, self.threads, self.drift = fast, threads, drift
         policy = validation.choice("policy", policy, ("block", "drop_oldest", "batch"))
-        self._new_inbox = partial(_Inbox, queue_size, policy, batch_size)
+        self._new_inbox = partial(Inbox, queue_size, policy, batch_size)
         self._inbox = self._new_inbox()
 
     @property
     def counters(self) -> Counters:
-        """Of the run in progress, or of the last one; may be read from any thread."""
+        """Counts and latencies of the run in progress, or of the last one, up to now.
+
+        They may be read from any thread.
+
+        Returns
+        -------
+        Counters
+        """
         return self._inbox.counters()
 
     def stop(self) -> None:
@@ -188,30 +170,31 @@ class LiveClassifier:
                 "needed"
             )
         inbox = self._inbox = self._new_inbox()
-        return self._results(_from_queue(source, inbox) if is_queue else iter(source), inbox)
+        return self._results(from_queue(source, inbox) if is_queue else iter(source), inbox)
 
-    def _results(self, items: Iterator[Any], inbox: _Inbox) -> Generator[LiveResult, None, None]:
+    def _results(self, items: Iterator[Any], inbox: Inbox) -> Generator[LiveResult, None, None]:
+        """What `run` gives, from single items of the source."""
         n_channels = len(self.fast.energy)
         follows = self.drift is not None and self.fast.aligned
-        drift = _Drift(self.fast, self.drift or 1, n_channels) if follows else None
+        drift = RunningDrift(self.fast, self.drift or 1, n_channels) if follows else None
         # A daemon, and without a reference to this generator: neither a silent source nor a
         # forgotten run keeps the program from ending.
         reader = threading.Thread(
-            target=_read, args=(items, inbox, n_channels), name="eels_bayes live", daemon=True
+            target=read_source, args=(items, inbox, n_channels), name="eels_bayes live", daemon=True
         )
         reader.start()
         try:
             while batch := inbox.take():
-                counts = np.stack([one.counts for one in batch])
+                counts = np.stack([spectrum.counts for spectrum in batch])
                 with _thread_limit(self.threads):
                     shift = np.array([drift.follow(row) if drift else 0.0 for row in counts])
                     shared = bool((shift == shift[0]).all())
                     reading = self.fast(counts, float(shift[0]) if shared else shift)
                 now = time.perf_counter()
-                inbox.count(reading.flag, [now - one.received for one in batch])
-                for k, one in enumerate(batch):
+                inbox.count(reading.flag, [now - spectrum.received for spectrum in batch])
+                for k, spectrum in enumerate(batch):
                     row = type(reading)(*(field[k] for field in reading))
-                    yield LiveResult(one.number, one.received, now, float(shift[k]), row)
+                    yield LiveResult(spectrum.number, spectrum.received, now, float(shift[k]), row)
                 if drift:  # now, while the next spectrum is on its way
                     with _thread_limit(self.threads):
                         drift.renew()
@@ -219,162 +202,12 @@ class LiveClassifier:
                 raise inbox.error
         finally:
             inbox.close()
-            reader.join(_LEAVE)
-
-
-class _Waiting(NamedTuple):
-    number: int
-    item: int
-    received: float
-    counts: NDArray[Any]
-
-
-class _Inbox:
-    """The queue between reader and caller, and the counts of what went through it."""
-
-    def __init__(self, size: int, policy: str, batch_size: int) -> None:
-        self.size, self.policy, self.batch_size = size, policy, batch_size
-        self.ended = False
-        self.error: BaseException | None = None
-        self._changed = threading.Condition()
-        self._waiting: deque[_Waiting] = deque()
-        self._received = self._classified = self._dropped = self._flagged = 0
-        self._latencies: deque[float] = deque(maxlen=_RECENT)
-
-    def put(self, item: int, received: float, rows: NDArray[Any]) -> bool:
-        """Queue the spectra (m, E) of one item; False where the run has ended."""
-        with self._changed:
-            if self.ended:
-                return False
-            first = self._received
-            self._received += len(rows)
-            for k, row in enumerate(rows):
-                if self.policy == "drop_oldest" and len(self._waiting) == self.size:
-                    self._waiting.popleft()
-                    self._dropped += 1
-                self._changed.wait_for(lambda: self.ended or len(self._waiting) < self.size)
-                if self.ended:
-                    return False
-                self._waiting.append(_Waiting(first + k, item, received, row))
-                self._changed.notify_all()
-            return True
-
-    def take(self) -> list[_Waiting]:
-        """What to classify next, waiting for it; empty when there is no more."""
-        with self._changed:
-            # In short waits, because on Windows Ctrl-C gets through between them only.
-            while not self._changed.wait_for(lambda: self.ended or bool(self._waiting), _POLL):
-                pass
-            batch: list[_Waiting] = []
-            while self._waiting and len(batch) < self.batch_size:
-                if self.policy != "batch" and batch and self._waiting[0].item != batch[0].item:
-                    break
-                batch.append(self._waiting.popleft())
-            self._changed.notify_all()
-            return batch
-
-    def count(self, flags: NDArray[Any], latencies: list[float]) -> None:
-        """Note that spectra are classified; latencies in s."""
-        with self._changed:
-            self._latencies.extend(latencies)
-            self._classified += len(latencies)
-            self._flagged += int(np.count_nonzero(flags))
-
-    def end(self, error: BaseException | None = None) -> None:
-        """Take no more spectra; those that wait stay."""
-        with self._changed:
-            self.error = self.error if self.ended else error
-            self.ended = True
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        """End, and drop what waits."""
-        self.end()
-        with self._changed:
-            self._waiting.clear()
-            self._dropped = self._received - self._classified
-
-    def counters(self) -> Counters:
-        with self._changed:
-            counts = (self._received, self._classified, self._dropped, self._flagged)
-            latencies = list(self._latencies) or [math.nan]
-        return Counters(*counts, *np.percentile(1e3 * np.array(latencies), [50, 99, 99.9]).tolist())
-
-
-class _Drift:
-    """Running estimate of the energy shift, eV, from the exponentially forgetting mean."""
-
-    def __init__(self, fast: FastClassifier, span: int, n_channels: int) -> None:
-        self.fast, self.span = fast, span
-        self.mean = np.zeros(n_channels)
-        self.seen, self.due, self.shift = 0, 1, 0.0
-        self._latest: NDArray[Any] | None = None
-
-    def follow(self, counts: NDArray[Any]) -> float:
-        """The shift of a spectrum (E,), from those before it, or, of the first, from itself."""
-        self.renew()
-        self._latest = counts
-        if self.seen == 0:
-            self.renew()
-        return self.shift
-
-    def renew(self) -> None:
-        """Take in the latest spectrum, whose result need not wait for this."""
-        counts, self._latest = self._latest, None
-        if counts is None or not np.isfinite(counts).all():  # which tells nothing
-            return
-        # A cosmic ray or a hot channel must not stay in the mean: three times the channels beside.
-        beside = np.maximum(np.abs(np.roll(counts, 3)), np.abs(np.roll(counts, -3)))
-        limit = 3.0 * beside + 30.0
-        self.seen += 1
-        self.mean += (np.clip(counts, -limit, limit) - self.mean) / min(self.seen, self.span)
-        if self.seen == self.due:
-            self.shift = self.fast.drift(self.mean[None])
-            self.due += min(self.seen, max(1, self.span // 4))
-
-
-def _read(items: Iterator[Any], inbox: _Inbox, n_channels: int) -> None:
-    """Move the source's items into the queue until one of them ends."""
-    number = 0
-    try:
-        for item in items:
-            received = time.perf_counter()
-            if not inbox.put(number, received, _spectra(item, number, n_channels)):
-                return
-            number += 1
-        inbox.end()
-    except BaseException as error:  # whatever it is, the caller must hear of it
-        error.add_note(f"in a live run, after {number} items of its source")
-        inbox.end(error)
-
-
-def _spectra(item: Any, number: int, n_channels: int) -> NDArray[Any]:
-    """Counts (m, E) of one item; a copy, because a source may fill its buffer anew."""
-    try:
-        counts = np.array(item)
-    except ValueError:  # of lists that are not rectangular
-        counts = np.array(None)
-    if counts.dtype.kind in "iuf" and counts.ndim in (1, 2) and counts.shape[-1] == n_channels:
-        return counts.reshape(-1, n_channels)
-    raise ValueError(
-        f"item {number} of the source is of type {type(item).__name__}, as an array {counts.shape} "
-        f"of {counts.dtype}; raw counts ({n_channels},) or (m, {n_channels}) are needed"
-    )
-
-
-def _from_queue(source: Any, inbox: _Inbox) -> Iterator[Any]:
-    while not inbox.ended:
-        try:
-            item = source.get(timeout=_POLL)
-        except queue.Empty:
-            continue
-        if item is None:
-            return
-        yield item
+            reader.join(LEAVE)
 
 
 @contextmanager
 def _thread_limit(threads: int) -> Iterator[None]:
+    """Let torch use so many threads, and put its setting back afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

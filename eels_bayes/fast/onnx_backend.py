@@ -18,8 +18,10 @@ from torch.onnx import symbolic_helper
 
 from eels_bayes.fast.graph import FastGraph, Plan, Run, cached_plan
 
-OPSET = 18
-COUNTS, OUTPUTS = "counts", ("columns", "labels", "flags")
+OPSET = 18  # of ONNX: from 16 on ScatterND adds up; chosen among those, not tuned
+COUNTS = "counts"  # name of the input that is no plan
+OUTPUTS = ("columns", "labels", "flags")  # names of what the graph gives
+ERRORS_ONLY = 3  # severity from which ONNX Runtime speaks
 Session = Callable[[NDArray[np.float32], Plan], tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]
 
 
@@ -85,13 +87,11 @@ def session(graph: FastGraph) -> Session:
     ort = _needed("onnxruntime")
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # it warns of initialisers that a caller may replace
-    made = ort.InferenceSession(
+    options.log_severity_level = ERRORS_ONLY  # it warns of initialisers that a caller may replace
+    model = ort.InferenceSession(
         exported(graph, {}), sess_options=options, providers=["CPUExecutionProvider"]
     )
-    known = {one.name for one in made.get_inputs()} | {
-        one.name for one in made.get_overridable_initializers()
-    }
+    inputs = {node.name for node in (*model.get_inputs(), *model.get_overridable_initializers())}
 
     current: Plan | None = None
     fed: dict[str, NDArray[Any]] = {}
@@ -102,9 +102,9 @@ def session(graph: FastGraph) -> Session:
         nonlocal current, fed
         if plan is not current:
             arrays = {f"plan_{name}": tensor.numpy() for name, tensor in plan._asdict().items()}
-            fed = {name: array for name, array in arrays.items() if name in known}
+            fed = {name: array for name, array in arrays.items() if name in inputs}
             current = plan
-        columns, labels, flags = made.run(OUTPUTS, {COUNTS: rows, **fed})
+        columns, labels, flags = model.run(OUTPUTS, {COUNTS: rows, **fed})
         return columns, labels, flags
 
     return run
@@ -113,20 +113,21 @@ def session(graph: FastGraph) -> Session:
 @contextlib.contextmanager
 def _symbolics() -> Iterator[None]:
     """What the exporter does not know, known for the time of one export."""
-    known: dict[str, Callable[..., Any]] = {
+    symbolics: dict[str, Callable[..., Any]] = {
         "aten::expm1": _expm1,
         "aten::index_add": _index_add,
     }
-    for name, symbolic in known.items():
+    for name, symbolic in symbolics.items():
         torch.onnx.register_custom_op_symbolic(name, symbolic, OPSET)
     try:
         yield
     finally:
-        for name in known:
+        for name in symbolics:
             torch.onnx.unregister_custom_op_symbolic(name, OPSET)
 
 
 def _needed(name: str) -> Any:
+    """A package of the extra; ImportError that says how to get it where it is missing."""
     from importlib import import_module
 
     try:
@@ -136,11 +137,12 @@ def _needed(name: str) -> Any:
 
 
 def onnx_runner(graph: FastGraph) -> Run:
-    loaded, planned = session(graph), cached_plan(graph)
+    """What runs the graph by ONNX Runtime."""
+    model, planned = session(graph), cached_plan(graph)
 
     def run(
         rows: NDArray[np.float32], shift: float
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        return loaded(rows, planned(shift))
+        return model(rows, planned(shift))
 
     return run

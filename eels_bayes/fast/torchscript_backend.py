@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,17 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from eels_bayes.fast.graph import CHUNK, FastGraph, Run, cached_plan
+from eels_bayes.fast.graph import CHUNK, FastGraph, Program, Run, cached_plan
+
+WARM_UP = (1, 1, 1, CHUNK, CHUNK)  # spectra: TorchScript optimises itself in its first calls
 
 
 def torchscript_runner(graph: FastGraph) -> Run:
+    """What runs the graph as frozen TorchScript, warmed up, for one spectrum and for several."""
     several = frozen(graph)
     single, planned = _static(several), cached_plan(graph)
     with torch.inference_mode():
-        for n in (1, 1, 1, CHUNK, CHUNK):  # it optimises itself in its first calls
+        for n in WARM_UP:
             several(torch.ones(n, graph.n_channels), *planned(0.0))
 
     def run(
@@ -32,6 +36,15 @@ def torchscript_runner(graph: FastGraph) -> Run:
     return run
 
 
+def write_archive(
+    graph: FastGraph, path: str | os.PathLike[str], extra_files: Mapping[str, str]
+) -> None:
+    """Write the graph with its drift as a TorchScript archive, which is a program."""
+    with quietly():
+        program = frozen(Program(graph), ["set_shift"])
+        torch.jit.save(program, path, _extra_files=dict(extra_files))
+
+
 def _static(program: Any) -> Any:
     """A frozen program by TorchScript's static runtime, which plans its memory: for one spectrum.
 
@@ -43,7 +56,7 @@ def _static(program: Any) -> Any:
 
 
 def frozen(module: nn.Module, kept: Sequence[str] = ()) -> Any:
-    """Scripted, with what is constant computed; of its methods ``kept`` remain besides forward."""
+    """A module scripted, with what is constant computed; besides forward, methods ``kept`` stay."""
     with quietly():
         program = torch.jit.freeze(torch.jit.script(module.eval()), preserved_attrs=list(kept))
     # PyTorch would make a tensor of each number at each call

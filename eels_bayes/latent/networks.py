@@ -11,11 +11,14 @@ from torch import Tensor, nn
 
 from eels_bayes.latent.mixtures import Gaussian
 
-FILTERS = (16, 32, 32, 64)
-KERNELS = (7, 7, 3, 3)
-SLOPE = 0.3
-# Scales outside this range of log sd are numerical accidents, not posteriors.
-LOG_SD_MIN, LOG_SD_MAX = -7.0, 3.0
+FILTERS = (16, 32, 32, 64)  # of the four convolutions: as published
+KERNELS = (7, 7, 3, 3)  # channels that a filter is wide: as published
+SLOPE = 0.3  # of the LeakyReLU below zero: as published
+STRIDE = 2  # of every convolution: as published
+DROPOUT = 0.2  # of the encoder's units: as published
+# Scales outside this range are numerical accidents, not posteriors.
+LOG_SD_MIN = -7.0  # log of a latent's sd: chosen, not tuned
+LOG_SD_MAX = 3.0  # log of a latent's sd: chosen, not tuned
 
 
 def conv_trunk(in_channels: int, dropout: float) -> nn.Sequential:
@@ -23,7 +26,7 @@ def conv_trunk(in_channels: int, dropout: float) -> nn.Sequential:
     layers: list[nn.Module] = []
     for filters, kernel in zip(FILTERS, KERNELS, strict=True):
         layers += [
-            nn.Conv1d(in_channels, filters, kernel, stride=2, padding=kernel // 2),
+            nn.Conv1d(in_channels, filters, kernel, stride=STRIDE, padding=kernel // 2),
             nn.LeakyReLU(SLOPE),
         ]
         if dropout > 0:
@@ -35,14 +38,14 @@ def conv_trunk(in_channels: int, dropout: float) -> nn.Sequential:
 def trunk_length(n_channels: int) -> int:
     """Length of a spectrum of ``n_channels`` after the four strides of two."""
     for _ in FILTERS:
-        n_channels = (n_channels + 1) // 2
+        n_channels = -(-n_channels // STRIDE)
     return n_channels
 
 
 class ConvEncoder(nn.Module):
     """Spectrum (n, L) -> mean and sd (n, D) of its latent Gaussian."""
 
-    def __init__(self, n_channels: int, latent_dim: int, dropout: float = 0.2):
+    def __init__(self, n_channels: int, latent_dim: int, dropout: float = DROPOUT):
         super().__init__()
         self.latent_dim = latent_dim
         self.log_sd_min, self.log_sd_max = LOG_SD_MIN, LOG_SD_MAX  # scripting sees no globals
@@ -50,6 +53,7 @@ class ConvEncoder(nn.Module):
         self.head = nn.Linear(FILTERS[-1] * trunk_length(n_channels), 2 * latent_dim)
 
     def forward(self, spectrum: Tensor) -> Gaussian:
+        """Mean and sd (n, D) of the latents of spectra (n, L)."""
         out = self.head(self.trunk(spectrum.unsqueeze(1)))
         log_sd = out[:, self.latent_dim :].clamp(self.log_sd_min, self.log_sd_max)
         return Gaussian(out[:, : self.latent_dim], log_sd.exp())
@@ -70,12 +74,13 @@ class ConvDecoder(nn.Module):
             layers += [
                 nn.LeakyReLU(SLOPE),
                 nn.ConvTranspose1d(
-                    n_in, n_out, kernel, stride=2, padding=kernel // 2, output_padding=1
+                    n_in, n_out, kernel, stride=STRIDE, padding=kernel // 2, output_padding=1
                 ),
             ]
         self.trunk = nn.Sequential(*layers)
 
     def forward(self, latent: Tensor) -> Tensor:
+        """Spectra (n, L) of latents (n, D)."""
         hidden = self.dense(latent).reshape(-1, self.filters, self.length)
         # Each stride doubles, so the result is a little longer than the window: cut its end.
         return self.trunk(hidden)[:, 0, : self.n_channels]

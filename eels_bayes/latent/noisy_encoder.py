@@ -2,12 +2,12 @@
 
 One Gaussian for each component of the forward model, because at single-pixel noise several classes
 explain one spectrum. Given a component, a pixel's deviations g from its center along its principal
-axes are Gaussian with a mean and variance that `evidence` knows at the pixel's own noise. Within
-one component the clean spectrum hardly bends the VAE's encoder, so that
+axes are Gaussian with a mean and variance that `pixel_posterior` knows at the pixel's own noise.
+Within one component the clean spectrum hardly bends the VAE's encoder, so that
 
     z = offset_c + slope_c' g + e,    e ~ N(0, spread_c^2),
 
-and r(z | x) follows in closed form, for any dose. `encoder_fit` finds the three.
+and r(z | x) follows in closed form, for any dose. `noisy_encoder_fit` finds the three.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from eels_bayes.forward_model.pixel_posterior import Evidence, PixelEvidence
 from eels_bayes.latent.mixtures import GaussianMixture
 
-LEAST_INFORMATION = 0.05  # nats
+# nats about the structure, below which an axis of the latents is noise: chosen, not tuned
+LEAST_INFORMATION = 0.05
 
 
 class NoisyEncoder(nn.Module):
@@ -29,7 +30,7 @@ class NoisyEncoder(nn.Module):
     evidence : PixelEvidence
         Of the fitted forward model, with C components and S axes of each.
     latent_dim : int
-        D. The buffers mean nothing until `encoder_fit` or ``load_state_dict`` fills them.
+        D. The buffers mean nothing until `fit_noisy_encoder` or ``load_state_dict`` fills them.
     """
 
     def __init__(self, evidence: PixelEvidence, latent_dim: int):
@@ -52,15 +53,15 @@ class NoisyEncoder(nn.Module):
         """Posterior of the latent; (n, B) and (n,) -> see GaussianMixture."""
         return self.read(self.evidence(profile, level))
 
-    def read(self, found: Evidence) -> GaussianMixture:
+    def read(self, evidence: Evidence) -> GaussianMixture:
         """Posterior of the latent from the evidence of n pixels."""
         prior = self.evidence.variance.narrow(0, 0, self.n_components)  # (C, S)
-        noise = found.noise.view(-1, 1, 1)
-        mean = torch.bmm((found.factor * prior).transpose(0, 1), self.slope)  # (C, n, D)
-        left = prior * (noise / (prior + noise))  # variance of what noise hides
-        var = torch.bmm(left.transpose(0, 1), self.slope.square())
+        noise = evidence.noise.view(-1, 1, 1)
+        mean = torch.bmm((evidence.factor * prior).transpose(0, 1), self.slope)  # (C, n, D)
+        hidden_variance = prior * (noise / (prior + noise))  # of what noise hides
+        var = torch.bmm(hidden_variance.transpose(0, 1), self.slope.square())
         return GaussianMixture(
-            found.log_probability,
+            evidence.log_probability,
             mean.transpose(0, 1) + self.offset,
             (var.transpose(0, 1) + self.spread.square()).sqrt(),
             self.axes,
@@ -83,6 +84,6 @@ def active_axes(encoder: NoisyEncoder) -> int:
     motion = (weight * ((offset - center).square() + (slope.square() * prior).sum(1))).sum(0)
     var = encoder.spread.double().square()
     whole = motion + (weight * var).sum(0)
-    told = 0.5 * (whole.log() - (weight * var.log()).sum(0))
-    active = (told > LEAST_INFORMATION).nonzero()
+    information = 0.5 * (whole.log() - (weight * var.log()).sum(0))
+    active = (information > LEAST_INFORMATION).nonzero()
     return int(active.max()) + 1 if len(active) else 1

@@ -1,8 +1,8 @@
 """Fitting the noisy encoder r(z | x) to matched pairs, in closed form.
 
 Clean spectra of every component of the forward model are put back into the experiment, and their
-latents z ~ q(z | clean) regressed on the deviations that `evidence` would find of them: the maximum
-of the pairs' likelihood under the encoder's model, with a weak Gaussian prior on the slopes
+latents z ~ q(z | clean) regressed on the deviations that `PixelEvidence` would find of them: the
+maximum of the pairs' likelihood under the encoder's model, with a weak Gaussian prior on the slopes
 (Bishop, Pattern Recognition and Machine Learning (2006), eqs. 3.34 and 3.53).
 """
 
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from eels_bayes.effort import FULL
 from eels_bayes.forward_model.components import MIXING, components
 from eels_bayes.forward_model.pixel_posterior import evidence_of
 from eels_bayes.forward_model.reinsertion import Reinsertion
@@ -20,6 +21,8 @@ from eels_bayes.latent.noisy_encoder import NoisyEncoder
 from eels_bayes.latent.vae import SpectrumVAE
 
 HALF_STEP = 0.5 * (MIXING[1] - MIXING[0])  # shares are continuous between the components'
+SLOPE_PRECISION = 1.0  # of the slopes beforehand: weak, that of one spectrum
+NEGLIGIBLE = 1e-6  # share of the largest variance below which a direction is not regressed on
 
 
 def fit_noisy_encoder(
@@ -27,9 +30,9 @@ def fit_noisy_encoder(
     source: Reinsertion,
     *,
     axes: Tensor | None = None,
-    n_draws: int = 512,
-    ridge: float = 1.0,
-    negligible: float = 1e-6,
+    n_draws: int = FULL.encoder_draws,
+    ridge: float = SLOPE_PRECISION,
+    negligible: float = NEGLIGIBLE,
     seed: int = 0,
 ) -> NoisyEncoder:
     """Fit r(z | x) for a trained VAE, which is not changed, and a forward model.
@@ -38,6 +41,7 @@ def fit_noisy_encoder(
     ----------
     vae : SpectrumVAE
     source : Reinsertion
+        Draws clean spectra of each component of its forward model.
     axes : Tensor (D, D), optional
         Orthonormal columns along which Gaussians are diagonal; by default the latents' principal
         ones.
@@ -49,6 +53,10 @@ def fit_noisy_encoder(
         Share of the largest variance below which a direction is not regressed on.
     seed : int
         Of the clean spectra.
+
+    Returns
+    -------
+    NoisyEncoder
     """
     rng = np.random.default_rng(seed)
     evidence = evidence_of(source.model)
@@ -72,9 +80,9 @@ def fit_noisy_encoder(
         x_mean, z_mean = x.mean(0), z.mean(0)
         gram = (x - x_mean).T @ (x - x_mean) + ridge * torch.eye(len(scale), dtype=x.dtype)
         slope = torch.linalg.solve(gram, (x - x_mean).T @ (z - z_mean))
-        left = (z - z_mean) - (x - x_mean) @ slope
+        residual = (z - z_mean) - (x - x_mean) @ slope
         freedom = n_draws / (n_draws - 1 - int(matters.sum()))
-        spread = freedom * left.square().mean(0) + var.double().mean(0) @ axes.square()
+        spread = freedom * residual.square().mean(0) + var.double().mean(0) @ axes.square()
         encoder.offset[c] = (z_mean - x_mean @ slope).float()
         encoder.slope[c] = (slope / scale.unsqueeze(1)).float()
         encoder.spread[c] = spread.sqrt().float()
@@ -106,7 +114,15 @@ def _draw(
 def _principal_axes(
     drawn: list[tuple[Tensor, Tensor, Tensor]], weight: NDArray[np.float64]
 ) -> Tensor:
-    """Of the latents' covariance over components as frequent as they are; widest first."""
+    """Principal axes (D, D) of the latents' covariance over all components; widest first.
+
+    Parameters
+    ----------
+    drawn : list of (profile, mean, var)
+        What `_draw` gives of each component.
+    weight : ndarray (C,)
+        How frequent each component is.
+    """
     share = torch.as_tensor(weight / weight.sum())
     means = torch.stack([mean.double() for _, mean, _ in drawn])  # (C, N, D)
     center = torch.einsum("c,cnd->d", share, means) / means.shape[1]

@@ -9,11 +9,21 @@ from numpy.typing import NDArray
 
 from eels_bayes.data.spectra import Spectra
 
-MAX_COMPONENTS = 20
+MAX_COMPONENTS = 20  # that are looked for: bounds the work; chosen, not tuned
 
 
 class Denoiser(NamedTuple):
-    """Projection onto components (R, L) around a mean (L,), channels weighted by weight (L,)."""
+    """Projection of spectra onto their principal components.
+
+    Attributes
+    ----------
+    mean : ndarray (L,)
+        Of the weighted spectra.
+    components : ndarray (R, L)
+        Orthonormal rows.
+    weight : ndarray (L,)
+        Of each channel: one over its sd.
+    """
 
     mean: NDArray[np.float64]
     components: NDArray[np.float64]
@@ -41,6 +51,10 @@ def fit_denoiser(spectra: Spectra, *, seed: int = 0) -> Denoiser:
         n usable pixels of L channels; flagged pixels are left out.
     seed : int
         Of scikit-learn's randomised solver.
+
+    Returns
+    -------
+    Denoiser
     """
     from sklearn.decomposition import PCA
 

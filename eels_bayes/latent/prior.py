@@ -17,9 +17,18 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
+VARIANCE_FLOOR = 1e-12  # squared variance of a class whose fingerprint does not vary, not to be 0
+
 
 class FingerprintPrior(NamedTuple):
-    """The explicit mixture: mean and sd (K, J, D); log_weight (K + 1,), the last for "none"."""
+    """The explicit mixture of J Gaussians for each of K classes, and of a standard normal.
+
+    Attributes
+    ----------
+    mean, sd : Tensor (K, J, D)
+    log_weight : Tensor (K + 1,)
+        Of the classes and, last, of "none of these".
+    """
 
     mean: Tensor
     sd: Tensor
@@ -39,7 +48,7 @@ def class_log_density(prior: FingerprintPrior, z: Tensor) -> Tensor:
     Tensor, (..., K + 1)
     """
     n_classes, n_variations, dim = prior.mean.shape
-    kind, z = z.dtype, z.double()  # the expanded square cancels where components are narrow
+    dtype, z = z.dtype, z.double()  # the expanded square cancels where components are narrow
     precision = prior.sd.reshape(-1, dim).double() ** -2
     mean = prior.mean.reshape(-1, dim).double()
     # (z - m)^2 / s^2 by matrix products: no (n, K J, D) array.
@@ -48,7 +57,7 @@ def class_log_density(prior: FingerprintPrior, z: Tensor) -> Tensor:
     component = (log_norm - 0.5 * quadratic).unflatten(-1, (n_classes, n_variations))
     classes = component.logsumexp(-1) - math.log(n_variations)
     none = -0.5 * (z**2).sum(-1, keepdim=True) - 0.5 * dim * math.log(2 * math.pi)
-    return torch.cat([classes, none], dim=-1).to(kind)
+    return torch.cat([classes, none], dim=-1).to(dtype)
 
 
 def log_density(prior: FingerprintPrior, z: Tensor) -> Tensor:
@@ -99,7 +108,7 @@ def smooth(prior: FingerprintPrior) -> FingerprintPrior:
     spread = prior.mean.std(1, correction=min(1, n_variations - 1), keepdim=True)
     # Effective dimension of a class's variation: the participation ratio of its variances.
     var = spread.squeeze(1) ** 2
-    dim = (var.sum(-1) ** 2 / (var**2).sum(-1).clamp_min(1e-12)).clamp_min(1.0)
+    dim = (var.sum(-1) ** 2 / (var**2).sum(-1).clamp_min(VARIANCE_FLOOR)).clamp_min(1.0)
     width = (4 / (dim + 2) / n_variations) ** (1 / (dim + 4))
     sd = (prior.sd**2 + (width[:, None, None] * spread) ** 2).sqrt()
     return prior._replace(sd=sd)

@@ -19,17 +19,24 @@ import torch
 from pyro.infer import Trace_ELBO
 from torch import Tensor, nn
 
+from eels_bayes.effort import FULL
 from eels_bayes.latent import prior as priors
 from eels_bayes.latent.mixtures import Gaussian
 from eels_bayes.latent.networks import ConvDecoder, ConvEncoder
 from eels_bayes.randomness import own_randomness
 from eels_bayes.training import FitState, Schedule, fit
 
+DEGREES_OF_FREEDOM = 4.0  # of Student's t: heavy tails with a finite variance; chosen, not tuned
+# Log of the likelihood's scale in units of the typical intensity where training starts. Sharp: a
+# wide likelihood lets latents fall back to the prior, for good.
+LOG_B_START = -3.0
+DEFAULT_NONE_WEIGHT = 0.1  # prior weight of "none of these" where none is given: chosen, not tuned
+
 Likelihood = Literal["laplace", "normal", "student_t"]
 LIKELIHOODS: dict[str, Callable[[Tensor, Tensor], dist.Distribution]] = {
     "laplace": dist.Laplace,
     "normal": dist.Normal,
-    "student_t": lambda mean, scale: dist.StudentT(4.0, mean, scale),
+    "student_t": lambda mean, scale: dist.StudentT(DEGREES_OF_FREEDOM, mean, scale),
 }
 _instances = itertools.count()
 
@@ -42,17 +49,45 @@ class SpectrumVAE(nn.Module):
     n_channels : int
         L, channels of an edge spectrum.
     latent_dim : int
-        D.
+        D, dimensions of the latent.
     fingerprints : Tensor, (K, J, L), optional
         J physical variations of each of K classes, whose posteriors are the explicit prior's
         components. ``None`` makes the prior a standard normal.
     class_weights : Tensor, (K + 1,), optional
         Prior weights of the classes and, last, of "none of these"; by default equal, and 0.1.
     likelihood : {"laplace", "normal", "student_t"}
+        Of a channel's intensity around the decoded one, with one learned scale.
     scale : float
         Typical intensity, in the unit of the spectra; the networks work in multiples of it.
     dropout : float
-        Of the encoder's convolutions.
+        Probability that a unit of the encoder's convolutions is dropped in training.
+
+    Raises
+    ------
+    ValueError
+        If there is no such likelihood, the scale is not positive, or the fingerprints have another
+        number of channels.
+
+    Examples
+    --------
+    >>> import pyro
+    >>> import torch
+    >>> import eels_bayes as eb
+    >>> vae = eb.SpectrumVAE(n_channels=60, latent_dim=4)
+    >>> spectra = torch.rand(10, 60)
+    >>> mean, sd = vae.encode(spectra)
+    >>> tuple(mean.shape), tuple(vae.decode(mean).shape)
+    ((10, 4), (10, 60))
+
+    As a model and guide of Pyro, with a parameter store of its own:
+
+    >>> with pyro.get_param_store().scope():
+    ...     trace = pyro.poutine.trace(vae.model).get_trace(spectra)
+    ...     latent = vae.guide(spectra)
+    >>> tuple(trace.nodes["z"]["value"].shape), tuple(trace.nodes["x"]["value"].shape)
+    ((10, 4), (10, 60))
+    >>> tuple(latent.shape)
+    (10, 4)
     """
 
     scale: Tensor
@@ -85,13 +120,13 @@ class SpectrumVAE(nn.Module):
         self.likelihood = likelihood
         self.encoder = ConvEncoder(n_channels, latent_dim, dropout)
         self.decoder = ConvDecoder(n_channels, latent_dim)
-        # Sharp from the start: a wide likelihood lets latents fall back to the prior, for good.
-        self.log_b = nn.Parameter(torch.tensor(-3.0))
+        self.log_b = nn.Parameter(torch.tensor(LOG_B_START))
         self.register_buffer("scale", torch.tensor(float(scale)))
         self.register_buffer("fingerprints", fingerprints)
         if fingerprints is not None and class_weights is None:
             n_classes = len(fingerprints)
-            class_weights = torch.tensor([0.9 / n_classes] * n_classes + [0.1])
+            known = (1.0 - DEFAULT_NONE_WEIGHT) / n_classes
+            class_weights = torch.tensor([known] * n_classes + [DEFAULT_NONE_WEIGHT])
         self.register_buffer("class_weights", class_weights)
         # Pyro's parameter store is global; a name of its own keeps each model's parameters its own.
         self.pyro_name = f"spectrum_vae_{next(_instances)}"
@@ -101,15 +136,42 @@ class SpectrumVAE(nn.Module):
         self.pyro_name = f"spectrum_vae_{next(_instances)}"  # a copy is a model of its own
 
     def encode(self, spectrum: Tensor) -> Gaussian:
-        """Guide's posterior q(z | x) of clean spectra (n, L): mean and sd (n, D)."""
+        """Posterior q(z | x) of the guide.
+
+        Parameters
+        ----------
+        spectrum : Tensor (n, L)
+            Clean spectra.
+
+        Returns
+        -------
+        Gaussian
+            ``mean`` and ``sd`` (n, D) of the latents.
+        """
         return self.encoder(spectrum / self.scale)
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Mean spectrum (n, L) of latents (n, D), in the unit of the spectra."""
+        """Spectra around which the likelihood lies.
+
+        Parameters
+        ----------
+        latent : Tensor (n, D)
+
+        Returns
+        -------
+        Tensor (n, L)
+            In the unit of the spectra.
+        """
         return self.decoder(latent) * self.scale
 
     def prior(self) -> priors.FingerprintPrior | None:
-        """The explicit prior with its components at the present encoder, or ``None``."""
+        """The explicit prior with its components where the encoder puts them now.
+
+        Returns
+        -------
+        FingerprintPrior or None
+            None where the prior is a standard normal.
+        """
         if self.fingerprints is None:
             return None
         n_classes, n_variations, _ = self.fingerprints.shape
@@ -122,7 +184,22 @@ class SpectrumVAE(nn.Module):
         )
 
     def model(self, spectrum: Tensor, sd: Tensor | None = None) -> Tensor:
-        """Pyro model of spectra (n, L); ``sd`` (n, L), if given, widens the likelihood's scale."""
+        """Pyro model: z ~ p(z), then the spectrum around the decoded one.
+
+        Sample sites are "z" (n, D) and "x" (n, L), in a plate "spectra".
+
+        Parameters
+        ----------
+        spectrum : Tensor (n, L)
+            Observed.
+        sd : Tensor (n, L), optional
+            Of the spectra themselves; it widens the likelihood's scale, added in squares.
+
+        Returns
+        -------
+        Tensor (n, L)
+            The observed spectra.
+        """
         pyro.module(self.pyro_name, self)
         p_z = priors.distribution(self.prior(), self.latent_dim, spectrum)
         with pyro.plate("spectra", len(spectrum)):
@@ -133,14 +210,39 @@ class SpectrumVAE(nn.Module):
             return pyro.sample("x", x.to_event(1), obs=spectrum)
 
     def guide(self, spectrum: Tensor, sd: Tensor | None = None) -> Tensor:
-        """Pyro guide: the amortised diagonal Gaussian."""
+        """Pyro guide: the encoder's diagonal Gaussian.
+
+        Parameters
+        ----------
+        spectrum : Tensor (n, L)
+            Observed.
+        sd : Tensor (n, L), optional
+            Not used: model and guide take the same arguments.
+
+        Returns
+        -------
+        Tensor (n, D)
+            One draw of the latents.
+        """
         pyro.module(self.pyro_name, self)
         with pyro.plate("spectra", len(spectrum)):
             mean, scale = self.encode(spectrum)
             return pyro.sample("z", dist.Normal(mean, scale).to_event(1))
 
     def negative_elbo(self, spectrum: Tensor, sd: Tensor | None = None) -> Tensor:
-        """Single-draw estimate of -ELBO in nats a spectrum (differentiable)."""
+        """Estimate of the negative evidence lower bound from one draw, differentiable.
+
+        Parameters
+        ----------
+        spectrum : Tensor (n, L)
+        sd : Tensor (n, L), optional
+            As `model` takes it.
+
+        Returns
+        -------
+        Tensor, scalar
+            Nats a spectrum.
+        """
         with pyro.get_param_store().scope():
             loss = Trace_ELBO().differentiable_loss(self.model, self.guide, spectrum, sd)
         return loss / len(spectrum)
@@ -154,7 +256,7 @@ def fit_vae(
     state: FitState,
     *,
     sd: tuple[Tensor, Tensor] | None = None,
-    batch_size: int = 64,
+    batch_size: int = FULL.vae_batch,
     seed: int = 0,
     show_progressbar: bool = True,
 ) -> FitState:
@@ -174,6 +276,12 @@ def fit_vae(
         Spectra a step.
     seed : int
         Of everything random in training.
+    show_progressbar : bool
+
+    Returns
+    -------
+    FitState
+        Where training stands, as :func:`eels_bayes.training.fit` returns it.
     """
     device = vae.log_b.device
     noise, held_out_noise = sd or (torch.zeros_like(spectra), torch.zeros_like(held_out))

@@ -1,4 +1,4 @@
-"""Heads that read Gaussians in latent space by GPs."""
+"""Heads that read Gaussians in latent space by GPs: classes with both uncertainties, and values."""
 
 from __future__ import annotations
 
@@ -35,14 +35,16 @@ class Gaussians(NamedTuple):
     var: Tensor
 
 
-class Heads(NamedTuple):
-    """What is said of latents.
+class HeadOutputs(NamedTuple):
+    """What heads say of n pixels.
 
     Attributes
     ----------
     classes : Decomposition
-        Its weights are the Gaussians' (m,), as the ratio has them.
+        Class probabilities and the parts of their entropy, nats; its weights are the Gaussians'
+        (m,), as the ratio has them.
     value, value_sd : Tensor (n,)
+        Posterior mean and sd of the library's value, its unit; NaN where there is none.
     """
 
     classes: Decomposition
@@ -61,6 +63,7 @@ class GPHeads(nn.Module):
     Parameters
     ----------
     classes : GPConstants
+        Of the K functions of the classifier.
     value : GPConstants or None
         Of one function, where the library has values.
     value_noise : Tensor, scalar
@@ -120,10 +123,18 @@ class GPHeads(nn.Module):
         self.contrasts: Tensor
         self.of_value: Tensor
 
-    def forward(self, read: Gaussians, n: int, ratio: Tensor | None) -> Heads:
-        """Read n pixels; ``ratio`` (n, K), no other shape, as `decompose` has it."""
+    def forward(self, read: Gaussians, n: int, ratio: Tensor | None) -> HeadOutputs:
+        """Read n pixels.
+
+        Parameters
+        ----------
+        read : Gaussians
+        n : int
+        ratio : Tensor (n, K) or None
+            Prior weights of the classes over those of the fit; no other shape.
+        """
         n_classes = self.encoder_nodes.size(1) + 1
-        found = distinct_moments(
+        moments = distinct_moments(
             read.mean,
             read.var,
             PackedGP(
@@ -140,8 +151,8 @@ class GPHeads(nn.Module):
             ),
         )
         rows = node_averages(
-            found.narrow(1, 0, n_classes),
-            self.contrasts @ found.t(),
+            moments.narrow(1, 0, n_classes),
+            self.contrasts @ moments.t(),
             self.encoder_nodes,
             self.classifier_nodes,
             None if ratio is None else ratio.index_select(0, read.pixel),
@@ -149,7 +160,7 @@ class GPHeads(nn.Module):
         probabilities = rows.narrow(1, 0, n_classes)
         if self.has_value:
             # from the prior's mean, so that the square is no large number
-            center, spread = (found @ self.of_value).unbind(1)
+            center, spread = (moments @ self.of_value).unbind(1)
             value = torch.stack((center, torch.addcmul(spread, center, center)), 1)
             if ratio is not None:
                 value = value * probabilities.sum(1, keepdim=True)
@@ -165,4 +176,4 @@ class GPHeads(nn.Module):
             value_sd = ((square - center * center).clamp(min=0.0) + self.value_noise).sqrt()
         else:
             value = value_sd = torch.full_like(parts.total, float("nan"))
-        return Heads(parts, value, value_sd)
+        return HeadOutputs(parts, value, value_sd)

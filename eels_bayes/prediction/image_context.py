@@ -22,16 +22,26 @@ from pyro.infer import SVI, Trace_ELBO
 from pyro.optim import ClippedAdam
 from torch import Tensor
 
+from eels_bayes.effort import FULL
 from eels_bayes.randomness import own_randomness
 
-LEARNING_RATE = 0.15
+LEARNING_RATE = 0.15  # of Adam: chosen, not tuned
+DECAY = 0.99  # of the learning rate at each step, so that the steps settle
 CONCENTRATION = (math.log(8.0), 1.5)  # log-mean and log-sd of its prior: images differ, or do not
+LOG_WIDTH_START = -1.0  # log of the sd of the log concentration where the inference starts
+LIKELIHOOD_FLOOR = 1e-30  # of a pixel, to have a logarithm
+WEIGHT_FLOOR = 1e-4  # of a class overall: no image can have a class whose prior weight is nothing
 
 
 class ImageWeights(NamedTuple):
-    """Posterior of the class weights: mean and sd (I, K); of the concentration the median.
+    """Posterior of the class weights in each image.
 
-    Variational: the sd comes out too small by up to a third where few pixels tell little.
+    Attributes
+    ----------
+    mean, sd : ndarray (I, K)
+        Variational: the sd comes out too small by up to a third where few pixels tell little.
+    concentration : float
+        Median.
     """
 
     mean: NDArray[np.float64]
@@ -45,7 +55,7 @@ def model(ratio: Tensor, image: Tensor, n_images: int, overall: Tensor) -> None:
     with pyro.plate("images", n_images):
         weights = pyro.sample("weights", dist.Dirichlet(concentration * overall))
     with pyro.plate("pixels", len(image)):
-        pyro.factor("pixel", (weights[image] * ratio).sum(-1).clamp_min(1e-30).log())
+        pyro.factor("pixel", (weights[image] * ratio).sum(-1).clamp_min(LIKELIHOOD_FLOOR).log())
 
 
 def image_weights(
@@ -53,7 +63,7 @@ def image_weights(
     image: NDArray[np.int64],
     overall: NDArray[np.float64],
     *,
-    steps: int = 400,
+    steps: int = FULL.image_steps,
     seed: int = 0,
 ) -> ImageWeights:
     """Fit the hierarchical prior by stochastic variational inference.
@@ -69,13 +79,14 @@ def image_weights(
     steps : int
         Of the inference.
     seed : int
+        Of the inference.
 
     Returns
     -------
     ImageWeights
         Row i for image i; images without pixels get the prior's.
     """
-    overall = np.maximum(overall, 1e-4) / np.maximum(overall, 1e-4).sum()
+    overall = np.maximum(overall, WEIGHT_FLOOR) / np.maximum(overall, WEIGHT_FLOOR).sum()
     n_images = int(image.max()) + 1
     ratio = torch.as_tensor(probabilities / overall, dtype=torch.float64)
     index = torch.as_tensor(image)
@@ -85,7 +96,7 @@ def image_weights(
 
     def guide(ratio: Tensor, image: Tensor, n_images: int, overall: Tensor) -> None:
         middle = pyro.param("middle", torch.tensor(CONCENTRATION[0], dtype=torch.float64))
-        width = pyro.param("width", torch.tensor(-1.0, dtype=torch.float64))
+        width = pyro.param("width", torch.tensor(LOG_WIDTH_START, dtype=torch.float64))
         pyro.sample("concentration", dist.LogNormal(middle, width.exp()))
         # begins as if every pixel's class were drawn from its own probabilities
         counts = pyro.param("log_counts", (shares + overall).log())
@@ -93,7 +104,7 @@ def image_weights(
             pyro.sample("weights", dist.Dirichlet(counts.exp()))
 
     with own_randomness(seed), pyro.get_param_store().scope():
-        svi = SVI(model, guide, ClippedAdam({"lr": LEARNING_RATE, "lrd": 0.99}), Trace_ELBO())
+        svi = SVI(model, guide, ClippedAdam({"lr": LEARNING_RATE, "lrd": DECAY}), Trace_ELBO())
         for _ in range(steps):
             svi.step(ratio, index, n_images, base)
         counts = pyro.param("log_counts").detach().exp()

@@ -2,24 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from eels_bayes.data.spectra import ImageInfo
-from eels_bayes.prediction.quantities import axis_unit
+from eels_bayes.prediction.quantities import MAPS, PixelQuantities, axis_unit
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from eels_bayes.plots.map_panel import Pixel
+    from eels_bayes.plots.map_panel import Layer, Pixel
+
+FOR_SEVERAL = ("labels", "value", "total")  # quantities of a figure of several images, by default
+
+
+def map_figure(
+    prediction: PixelQuantities,
+    quantities: str | Sequence[str] | None,
+    images: int | Sequence[int] | None,
+    columns: int | None,
+) -> Figure:
+    """The figure of `Prediction.plot_maps`; the arguments are its."""
+    from eels_bayes.plots import map_figures
+
+    image_numbers = _listed(images, range(len(prediction.images)))
+    names = _drawable(prediction, quantities, several=len(image_numbers) != 1)
+    panels = {name: [_panel(prediction, name, k) for k in image_numbers] for name in names}
+    limits = _color_limits(panels)
+    layers = [
+        _layer(name, panels[name], limits.get(name), prediction.class_names) for name in names
+    ]
+    titles = [prediction.images[k].title for k in image_numbers]
+    pixels = [_pixel(prediction.images[k]) for k in image_numbers]
+    return map_figures.layers(
+        layers, titles if any(titles) else None, pixels=pixels, columns=columns
+    )
 
 
 def _listed(chosen: Any, default: Sequence[Any]) -> list[Any]:
+    """A choice of one or of many as a list; the default where nothing was chosen."""
     if chosen is None:
         return list(default)
     return [chosen] if isinstance(chosen, str | int | np.integer) else list(chosen)
+
+
+def _drawable(
+    prediction: PixelQuantities, quantities: str | Sequence[str] | None, *, several: bool
+) -> list[str]:
+    """Names of the quantities to draw; ValueError where one of them cannot be drawn."""
+    drawable = [name for name in MAPS if prediction.has_value or not name.startswith("value")]
+    few = [name for name in FOR_SEVERAL if name in drawable]
+    names = _listed(quantities, few if several else drawable)
+    for name in names:
+        if name not in drawable:
+            why = "the library has no values" if name in MAPS else "it is unknown"
+            raise ValueError(
+                f"quantity {name!r} cannot be drawn: {why}; choose of {', '.join(drawable)}"
+            )
+    return names
+
+
+def _panel(prediction: PixelQuantities, name: str, image: int) -> NDArray[Any]:
+    """One quantity of one image with at most two axes; ValueError where it has more."""
+    panel = prediction.map(name, image)
+    if panel.ndim > 2:
+        raise ValueError(
+            f"images[{image}] has {panel.ndim} navigation axes; maps need at most two. "
+            "Browse to_signals() instead"
+        )
+    return panel if panel.ndim else panel.reshape(1, 1)
+
+
+def _color_limits(
+    panels: Mapping[str, Sequence[NDArray[Any]]],
+) -> dict[str, tuple[float, float]]:
+    """Colour limits by quantity; uncertainties in nats share theirs, as parts of one sum."""
+    in_nats = [name for name in panels if MAPS[name].unit == "nats"]
+    shared = _from_zero([panel for name in in_nats for panel in panels[name]])
+    return {
+        "novelty": (0.0, 1.0),
+        "value_sd": _from_zero(panels.get("value_sd", [])),
+        **dict.fromkeys(in_nats, shared),
+    }
 
 
 def _from_zero(panels: Sequence[NDArray[Any]]) -> tuple[float, float]:
@@ -28,7 +95,28 @@ def _from_zero(panels: Sequence[NDArray[Any]]) -> tuple[float, float]:
     return 0.0, max(finite, default=0.0) or 1.0
 
 
+def _layer(
+    name: str,
+    panels: Sequence[NDArray[Any]],
+    limits: tuple[float, float] | None,
+    class_names: Sequence[str],
+) -> Layer:
+    """One quantity over all images, as `plots` draws it."""
+    from eels_bayes.plots.map_panel import Layer
+
+    quantity = MAPS[name]
+    return Layer(
+        quantity.text,
+        panels,
+        quantity.unit,
+        quantity.cmap,
+        limits,
+        class_names if name == "labels" else None,
+    )
+
+
 def _pixel(info: ImageInfo) -> Pixel:
+    """Height, width and unit of an image's pixels; plain squares where they are not known."""
     from eels_bayes.plots.map_panel import Pixel
 
     if not info.shape:

@@ -16,10 +16,19 @@ from torch import Tensor
 from eels_bayes.forward_model.pixel_posterior import log_sum
 
 N_MODES = 24  # cosines a smooth residual is expanded in
-N_TABLE = 512  # quantiles kept of each statistic's distribution
+N_TABLE = 512  # quantiles kept of the evidence ratio's distribution
 MIN_PIXELS = 50  # fewer do not show tails
 SPIKE_COST = 12.0  # nats: log of the channels a spike may lie in, and of the sizes it may have
 MISFIT = 4.0  # variance of a misfit over the usual one
+RESIDUAL_LIMIT = 6.0  # sd: what stands out further is for the spikes, and no smooth misfit
+SPIKE_LIMIT = 40.0  # sd: keeps the square of a spike finite in single precision
+GAP_FLOOR = 1e-6  # nats between neighbouring quantiles at least, so that ties divide
+TAIL_QUANTILE = 0.9  # from which the table's tail is taken to be exponential: chosen, not tuned
+# Its probability over that of the last quantile, 1 - 0.5 / N: N times this, (1 - 0.9) / 0.5.
+TAIL_RATIO = 0.2
+TAIL_LIMIT = 60.0  # tail widths: keeps a p-value above the smallest number in single precision
+MODE_RIDGE = 1e-4  # sd^2 added to the modes' variances, so that their covariance has an inverse
+ENERGY_LIMIT = 0.999  # of the largest energy that one of n pixels can have
 
 
 class NoveltyScale(NamedTuple):
@@ -30,9 +39,11 @@ class NoveltyScale(NamedTuple):
     table: Tensor
 
 
-def misfit_energy(residual: Tensor, whitening: Tensor, center: Tensor) -> Tensor:
+def misfit_energy(
+    residual: Tensor, whitening: Tensor, center: Tensor, limit: float = RESIDUAL_LIMIT
+) -> Tensor:
     """Energy (n,) of the smooth part of residuals (n, L) in units of their sd."""
-    modes = residual.clamp(-6.0, 6.0) @ whitening - center
+    modes = residual.clamp(-limit, limit) @ whitening - center
     return (modes * modes).sum(1)
 
 
@@ -43,6 +54,7 @@ def evidence_ratio(
     n_modes: int,
     spike_cost: float = SPIKE_COST,
     wider: float = MISFIT,
+    spike_limit: float = SPIKE_LIMIT,
 ) -> Tensor:
     """Log evidence (n,) for anything else over that for the library, nats.
 
@@ -50,24 +62,32 @@ def evidence_ratio(
     sizes; a misfit is a variance ``wider`` times the usual one in each of the modes. (Arguments, as
     scripting sees no globals.)
     """
-    size = spike.clamp(0.0, 40.0)
+    size = spike.clamp(0.0, spike_limit)
     stands_out = 0.5 * size * size - spike_cost
     misfit = energy * (0.5 - 0.5 / wider) - 0.5 * n_modes * math.log(wider)
     return log_sum(torch.stack((unknown, stands_out, misfit), 1))
 
 
-def tail_probability(values: Tensor, table: Tensor) -> Tensor:
+def tail_probability(
+    values: Tensor,
+    table: Tensor,
+    gap_floor: float = GAP_FLOOR,
+    tail_quantile: float = TAIL_QUANTILE,
+    tail_ratio: float = TAIL_RATIO,
+    tail_limit: float = TAIL_LIMIT,
+) -> Tensor:
     """Share of the table's distribution (ascending quantiles) that lies at or above ``values``."""
     # counted, as exporters know no binary search; a gap's own share is linear, so that rounding
     # does not move a value by a whole one
-    gap = (table[1:] - table[:-1]).clamp(min=1e-6)
+    gap = (table[1:] - table[:-1]).clamp(min=gap_floor)
     passed = ((values.unsqueeze(1) - table[:-1]) / gap).clamp(0.0, 1.0).sum(1)
     n = float(table.size(0))
     inside = (n - passed) / (n + 1.0)
-    # Beyond the table the order is kept by an exponential tail, whose scale is the table's from its
-    # 0.9 quantile to its last, the 1 - 0.5 / n.
-    width = (table[-1] - table[int(0.9 * n)]).clamp(min=1e-6) / math.log(0.2 * n)
-    beyond = ((values - table[-1]) / width).clamp(0.0, 60.0)
+    # Beyond the table the order is kept by an exponential tail, whose scale is the table's from
+    # this quantile to its last.
+    tail = (table[-1] - table[int(tail_quantile * n)]).clamp(min=gap_floor)
+    width = tail / math.log(tail_ratio * n)
+    beyond = ((values - table[-1]) / width).clamp(0.0, tail_limit)
     return inside * torch.exp(-beyond)
 
 
@@ -76,8 +96,8 @@ def score(ratio: Tensor, scale: NoveltyScale) -> Tensor:
     return 1.0 - tail_probability(ratio, scale.table)
 
 
-def calibrate(residual: Tensor, unknown: Tensor, spike: Tensor) -> NoveltyScale:
-    """Set the score's scale from held-out training pixels.
+def fit_novelty_scale(residual: Tensor, unknown: Tensor, spike: Tensor) -> NoveltyScale:
+    """Fit the score's scale to held-out training pixels, among which it is uniform.
 
     Parameters
     ----------
@@ -87,6 +107,10 @@ def calibrate(residual: Tensor, unknown: Tensor, spike: Tensor) -> NoveltyScale:
         Log evidence ratio of an unknown structure, nats.
     spike : Tensor (n,)
         Largest excess of a channel, sd.
+
+    Returns
+    -------
+    NoveltyScale
 
     Raises
     ------
@@ -103,14 +127,15 @@ def calibrate(residual: Tensor, unknown: Tensor, spike: Tensor) -> NoveltyScale:
     order = torch.arange(min(N_MODES, n_channels), dtype=residual.dtype)
     cosines = torch.cos(torch.pi * grid.unsqueeze(1) * order)
     cosines = cosines / cosines.norm(dim=0)
-    modes = residual.clamp(-6.0, 6.0) @ cosines
-    cov = torch.cov(modes.T) + 1e-4 * torch.eye(modes.shape[1], dtype=modes.dtype)
+    modes = residual.clamp(-RESIDUAL_LIMIT, RESIDUAL_LIMIT) @ cosines
+    cov = torch.cov(modes.T) + MODE_RIDGE * torch.eye(modes.shape[1], dtype=modes.dtype)
     root = torch.linalg.cholesky(torch.linalg.inv(cov))
     whitening = cosines @ root
     center = (modes @ root).mean(0)
     # The modes' covariance knows these pixels. Each one's energy as without itself (the deleted
     # Mahalanobis distance), or few pixels would make all others new.
-    energy = misfit_energy(residual, whitening, center).clamp(max=0.999 * (n - 1) ** 2 / n)
+    most = ENERGY_LIMIT * (n - 1) ** 2 / n
+    energy = misfit_energy(residual, whitening, center).clamp(max=most)
     energy = (n / (n - 1)) ** 2 * (n - 2) / (n - 1) * energy / (1 - n * energy / (n - 1) ** 2)
     ratio = evidence_ratio(unknown, spike, energy, modes.shape[1])
     levels = (torch.arange(N_TABLE, dtype=residual.dtype) + 0.5) / N_TABLE

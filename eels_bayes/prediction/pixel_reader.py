@@ -17,14 +17,18 @@ from eels_bayes.prediction import novelty
 from eels_bayes.prediction.gp_heads import Gaussians
 from eels_bayes.prediction.novelty import NoveltyScale
 
-# Gaussians of less weight in a pixel are not read, and up to twice of it they fade, so that nothing
-# jumps where one of them comes or goes. Where they are many, all that is left out weighs at most
-# MOST_LEFT_OUT.
-LIGHT, MOST_LEFT_OUT = 2e-3, 0.05
+# Weight of a Gaussian in a pixel below which it is not read; up to twice of it Gaussians fade, so
+# that nothing jumps where one of them comes or goes.
+LIGHT = 2e-3
+MOST_LEFT_OUT = 0.05  # weight in a pixel of all Gaussians that are not read, where they are many
 
 
 class Reading(NamedTuple):
-    """All that is said of n pixels; shapes and units as in `Prediction` and `JointPosterior`."""
+    """All that is said of n pixels.
+
+    Shapes and units are those of the fields of the same name in `Prediction`; ``component_weight``
+    (n, R), ``component_mean`` and ``component_sd`` (n, R, D) are those of `JointPosterior`.
+    """
 
     probabilities: Tensor
     total: Tensor
@@ -42,14 +46,16 @@ class Reading(NamedTuple):
 
 
 class Reader(nn.Module):
-    """Read pixels; see the module's head.
+    """Read pixels: from profiles to all that is said of them.
 
     Parameters
     ----------
     encoder : NoisyEncoder
+        Gives the latents' posterior.
     heads : nn.Module
-        From `Gaussians`, the number of pixels n and a ratio (n, K) or None to `Heads`.
+        From `Gaussians`, the number of pixels n and a ratio (n, K) or None to `HeadOutputs`.
     scale : NoveltyScale
+        Of the novelty.
     """
 
     def __init__(self, encoder: NoisyEncoder, heads: nn.Module, scale: NoveltyScale):
@@ -75,9 +81,13 @@ class Reader(nn.Module):
             All three as in `Spectra`.
         ratio : Tensor (n, K) or (1, K), optional
             Prior weights of the classes over those of the fit, positive.
+
+        Returns
+        -------
+        Reading
         """
-        found = self.encoder.evidence(profile, level)
-        mixture = self.encoder.read(found)
+        evidence = self.encoder.evidence(profile, level)
+        mixture = self.encoder.read(evidence)
         n, n_components, dim = mixture.mean.size()
         weights = mixture.log_weight.exp()
         at_most = weights
@@ -93,10 +103,10 @@ class Reader(nn.Module):
             mixture.mean.reshape(-1, dim).index_select(0, rows),
             mixture.sd.reshape(-1, dim).index_select(0, rows).square(),
         )
-        heads = self.heads(read, n, ratio)
-        parts = heads.classes
-        energy = novelty.misfit_energy(found.residual, self.whitening, self.center)
-        other = novelty.evidence_ratio(found.unknown, spike, energy, self.n_modes)
+        outputs = self.heads(read, n, ratio)
+        parts = outputs.classes
+        energy = novelty.misfit_energy(evidence.residual, self.whitening, self.center)
+        surprise = novelty.evidence_ratio(evidence.unknown, spike, energy, self.n_modes)
         kept = torch.zeros_like(weights).index_copy(0, rows, parts.weights)
         kept = kept.view(n, n_components)
         latent_mean, latent_sd = moments(
@@ -108,9 +118,9 @@ class Reader(nn.Module):
             parts.aleatoric,
             parts.encoder,
             parts.classifier,
-            novelty.score(other, NoveltyScale(self.whitening, self.center, self.table)),
-            heads.value,
-            heads.value_sd,
+            novelty.score(surprise, NoveltyScale(self.whitening, self.center, self.table)),
+            outputs.value,
+            outputs.value_sd,
             latent_mean,
             latent_sd,
             kept,

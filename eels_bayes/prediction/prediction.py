@@ -1,20 +1,20 @@
-"""Prediction: what the classifier says of every pixel, and its way into other libraries."""
+"""Prediction: what the classifier says of every pixel.
+
+Its maps are drawn by `maps`, its ways into other libraries are in `exports`.
+"""
 
 from __future__ import annotations
 
-import copy
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eels_bayes.arviz_bridge import inference_data
+from eels_bayes.data.pixel_index import checked_index, per_pixel_fields, rows_of
 from eels_bayes.data.spectra import ImageInfo, describe
 from eels_bayes.gp.value_regression import gaussian_reach_array
-from eels_bayes.prediction.maps import _from_zero, _listed, _pixel
-from eels_bayes.prediction.quantities import MAPS, TEXT, axis_unit, axis_values
+from eels_bayes.prediction import exports, maps
 
 if TYPE_CHECKING:
     import xarray
@@ -34,7 +34,7 @@ class Prediction:
     probabilities : ndarray (n, K)
         Class probabilities; rows sum to 1.
     labels : ndarray (n,) of int
-        The most probable class; -1 where flagged.
+        Index of the most probable class; -1 where flagged.
     class_names : tuple of str
         K names.
     total, aleatoric, encoder, classifier : ndarray (n,)
@@ -45,7 +45,8 @@ class Prediction:
         Posterior mean and standard deviation of the library's value (its unit); NaN where the
         library has none.
     value_reach : ndarray (T,)
-        How many sd intervals of the value reach, see `value_interval`.
+        How many `value_sd` the central intervals of the value reach to either side, at the levels
+        (t + 0.5) / T; see `value_interval`.
     latent_mean, latent_sd : ndarray (n, D)
         Mean and standard deviation of the latent posterior.
     flag : ndarray (n,) of int
@@ -55,13 +56,49 @@ class Prediction:
     images : tuple of ImageInfo
         One for each spectrum image.
     joint : JointPosterior, optional
-        What draws pixels' probabilities together, for batches of labels.
+        Latent posteriors of the pixels and the classifier that reads them, from which the
+        probabilities of many pixels are drawn together, for batches of labels.
 
     Raises
     ------
     ValueError
         If lengths or shapes disagree, a pixel lies outside its image, or labels and flags
         contradict one another.
+
+    Examples
+    --------
+    A line scan of three pixels, made by hand; `EELSClassifier.predict` makes the real ones.
+
+    >>> import numpy as np
+    >>> import eels_bayes as eb
+    >>> line = eb.ImageInfo((3,), ({"name": "x", "size": 3},), {}, "a line", (500.0, 0.5))
+    >>> p = np.array([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5]])
+    >>> entropy, zero = -(p * np.log(p)).sum(axis=1), np.zeros(3)
+    >>> pred = eb.Prediction(
+    ...     probabilities=p,
+    ...     labels=np.array([0, 1, 0]),
+    ...     class_names=("F 50 %", "no F"),
+    ...     total=entropy,
+    ...     aleatoric=entropy,
+    ...     encoder=zero,
+    ...     classifier=zero,
+    ...     novelty=zero,
+    ...     value=0.5 * p[:, 0],
+    ...     value_sd=np.full(3, 0.1),
+    ...     latent_mean=np.zeros((3, 2)),
+    ...     latent_sd=np.ones((3, 2)),
+    ...     flag=np.zeros(3, dtype=int),
+    ...     image=np.zeros(3, dtype=int),
+    ...     position=np.arange(3),
+    ...     images=(line,),
+    ... )
+    >>> pred
+    <Prediction: 3 pixels (3 classified) of 1 images; F 50 % 2, no F 1>
+    >>> pred[pred.total < 0.6].map("labels").tolist()
+    [0, 1, -1]
+    >>> low, high = pred.value_interval(0.9)
+    >>> (high - low).round(2).tolist()
+    [0.33, 0.33, 0.33]
     """
 
     probabilities: NDArray[Any]
@@ -121,33 +158,61 @@ class Prediction:
         )
 
     def __getitem__(self, index: slice | NDArray[Any] | Sequence[int]) -> Prediction:
-        """Some of the pixels; `images` stays whole, so that maps keep their shape."""
-        if not isinstance(index, slice):
-            index = np.asarray(index)
-            if index.ndim != 1 or index.dtype.kind not in "iub":
-                raise TypeError(
-                    f"index has shape {index.shape} and type {index.dtype}; a slice, a 1-D array "
-                    "of integers or a 1-D mask is needed"
-                )
+        """Some of the pixels; `images` stays whole, so that maps keep their shape.
+
+        Parameters
+        ----------
+        index : slice, or 1-D array_like of int or bool
+            Pixels to take, or a mask.
+
+        Returns
+        -------
+        Prediction
+
+        Raises
+        ------
+        TypeError
+            If `index` is anything else.
+        """
+        index = checked_index(index)
         joint = None if self.joint is None else self.joint[index]
-        arrays = {name: getattr(self, name)[index] for name in _PER_PIXEL}
-        return replace(self, joint=joint, **arrays)
+        return replace(self, joint=joint, **rows_of(self, _PER_PIXEL, index))
 
     @property
     def ok(self) -> NDArray[np.bool_]:
-        """True where a pixel was classified; (n,)."""
+        """Whether each pixel was classified.
+
+        Returns
+        -------
+        ndarray (n,) of bool
+        """
         return np.asarray(self.flag == 0)
 
     @property
     def has_value(self) -> bool:
-        """Whether the library has values, so that `value` means something."""
+        """Whether the library has values, so that `value` means something.
+
+        Returns
+        -------
+        bool
+        """
         return bool(np.isfinite(self.value).any())
 
     def value_interval(self, level: float = 0.9) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Ends (n,) and (n,) of the value's interval that holds it with probability `level`.
+        """Central interval of the value that holds it with probability `level`.
 
         As many sd around the mean as hold it among pixels drawn from the forward model; the
         posterior has several modes, so this is not a Gaussian's number.
+
+        Parameters
+        ----------
+        level : float
+            Between 0 and 1.
+
+        Returns
+        -------
+        low, high : ndarray (n,)
+            Ends of the interval, in the value's unit; NaN where flagged.
 
         Raises
         ------
@@ -161,7 +226,13 @@ class Prediction:
         return self.value - reach, self.value + reach
 
     def reasons(self) -> list[str]:
-        """Why each pixel is flagged, in words; '' where it is OK."""
+        """Why each pixel is flagged.
+
+        Returns
+        -------
+        list of str
+            n texts; '' where a pixel is OK.
+        """
         return [describe(int(flag)) for flag in self.flag]
 
     def map(self, quantity: str, image: int = 0) -> NDArray[Any]:
@@ -191,10 +262,10 @@ class Prediction:
         if not 0 <= image < len(self.images):
             raise IndexError(f"image {image} does not exist; there are {len(self.images)}")
         values, shape = getattr(self, quantity), self.images[image].shape
-        mine = self.image == image
+        in_image = self.image == image
         fill = -1 if values.dtype.kind in "iu" else np.nan
         flat = np.full((int(np.prod(shape)), *values.shape[1:]), fill, values.dtype)
-        flat[self.position[mine]] = values[mine]
+        flat[self.position[in_image]] = values[in_image]
         return flat.reshape((*shape, *values.shape[1:]))
 
     def to_signals(self) -> dict[str, list[BaseSignal]]:
@@ -210,42 +281,7 @@ class Prediction:
             dimension; the others are maps (navigation axes only). "value" and "value_sd" are
             there if the library has values.
         """
-        names = ["probabilities", *MAPS, "latent_mean", "latent_sd", "flag"]
-        if not self.has_value:
-            names = [name for name in names if not name.startswith("value")]
-        return {
-            name: [self._signal(name, image) for image in range(len(self.images))] for name in names
-        }
-
-    def _signal(self, name: str, image: int) -> BaseSignal:
-        from hyperspy.signals import BaseSignal, Signal1D
-
-        info, data = self.images[image], self.map(name, image)
-        metadata = copy.deepcopy(info.metadata)
-        signal = metadata.setdefault("Signal", {})
-        # These describe counts; on a map they would make HyperSpy build a spectrum, or weight it.
-        for key in ("signal_type", "Noise_properties"):
-            signal.pop(key, None)
-        unit = MAPS[name].unit if name in MAPS else ""
-        signal["quantity"] = f"{TEXT[name]} ({unit})" if unit else TEXT[name]
-        reasons = Counter(
-            describe(int(flag)) for flag in self.flag[(self.image == image) & ~self.ok]
-        )
-        metadata["eels_bayes"] = metadata.get("eels_bayes", {}) | {
-            "quantity": name,
-            "unit": unit,
-            "class_names": list(self.class_names),
-            "image": image,
-            "flagged": [f"{count} pixels: {text}" for text, count in reasons.items()],
-        }
-        axes = [copy.deepcopy(axis) for axis in info.axes]
-        if data.ndim > len(info.shape):
-            extra = "class" if name == "probabilities" else "latent"
-            axes.append({"name": extra, "size": data.shape[-1], "navigate": False})
-            return Signal1D(data, axes=axes, metadata=metadata)
-        if not info.shape:  # as HyperSpy itself does when it sums a single spectrum
-            return BaseSignal(data.reshape(1), metadata=metadata)
-        return BaseSignal(data, axes=axes, metadata=metadata)
+        return exports.signals(self)
 
     def to_xarray(self) -> xarray.Dataset:
         """Every quantity over the dimensions ``pixel``, ``class`` and ``latent``.
@@ -257,45 +293,7 @@ class Prediction:
             ``row`` and ``col`` (the last two navigation axes; row 0 in a line scan) and their
             calibrated ``y`` and ``x``. Units and long names are in the variables' attributes.
         """
-        import xarray
-
-        extra = {"probabilities": "class", "latent_mean": "latent", "latent_sd": "latent"}
-        variables: dict[str, Any] = {}
-        for name, text in TEXT.items():
-            dims = ("pixel", extra[name]) if name in extra else ("pixel",)
-            attrs = {"long_name": text}
-            if name in MAPS and MAPS[name].unit == "nats":
-                attrs["units"] = "nats"
-            variables[name] = (dims, getattr(self, name), attrs)
-        variables["reason"] = ("pixel", np.array(self.reasons(), dtype=str))
-        coords = {"class": ("class", np.array(self.class_names)), **self._coordinates()}
-        return xarray.Dataset(variables, coords=coords)
-
-    def _coordinates(self) -> dict[str, Any]:
-        n = len(self)
-        index = {name: np.zeros(n, dtype=np.int64) for name in ("row", "col")}
-        place = {name: np.zeros(n) for name in ("y", "x")}
-        units: dict[str, set[str]] = {"y": set(), "x": set()}
-        titles = np.array([info.title for info in self.images], dtype=str)
-        for k, info in enumerate(self.images):
-            mine = self.image == k
-            where = np.unravel_index(self.position[mine], info.shape or (1,))
-            for axis, cell, name in ((-1, "col", "x"), (-2, "row", "y")):
-                if len(info.shape) >= -axis:
-                    index[cell][mine] = where[axis]
-                    place[name][mine] = axis_values(info, axis)[where[axis]]
-                    units[name].add(axis_unit(info, axis))
-        coords: dict[str, Any] = {
-            "pixel": ("pixel", np.arange(n)),
-            "image": ("pixel", self.image),
-            "position": ("pixel", self.position),
-            "title": ("pixel", titles[self.image] if len(titles) else np.zeros(0, dtype=str)),
-        }
-        coords |= {name: ("pixel", values) for name, values in index.items()}
-        for name, values in place.items():
-            unit = units[name].pop() if len(units[name]) == 1 else ""
-            coords[name] = ("pixel", values, {"units": unit} if unit else {})
-        return coords
+        return exports.dataset(self)
 
     def to_inference_data(self, *, draws: int = 250, chains: int = 4, seed: int = 0) -> Any:
         """Predictive draws and quantities as an ArviZ object, of the classified pixels.
@@ -313,6 +311,7 @@ class Prediction:
         draws, chains : int
             Draws in each chain, and chains.
         seed : int
+            Of the draws.
 
         Returns
         -------
@@ -323,39 +322,7 @@ class Prediction:
         ValueError
             If draws or chains is not positive, or every pixel is flagged.
         """
-        import xarray
-
-        if draws < 1 or chains < 1:
-            raise ValueError(f"draws and chains must be at least 1, got {draws} and {chains}")
-        if not self.ok.any():
-            raise ValueError("every pixel is flagged; there is nothing to draw from")
-        rng = np.random.default_rng(seed)
-        kept = self[self.ok]
-        shape, dims = (chains, draws, len(kept)), ("chain", "draw", "pixel")
-        cumulative = np.cumsum(kept.probabilities, axis=1, dtype=float)
-        uniform = rng.random(shape)
-        classes = np.zeros(shape, dtype=np.int32)
-        for k in range(len(self.class_names) - 1):
-            classes += uniform >= cumulative[:, k]
-        drawn = kept.probabilities[np.arange(len(kept)), classes].astype(np.float64)
-        posterior: dict[str, Any] = {"class": (dims, classes)}
-        if self.has_value:
-            noise = rng.standard_normal(shape, dtype=np.float32)
-            values = (kept.value + kept.value_sd * noise).astype(np.float32)
-            posterior["value"] = (dims, values)
-        quantities = self.to_xarray().isel(pixel=self.ok)
-        coords = {
-            "chain": np.arange(chains),
-            "draw": np.arange(draws),
-            "pixel": quantities.pixel.values,
-        }
-        return inference_data(
-            {
-                "posterior": xarray.Dataset(posterior, coords=coords),
-                "sample_stats": xarray.Dataset({"lp": (dims, np.log(drawn))}, coords=coords),
-                "constant_data": quantities,
-            }
-        )
+        return exports.inference_data(self, draws=draws, chains=chains, seed=seed)
 
     def plot_maps(
         self,
@@ -379,7 +346,11 @@ class Prediction:
         images : int or sequence of int, optional
             Indices into `images`; by default all.
         columns : int, optional
-            Panels a row in each quantity's block.
+            Panels a row in each quantity's block; by default as many as suit the page.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
 
         Raises
         ------
@@ -389,54 +360,7 @@ class Prediction:
         IndexError
             If there is no such image.
         """
-        from eels_bayes.plots import map_figures, map_panel
-
-        chosen = _listed(images, range(len(self.images)))
-        everything = [name for name in MAPS if self.has_value or not name.startswith("value")]
-        some = [name for name in ("labels", "value", "total") if name in everything]
-        names = _listed(quantities, everything if len(chosen) == 1 else some)
-        for name in names:
-            if name not in everything:
-                why = "the library has no values" if name in MAPS else "it is unknown"
-                raise ValueError(
-                    f"quantity {name!r} cannot be drawn: {why}; choose of {', '.join(everything)}"
-                )
-        panels = {name: [self._panel(name, image) for image in chosen] for name in names}
-        shared = [name for name in names if MAPS[name].unit == "nats"]
-        limits = {
-            "novelty": (0.0, 1.0),
-            "value_sd": _from_zero(panels.get("value_sd", [])),
-            **dict.fromkeys(shared, _from_zero([m for name in shared for m in panels[name]])),
-        }
-        layers = [
-            map_panel.Layer(
-                MAPS[name].text,
-                panels[name],
-                MAPS[name].unit,
-                MAPS[name].cmap,
-                limits.get(name),
-                self.class_names if name == "labels" else None,
-            )
-            for name in names
-        ]
-        titles = [self.images[image].title for image in chosen]
-        pixels = [_pixel(self.images[image]) for image in chosen]
-        return map_figures.layers(
-            layers, titles if any(titles) else None, pixels=pixels, columns=columns
-        )
-
-    def _panel(self, name: str, image: int) -> NDArray[Any]:
-        panel = self.map(name, image)
-        if panel.ndim > 2:
-            raise ValueError(
-                f"images[{image}] has {panel.ndim} navigation axes; maps need at most two. "
-                "Browse to_signals() instead"
-            )
-        return panel if panel.ndim else panel.reshape(1, 1)
+        return maps.map_figure(self, quantities, images, columns)
 
 
-_PER_PIXEL = tuple(
-    field.name
-    for field in fields(Prediction)
-    if field.name not in ("class_names", "images", "value_reach", "joint")
-)
+_PER_PIXEL = per_pixel_fields(Prediction, shared=("class_names", "images", "value_reach", "joint"))

@@ -1,8 +1,8 @@
-"""What a prediction holds: names, units and texts of its quantities."""
+"""What a prediction holds: names, units and texts of its quantities, and a pixel's place."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class _Quantity(NamedTuple):
+class Quantity(NamedTuple):
+    """A quantity of every pixel: its text, its unit and its colour map."""
+
     text: str
     unit: str
     cmap: str = "viridis"
@@ -21,14 +23,14 @@ class _Quantity(NamedTuple):
 # Everything a map can be drawn of, in the order of a full figure. Quantities in nats share a
 # colour scale, because the parts sum to the total.
 MAPS = {
-    "labels": _Quantity("Class", ""),
-    "value": _Quantity("Value", ""),
-    "value_sd": _Quantity("Value: standard deviation", "", "cividis"),
-    "novelty": _Quantity("Novelty", "", "magma"),
-    "total": _Quantity("Total uncertainty", "nats", "cividis"),
-    "aleatoric": _Quantity("Aleatoric uncertainty", "nats", "cividis"),
-    "encoder": _Quantity("Encoder uncertainty", "nats", "cividis"),
-    "classifier": _Quantity("Classifier uncertainty", "nats", "cividis"),
+    "labels": Quantity("Class", ""),
+    "value": Quantity("Value", ""),
+    "value_sd": Quantity("Value: standard deviation", "", "cividis"),
+    "novelty": Quantity("Novelty", "", "magma"),
+    "total": Quantity("Total uncertainty", "nats", "cividis"),
+    "aleatoric": Quantity("Aleatoric uncertainty", "nats", "cividis"),
+    "encoder": Quantity("Encoder uncertainty", "nats", "cividis"),
+    "classifier": Quantity("Classifier uncertainty", "nats", "cividis"),
 }
 TEXT = {name: quantity.text for name, quantity in MAPS.items()} | {
     "probabilities": "Class probability",
@@ -38,7 +40,37 @@ TEXT = {name: quantity.text for name, quantity in MAPS.items()} | {
 }
 
 
+class PixelQuantities(Protocol):
+    """What maps and exports read of a `Prediction`; the attributes mean what they mean there."""
+
+    @property
+    def probabilities(self) -> NDArray[Any]: ...
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+    @property
+    def value(self) -> NDArray[Any]: ...
+    @property
+    def value_sd(self) -> NDArray[Any]: ...
+    @property
+    def flag(self) -> NDArray[np.int64]: ...
+    @property
+    def image(self) -> NDArray[np.int64]: ...
+    @property
+    def position(self) -> NDArray[np.int64]: ...
+    @property
+    def images(self) -> tuple[ImageInfo, ...]: ...
+    @property
+    def ok(self) -> NDArray[np.bool_]: ...
+    @property
+    def has_value(self) -> bool: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: NDArray[Any]) -> PixelQuantities: ...
+    def reasons(self) -> list[str]: ...
+    def map(self, quantity: str, image: int = 0) -> NDArray[Any]: ...
+
+
 def axis_values(info: ImageInfo, axis: int) -> NDArray[np.float64]:
+    """Calibrated positions along one navigation axis of an image, in the axis's unit."""
     values = info.axes[axis]
     if "axis" in values:  # HyperSpy's non-uniform DataAxis
         return np.asarray(values["axis"], dtype=float)
@@ -47,5 +79,6 @@ def axis_values(info: ImageInfo, axis: int) -> NDArray[np.float64]:
 
 
 def axis_unit(info: ImageInfo, axis: int) -> str:
+    """Unit of one navigation axis of an image; '' where it has none."""
     unit = info.axes[axis].get("units")
     return unit.strip() if isinstance(unit, str) else ""

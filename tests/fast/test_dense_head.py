@@ -10,9 +10,9 @@ import torch
 import eels_bayes as eb
 from eels_bayes import tensor_file
 from eels_bayes.data.spectra import Flag
-from eels_bayes.fast.classifier import KIND
+from eels_bayes.fast.classifier import load_fast
 from eels_bayes.fast.dense_head import DenseHeads, fit_dense
-from eels_bayes.fast.fast_file import load_fast
+from eels_bayes.fast.fast_file import KIND
 from eels_bayes.prediction.gp_heads import Gaussians
 
 BRIEF = dataclasses.replace(eb.Effort.quick(), vae=eb.Schedule(6, 15, 3e-3))

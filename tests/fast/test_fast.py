@@ -21,8 +21,8 @@ import eels_bayes as eb
 from eels_bayes import tensor_file
 from eels_bayes.data.spectra import Flag
 from eels_bayes.fast import inductor_backend
-from eels_bayes.fast.classifier import KIND
-from eels_bayes.fast.fast_file import load_fast
+from eels_bayes.fast.classifier import load_fast
+from eels_bayes.fast.fast_file import KIND
 from eels_bayes.fast.graph import CHUNK, N_COLUMNS
 from eels_bayes.prediction.novelty import N_TABLE
 

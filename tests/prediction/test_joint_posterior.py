@@ -9,7 +9,6 @@ from scipy.special import entr
 
 import eels_bayes as eb
 from eels_bayes.gp.fit import fit_gp
-from eels_bayes.prediction import joint_posterior
 from eels_bayes.prediction.joint_posterior import JointPosterior
 from eels_bayes.uncertainty.decomposition import decompose_latent
 from eels_bayes.uncertainty.quadrature import default_nodes
@@ -151,7 +150,7 @@ def test_known_latents_are_drawn_as_the_closed_form_has_them(gp, points):
 
 
 @pytest.mark.parametrize("sd", [0.2, 0.6])
-def test_uncertain_latents_are_integrated_out(gp, points, sd, monkeypatch):
+def test_uncertain_latents_are_integrated_out(gp, points, sd):
     """As plain Monte Carlo does it, within the error of so few nodes."""
     second = points.flip(0)
     pixels = posterior(
@@ -164,8 +163,7 @@ def test_uncertain_latents_are_integrated_out(gp, points, sd, monkeypatch):
     exact, exact_error = brute_force(gp, pixels, 3 * n_draws)
     few = pixels.draw(n_draws, seed=4)
     assert np.abs(few.mean(0) - exact).max() < 0.05
-    monkeypatch.setattr(joint_posterior, "N_NODES", 128)
-    draws = pixels.draw(n_draws // 4, seed=4)
+    draws = pixels.draw(n_draws // 4, seed=4, n_nodes=128)
     error = np.hypot(draws.std(0) / math.sqrt(len(draws)), exact_error)
     # what is left open is drawn once for all of a pixel's nodes: that is 0.02 of a probability
     assert (np.abs(draws.mean(0) - exact) < 5 * error + 0.02).all()
@@ -226,11 +224,10 @@ def test_some_of_the_pixels(gp, points):
         assert part.draw(2).shape[1] == len(part.mean)
 
 
-def test_chunks_change_nothing_but_the_noise_of_what_is_left(gp, points, monkeypatch):
+def test_chunks_change_nothing_but_the_noise_of_what_is_left(gp, points):
     known = posterior(gp, points[:40], 0.1)
     whole = known.draw(800, seed=10)
-    monkeypatch.setattr(joint_posterior, "CHUNK", 7)
-    parts = known.draw(800, seed=10)
+    parts = known.draw(800, seed=10, chunk_size=7)
     error = np.hypot(parts.std(0), whole.std(0)) / math.sqrt(800)
     assert (np.abs(parts.mean(0) - whole.mean(0)) < 5 * error + 1e-6).all()
 

@@ -14,8 +14,8 @@ from eels_bayes.prediction.novelty import (
     N_TABLE,
     SPIKE_COST,
     NoveltyScale,
-    calibrate,
     evidence_ratio,
+    fit_novelty_scale,
     misfit_energy,
     score,
     tail_probability,
@@ -50,7 +50,7 @@ def scores(scale, residual, unknown, spike):
 
 @pytest.fixture(scope="module")
 def scale():
-    return calibrate(*population(3000, 0))
+    return fit_novelty_scale(*population(3000, 0))
 
 
 def test_uniform_on_the_population_it_was_calibrated_on(scale):
@@ -68,7 +68,7 @@ def test_few_pixels_do_not_make_all_others_new(n):
     means = []
     for seed in range(5):
         residual, unknown, spike = population(n, 100 + seed)
-        scale = calibrate(residual, unknown - 100.0, spike)
+        scale = fit_novelty_scale(residual, unknown - 100.0, spike)
         residual, unknown, spike = population(1500, 3)
         found = scores(scale, residual, unknown - 100.0, spike)
         assert torch.isfinite(found).all()
@@ -183,7 +183,7 @@ def test_monotone_in_each_of_the_three(column, values, row):
     assert evidence_ratio(*(x[:2] for x in parts), 24).diff() > 3.0
 
 
-_SCALE = calibrate(*population(500, 0))
+_SCALE = fit_novelty_scale(*population(500, 0))
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30))
@@ -207,7 +207,7 @@ def test_order_of_the_pixels_does_not_matter(scale):
     pixels = population(300, 8)
     order = torch.randperm(300, generator=torch.Generator().manual_seed(0))
     mixed = [x[order] for x in pixels]
-    for a, b in zip(calibrate(*pixels), calibrate(*mixed), strict=True):
+    for a, b in zip(fit_novelty_scale(*pixels), fit_novelty_scale(*mixed), strict=True):
         torch.testing.assert_close(a, b)
     torch.testing.assert_close(scores(scale, *mixed), scores(scale, *pixels)[order])
 
@@ -217,7 +217,7 @@ def test_single_precision_is_enough(scale):
     pixels = population(300, 9)
     found = scores(single, *(x.float() for x in pixels))
     assert (found - scores(scale, *pixels)).abs().max() < 0.01
-    assert calibrate(*(x.float() for x in pixels)).table.dtype == torch.float32
+    assert fit_novelty_scale(*(x.float() for x in pixels)).table.dtype == torch.float32
 
 
 @pytest.mark.parametrize("hostile", [1e6, -1e6, 1e20, -1e20])
@@ -241,11 +241,11 @@ def test_hostile_pixels_are_finite_and_leave_the_rest_alone(scale, hostile):
 def test_constant_evidence_is_harmless():
     residual, unknown, _ = population(200, 11)
     same = torch.full_like(unknown, 3.0)
-    scale = calibrate(residual, unknown, same)
+    scale = fit_novelty_scale(residual, unknown, same)
     found = scores(scale, residual, unknown, same)
     assert torch.isfinite(found).all() and float(found.std()) > 0.1
     # all alike: no pixel is newer than another, and what says more is
-    scale = calibrate(0 * residual, same, same)
+    scale = fit_novelty_scale(0 * residual, same, same)
     found = scores(scale, 0 * residual, same, same)
     assert torch.isfinite(found).all() and (found.diff().abs() < 1e-6).all()
     assert (scores(scale, 0 * residual, same + 1.0, same) > found).all()
@@ -253,7 +253,7 @@ def test_constant_evidence_is_harmless():
 
 def test_fewer_channels_than_modes():
     residual, unknown, spike = population(200, 12)
-    scale = calibrate(residual[:, :10], unknown, spike)
+    scale = fit_novelty_scale(residual[:, :10], unknown, spike)
     assert scale.whitening.shape == (10, 10) and scale.table.shape == (N_TABLE,)
     assert torch.isfinite(scores(scale, residual[:, :10], unknown, spike)).all()
 
@@ -279,4 +279,4 @@ def test_scripted_equals_eager(scale):
 @pytest.mark.parametrize("n", [0, 1, 49])
 def test_too_few_pixels_say_so(n):
     with pytest.raises(ValueError, match=rf"needs at least 50 held-out pixels.*got {n}: fit on"):
-        calibrate(*population(n, 14))
+        fit_novelty_scale(*population(n, 14))

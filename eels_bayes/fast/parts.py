@@ -1,0 +1,36 @@
+"""What a compiled classifier is made of."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+from eels_bayes.fast.backends import Backend
+from eels_bayes.fast.graph import FastGraph
+from eels_bayes.preprocessing.preprocessor import Preprocessor
+
+Head = Literal["gp", "dense"]
+
+
+class FastParts(NamedTuple):
+    """Everything that a compiled classifier's file holds.
+
+    Attributes
+    ----------
+    graph : FastGraph
+    preprocessor : Preprocessor
+        Whose settings the graph holds.
+    class_names : tuple of str
+        K names.
+    head : {"gp", "dense"}
+    backend : {"torchscript", "onnx", "inductor"}
+    library : dict
+        What the classes look like, as plain values: "energy" (eV), "spectra" (a row a class, edge
+        units) and "values".
+    """
+
+    graph: FastGraph
+    preprocessor: Preprocessor
+    class_names: tuple[str, ...]
+    head: Head
+    backend: Backend
+    library: dict[str, Any]

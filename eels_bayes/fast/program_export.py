@@ -1,0 +1,47 @@
+"""A compiled classifier for other programs: a TorchScript archive, a package for C++, or ONNX."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from eels_bayes.fast import inductor_backend, onnx_backend, torchscript_backend
+from eels_bayes.fast.parts import FastParts
+
+ABOUT = "eels_bayes"  # name of what the file says of itself, as JSON
+# What follows the K probabilities among the graph's columns.
+COLUMNS = ("total", "aleatoric", "encoder", "classifier", "novelty", "value", "value_sd")
+
+
+def write_program(path: str | os.PathLike[str], parts: FastParts) -> None:
+    """Write the graph as its backend runs it; see `FastClassifier.export`."""
+    about = json.dumps(_about(parts))
+    if parts.backend == "torchscript":
+        torchscript_backend.write_archive(parts.graph, path, {f"{ABOUT}.json": about})
+    elif parts.backend == "inductor":
+        with tempfile.TemporaryDirectory() as folder:
+            package = Path(folder) / "fast.pt2"
+            inductor_backend.compiled(parts.graph, package, {ABOUT: about})
+            shutil.copyfile(package, path)
+    else:
+        Path(path).write_bytes(onnx_backend.exported(parts.graph, {ABOUT: about}))
+
+
+def _about(parts: FastParts) -> dict[str, Any]:
+    """What a reader of the program must know, as plain JSON values."""
+    graph = parts.graph
+    return {
+        "version": import_module("eels_bayes").__version__,
+        "class_names": list(parts.class_names),
+        "library": parts.library,
+        "columns": [*(f"probability of {name}" for name in parts.class_names), *COLUMNS],
+        "energy": {"offset": graph.offset, "scale": graph.scale, "unit": "eV"},
+        "channels": graph.n_channels,
+        "head": parts.head,
+        "preprocessor": parts.preprocessor.options(),
+    }

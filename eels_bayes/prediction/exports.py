@@ -1,0 +1,154 @@
+"""A prediction in other libraries' containers: HyperSpy signals, xarray and ArviZ."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray
+
+from eels_bayes import arviz_bridge
+from eels_bayes.data.spectra import describe
+from eels_bayes.prediction.quantities import (
+    MAPS,
+    TEXT,
+    PixelQuantities,
+    axis_unit,
+    axis_values,
+)
+
+if TYPE_CHECKING:
+    from hyperspy.signals import BaseSignal
+    from numpy.typing import NDArray
+
+# Metadata that describe counts: on a map they would make HyperSpy build a spectrum, or weight it.
+COUNTS_METADATA = ("signal_type", "Noise_properties")
+# Quantities of more than a number a pixel, and what they have one of.
+EXTRA_DIMENSION = {"probabilities": "class", "latent_mean": "latent", "latent_sd": "latent"}
+
+
+def signals(prediction: PixelQuantities) -> dict[str, list[BaseSignal]]:
+    """HyperSpy signals of every quantity, one for each image; see `Prediction.to_signals`."""
+    names = ["probabilities", *MAPS, "latent_mean", "latent_sd", "flag"]
+    if not prediction.has_value:
+        names = [name for name in names if not name.startswith("value")]
+    images = range(len(prediction.images))
+    return {name: [_signal(prediction, name, image) for image in images] for name in names}
+
+
+def _signal(prediction: PixelQuantities, name: str, image: int) -> BaseSignal:
+    """One quantity of one image, with the image's navigation axes and metadata."""
+    from hyperspy.signals import BaseSignal, Signal1D
+
+    info, data = prediction.images[image], prediction.map(name, image)
+    metadata = _metadata(prediction, name, image)
+    axes = [copy.deepcopy(axis) for axis in info.axes]
+    if data.ndim > len(info.shape):
+        axes.append({"name": EXTRA_DIMENSION[name], "size": data.shape[-1], "navigate": False})
+        return Signal1D(data, axes=axes, metadata=metadata)
+    if not info.shape:  # as HyperSpy itself does when it sums a single spectrum
+        return BaseSignal(data.reshape(1), metadata=metadata)
+    return BaseSignal(data, axes=axes, metadata=metadata)
+
+
+def _metadata(prediction: PixelQuantities, name: str, image: int) -> dict[str, Any]:
+    """The image's metadata, and what the numbers of this quantity are."""
+    metadata = copy.deepcopy(prediction.images[image].metadata)
+    signal = metadata.setdefault("Signal", {})
+    for key in COUNTS_METADATA:
+        signal.pop(key, None)
+    unit = MAPS[name].unit if name in MAPS else ""
+    signal["quantity"] = f"{TEXT[name]} ({unit})" if unit else TEXT[name]
+    flagged = prediction.flag[(prediction.image == image) & ~prediction.ok]
+    reasons = Counter(describe(int(flag)) for flag in flagged)
+    metadata["eels_bayes"] = metadata.get("eels_bayes", {}) | {
+        "quantity": name,
+        "unit": unit,
+        "class_names": list(prediction.class_names),
+        "image": image,
+        "flagged": [f"{count} pixels: {text}" for text, count in reasons.items()],
+    }
+    return metadata
+
+
+def dataset(prediction: PixelQuantities) -> xarray.Dataset:
+    """Every quantity over pixels, classes and latent dimensions; see `Prediction.to_xarray`."""
+    variables: dict[str, Any] = {}
+    for name, text in TEXT.items():
+        dims = ("pixel", EXTRA_DIMENSION[name]) if name in EXTRA_DIMENSION else ("pixel",)
+        attrs = {"long_name": text}
+        if name in MAPS and MAPS[name].unit == "nats":
+            attrs["units"] = "nats"
+        variables[name] = (dims, getattr(prediction, name), attrs)
+    variables["reason"] = ("pixel", np.array(prediction.reasons(), dtype=str))
+    coords = {"class": ("class", np.array(prediction.class_names)), **_coordinates(prediction)}
+    return xarray.Dataset(variables, coords=coords)
+
+
+def _coordinates(prediction: PixelQuantities) -> dict[str, Any]:
+    """Where each pixel lies: in which image, at which row and column, and calibrated."""
+    n = len(prediction)
+    index = {name: np.zeros(n, dtype=np.int64) for name in ("row", "col")}
+    place = {name: np.zeros(n) for name in ("y", "x")}
+    units: dict[str, set[str]] = {"y": set(), "x": set()}
+    titles = np.array([info.title for info in prediction.images], dtype=str)
+    for k, info in enumerate(prediction.images):
+        in_image = prediction.image == k
+        cells = np.unravel_index(prediction.position[in_image], info.shape or (1,))
+        for axis, cell, name in ((-1, "col", "x"), (-2, "row", "y")):
+            if len(info.shape) >= -axis:
+                index[cell][in_image] = cells[axis]
+                place[name][in_image] = axis_values(info, axis)[cells[axis]]
+                units[name].add(axis_unit(info, axis))
+    coords: dict[str, Any] = {
+        "pixel": ("pixel", np.arange(n)),
+        "image": ("pixel", prediction.image),
+        "position": ("pixel", prediction.position),
+        "title": ("pixel", titles[prediction.image] if len(titles) else np.zeros(0, dtype=str)),
+    }
+    coords |= {name: ("pixel", values) for name, values in index.items()}
+    for name, values in place.items():
+        unit = units[name].pop() if len(units[name]) == 1 else ""
+        coords[name] = ("pixel", values, {"units": unit} if unit else {})
+    return coords
+
+
+def inference_data(prediction: PixelQuantities, *, draws: int, chains: int, seed: int) -> Any:
+    """Predictive draws and quantities for ArviZ; see `Prediction.to_inference_data`."""
+    if draws < 1 or chains < 1:
+        raise ValueError(f"draws and chains must be at least 1, got {draws} and {chains}")
+    if not prediction.ok.any():
+        raise ValueError("every pixel is flagged; there is nothing to draw from")
+    rng = np.random.default_rng(seed)
+    kept = prediction[prediction.ok]
+    shape, dims = (chains, draws, len(kept)), ("chain", "draw", "pixel")
+    classes = _drawn_classes(kept.probabilities, shape, rng)
+    probability = kept.probabilities[np.arange(len(kept)), classes].astype(np.float64)
+    posterior: dict[str, Any] = {"class": (dims, classes)}
+    if prediction.has_value:
+        noise = rng.standard_normal(shape, dtype=np.float32)
+        values = (kept.value + kept.value_sd * noise).astype(np.float32)
+        posterior["value"] = (dims, values)
+    quantities = dataset(prediction).isel(pixel=prediction.ok)
+    pixel = quantities.pixel.values
+    return arviz_bridge.inference_data(
+        {
+            "posterior": arviz_bridge.dataset(posterior, pixel=pixel),
+            "sample_stats": arviz_bridge.dataset({"lp": (dims, np.log(probability))}, pixel=pixel),
+            "constant_data": quantities,
+        }
+    )
+
+
+def _drawn_classes(
+    probabilities: NDArray[Any], shape: tuple[int, int, int], rng: np.random.Generator
+) -> NDArray[np.int32]:
+    """Classes (chains, draws, n) drawn from the probabilities (n, K) of pixels."""
+    cumulative = np.cumsum(probabilities, axis=1, dtype=float)
+    uniform = rng.random(shape)
+    classes = np.zeros(shape, dtype=np.int32)
+    for k in range(probabilities.shape[1] - 1):
+        classes += uniform >= cumulative[:, k]
+    return classes
