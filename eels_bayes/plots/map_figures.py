@@ -44,12 +44,18 @@ def maps(
         One for each image.
     name, unit : str
         Name of the quantity and unit of its values.
-    cmap, limits
-        Colour map and scale; by default the range over all images.
+    cmap : str
+        A matplotlib colour map.
+    limits : (float, float), optional
+        Values of its ends; by default the range over all images.
     pixels : sequence of Pixel, optional
         Size of a pixel in each image, for the scale bar and the aspect ratio.
     columns : int, optional
         Panels a row; by default what makes the figure landscape.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -71,7 +77,23 @@ def class_maps(
 ) -> Figure:
     """Class of each pixel over several images, with a legend; -1 is flagged, hatched grey.
 
-    Parameters are those of :func:`maps`; ``labels`` are integers 0..K-1 into ``class_names``.
+    Parameters
+    ----------
+    labels : sequence of array_like of int
+        Maps (rows, columns) or line scans (pixels,) of classes 0..K-1; -1 where flagged.
+    class_names : (K,) sequence of str
+    titles : sequence of str, optional
+        One for each image.
+    name : str
+        Heading of the maps.
+    pixels : sequence of Pixel, optional
+        Size of a pixel in each image, for the scale bar and the aspect ratio.
+    columns : int, optional
+        Panels a row; by default what makes the figure landscape.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -103,10 +125,21 @@ def series_maps(
         ``images[i][j]`` belongs to ``row_names[i]`` and ``column_names[j]``. The figure swaps
         rows and columns where that makes it landscape.
     row_names, column_names : sequence of str
-    name, unit, cmap, limits, class_names
-        As in :class:`Layer`.
+        Headings of the rows and of the columns.
+    name, unit : str
+        Name of the quantity and unit of its values.
+    cmap : str
+        A matplotlib colour map.
+    limits : (float, float), optional
+        Values of its ends; by default the range over all images.
+    class_names : (K,) sequence of str, optional
+        Given where the images are integer class maps.
     pixels : Pixel, optional
         Size of a pixel, the same in all images.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -143,10 +176,18 @@ def layers(
     ----------
     quantities : sequence of Layer
         All over the same images.
-    titles, pixels, columns
-        As in :func:`maps`.
+    titles : sequence of str, optional
+        One for each image.
+    pixels : sequence of Pixel, optional
+        Size of a pixel in each image, for the scale bar and the aspect ratio.
+    columns : int, optional
+        Panels a row in each block; by default what makes the figure landscape.
     factors : (row names, column names), optional
         The images are a grid of these, rows first.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -184,6 +225,7 @@ def layers(
 def _check_layers(
     quantities: Sequence[Layer], titles: Sequence[str] | None, pixels: Sequence[Pixel] | None
 ) -> int:
+    """The number of images, once everything agrees on it."""
     if not quantities or not len(quantities[0].images):
         raise ValueError("images is empty; at least one map is needed")
     n = len(quantities[0].images)

@@ -13,6 +13,8 @@ from eels_bayes.plots.style import OKABE_ITO, figure_style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+LEAST_SPREAD = 1e-12  # guards the division at levels 0 and 1, where nothing scatters
+
 
 def coverage(level: ArrayLike, observed: ArrayLike, standard_error: ArrayLike) -> Figure:
     """Observed against nominal coverage of central intervals, with two standard errors.
@@ -21,6 +23,10 @@ def coverage(level: ArrayLike, observed: ArrayLike, standard_error: ArrayLike) -
     ----------
     level, observed, standard_error : (J,) array_like
         As in :class:`~eels_bayes.diagnostics.ranks.Coverage`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -38,7 +44,7 @@ def coverage(level: ArrayLike, observed: ArrayLike, standard_error: ArrayLike) -
     with figure_style() as plt:
         figure, ax = plt.subplots(figsize=(3.8, 3.8), layout="constrained")
         grid = np.linspace(0, 1, 101)
-        scale = float(np.median(error / np.sqrt(np.maximum(level * (1 - level), 1e-12))))
+        scale = float(np.median(error / np.sqrt(np.maximum(level * (1 - level), LEAST_SPREAD))))
         half = 2 * scale * np.sqrt(grid * (1 - grid))
         ax.fill_between(grid, grid - half, grid + half, color=BAND, lw=0, label="± 2 SE")
         ax.plot(grid, grid, color="0.5", lw=0.8, label="calibrated")

@@ -36,6 +36,7 @@ def panel_grid(
 
 
 def shared_labels(figure: Figure, x: str, y: str, keyed: Axes | None) -> None:
+    """Axis labels of all panels, and the legend of the panel ``keyed``, once for the figure."""
     figure.supxlabel(x, size=9)
     figure.supylabel(y, size=9)
     if keyed is not None:

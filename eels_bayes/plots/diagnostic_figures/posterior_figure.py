@@ -14,6 +14,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+LOG_SPAN = 4  # largest over least sd above which their axes are logarithmic
+# Largest over least value above which a logarithmic axis has these ticks a decade: as many as are
+# read without meeting one another.
+TICKS_A_DECADE: tuple[tuple[float, tuple[int, ...]], ...] = (
+    (300, (1,)),
+    (20, (1, 3)),
+    (0, (1, 2, 5)),
+)
+BEYOND_ENDS = 0.1  # share of an end by which a tick may lie beyond it
+
 
 def posterior_scatter(
     mean: ArrayLike,
@@ -30,10 +40,15 @@ def posterior_scatter(
     Parameters
     ----------
     mean, sd, reference_mean, reference_sd : (n, D) array_like
+        Of n pixels and D latents.
     trusted : (n, D) array_like of bool, optional
         Where the reference has converged, such as R-hat below 1.05; the rest is drawn grey.
     name, reference : str
-        Of the two methods.
+        Of the two methods, for the axes' labels.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -60,7 +75,7 @@ def posterior_scatter(
                 )
             ax.plot(x[keep], y[keep], ".", ms=4, color=OKABE_ITO[0], alpha=0.6, label="converged")
             ax.set(xlabel=f"posterior {what}, {reference}", ylabel=f"posterior {what}, {name}")
-            if what == "sd" and 0 < 4 * low < high:
+            if what == "sd" and 0 < LOG_SPAN * low < high:
                 ax.set(xscale="log", yscale="log")
                 _plain_log_ticks(ax, low, high)
             ax.set_aspect("equal")
@@ -72,10 +87,10 @@ def _plain_log_ticks(ax: Axes, low: float, high: float) -> None:
     """A few round numbers, written out."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-    steps = (1,) if high / low > 300 else (1, 3) if high / low > 20 else (1, 2, 5)
+    steps = next(steps for span, steps in TICKS_A_DECADE if high / low > span)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [step * 10.0**d for d in decades for step in steps]
-    ticks = [t for t in ticks if 0.9 * low <= t <= 1.1 * high]
+    ticks = [t for t in ticks if (1 - BEYOND_ENDS) * low <= t <= (1 + BEYOND_ENDS) * high]
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(FixedLocator(ticks))
         axis.set_minor_locator(NullLocator())

@@ -14,6 +14,9 @@ from eels_bayes.plots.style import OKABE_ITO, figure_style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+QUANTILES = (0.05, 0.25, 0.75, 0.95)  # ends of the 90 and 50 % bands
+N_BINS = 20  # of p-values: one of 5 % is a bin
+
 
 def predictive_bands(
     energy: ArrayLike,
@@ -34,8 +37,13 @@ def predictive_bands(
     replicated : (S, n, L) array_like
         NaN where a replicate was flagged.
     titles : (n,) sequence of str, optional
+        One for each panel.
     unit : str
         Of the intensity.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -51,7 +59,7 @@ def predictive_bands(
         raise ValueError(f"replicated must be (S, {observed.shape}), got {replicated.shape}")
     if titles is not None and len(titles) != len(observed):
         raise ValueError(f"{len(titles)} titles for {len(observed)} spectra")
-    band = np.nanquantile(replicated, [0.05, 0.25, 0.75, 0.95], axis=0)
+    band = np.nanquantile(replicated, QUANTILES, axis=0)
     with figure_style() as plt:
         figure, grid = panel_grid(plt, len(observed), (2.6, 2.0), sharex=True, sharey=True)
         for i, ax in enumerate(grid):
@@ -70,7 +78,7 @@ def predictive_bands(
     return figure
 
 
-def predictive_p_values(p_values: Mapping[str, ArrayLike], *, n_bins: int = 20) -> Figure:
+def predictive_p_values(p_values: Mapping[str, ArrayLike], *, n_bins: int = N_BINS) -> Figure:
     """Histograms of posterior predictive p-values over the pixels, a panel for each quantity.
 
     Parameters
@@ -78,6 +86,11 @@ def predictive_p_values(p_values: Mapping[str, ArrayLike], *, n_bins: int = 20) 
     p_values : mapping of str to (n,) array_like
         In [0, 1]; NaN is left out.
     n_bins : int
+        Bars a panel.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------

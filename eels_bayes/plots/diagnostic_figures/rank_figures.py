@@ -15,14 +15,19 @@ from eels_bayes.plots.style import OKABE_ITO, figure_style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+N_BINS = 20  # of ranks: each of the usual 1000 pixels' bins holds 50, a relative sd of 14 %
+LEVEL = 0.95  # of the bands
+LEGEND_ROWS = 16  # of the legend: as many as fit beside the axes
+DASHES = ("-", "--", ":", "-.")  # of lines whose colours repeat
+
 
 def rank_histograms(
     ranks: ArrayLike,
     n_draws: int,
     names: Sequence[str] | None = None,
     *,
-    n_bins: int = 20,
-    level: float = 0.95,
+    n_bins: int = N_BINS,
+    level: float = LEVEL,
 ) -> Figure:
     """Rank histograms of simulation-based calibration with the binomial band.
 
@@ -34,12 +39,17 @@ def rank_histograms(
     ranks : (n,) or (n, D) array_like of int
         0..n_draws.
     n_draws : int
+        Posterior draws that each rank is among.
     names : (D,) sequence of str, optional
         Panel titles; "z 1", "z 2" ... by default.
     n_bins : int
-        Must divide n_draws + 1.
+        Bars a panel; must divide n_draws + 1.
     level : float
         Probability that a uniform bin lies in the band, each by itself.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -58,9 +68,8 @@ def rank_histograms(
             counts = np.bincount(values // width, minlength=n_bins)
             ax.axhspan(low, high, color=BAND, lw=0, label=f"{100 * level:g} % band")
             ax.axhline(n / n_bins, color="0.5", lw=0.8, label="uniform")
-            left = np.arange(n_bins) * width
             ax.bar(
-                left,
+                np.arange(n_bins) * width,
                 counts,
                 width,
                 align="edge",
@@ -81,7 +90,7 @@ def ecdf_difference(
     n_draws: int,
     names: Sequence[str] | None = None,
     *,
-    level: float = 0.95,
+    level: float = LEVEL,
 ) -> Figure:
     """Empirical distribution of ranks minus the uniform one, with Kolmogorov's simultaneous band.
 
@@ -95,9 +104,15 @@ def ecdf_difference(
     ranks : (n,) or (n, D) array_like of int
         0..n_draws.
     n_draws : int
+        Posterior draws that each rank is among.
     names : (D,) sequence of str, optional
         Of the lines; those that leave the band are named in the legend.
     level : float
+        Probability that the whole of a uniform line lies in the band.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -118,7 +133,7 @@ def ecdf_difference(
             difference = np.append(0, below) / n - grid
             top = max(top, float(np.abs(difference).max()))
             if np.abs(difference).max() > half or len(titles) == 1:
-                style = ("-", "--", ":", "-.")[outside // len(OKABE_ITO) % 4]
+                style = DASHES[outside // len(OKABE_ITO) % len(DASHES)]
                 color = OKABE_ITO[outside % len(OKABE_ITO)]
                 ax.plot(grid, difference, style, color=color, lw=1.4, label=title)
                 outside += 1
@@ -126,7 +141,7 @@ def ecdf_difference(
                 ax.plot(grid, difference, color="0.45", lw=0.8)
         ax.set(xlabel="rank / number of draws", ylabel="ECDF - uniform")
         ax.set(xlim=(0, 1), ylim=(-1.1 * top, 1.1 * top))
-        figure.legend(loc="outside right upper", ncols=1 + outside // 16)
+        figure.legend(loc="outside right upper", ncols=1 + outside // LEGEND_ROWS)
     return figure
 
 

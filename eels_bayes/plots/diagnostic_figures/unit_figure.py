@@ -12,8 +12,12 @@ from eels_bayes.plots.style import OKABE_ITO, figure_style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+THRESHOLD = 0.01  # activity that counts: Burda, Grosse and Salakhutdinov's
+LEAST_VARIANCE = 1e-6  # where the logarithmic axis begins if a unit is dead: chosen, not tuned
+BELOW_LEAST = 0.1  # times the least bar: the axis' lower end, so that the bar is seen
 
-def active_units(variance: ArrayLike, kl: ArrayLike, *, threshold: float = 0.01) -> Figure:
+
+def active_units(variance: ArrayLike, kl: ArrayLike, *, threshold: float = THRESHOLD) -> Figure:
     """Activity and KL divergence of each latent dimension, the most active first.
 
     Parameters
@@ -24,6 +28,10 @@ def active_units(variance: ArrayLike, kl: ArrayLike, *, threshold: float = 0.01)
         Nats.
     threshold : float
         Activity that counts.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -37,7 +45,7 @@ def active_units(variance: ArrayLike, kl: ArrayLike, *, threshold: float = 0.01)
     active = variance[order] > threshold
     colors = np.where(active, OKABE_ITO[0], "0.7").tolist()
     at = np.arange(len(order))
-    floor = 0.1 * min(threshold, max(float(variance.min()), 1e-6))
+    floor = BELOW_LEAST * min(threshold, max(float(variance.min()), LEAST_VARIANCE))
     with figure_style() as plt:
         figure, (ax, below) = plt.subplots(
             2, 1, figsize=(max(3.6, 1.2 + 0.3 * len(at)), 4.2), sharex=True, layout="constrained"
