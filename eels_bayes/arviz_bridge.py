@@ -24,14 +24,10 @@ def inference_data(groups: Mapping[str, xarray.Dataset]) -> Any:
     -------
     arviz.InferenceData (ArviZ below 1) or xarray.DataTree (ArviZ 1 and above)
     """
-    with warnings.catch_warnings():
-        # ArviZ 0.23 announces ArviZ 1 on every import.
-        warnings.filterwarnings("ignore", r"\s*ArviZ is undergoing", FutureWarning)
-        import arviz
-
+    az = arviz()
     # By the version: ArviZ 1 still answers to the name InferenceData, with a warning.
-    if int(arviz.__version__.split(".")[0]) < 1:
-        return arviz.InferenceData(**groups)
+    if int(az.__version__.split(".")[0]) < 1:
+        return az.InferenceData(**groups)
     return xarray.DataTree.from_dict(dict(groups))
 
 

@@ -26,6 +26,9 @@ __all__ = [
 
 _Float = NDArray[np.float64]
 
+N_BINS = 15  # of the confidence: the number that published calibration errors are given with
+SUM_TOLERANCE = 1e-3  # of rows that sum to one: more than single precision loses
+
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
@@ -69,6 +72,7 @@ class RiskCoverage:
 def _checked(
     probabilities: ArrayLike, labels: ArrayLike, mask: ArrayLike | None
 ) -> tuple[_Float, NDArray[np.int64]]:
+    """Probabilities (n, K) and labels (n,) of the rows that ``mask`` leaves in, checked."""
     p = np.asarray(probabilities, dtype=np.float64)
     y = np.asarray(labels)
     if p.ndim != 2 or p.shape[1] < 2:
@@ -84,7 +88,7 @@ def _checked(
     bad = int(np.isnan(p).any(axis=1).sum())
     if bad:
         raise ValueError(f"probabilities hold NaN in {bad} rows; leave those out with mask")
-    if p.min() < 0 or np.abs(p.sum(axis=1) - 1).max() > 1e-3:
+    if p.min() < 0 or np.abs(p.sum(axis=1) - 1).max() > SUM_TOLERANCE:
         raise ValueError("probabilities must be non-negative with rows that sum to one")
     if y.min() < 0 or y.max() >= p.shape[1]:
         raise ValueError(f"labels must lie in 0..{p.shape[1] - 1}, got {y.min()}..{y.max()}")
@@ -92,6 +96,7 @@ def _checked(
 
 
 def _checked_mask(mask: ArrayLike | None, n: int) -> NDArray[np.bool_]:
+    """``mask`` as (n,) bool; all where none is given."""
     if mask is None:
         return np.ones(n, dtype=bool)
     keep = np.asarray(mask)
@@ -105,7 +110,37 @@ def _checked_mask(mask: ArrayLike | None, n: int) -> NDArray[np.bool_]:
 def accuracy(
     probabilities: ArrayLike, labels: ArrayLike, *, mask: ArrayLike | None = None
 ) -> float:
-    """Return the fraction of rows whose most probable class is the label."""
+    """Return the fraction of rows whose most probable class is the label.
+
+    Parameters
+    ----------
+    probabilities : (n, K) array_like
+        Rows sum to one.
+    labels : (n,) array_like of int
+        True classes, 0..K-1.
+    mask : (n,) array_like of bool, optional
+        Rows to score; by default all.
+
+    Returns
+    -------
+    float
+        In [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, a row holds NaN or does not sum to one, a label is no class, or no row
+        is left.
+
+    Examples
+    --------
+    >>> from eels_bayes import metrics
+    >>> probabilities = [[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.8, 0.2]]
+    >>> metrics.accuracy(probabilities, [0, 0, 1, 1])
+    0.75
+    >>> metrics.accuracy(probabilities, [0, 0, 1, 1], mask=[True, True, True, False])
+    1.0
+    """
     p, y = _checked(probabilities, labels, mask)
     return float((p.argmax(axis=1) == y).mean())
 
@@ -115,6 +150,26 @@ def nll(probabilities: ArrayLike, labels: ArrayLike, *, mask: ArrayLike | None =
 
     Probabilities are clipped at the resolution of float64, so a label held impossible costs 36
     nats and not infinity.
+
+    Parameters
+    ----------
+    probabilities : (n, K) array_like
+        Rows sum to one.
+    labels : (n,) array_like of int
+        True classes, 0..K-1.
+    mask : (n,) array_like of bool, optional
+        Rows to score; by default all.
+
+    Returns
+    -------
+    float
+        Nats; log(K) where nothing is known.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, a row holds NaN or does not sum to one, a label is no class, or no row
+        is left.
     """
     p, y = _checked(probabilities, labels, mask)
     at_label = p[np.arange(len(y)), y]
@@ -125,6 +180,26 @@ def brier(probabilities: ArrayLike, labels: ArrayLike, *, mask: ArrayLike | None
     """Return the Brier score summed over classes, 0 (perfect) to 2 (sure and wrong).
 
     Brier, Mon. Weather Rev. 78, 1 (1950).
+
+    Parameters
+    ----------
+    probabilities : (n, K) array_like
+        Rows sum to one.
+    labels : (n,) array_like of int
+        True classes, 0..K-1.
+    mask : (n,) array_like of bool, optional
+        Rows to score; by default all.
+
+    Returns
+    -------
+    float
+        In [0, 2].
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, a row holds NaN or does not sum to one, a label is no class, or no row
+        is left.
     """
     p, y = _checked(probabilities, labels, mask)
     return float(((p - np.eye(p.shape[1])[y]) ** 2).sum(axis=1).mean())
@@ -134,12 +209,33 @@ def reliability(
     probabilities: ArrayLike,
     labels: ArrayLike,
     *,
-    n_bins: int = 15,
+    n_bins: int = N_BINS,
     mask: ArrayLike | None = None,
 ) -> Reliability:
     """Return confidence and accuracy of the top label in ``n_bins`` bins of equal width.
 
     Bins are closed below and open above, the last one closed.
+
+    Parameters
+    ----------
+    probabilities : (n, K) array_like
+        Rows sum to one.
+    labels : (n,) array_like of int
+        True classes, 0..K-1.
+    n_bins : int
+        Equal-width bins of the largest probability over [0, 1].
+    mask : (n,) array_like of bool, optional
+        Rows to score; by default all.
+
+    Returns
+    -------
+    Reliability
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, a row holds NaN or does not sum to one, a label is no class, no row is
+        left, or ``n_bins`` is below 1.
     """
     if n_bins < 1:
         raise ValueError(f"n_bins must be at least 1, got {n_bins}")
@@ -162,12 +258,45 @@ def ece(
     probabilities: ArrayLike,
     labels: ArrayLike,
     *,
-    n_bins: int = 15,
+    n_bins: int = N_BINS,
     mask: ArrayLike | None = None,
 ) -> float:
     """Return the expected calibration error of the top label.
 
     Mean over rows of |accuracy - confidence| of their bin (Guo et al., ICML 2017).
+
+    Parameters
+    ----------
+    probabilities : (n, K) array_like
+        Rows sum to one.
+    labels : (n,) array_like of int
+        True classes, 0..K-1.
+    n_bins : int
+        Equal-width bins of the largest probability over [0, 1].
+    mask : (n,) array_like of bool, optional
+        Rows to score; by default all.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 is calibrated.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, a row holds NaN or does not sum to one, a label is no class, no row is
+        left, or ``n_bins`` is below 1.
+
+    Examples
+    --------
+    Right three times out of four at a confidence of 0.75 is calibrated:
+
+    >>> from eels_bayes import metrics
+    >>> probabilities = [[0.75, 0.25]] * 4
+    >>> metrics.ece(probabilities, [0, 0, 0, 1])
+    0.0
+    >>> metrics.ece(probabilities, [0, 0, 0, 0])
+    0.25
     """
     bins = reliability(probabilities, labels, n_bins=n_bins, mask=mask)
     gaps = np.nan_to_num(np.abs(bins.accuracy - bins.confidence))
@@ -188,11 +317,25 @@ def risk_coverage(
 
     Parameters
     ----------
-    probabilities, labels, mask
-        As everywhere in this module.
-    uncertainty : array_like, optional
-        What to sort by, (n,), such as one of a prediction's entropies; one minus the largest
+    probabilities : (n, K) array_like
+        Rows sum to one.
+    labels : (n,) array_like of int
+        True classes, 0..K-1.
+    uncertainty : (n,) array_like, optional
+        What to sort by, such as one of a prediction's entropies; one minus the largest
         probability by default.
+    mask : (n,) array_like of bool, optional
+        Rows to score; by default all.
+
+    Returns
+    -------
+    RiskCoverage
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, a row holds NaN or does not sum to one, a label is no class, no row is
+        left, or ``uncertainty`` holds NaN.
     """
     p, y = _checked(probabilities, labels, mask)
     if uncertainty is None:
@@ -205,8 +348,14 @@ def risk_coverage(
         u = u[_checked_mask(mask, n)]
         if np.isnan(u).any():
             raise ValueError("uncertainty holds NaN; leave those rows out with mask")
+    return _risk_coverage(p.argmax(axis=1) != y, u)
+
+
+def _risk_coverage(wrong: NDArray[np.bool_], uncertainty: _Float) -> RiskCoverage:
+    """The curve of rows (n,) that are wrong or not, the least uncertain kept first."""
+    u = uncertainty
     order = np.argsort(u, kind="stable")
-    errors = np.cumsum(p.argmax(axis=1)[order] != y[order])
+    errors = np.cumsum(wrong[order])
     last = np.append(np.flatnonzero(np.diff(u[order]) > 0), len(u) - 1)
     kept = last + 1
     risk = errors[last] / kept
@@ -225,7 +374,28 @@ def risk_coverage(
 def summary(
     probabilities: ArrayLike, labels: ArrayLike, *, mask: ArrayLike | None = None
 ) -> dict[str, float]:
-    """Return accuracy, nll, brier, ece (15 bins) and the area under the risk-coverage curve."""
+    """Return accuracy, nll, brier, ece (15 bins) and the area under the risk-coverage curve.
+
+    Parameters
+    ----------
+    probabilities : (n, K) array_like
+        Rows sum to one.
+    labels : (n,) array_like of int
+        True classes, 0..K-1.
+    mask : (n,) array_like of bool, optional
+        Rows to score; by default all.
+
+    Returns
+    -------
+    dict of str to float
+        Keys "accuracy", "nll", "brier", "ece" and "risk_coverage_area".
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, a row holds NaN or does not sum to one, a label is no class, or no row
+        is left.
+    """
     return {
         "accuracy": accuracy(probabilities, labels, mask=mask),
         "nll": nll(probabilities, labels, mask=mask),
