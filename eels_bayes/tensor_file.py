@@ -21,8 +21,9 @@ from safetensors.torch import load as parse_container
 from safetensors.torch import save as build_container
 from torch import Tensor
 
-FORMAT = "eels_bayes"
-VERSION = 1
+FORMAT = "eels_bayes"  # under which the metadata are found
+VERSION = 1  # of the layout: raised when an older version could not read it
+HEADER_LENGTH = 8  # bytes at the start of a safetensors file that say how long its header is
 
 # What rebuilding from a file's parts may raise where these do not fit together.
 MISFITS = (
@@ -129,6 +130,7 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], di
 
 
 def _to_tensor(name: str, value: Tensor | np.ndarray) -> Tensor:
+    """A copy on the CPU, of a dtype that the file holds and without NaN."""
     if not isinstance(name, str):
         raise TypeError(f"tensors: names must be str, got {name!r}")
     if name == "__metadata__":
@@ -147,6 +149,7 @@ def _to_tensor(name: str, value: Tensor | np.ndarray) -> Tensor:
 
 
 def _to_json(header: dict[str, Any]) -> str:
+    """The header as JSON of finite numbers."""
     _check_keys(header["config"], "config")
     try:
         return json.dumps(header, allow_nan=False)
@@ -169,6 +172,7 @@ def _check_keys(value: Any, where: str) -> None:
 
 
 def _from_json(path: Path, text: str) -> dict[str, Any]:
+    """The header that the text holds; ValueError where it holds none."""
     try:
         header = json.loads(text, parse_constant=_refuse, parse_float=_parse_float)
     except (ValueError, RecursionError) as e:
@@ -197,10 +201,12 @@ def _config(path: Path, header: dict[str, Any], kind: str) -> dict[str, Any]:
 
 
 def _refuse(constant: str) -> NoReturn:
+    """JSON's reader would take NaN and Infinity."""
     raise ValueError(f"{constant} is not JSON")
 
 
 def _parse_float(text: str) -> float:
+    """A finite number; ValueError otherwise."""
     value = float(text)
     if not math.isfinite(value):  # e.g. 1e999
         raise ValueError(f"{text} is not finite")
@@ -209,7 +215,8 @@ def _parse_float(text: str) -> float:
 
 def _metadata(data: bytes) -> dict[str, str]:
     """The container's metadata; `data` has been validated by the container's own parser."""
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    length = int.from_bytes(data[:HEADER_LENGTH], "little")
+    header = json.loads(data[HEADER_LENGTH : HEADER_LENGTH + length])
     return dict(header.get("__metadata__", {}))
 
 
@@ -219,6 +226,6 @@ def _guess(data: bytes) -> str:
         return "a zip archive, as torch.save writes: it may hold a program and is not opened"
     if data[:1] == b"\x80" and data[-1:] == b".":
         return "a Python pickle: it may hold a program and is not opened"
-    if len(data) >= 9 and data[8:9] == b"{":
+    if data[HEADER_LENGTH : HEADER_LENGTH + 1] == b"{":
         return "truncated or damaged: copy it again, or save it again"
     return "not a file that eels_bayes has written"

@@ -14,6 +14,8 @@ from tqdm.auto import tqdm
 
 from eels_bayes.randomness import own_randomness
 
+GRADIENT_LIMIT = 10.0  # norm of a step's gradient: usual ones are smaller; chosen, not tuned
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -29,6 +31,18 @@ class Schedule:
         Adam's initial learning rate.
     patience : int
         Epochs without a better validation loss after which training stops.
+
+    Raises
+    ------
+    ValueError
+        If a number is not whole and at least 1, or the learning rate not positive.
+
+    Examples
+    --------
+    >>> import eels_bayes as eb
+    >>> schedule = eb.Schedule(epochs=20, steps=64, patience=8)
+    >>> schedule.epochs * schedule.steps, schedule.learning_rate
+    (1280, 0.001)
     """
 
     epochs: int
@@ -47,7 +61,27 @@ class Schedule:
 
 @dataclass(eq=False)
 class FitState:
-    """Where a training run stands; hand it back to :func:`fit` to go on from there."""
+    """Where a training run stands; hand it back to :func:`fit` to go on from there.
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs finished.
+    training_loss, validation_loss : list of float
+        Mean loss of each, in nats a spectrum.
+    best_loss : float
+        Least validation loss so far.
+    best_epoch : int
+        When it was; -1 before the first.
+    best, current : dict of str to Tensor, optional
+        The module's state at the best epoch and at the last.
+    optimizer : dict, optional
+        Adam's state at the last epoch; None once the run is over.
+    generator : Tensor, optional
+        State of the run's random stream.
+    done : bool
+        Whether the run is over.
+    """
 
     epoch: int = 0
     training_loss: list[float] = field(default_factory=list)
@@ -61,7 +95,13 @@ class FitState:
     done: bool = False
 
     def history(self) -> dict[str, list[float]]:
-        """Mean training and validation loss of each epoch, in nats a spectrum."""
+        """Mean training and validation loss of each epoch, in nats a spectrum.
+
+        Returns
+        -------
+        dict
+            {"training": list, "validation": list}.
+        """
         return {"training": list(self.training_loss), "validation": list(self.validation_loss)}
 
 
@@ -94,6 +134,16 @@ def fit(
     state : FitState
         A new one to begin, an interrupted one to resume. Updated in place at each epoch's end, so
         that a ``KeyboardInterrupt`` loses no finished epoch.
+    seed : int
+        Of the run's random stream, where the state is new.
+    description : str
+        Left of the progress bar.
+    show_progressbar : bool
+
+    Returns
+    -------
+    FitState
+        ``state`` itself.
 
     Raises
     ------
@@ -105,14 +155,7 @@ def fit(
         return state
     optimizer = torch.optim.Adam(module.parameters(), lr=schedule.learning_rate)
     generator = torch.Generator().manual_seed(seed)
-    if state.current is None:  # where an interruption of the first epoch goes back to
-        state.current, state.optimizer = _copy(module), copy.deepcopy(optimizer.state_dict())
-        state.generator = generator.get_state()
-    else:
-        module.load_state_dict(state.current)
-        optimizer.load_state_dict(copy.deepcopy(state.optimizer or {}))
-        assert state.generator is not None
-        generator.set_state(state.generator)
+    _begin_or_resume(module, optimizer, generator, state)
     bar = tqdm(
         total=schedule.epochs,
         initial=state.epoch,
@@ -143,6 +186,20 @@ def fit(
     return state
 
 
+def _begin_or_resume(
+    module: nn.Module, optimizer: torch.optim.Adam, generator: torch.Generator, state: FitState
+) -> None:
+    """Put everything where the state says that the run stands."""
+    if state.current is None:  # where an interruption of the first epoch goes back to
+        state.current, state.optimizer = _copy(module), copy.deepcopy(optimizer.state_dict())
+        state.generator = generator.get_state()
+    else:
+        module.load_state_dict(state.current)
+        optimizer.load_state_dict(copy.deepcopy(state.optimizer or {}))
+        assert state.generator is not None
+        generator.set_state(state.generator)
+
+
 def _epoch(
     module: nn.Module,
     training_loss: Callable[[torch.Generator], Tensor],
@@ -151,7 +208,7 @@ def _epoch(
     generator: torch.Generator,
     epoch: int,
 ) -> float:
-    """Train for one epoch; its mean loss."""
+    """Train for one epoch at a learning rate that falls on a cosine; its mean loss."""
     module.train()
     total = 0.0
     for step in range(schedule.steps):
@@ -162,7 +219,7 @@ def _epoch(
         optimizer.zero_grad()
         loss.backward()
         # A rare hard batch must not throw away what was learnt so far.
-        nn.utils.clip_grad_norm_(module.parameters(), 10.0)
+        nn.utils.clip_grad_norm_(module.parameters(), GRADIENT_LIMIT)
         optimizer.step()
         total += float(loss.detach())
     if not math.isfinite(total):
@@ -174,6 +231,7 @@ def _epoch(
 
 
 def _validate(module: nn.Module, validation_loss: Callable[[], Tensor], epoch: int) -> float:
+    """The loss on data that never train."""
     module.eval()
     with torch.no_grad():
         loss = float(validation_loss())
@@ -185,6 +243,7 @@ def _validate(module: nn.Module, validation_loss: Callable[[], Tensor], epoch: i
 def _record(
     module: nn.Module, trained: float, validated: float, schedule: Schedule, state: FitState
 ) -> None:
+    """Enter one finished epoch into the state, and say there whether it was the last."""
     state.training_loss.append(trained)
     state.validation_loss.append(validated)
     if validated < state.best_loss:
@@ -195,4 +254,5 @@ def _record(
 
 
 def _copy(module: nn.Module) -> dict[str, Tensor]:
+    """The module's state, which further training leaves as it is."""
     return {name: value.detach().clone() for name, value in module.state_dict().items()}

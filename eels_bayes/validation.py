@@ -8,9 +8,22 @@ from numpy.typing import ArrayLike
 
 SAME_CHANNEL = 0.1  # of a channel's width: chosen, not tuned; rounded axes pass, a half channel not
 
+UNEVEN = 0.01  # of a channel: axes in files are rounded, no real one is less even; chosen
+
 
 def interval(name: str, value: object) -> tuple[float, float]:
     """Return `value` as (low, high) in eV.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for the error's text.
+    value : object
+        What the user gave.
+
+    Returns
+    -------
+    (float, float)
 
     Raises
     ------
@@ -33,7 +46,28 @@ def interval(name: str, value: object) -> tuple[float, float]:
 
 
 def positive(name: str, value: object, unit: str = "") -> float:
-    """Return `value` as a float above zero; ValueError or TypeError otherwise."""
+    """Return `value` as a float above zero.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for the error's text.
+    value : object
+        What the user gave.
+    unit : str
+        What it is given in, for the error's text.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    TypeError
+        Not a number.
+    ValueError
+        Not finite, or not above zero.
+    """
     wanted = f"a finite number above zero{' in ' + unit if unit else ''}"
     if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
         raise TypeError(f"{name} is {value!r}; {wanted} is needed")
@@ -44,7 +78,25 @@ def positive(name: str, value: object, unit: str = "") -> float:
 
 
 def choice(name: str, value: object, allowed: Sequence[str]) -> str:
-    """Return `value` where it is one of `allowed`; ValueError otherwise."""
+    """Return `value` where it is one of `allowed`.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for the error's text.
+    value : object
+        What the user gave.
+    allowed : sequence of str
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        None of these.
+    """
     if value not in allowed:
         raise ValueError(f"{name} is {value!r}; one of {', '.join(map(repr, allowed))} is needed")
     return str(value)
@@ -52,6 +104,21 @@ def choice(name: str, value: object, allowed: Sequence[str]) -> str:
 
 def axis(name: str, value: object) -> tuple[float, float, int]:
     """Return channel centres (E,) in eV as centre of the first, width and number of channels.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for the error's text.
+    value : object
+        What the user gave.
+
+    Returns
+    -------
+    first : float
+        Centre of the first channel in eV.
+    step : float
+        Width of a channel in eV.
+    n_channels : int
 
     Raises
     ------
@@ -70,7 +137,7 @@ def axis(name: str, value: object) -> tuple[float, float, int]:
             "are needed"
         )
     step = float(centers[-1] - centers[0]) / (len(centers) - 1)
-    if step <= 0 or np.abs(np.diff(centers) - step).max() > 0.01 * step:
+    if step <= 0 or np.abs(np.diff(centers) - step).max() > UNEVEN * step:
         raise ValueError(
             f"{name} is not ascending in even steps (from {np.diff(centers).min():g} to "
             f"{np.diff(centers).max():g} eV); a uniform axis is needed"

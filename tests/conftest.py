@@ -1,4 +1,7 @@
-"""What all tests share: no windows, repeatable examples, files of spectra, real and written."""
+"""What all tests share: no windows, repeatable examples, the real data where they are, and one
+small simulated series with its spectra and a classifier fitted to them."""
+
+from __future__ import annotations
 
 import os
 from collections.abc import Callable
@@ -12,6 +15,7 @@ import hypothesis
 import numpy as np
 import pytest
 
+import eels_bayes as eb
 from helpers import specimens
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,3 +70,28 @@ four_pixels = real_and_written("eels_si.dm4", "four_pixels.dm4", specimens.four_
 def rng() -> np.random.Generator:
     """A generator that is the same for every test."""
     return np.random.default_rng(0)
+
+
+# Made once a worker. A test that needs another dose, seed, axis or effort makes its own.
+
+
+@pytest.fixture(scope="session")
+def series() -> eb.simulate.Series:
+    """Four images of 10 x 8 pixels. Signals are shared: copy one before changing it."""
+    return eb.simulate.annealing_series(n_images=4, shape=(10, 8))
+
+
+@pytest.fixture(scope="session")
+def spectra(series: eb.simulate.Series) -> eb.Spectra:
+    """The 320 edge spectra of the series; their ``preprocessor`` is calibrated."""
+    pre = eb.Preprocessor(
+        (677, 737), 0.5, background=(600, 675), normalize=(570, 592.5), align=(565, 600)
+    )
+    return pre(series.signals, show_progressbar=False)
+
+
+@pytest.fixture(scope="session")
+def quick_classifier(spectra: eb.Spectra) -> eb.EELSClassifier:
+    """Fitted to the spectra with little effort. A test that changes it makes a deep copy."""
+    clf = eb.EELSClassifier(eb.FingerprintLibrary.example(), latent_dim=4, effort=eb.Effort.quick())
+    return clf.fit(spectra, show_progressbar=False)

@@ -26,7 +26,6 @@ def run(project_root, folder, *arguments):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
     )
 
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,30 @@ import eels_bayes
 
 HEAVY = {"torch", "pyro", "gpytorch", "hyperspy", "exspy", "matplotlib", "sklearn", "scipy"}
 HEAVY |= {"numpy", "xarray", "arviz", "pandas", "dask", "safetensors", "tqdm"}
+
+
+PACKAGE = Path(eels_bayes.__file__).parent
+
+
+def imported(face: str) -> Any:
+    """A package by its dotted name below ``eels_bayes``."""
+    return importlib.import_module(f"eels_bayes.{face}".rstrip("."))
+
+
+def found_at_home(package: Any, name: str) -> object:
+    """What a face's table says that a name is."""
+    home, _, attribute = package._HOME[name].partition(":")
+    module = importlib.import_module(f"{package.__name__}.{home}")
+    return getattr(module, attribute) if attribute else module
+
+
+# Every package that gives names away lazily, and all of these names.
+FACES = sorted(
+    ".".join(file.parent.relative_to(PACKAGE).parts)
+    for file in PACKAGE.rglob("__init__.py")
+    if "\n_HOME" in file.read_text(encoding="utf-8")
+)
+NAMES = [(face, name) for face in FACES for name in imported(face).__all__]
 
 
 def loaded_by(code: str, root: Path) -> set[str]:
@@ -52,18 +77,17 @@ def test_script_safe_modules_load_neither_pyro_nor_gpytorch(project_root: Path, 
     assert not loaded & {"pyro", "gpytorch", "hyperspy", "exspy", "matplotlib", "arviz"}
 
 
-@pytest.mark.parametrize("name", eels_bayes.__all__)
-def test_public_name_is_its_modules_own(name: str) -> None:
-    home, _, attribute = eels_bayes._HOME[name].partition(":")
-    module = importlib.import_module(f"eels_bayes.{home}")
-    assert getattr(eels_bayes, name) is (getattr(module, attribute) if attribute else module)
-    assert getattr(eels_bayes, name).__doc__, "a public name says what it is"
+@pytest.mark.parametrize(("face", "name"), NAMES)
+def test_public_name_is_its_modules_own(face: str, name: str) -> None:
+    package = imported(face)
+    assert getattr(package, name) is found_at_home(package, name)
+    assert getattr(package, name).__doc__, "a public name says what it is"
 
 
-@pytest.mark.parametrize("wing", ["", "plots", "diagnostics", "active", "simulate"])
-def test_names_are_the_same_for_users_and_type_checkers(wing: str) -> None:
-    package = importlib.import_module(f"eels_bayes.{wing}".rstrip("."))
-    tree = ast.parse(Path(package.__file__ or "").read_text())
+@pytest.mark.parametrize("face", FACES)
+def test_names_are_the_same_for_users_and_type_checkers(face: str) -> None:
+    package = imported(face)
+    tree = ast.parse(Path(package.__file__ or "").read_text(encoding="utf-8"))
     guarded = {
         alias.asname or alias.name: f"{node.module}.{alias.name}"
         for block in tree.body
@@ -78,20 +102,23 @@ def test_names_are_the_same_for_users_and_type_checkers(wing: str) -> None:
     assert set(package.__all__) <= set(dir(package))
 
 
-@pytest.mark.parametrize("wing", ["plots", "diagnostics", "active", "simulate"])
-def test_names_of_a_wing_stay_its_own_when_its_modules_are_loaded(wing: str) -> None:
-    package = importlib.import_module(f"eels_bayes.{wing}")
-    for home in sorted(set(package._HOME.values())):
-        importlib.import_module(f"{package.__name__}.{home.partition(':')[0]}")
-    for name, home in package._HOME.items():
-        module, _, attribute = home.partition(":")
-        own = getattr(importlib.import_module(f"{package.__name__}.{module}"), attribute)
-        assert getattr(package, name) is own
+@pytest.mark.parametrize("face", FACES)
+def test_names_stay_the_faces_own_when_its_modules_are_loaded(face: str) -> None:
+    package = imported(face)
+    own = {name: found_at_home(package, name) for name in package._HOME}
+    for name, value in own.items():
+        assert getattr(package, name) is value, name
 
 
-def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="module 'eels_bayes' has no attribute 'absent'"):
-        eels_bayes.absent  # noqa: B018
+@pytest.mark.parametrize("face", FACES)
+def test_an_unknown_name_is_an_attribute_error(face: str) -> None:
+    package = imported(face)
+    with pytest.raises(AttributeError, match=f"'{package.__name__}' has no attribute 'absent'"):
+        package.absent  # noqa: B018
+
+
+def test_every_public_wing_has_a_face() -> None:
+    assert {"", "active", "diagnostics", "plots", "simulate"} <= set(FACES)
 
 
 def test_the_package_is_typed() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +14,14 @@ from eels_bayes.plots.style import class_colors, darker, figure_style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+FEWEST_MEANS_OF_A_PLANE = 3  # two points span a line, no plane
+PERPLEXITY = 30.0  # t-SNE's usual number of neighbours; less where there are few points
+POINT_AREA = 20_000.0  # square points that all pixels' marks share
+POINT_SIZE = (3.0, 25.0)  # square points: a mark is seen, and hides no neighbour
+CROWD = 2000  # pixels from which marks are fainter, so that density still shows
+OPACITY, CROWD_OPACITY = 0.6, 0.35  # of a mark: chosen by eye
+NONE_COLOR = (0.4, 0.4, 0.4)  # grey of components of no class
 
 
 def latent(
@@ -47,6 +55,10 @@ def latent(
     seed : int
         Of t-SNE and of the order in which points are drawn.
 
+    Returns
+    -------
+    matplotlib.figure.Figure
+
     Raises
     ------
     ValueError
@@ -66,43 +78,38 @@ def latent(
     keep = np.isfinite(cloud).all(axis=1) & (of_point >= 0)
     if not keep.any():
         raise ValueError("no pixel is left to draw: every one is flagged")
-    cloud, of_point = cloud[keep], of_point[keep]
-    axis_names = ("t-SNE 1", "t-SNE 2")
-    ellipses: list[tuple[NDArray[Any], float, float, float]] = []
     if method == "pca":
-        cloud, centres, axis_names, plane = _principal_plane(cloud, mean)
-        ellipses = [_ellipse(c, plane, s) for c, s in zip(centres, sd, strict=True)]
+        view = _principal_plane(cloud[keep], mean, sd)
     else:
-        from sklearn.manifold import TSNE
-
-        together = np.concatenate([cloud, mean])
-        perplexity = min(30.0, (len(together) - 1) / 3)
-        if perplexity <= 1:
-            raise ValueError(f"t-SNE needs at least 5 points, got {len(together)}")
-        embedding = TSNE(2, perplexity=perplexity, init="pca", random_state=seed)
-        flat = embedding.fit_transform(together)
-        cloud, centres = flat[: len(cloud)], flat[len(cloud) :]
-
-    colors = class_colors(len(class_names))
-    order = np.random.default_rng(seed).permutation(len(cloud))
+        view = _tsne(cloud[keep], mean, seed)
     with figure_style() as plt:
         figure, ax = plt.subplots(figsize=(6.4, 4.6), layout="constrained")
-        ax.scatter(
-            cloud[order, 0],
-            cloud[order, 1],
-            c=np.asarray(colors)[of_point[order]],
-            s=float(np.clip(20000 / len(cloud), 3, 25)),
-            alpha=0.6 if len(cloud) < 2000 else 0.35,
-            linewidths=0,
-            rasterized=True,
-            label="pixels",
-        )
+        colors = class_colors(len(class_names))
+        _draw_points(ax, view.points, of_point[keep], colors, seed)
         handles = _point_handles(class_names)
-        if len(centres):
-            handles += _draw_components(ax, centres, ellipses, classes, colors)
-        ax.set(xlabel=axis_names[0], ylabel=axis_names[1])
+        if len(view.centres):
+            handles += _draw_components(ax, view, classes, colors)
+        ax.set(xlabel=view.axis_names[0], ylabel=view.axis_names[1])
         figure.legend(handles=handles, loc="outside right upper")
     return figure
+
+
+class _Ellipse(NamedTuple):
+    """One sd of a component in the plane: centre (2,), semi-axes, angle in degrees."""
+
+    centre: NDArray[Any]
+    major: float
+    minor: float
+    angle: float
+
+
+class _View(NamedTuple):
+    """Pixels (n, 2) and components (J, 2) in two dimensions, and what these are called."""
+
+    points: NDArray[Any]
+    centres: NDArray[Any]
+    ellipses: list[_Ellipse]
+    axis_names: tuple[str, str]
 
 
 def _components(
@@ -112,6 +119,7 @@ def _components(
     dim: int,
     n_classes: int,
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Means and sds (J, D) and classes (J,) of the prior's components, checked; J may be 0."""
     if mean is None:
         return np.zeros((0, dim)), np.zeros((0, dim)), np.zeros(0, dtype=int)
     mean = np.asarray(mean, dtype=float)
@@ -129,13 +137,11 @@ def _components(
     return mean, sd, labels
 
 
-def _principal_plane(
-    points: NDArray[Any], mean: NDArray[Any]
-) -> tuple[NDArray[Any], NDArray[Any], tuple[str, str], NDArray[Any]]:
-    """Points and means in the plane, the axes' names, and the plane's basis (2, D)."""
+def _principal_plane(points: NDArray[Any], mean: NDArray[Any], sd: NDArray[Any]) -> _View:
+    """Points and components in the plane of the first two principal components."""
     from sklearn.decomposition import PCA
 
-    of_prior = len(mean) > 2
+    of_prior = len(mean) >= FEWEST_MEANS_OF_A_PLANE
     source = mean if of_prior else np.concatenate([points, mean])
     if len(source) < 2:
         raise ValueError("a principal plane needs at least two points, got one pixel")
@@ -146,59 +152,91 @@ def _principal_plane(
         for i, part in enumerate(pca.explained_variance_ratio_)
     )
     centres = pca.transform(mean) if len(mean) else np.zeros((0, 2))
-    return pca.transform(points), centres, (first, second), pca.components_
+    ellipses = [_ellipse(c, pca.components_, s) for c, s in zip(centres, sd, strict=True)]
+    return _View(pca.transform(points), centres, ellipses, (first, second))
 
 
-def _ellipse(
-    centre: NDArray[Any], plane: NDArray[Any], sd: NDArray[Any]
-) -> tuple[NDArray[Any], float, float, float]:
-    """Centre, semi-axes at one sd and angle (degrees) of a diagonal Gaussian in the plane."""
+def _tsne(points: NDArray[Any], mean: NDArray[Any], seed: int) -> _View:
+    """Points and components embedded together; no ellipse stays one there."""
+    from sklearn.manifold import TSNE
+
+    together = np.concatenate([points, mean])
+    perplexity = min(PERPLEXITY, (len(together) - 1) / 3)
+    if perplexity <= 1:
+        raise ValueError(f"t-SNE needs at least 5 points, got {len(together)}")
+    embedding = TSNE(2, perplexity=perplexity, init="pca", random_state=seed)
+    flat = embedding.fit_transform(together)
+    return _View(flat[: len(points)], flat[len(points) :], [], ("t-SNE 1", "t-SNE 2"))
+
+
+def _ellipse(centre: NDArray[Any], plane: NDArray[Any], sd: NDArray[Any]) -> _Ellipse:
+    """A diagonal Gaussian at one sd in the plane with this basis (2, D)."""
     variances, directions = np.linalg.eigh((plane * sd**2) @ plane.T)
     minor, major = np.sqrt(np.maximum(variances, 0.0))
     angle = math.degrees(math.atan2(directions[1, 1], directions[0, 1]))
-    return centre, float(major), float(minor), angle
+    return _Ellipse(centre, float(major), float(minor), angle)
+
+
+def _draw_points(
+    ax: Axes,
+    points: NDArray[Any],
+    labels: NDArray[Any],
+    colors: Sequence[tuple[float, float, float]],
+    seed: int,
+) -> None:
+    """Pixels in random order: no class hides another."""
+    order = np.random.default_rng(seed).permutation(len(points))
+    ax.scatter(
+        points[order, 0],
+        points[order, 1],
+        c=np.asarray(colors)[labels[order]],
+        s=float(np.clip(POINT_AREA / len(points), *POINT_SIZE)),
+        alpha=OPACITY if len(points) < CROWD else CROWD_OPACITY,
+        linewidths=0,
+        rasterized=True,
+        label="pixels",
+    )
 
 
 def _draw_components(
     ax: Axes,
-    centres: NDArray[Any],
-    ellipses: Sequence[tuple[NDArray[Any], float, float, float]],
+    view: _View,
     classes: NDArray[Any],
     colors: Sequence[tuple[float, float, float]],
 ) -> list[Any]:
+    """Means as crosses, 1 and 2 sd as ellipses; what they need in the legend."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Ellipse
 
+    edges = [darker(colors[k]) if k >= 0 else NONE_COLOR for k in classes]
     # No ellipses under t-SNE.
-    for (centre, major, minor, angle), k in zip(ellipses, classes, strict=False):
-        color = darker(colors[k]) if k >= 0 else (0.4, 0.4, 0.4)
+    for ellipse, k, color in zip(view.ellipses, classes, edges, strict=False):
         for times in (1, 2):
             ax.add_patch(
                 Ellipse(
-                    (centre[0], centre[1]),
-                    2 * times * major,
-                    2 * times * minor,
-                    angle=angle,
+                    (ellipse.centre[0], ellipse.centre[1]),
+                    2 * times * ellipse.major,
+                    2 * times * ellipse.minor,
+                    angle=ellipse.angle,
                     fill=False,
                     ec=color,
                     lw=1.3 if times == 1 else 0.8,
                     ls="-" if k >= 0 else "--",
                 )
             )
-    edge = [darker(colors[k]) if k >= 0 else (0.4, 0.4, 0.4) for k in classes]
     ax.scatter(
-        centres[:, 0],
-        centres[:, 1],
+        view.centres[:, 0],
+        view.centres[:, 1],
         marker="+",
         s=36,
-        c=edge,
+        c=edges,
         linewidths=1.3,
         label="components",
         zorder=3,
     )
     grey = "0.3"
     handles = [Line2D([], [], color=grey, marker="+", ls="", label="fingerprints")]
-    if ellipses:
+    if view.ellipses:
         handles.append(Line2D([], [], color=grey, lw=1.2, label="their 1 and 2 sd"))
     if (classes < 0).any():
         handles.append(Line2D([], [], color="0.4", lw=1, ls="--", label="none of these"))
@@ -206,6 +244,7 @@ def _draw_components(
 
 
 def _point_handles(class_names: Sequence[str]) -> list[Any]:
+    """A point of each class for the legend."""
     from matplotlib.lines import Line2D
 
     colors = class_colors(len(class_names))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from eels_bayes.plots.map_layout import Block, column_count, factors_of, landscape, panel_size
+from eels_bayes.plots.map_grid import arranged
+from eels_bayes.plots.map_layout import MARGIN, Block
 from eels_bayes.plots.map_panel import Layer, Pixel
 from eels_bayes.plots.style import figure_style
 
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# ---------------------------------------------------------------------------------------------
-# maps
-# ---------------------------------------------------------------------------------------------
+HEADING_ROOM = 0.35  # inches above all blocks: room of the only image's title
+HEADING_TOP = 0.08  # inches from the page's edge to it
+HEADING_SIZE = 11  # points, larger than a quantity's name
 
 
 def maps(
@@ -43,12 +44,18 @@ def maps(
         One for each image.
     name, unit : str
         Name of the quantity and unit of its values.
-    cmap, limits
-        Colour map and scale; by default the range over all images.
+    cmap : str
+        A matplotlib colour map.
+    limits : (float, float), optional
+        Values of its ends; by default the range over all images.
     pixels : sequence of Pixel, optional
         Size of a pixel in each image, for the scale bar and the aspect ratio.
     columns : int, optional
         Panels a row; by default what makes the figure landscape.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -70,7 +77,23 @@ def class_maps(
 ) -> Figure:
     """Class of each pixel over several images, with a legend; -1 is flagged, hatched grey.
 
-    Parameters are those of :func:`maps`; ``labels`` are integers 0..K-1 into ``class_names``.
+    Parameters
+    ----------
+    labels : sequence of array_like of int
+        Maps (rows, columns) or line scans (pixels,) of classes 0..K-1; -1 where flagged.
+    class_names : (K,) sequence of str
+    titles : sequence of str, optional
+        One for each image.
+    name : str
+        Heading of the maps.
+    pixels : sequence of Pixel, optional
+        Size of a pixel in each image, for the scale bar and the aspect ratio.
+    columns : int, optional
+        Panels a row; by default what makes the figure landscape.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -102,10 +125,21 @@ def series_maps(
         ``images[i][j]`` belongs to ``row_names[i]`` and ``column_names[j]``. The figure swaps
         rows and columns where that makes it landscape.
     row_names, column_names : sequence of str
-    name, unit, cmap, limits, class_names
-        As in :class:`Layer`.
+        Headings of the rows and of the columns.
+    name, unit : str
+        Name of the quantity and unit of its values.
+    cmap : str
+        A matplotlib colour map.
+    limits : (float, float), optional
+        Values of its ends; by default the range over all images.
+    class_names : (K,) sequence of str, optional
+        Given where the images are integer class maps.
     pixels : Pixel, optional
         Size of a pixel, the same in all images.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -142,10 +176,18 @@ def layers(
     ----------
     quantities : sequence of Layer
         All over the same images.
-    titles, pixels, columns
-        As in :func:`maps`.
+    titles : sequence of str, optional
+        One for each image.
+    pixels : sequence of Pixel, optional
+        Size of a pixel in each image, for the scale bar and the aspect ratio.
+    columns : int, optional
+        Panels a row in each block; by default what makes the figure landscape.
     factors : (row names, column names), optional
         The images are a grid of these, rows first.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -158,44 +200,32 @@ def layers(
             f"factors must make a grid of {n} images, got {len(factors[0])} x {len(factors[1])}"
         )
     sizes = list(pixels) if pixels is not None else [Pixel()] * n
-    panel = panel_size(quantities[0].images, sizes)
-    lines = any(image.ndim == 1 for image in quantities[0].images)
-    order = list(range(n))
-    if factors is None and titles is not None and columns is None and n > 3 and not lines:
-        factors, order = factors_of(titles)
-    if factors is not None and lines:  # their own axes take the headings' room
-        titles = [f"{row}, {column}" for row in factors[0] for column in factors[1]]
-        columns = len(factors[1])
-        factors = None
-    if factors is not None:
-        if landscape(len(factors[0]), len(factors[1]), panel):
-            order = np.reshape(order, (len(factors[0]), len(factors[1]))).T.ravel().tolist()
-            factors = (factors[1], factors[0])
-        columns = len(factors[1])
-    elif columns is None:
-        columns = 1 if lines and n <= 4 else column_count(n, panel)
-    # What all panels share is said once.
-    heading = titles[0] if titles is not None and n == 1 < len(quantities) else ""
-    above = titles if factors is None and not heading else None
-    block = Block(columns, panel, above, factors, quantities, sizes)
+    grid = arranged(quantities[0].images, sizes, titles, columns, factors)
+    # What all panels share is said once: by headings, or above the only image's quantities.
+    heading = grid.titles[0] if grid.titles is not None and n == 1 < len(quantities) else ""
+    if heading or grid.factors is not None:
+        grid = grid._replace(titles=None)
+    block = Block(grid, quantities, sizes)
     with figure_style() as plt:
         across = block.blocks_across(len(quantities))
         down = math.ceil(len(quantities) / across)
-        room = 0.35 if heading else 0.0
+        room = HEADING_ROOM if heading else 0.0
         width, height = across * block.width, down * block.height + room
         figure = plt.figure(figsize=(width, height))
         if heading:
-            figure.text(block.margin / width, 1 - 0.08 / height, heading, size=11, va="top")
+            at = MARGIN / width, 1 - HEADING_TOP / height
+            figure.text(*at, heading, size=HEADING_SIZE, va="top")
         for index, layer in enumerate(quantities):
             left = (index % across) * block.width
             top = height - room - (index // across) * block.height
-            block.draw(figure, layer, order, left, top)
+            block.draw(figure, layer, left, top)
     return figure
 
 
 def _check_layers(
     quantities: Sequence[Layer], titles: Sequence[str] | None, pixels: Sequence[Pixel] | None
 ) -> int:
+    """The number of images, once everything agrees on it."""
     if not quantities or not len(quantities[0].images):
         raise ValueError("images is empty; at least one map is needed")
     n = len(quantities[0].images)
@@ -220,8 +250,3 @@ def _check_layers(
         if values is not None and len(values) != n:
             raise ValueError(f"{what} must have one entry an image: {n}, got {len(values)}")
     return n
-
-
-# ---------------------------------------------------------------------------------------------
-# latent space, spectra, calibration, training
-# ---------------------------------------------------------------------------------------------

@@ -9,14 +9,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eels_bayes.plots.style import FLAGGED, class_colors
+from eels_bayes.plots.style import FLAGGED, HATCH, HATCH_COLOR, class_colors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 # Powers of ten of a metre: what a HyperSpy axis may call its units.
-_METRES = {"pm": -12, "Å": -10, "A": -10, "nm": -9, "µm": -6, "μm": -6, "um": -6, "mm": -3, "m": 0}
+METRES = {"pm": -12, "Å": -10, "A": -10, "nm": -9, "µm": -6, "μm": -6, "um": -6, "mm": -3, "m": 0}
+BAR_SHARE = 0.3  # of a map's width that its scale bar takes at most: seen at once, no frame
+BAR_STEPS = (1, 2, 5)  # times a power of ten: the lengths that a scale bar may have
+BAR_NAMES = (("mm", -3, 1e-3), ("µm", -6, 1e-6), ("nm", -9, 1e-10))  # unit, power, least metres
+ROUNDING = 1e-9  # relative: a length that misses a round number by less is that number
+BAR_DROP = 0.07  # inches from a map to its scale bar
+BAR_TEXT_DROP = 1.6  # times that to the bar's text
+LINE_MARGIN = 0.06  # of the scale's span, above and below a line: its marks are not cut
 
 
 class Pixel(NamedTuple):
@@ -55,12 +62,14 @@ class Layer(NamedTuple):
 
 
 def missing_pixels(image: NDArray[Any], layer: Layer) -> NDArray[np.bool_]:
+    """Where an image of this layer has no value: a negative class, or a number not finite."""
     if layer.class_names is not None:
         return np.asarray(image < 0)
     return ~np.isfinite(image)
 
 
 def _colors(layer: Layer, limits: tuple[float, float]) -> tuple[Any, Any]:
+    """Colour map and norm of a layer: the classes' colours, or its own over the limits."""
     import matplotlib as mpl
     from matplotlib.colors import BoundaryNorm, ListedColormap, Normalize
 
@@ -73,13 +82,14 @@ def _colors(layer: Layer, limits: tuple[float, float]) -> tuple[Any, Any]:
 def draw_map(
     ax: Axes, image: NDArray[Any], layer: Layer, limits: tuple[float, float], size: Pixel
 ) -> None:
+    """An image (rows, columns) in its colours, what is missing hatched."""
     cmap, norm = _colors(layer, limits)
     hidden = np.ma.masked_array(image, missing_pixels(image, layer))
     # What is masked is transparent: the axes' own hatched background shows through.
     ax.imshow(
         hidden, cmap=cmap, norm=norm, interpolation="nearest", aspect=size.height / size.width
     )
-    ax.patch.set(facecolor=FLAGGED, hatch="//////", edgecolor="0.55", linewidth=0)
+    ax.patch.set(facecolor=FLAGGED, hatch=HATCH, edgecolor=HATCH_COLOR, linewidth=0)
     ax.set(xticks=[], yticks=[])
     ax.set_anchor("N")
     for spine in ax.spines.values():
@@ -95,11 +105,15 @@ def draw_line(
     *,
     label: bool,
 ) -> None:
+    """A line scan (pixels,) over the distance, as a curve or as the classes' colours.
+
+    ``label`` says whether the axis' unit is written, as for the first panel of a row.
+    """
     distance = np.arange(len(image)) * size.width
     missing = missing_pixels(image, layer)
     half = size.width / 2
     for start in distance[missing]:
-        ax.axvspan(start - half, start + half, facecolor=FLAGGED, hatch="//////", ec="0.55", lw=0)
+        ax.axvspan(start - half, start + half, facecolor=FLAGGED, hatch=HATCH, ec=HATCH_COLOR, lw=0)
     if layer.class_names is not None:
         colors = class_colors(len(layer.class_names))
         for start, k in zip(distance[~missing], image[~missing].astype(int), strict=True):
@@ -108,7 +122,7 @@ def draw_line(
     else:
         values = np.where(missing, np.nan, image.astype(float))
         ax.plot(distance, values, "o-", color="0.15", ms=3, lw=1)
-        room = 0.06 * (limits[1] - limits[0])
+        room = LINE_MARGIN * (limits[1] - limits[0])
         ax.set_ylim(limits[0] - room, limits[1] + room)
         if label and layer.unit:
             ax.set_ylabel(layer.unit)
@@ -117,19 +131,36 @@ def draw_line(
 
 
 def nice_length(extent: float, unit: str) -> tuple[float, str] | None:
-    """Length of a scale bar of about 30 % of ``extent``: in units of ``extent``, and as text.
+    """A round length for a scale bar: 1, 2 or 5 times a power of ten, at most 30 % of ``extent``.
 
-    None where ``unit`` is no length, as for an axis without calibration.
+    Parameters
+    ----------
+    extent : float
+        Width of the map.
+    unit : str
+        Of ``extent``: pm, Å, nm, µm, mm or m.
+
+    Returns
+    -------
+    (float, str) or None
+        The length in units of ``extent``, and as text such as "5 nm". None where ``unit`` is no
+        length, as for an axis without calibration, or ``extent`` not positive.
+
+    Examples
+    --------
+    >>> from eels_bayes import plots
+    >>> plots.nice_length(22.8, "nm")
+    (5.0, '5 nm')
     """
-    if unit not in _METRES or not extent > 0:
+    if unit not in METRES or not extent > 0:
         return None
-    power = _METRES[unit]
-    metres = 0.3 * extent * 10.0**power
-    decade = 10.0 ** math.floor(math.log10(metres) + 1e-9)
+    power = METRES[unit]
+    metres = BAR_SHARE * extent * 10.0**power
+    decade = 10.0 ** math.floor(math.log10(metres) + ROUNDING)
     # The largest of 1, 2, 5 times a power of ten that fits.
-    bar = max(step * decade for step in (1, 2, 5) if step * decade <= metres * (1 + 1e-9))
-    for name, exponent, least in (("mm", -3, 1e-3), ("µm", -6, 1e-6), ("nm", -9, 1e-10)):
-        if bar >= least * (1 - 1e-9):
+    bar = max(step * decade for step in BAR_STEPS if step * decade <= metres * (1 + ROUNDING))
+    for name, exponent, least in BAR_NAMES:
+        if bar >= least * (1 - ROUNDING):
             return bar / 10.0**power, f"{bar / 10.0**exponent:.3g} {name}"
     return bar / 10.0**power, f"{bar / 1e-12:.3g} pm"
 
@@ -141,7 +172,7 @@ def scale_bar(ax: Axes, shape: tuple[int, ...], size: Pixel) -> None:
         return
     length = bar[0] / size.width
     blend = ax.get_xaxis_transform()
-    drop = 0.07 * ax.figure.dpi / ax.get_window_extent().height
+    drop = BAR_DROP * ax.figure.dpi / ax.get_window_extent().height
     ax.plot(
         [-0.5, -0.5 + length],
         [-drop, -drop],
@@ -154,4 +185,4 @@ def scale_bar(ax: Axes, shape: tuple[int, ...], size: Pixel) -> None:
         scalex=False,
         scaley=False,
     )
-    ax.text(-0.5, -1.6 * drop, bar[1], transform=blend, ha="left", va="top", size=8)
+    ax.text(-0.5, -BAR_TEXT_DROP * drop, bar[1], transform=blend, ha="left", va="top", size=8)

@@ -6,16 +6,20 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from eels_bayes.plots.style import OKABE_ITO, class_colors, figure_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+N_BINS = 15  # of the confidence: as `metrics.ece` has them
+JUMPY_SHARE = 0.05  # of pixels kept below which the risk jumps: does not set the scale
+HEADROOM = 1.08  # times the largest risk: the line is not cut
+
 
 def reliability(
-    probabilities: ArrayLike, labels: ArrayLike, *, n_bins: int = 15, title: str = ""
+    probabilities: ArrayLike, labels: ArrayLike, *, n_bins: int = N_BINS, title: str = ""
 ) -> Figure:
     """Reliability diagram of the top label, with the histogram of the confidences.
 
@@ -28,6 +32,11 @@ def reliability(
     n_bins : int
         Equal-width bins of the confidence over [0, 1].
     title : str
+        Above the diagram.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -52,10 +61,7 @@ def reliability(
     mean = np.bincount(which, confidence, n_bins)[used] / count[used]
     hit = np.bincount(which, correct, n_bins)[used] / count[used]
     gap = float(np.sum(count[used] * np.abs(hit - mean)) / count.sum())
-    # Wilson's interval: honest at the few pixels a bin may have.
-    n = count[used]
-    centre = (hit + 2 / n) / (1 + 4 / n)
-    half = 2 * np.sqrt(hit * (1 - hit) / n + 1 / n**2) / (1 + 4 / n)
+    centre, half = _wilson(hit, count[used])
     with figure_style() as plt:
         figure, (ax, below) = plt.subplots(
             2, 1, figsize=(4.0, 4.9), sharex=True, height_ratios=(3, 1), layout="constrained"
@@ -78,6 +84,15 @@ def reliability(
     return figure
 
 
+def _wilson(share: NDArray[Any], n: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Centre and half width of Wilson's interval of two sd: honest at the few pixels of a bin.
+
+    Wilson, J. Am. Stat. Assoc. 22, 209 (1927), at z = 2.
+    """
+    centre = (share + 2 / n) / (1 + 4 / n)
+    return centre, 2 * np.sqrt(share * (1 - share) / n + 1 / n**2) / (1 + 4 / n)
+
+
 def risk_coverage(curves: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
     """Error rate among the pixels kept, against the share kept when the least sure go first.
 
@@ -85,6 +100,10 @@ def risk_coverage(curves: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
     ----------
     curves : mapping of str to (coverage, risk)
         A pair of arrays for each measure of doubt or each method, both in [0, 1].
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -107,9 +126,9 @@ def risk_coverage(curves: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
                 )
             ax.plot(x, y, color=color, lw=1.6, label=name)
             # The first few pixels make the risk jump between 0 and 1; they must not set the scale.
-            top = max(top, float(y[x >= min(0.05, x.max())].max()))
+            top = max(top, float(y[x >= min(JUMPY_SHARE, x.max())].max()))
         ax.set(xlabel="coverage (share of pixels kept)", ylabel="risk (error rate of those kept)")
-        ax.set(xlim=(0, 1), ylim=(0, 1.08 * top if top > 0 else 1))
+        ax.set(xlim=(0, 1), ylim=(0, HEADROOM * top if top > 0 else 1))
         if len(curves) > 1 or next(iter(curves)):
             ax.legend(loc="upper left")
     return figure
@@ -124,6 +143,10 @@ def history(history: Mapping[str, Any], *, ylabel: str = "loss (nats per spectru
         {"training": (epochs,), "validation": (epochs,)}, or such a mapping for each stage of the
         fit, which gets a panel of its own.
     ylabel : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------

@@ -14,6 +14,8 @@ from eels_bayes.plots.style import class_colors, figure_style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+MOST_COLUMNS = 4  # panels a row: more are too narrow to read energies from
+
 
 def spectra_bands(
     energy: ArrayLike,
@@ -42,6 +44,10 @@ def spectra_bands(
     unit : str
         Unit of the intensity.
 
+    Returns
+    -------
+    matplotlib.figure.Figure
+
     Raises
     ------
     ValueError
@@ -57,7 +63,7 @@ def spectra_bands(
         if array.shape != shape:
             raise ValueError(f"{key} must be (classes, channels) = {shape}, got {array.shape}")
     colors = class_colors(len(class_names))
-    columns = min(len(class_names), 4)
+    columns = min(len(class_names), MOST_COLUMNS)
     rows = math.ceil(len(class_names) / columns)
     with figure_style() as plt:
         figure, grid = plt.subplots(

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+# Eight colours told apart by every kind of colour vision (Okabe and Ito, Color Universal Design,
+# 2008), in an order of our own: neighbours in it differ most.
 OKABE_ITO = (
     "#0072B2",
     "#E69F00",
@@ -16,7 +18,12 @@ OKABE_ITO = (
     "#F0E442",
     "#000000",
 )
-FLAGGED = "0.87"
+FLAGGED = "0.87"  # grey behind the hatching of flagged pixels
+# Weight of white (1) or of a dark grey (0.2) in the colours of the first, second and third eight
+# classes; chosen by eye.
+SHADES = ((0.0, 0.0), (0.5, 1.0), (0.45, 0.2))
+HATCH, HATCH_COLOR = "//////", "0.55"  # of flagged pixels: seen in print too
+DARKER = 0.65  # of a class's colour, for what is drawn over its points: chosen by eye
 _STYLE: Any = {
     "font.size": 9.0,
     "axes.titlesize": 9.0,
@@ -34,6 +41,7 @@ _STYLE: Any = {
 
 @contextmanager
 def figure_style() -> Iterator[Any]:
+    """Draw in the package's style and leave the user's settings as they were; gives pyplot."""
     import matplotlib as mpl
     import matplotlib.pyplot as plt
 
@@ -42,18 +50,36 @@ def figure_style() -> Iterator[Any]:
 
 
 def class_colors(n_classes: int) -> list[tuple[float, float, float]]:
-    """RGB colour of each class: Okabe and Ito's eight, then the same lighter and darker."""
+    """RGB colour of each class: Okabe and Ito's eight, then the same lighter and darker.
+
+    Parameters
+    ----------
+    n_classes : int
+
+    Returns
+    -------
+    list of (float, float, float)
+        Red, green and blue in [0, 1], one for each class; from the 25th on they repeat.
+
+    Examples
+    --------
+    >>> from eels_bayes import plots
+    >>> len(set(plots.class_colors(24)))
+    24
+    """
     from matplotlib.colors import to_rgb
 
     def shade(color: str, tier: int) -> tuple[float, float, float]:
-        weight, target = ((0.0, 0.0), (0.5, 1.0), (0.45, 0.2))[tier % 3]
+        weight, target = SHADES[tier % len(SHADES)]
         red, green, blue = ((1 - weight) * part + weight * target for part in to_rgb(color))
         return red, green, blue
 
-    return [shade(OKABE_ITO[k % 8], k // 8) for k in range(n_classes)]
+    size = len(OKABE_ITO)
+    return [shade(OKABE_ITO[k % size], k // size) for k in range(n_classes)]
 
 
 def class_handles(class_names: Sequence[str]) -> list[Any]:
+    """A patch of each class's colour for a legend."""
     from matplotlib.patches import Patch
 
     colors = class_colors(len(class_names))
@@ -64,11 +90,13 @@ def class_handles(class_names: Sequence[str]) -> list[Any]:
 
 
 def flag_handle() -> Any:
+    """A hatched patch for a legend."""
     from matplotlib.patches import Patch
 
-    return Patch(fc=FLAGGED, ec="0.55", hatch="//////", lw=0, label="flagged")
+    return Patch(fc=FLAGGED, ec=HATCH_COLOR, hatch=HATCH, lw=0, label="flagged")
 
 
 def darker(color: tuple[float, float, float]) -> tuple[float, float, float]:
-    red, green, blue = (0.65 * part for part in color)
+    """The colour of what is drawn over points of this colour."""
+    red, green, blue = (DARKER * part for part in color)
     return red, green, blue

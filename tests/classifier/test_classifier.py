@@ -34,15 +34,6 @@ FLOATS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def spectra():
-    series = eb.simulate.annealing_series(n_images=4, shape=(10, 8))
-    pre = eb.Preprocessor(
-        (677, 737), 0.5, background=(600, 675), normalize=(570, 592.5), align=(565, 600)
-    )
-    return pre(series.signals)
-
-
 def new(**options):
     settings = {"latent_dim": 4, "effort": SHORT} | options
     return EELSClassifier(eb.FingerprintLibrary.example(), **settings)
@@ -317,11 +308,16 @@ def test_a_library_without_values_gives_none(spectra, tmp_path):
         assert np.isfinite(found.probabilities).all()
 
 
-def test_few_pixels_warn_that_novelty_is_simulated(spectra):
+@pytest.fixture(scope="module")
+def of_few_pixels(spectra):
+    """Fitted to too few pixels for novelty to be calibrated on those held out."""
     clf = new()
     with pytest.warns(UserWarning, match=r"spectra hold 12 pixels .*simulated pixels instead"):
-        clf.fit(spectra[:60], show_progressbar=False)
-    assert np.isfinite(clf.predict(spectra).novelty).all()
+        return clf.fit(spectra[:60], show_progressbar=False)
+
+
+def test_few_pixels_warn_that_novelty_is_simulated(of_few_pixels, spectra):
+    assert np.isfinite(of_few_pixels.predict(spectra).novelty).all()
 
 
 def test_unknown_structures_and_spikes_are_new(fitted, spectra):
@@ -340,10 +336,8 @@ def test_unknown_structures_and_spikes_are_new(fitted, spectra):
     assert told_apart(unknown & ~spike) > 0.75
 
 
-def test_spikes_of_simulated_calibration_are_the_noises(spectra):
-    clf = new()
-    with pytest.warns(UserWarning, match="calibrated on simulated pixels"):
-        clf.fit(spectra[:60], show_progressbar=False)
+def test_spikes_of_simulated_calibration_are_the_noises(of_few_pixels, spectra):
+    clf = of_few_pixels
     hit = dataclasses.replace(spectra, spike=spectra.spike + 20.0)
     assert (clf.predict(hit).novelty > 0.95).all()
     none = dataclasses.replace(spectra, spike=np.zeros_like(spectra.spike))
@@ -466,7 +460,7 @@ def test_a_library_that_is_none():
 # --- model files
 
 
-def test_saved_and_loaded_predicts_the_same(fitted, spectra, prediction, saved):
+def test_saved_and_loaded_predicts_the_same(fitted, spectra, prediction, saved, series):
     again = load_model(saved)
     assert_equal(again.predict(spectra), prediction, tolerance=1e-6)
     assert again.history == fitted.history and again.seed == fitted.seed
@@ -476,7 +470,6 @@ def test_saved_and_loaded_predicts_the_same(fitted, spectra, prediction, saved):
             np.testing.assert_array_equal(getattr(again.fitted.forward, name), value)
     np.testing.assert_allclose(again.library.intensity, fitted.library.intensity)
     # the preprocessor in the file makes the same spectra of raw counts
-    series = eb.simulate.annealing_series(n_images=4, shape=(10, 8))
     found = again.fitted.preprocessor(series.signals[:1])
     np.testing.assert_allclose(found.intensity, spectra.intensity[:80], rtol=1e-5, atol=1e-5)
     # and a second generation is the same file

@@ -1,13 +1,11 @@
 """The dense head: what it learns, what it says, and what it cannot know."""
 
-import dataclasses
 import warnings
 
 import numpy as np
 import pytest
 import torch
 
-import eels_bayes as eb
 from eels_bayes import tensor_file
 from eels_bayes.data.spectra import Flag
 from eels_bayes.fast.classifier import load_fast
@@ -15,7 +13,6 @@ from eels_bayes.fast.dense_head import DenseHeads, fit_dense
 from eels_bayes.fast.fast_file import KIND
 from eels_bayes.prediction.gp_heads import Gaussians
 
-BRIEF = dataclasses.replace(eb.Effort.quick(), vae=eb.Schedule(6, 15, 3e-3))
 UNKNOWN = ("aleatoric", "encoder", "classifier", "value", "value_sd")
 NEEDS_ONNX = "backend='onnx' is an extra: pip install 'eels-bayes[onnx]'"
 
@@ -182,8 +179,8 @@ def test_same_seed_same_head_and_global_generators_untouched(trained):
 
 
 @pytest.fixture(scope="module")
-def signals():
-    return eb.simulate.annealing_series(n_images=4, shape=(10, 8)).signals
+def signals(series):
+    return series.signals
 
 
 @pytest.fixture(scope="module")
@@ -195,13 +192,8 @@ def counts(signals):
 
 
 @pytest.fixture(scope="module")
-def fitted(signals):
-    pre = eb.Preprocessor(
-        (677, 737), 0.5, background=(600, 675), normalize=(570, 592.5), align=(565, 600)
-    )
-    library = eb.FingerprintLibrary.example()
-    clf = eb.EELSClassifier(library, latent_dim=4, effort=BRIEF)
-    return clf.fit(pre(signals), show_progressbar=False)
+def fitted(quick_classifier):
+    return quick_classifier
 
 
 @pytest.fixture(scope="module")

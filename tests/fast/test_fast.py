@@ -49,8 +49,8 @@ def new(library=None, **options):
 
 
 @pytest.fixture(scope="module")
-def signals():
-    return eb.simulate.annealing_series(n_images=4, shape=(10, 8)).signals
+def signals(series):
+    return series.signals
 
 
 @pytest.fixture(scope="module")
@@ -65,16 +65,8 @@ def counts(signals):
 
 
 @pytest.fixture(scope="module")
-def spectra(signals):
-    pre = eb.Preprocessor(
-        (677, 737), 0.5, background=(600, 675), normalize=(570, 592.5), align=(565, 600)
-    )
-    return pre(signals)
-
-
-@pytest.fixture(scope="module")
-def clf(spectra):
-    return new().fit(spectra, show_progressbar=False)
+def clf(quick_classifier):
+    return quick_classifier
 
 
 def compiled(clf, energy, backend, **options):
@@ -712,7 +704,6 @@ def in_a_new_process(program, *arguments, folder):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

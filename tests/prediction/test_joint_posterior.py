@@ -7,7 +7,6 @@ import pytest
 import torch
 from scipy.special import entr
 
-import eels_bayes as eb
 from eels_bayes.gp.fit import fit_gp
 from eels_bayes.prediction.joint_posterior import JointPosterior
 from eels_bayes.uncertainty.decomposition import decompose_latent
@@ -252,15 +251,8 @@ def test_no_pixels_are_no_error(gp):
 
 
 @pytest.fixture(scope="module")
-def prediction():
-    pre = eb.Preprocessor(
-        (677, 737), 0.5, background=(600, 675), normalize=(570, 592.5), align=(565, 600)
-    )
-    series = eb.simulate.annealing_series(n_images=4, shape=(10, 8), dose=3.0)
-    spectra = pre(series.signals, show_progressbar=False)
-    clf = eb.EELSClassifier(eb.FingerprintLibrary.example(), latent_dim=4, effort=eb.Effort.quick())
-    clf.fit(spectra, show_progressbar=False)
-    return clf.predict(spectra, show_progressbar=False)
+def prediction(quick_classifier, spectra):
+    return quick_classifier.predict(spectra, show_progressbar=False)
 
 
 def test_draws_of_a_prediction_are_its_probabilities(prediction):

@@ -1,7 +1,6 @@
 """One module reads pixels: what its parts say one by one, packed, scripted and in any order."""
 
 import copy
-import dataclasses
 import math
 import warnings
 
@@ -11,7 +10,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import eels_bayes as eb
 from eels_bayes.classifier.fitted import reader_of
 from eels_bayes.forward_model.pixel_posterior import PixelEvidence
 from eels_bayes.latent import mixtures
@@ -25,7 +23,6 @@ from eels_bayes.uncertainty.decomposition import decompose
 from eels_bayes.uncertainty.psi_statistics import GPConstants, gp_moments
 from eels_bayes.uncertainty.quadrature import default_nodes
 
-BRIEF = dataclasses.replace(eb.Effort.quick(), vae=eb.Schedule(6, 15, 3e-3))
 TOLERANCE = {  # single precision against double
     "probabilities": 1e-4,
     "total": 3e-4,
@@ -43,19 +40,8 @@ TOLERANCE = {  # single precision against double
 
 
 @pytest.fixture(scope="module")
-def spectra():
-    series = eb.simulate.annealing_series(n_images=4, shape=(10, 8))
-    pre = eb.Preprocessor(
-        (677, 737), 0.5, background=(600, 675), normalize=(570, 592.5), align=(565, 600)
-    )
-    return pre(series.signals)
-
-
-@pytest.fixture(scope="module")
-def clf(spectra):
-    library = eb.FingerprintLibrary.example()
-    clf = eb.EELSClassifier(library, latent_dim=8, effort=BRIEF)
-    return clf.fit(spectra, show_progressbar=False)
+def clf(quick_classifier):
+    return quick_classifier
 
 
 @pytest.fixture(scope="module")
@@ -331,7 +317,7 @@ def test_one_pixel_is_read_as_among_many(reader, pixels, reading):
         found = reader(*(x[row : row + 1] for x in pixels))
         assert_close(found, reading, slice(row, row + 1), 0.1)
     nothing = reader(*(x[:0] for x in pixels))
-    assert nothing.probabilities.shape == (0, 4) and nothing.latent_sd.shape == (0, 8)
+    assert nothing.probabilities.shape == (0, 4) and nothing.latent_sd.shape == (0, 4)
 
 
 @pytest.mark.parametrize("odd", [math.nan, math.inf, 1e30])
@@ -377,16 +363,16 @@ def random_constants(seed, n_inducing, dim, n_classes):
 def test_packed_heads_say_what_each_gp_says(reader):
     heads = reader.heads
     generator = torch.Generator().manual_seed(0)
-    mean = torch.randn(40, 3, 8, generator=generator)
-    var = 0.3 * torch.rand(40, 3, 8, generator=generator)
+    mean = torch.randn(40, 3, 4, generator=generator)
+    var = 0.3 * torch.rand(40, 3, 4, generator=generator)
     weights = torch.softmax(torch.randn(40, 3, generator=generator), 1)
     pixel = torch.arange(40).repeat_interleave(3)
-    found = heads(Gaussians(weights.flatten(), pixel, mean.view(-1, 8), var.view(-1, 8)), 40, None)
+    found = heads(Gaussians(weights.flatten(), pixel, mean.view(-1, 4), var.view(-1, 4)), 40, None)
     gps = {
         name: GPConstants(*(getattr(heads, f"{name}_{field}") for field in GPConstants._fields))
         for name in ("classes", "value")
     }
-    flat = mean.double().view(-1, 8), var.double().view(-1, 8)
+    flat = mean.double().view(-1, 4), var.double().view(-1, 4)
     moments = gp_moments(*flat, gps["classes"])
     parts = decompose(
         weights.double(),

@@ -1,0 +1,44 @@
+"""Panels of equal size and their shared labels, for diagnostic figures."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+BAND = "0.85"  # grey of what a calibrated model would scatter by
+
+
+def panel_grid(
+    plt: Any, n: int, panel: tuple[float, float], **shared: bool
+) -> tuple[Any, list[Axes]]:
+    """A figure of n panels of the given size in inches, at most as many rows as columns."""
+    columns = min(n, max(3, math.ceil(math.sqrt(n))))
+    rows = math.ceil(n / columns)
+    figure, grid = plt.subplots(
+        rows,
+        columns,
+        figsize=(max(3.8, 0.6 + panel[0] * columns), 0.9 + panel[1] * rows),
+        squeeze=False,
+        layout="constrained",
+        **shared,
+    )
+    for ax in grid.flat[n:]:
+        ax.remove()
+    for k, ax in enumerate(grid.flat[:n]):
+        ax.tick_params(labelbottom=k + columns >= n)
+        ax.yaxis.get_major_locator().set_params(integer=True)
+    return figure, list(grid.flat[:n])
+
+
+def shared_labels(figure: Figure, x: str, y: str, keyed: Axes | None) -> None:
+    """Axis labels of all panels, and the legend of the panel ``keyed``, once for the figure."""
+    figure.supxlabel(x, size=9)
+    figure.supylabel(y, size=9)
+    if keyed is not None:
+        handles, names = keyed.get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside upper center", ncols=len(names))
