@@ -22,7 +22,7 @@ from eels_bayes.latent.noisy_encoder import NoisyEncoder
 from eels_bayes.latent.vae import SpectrumVAE
 from eels_bayes.prediction.novelty import NoveltyScale
 from eels_bayes.preprocessing.preprocessor import Preprocessor
-from eels_bayes.uncertainty.psi_statistics import GPConstants
+from eels_bayes.uncertainty.packed_gp import GPConstants
 
 
 def library_tensors(prefix: str, library: FingerprintLibrary) -> dict[str, Any]:

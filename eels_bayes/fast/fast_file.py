@@ -20,7 +20,7 @@ from eels_bayes.prediction.gp_heads import GPHeads
 from eels_bayes.prediction.novelty import NoveltyScale
 from eels_bayes.prediction.pixel_reader import Reader
 from eels_bayes.preprocessing.preprocessor import Preprocessor
-from eels_bayes.uncertainty.psi_statistics import GPConstants
+from eels_bayes.uncertainty.packed_gp import GPConstants
 
 
 def load_fast(path: str | os.PathLike[str], *, backend: Backend | None = None) -> FastClassifier:
