@@ -12,7 +12,7 @@ import numpy as np
 
 from eels_bayes.arviz_bridge import inference_data
 from eels_bayes.data.spectra import ImageInfo, describe
-from eels_bayes.gp.value_regression import gaussian_reach_array
+from eels_bayes.gp.reach import gaussian_reach
 from eels_bayes.prediction.maps import _from_zero, _listed, _pixel
 from eels_bayes.prediction.quantities import MAPS, TEXT, axis_unit, axis_values
 
@@ -80,7 +80,7 @@ class Prediction:
     image: NDArray[np.int64]
     position: NDArray[np.int64]
     images: tuple[ImageInfo, ...]
-    value_reach: NDArray[Any] = field(default_factory=gaussian_reach_array)
+    value_reach: NDArray[Any] = field(default_factory=gaussian_reach)
     joint: JointPosterior | None = None
 
     def __post_init__(self) -> None:

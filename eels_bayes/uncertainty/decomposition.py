@@ -189,20 +189,14 @@ def decompose_latent(
 
     Examples
     --------
-    A classifier of two classes with one inducing point each, read at two Gaussian latents: one
-    narrow and beside an inducing point, one wide and between them.
+    Two classes, and two latents: one known well and beside an inducing point, one known badly.
 
     >>> import torch
     >>> from eels_bayes.uncertainty.packed_gp import GPConstants
     >>> from eels_bayes.uncertainty.quadrature import default_nodes
-    >>> constants = GPConstants(
-    ...     inducing=torch.tensor([[-2.0], [2.0]]),
-    ...     lengthscale=torch.tensor([1.0]),
-    ...     outputscale=torch.tensor(9.0),
-    ...     mean=torch.zeros(2),
-    ...     A=torch.tensor([[0.4, -0.4], [-0.4, 0.4]]),
-    ...     B=0.1 * torch.eye(2).repeat(2, 1, 1),
-    ... )
+    >>> inducing, weights = torch.tensor([[-2.0], [2.0]]), torch.tensor([[0.4, -0.4], [-0.4, 0.4]])
+    >>> scales, B = (torch.ones(1), torch.tensor(9.0)), 0.1 * torch.eye(2).repeat(2, 1, 1)
+    >>> constants = GPConstants(inducing, *scales, torch.zeros(2), weights, B)
     >>> mean = torch.tensor([[[-2.0]], [[0.0]]])  # (n, R, D) = (2, 1, 1)
     >>> var = torch.tensor([[[0.01]], [[4.0]]])
     >>> nodes = [x.float() for x in default_nodes(2)]
@@ -232,8 +226,11 @@ def decompose_latent(
             None if ratio is None else ratio[start:stop],
         )
         parts.append(part)
-    if len(parts) == 1:
-        return parts[0]
+    return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+def _joined(parts: list[Decomposition]) -> Decomposition:
+    """The decomposition of all pixels from those of some after others."""
     return Decomposition(
         torch.cat([part.probabilities for part in parts]),
         torch.cat([part.total for part in parts]),

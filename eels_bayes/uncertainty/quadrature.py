@@ -15,7 +15,7 @@ SEEDS = (8, 23)  # scramblings that did best on random models other than the ben
 ENCODER_NODES = 64  # of the spread of the latent, in more dimensions than MOST_MIRRORED
 CLASSIFIER_NODES = 32  # of the spread of the functions, likewise
 QUANTILE_MARGIN = 1e-9  # a Sobol point may be 0 or 1, whose normal quantile is infinite
-MOMENT_STEPS = 50  # Gauss-Newton steps at most; 4 to 7 are enough for 32 nodes in up to three dimensions
+MOMENT_STEPS = 50  # Gauss-Newton steps at most: 32 nodes in 1 to 3 dimensions need 4 to 7
 MOMENT_TOLERANCE = 1e-13  # largest error of a moment: a few roundings of float64
 LARGEST_MOVE = 0.5  # sd that a coordinate moves in a step; chosen, not tuned
 
