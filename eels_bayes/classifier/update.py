@@ -23,7 +23,8 @@ from eels_bayes.classifier.training_latents import class_shares, prior_spectra, 
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.effort import Effort
-from eels_bayes.forward_model.fit import fit_forward_model, fit_weights
+from eels_bayes.forward_model.class_weights import fit_weights
+from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.reinsertion import Reinsertion, clean_source, reinsertion
 from eels_bayes.gp.classifier import GPClassifier
 from eels_bayes.latent.noisy_encoder_fit import fit_noisy_encoder

@@ -83,7 +83,15 @@ class GPClassifier:
         ValueError
             If a tensor is missing or shapes do not belong together.
         """
-        return cls(**checked_state(state))
+        tensors = checked_state(state)
+        return cls(
+            inducing=tensors["inducing"],
+            lengthscale=tensors["lengthscale"],
+            outputscale=tensors["outputscale"],
+            variational_mean=tensors["variational_mean"],
+            variational_factor=tensors["variational_factor"],
+            jitter=tensors["jitter"],
+        )
 
     def constants(self, dtype: torch.dtype = torch.float64) -> GPConstants:
         """Return what `psi_statistics.gp_moments` needs; computed in float64, given in ``dtype``.

@@ -77,7 +77,7 @@ def fit_gp(
     >>> import torch, eels_bayes as eb
     >>> latents = torch.tensor([[-2.0], [-1.5], [-1.0], [1.0], [1.5], [2.0]])
     >>> labels = torch.tensor([0, 0, 0, 1, 1, 1])
-    >>> gp = eb.fit_gp(latents, labels, 2, n_inducing=4, steps=50, show_progressbar=False)
+    >>> gp = eb.fit_gp(latents, labels, 2, n_inducing=4, steps=8, show_progressbar=False)
     >>> mean, var = gp.latent_function(torch.tensor([[-1.5], [1.5]]))
     >>> mean.argmax(1).tolist()
     [0, 1]
