@@ -18,9 +18,8 @@ from eels_bayes.forward_model.factor_mixture import (
     Shape,
     expectation,
     maximisation,
-    offsets,
-    recentred,
 )
+from eels_bayes.forward_model.image_offsets import offsets, recentred
 
 VARIATION_PIXELS = 100.0  # weight of the library's own variations, in pixels; chosen, not tuned
 EXPLORED = (-1.0, 1.0)  # eV of shift that the compressed space allows for

@@ -7,13 +7,12 @@ In whitened bins a pixel is
 with a noise variance ``v`` of its own, the same in all bins, and a component ``c`` of known shape
 and loadings. The population of ``u`` and the components' weights are fitted (Ghahramani and Hinton,
 CRG-TR-96-1, 1996). Pixels of one image share more than the population: each image has component
-weights of its own and an offset of its own to the mean of ``u``. What classes and continua have in
-common by chance, in a few images, is then not taken for a covariance of ``u``.
+weights of its own and an offset of its own to the mean of ``u`` (`image_offsets`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -199,41 +198,6 @@ def expectation(
     )
 
 
-class Offsets(NamedTuple):
-    """Posterior of the images' offsets: mean (I, P), and covariances weighed by pixels (P, P)."""
-
-    mean: Array
-    covariance: Array
-
-
-def offsets(step: Expectation, old: Population, images: Images, variances: Array) -> Offsets:
-    """What an E-step says of the images' offsets, of which ``variances`` (P,) are expected."""
-    root = np.linalg.cholesky(old.covariance)
-    value, basis = np.linalg.eigh(root.T @ (root / variances[:, None]))
-    shrink = 1.0 / (step.pixels[:, None] + value)
-    before = np.linalg.solve(root, images.offset.T).T
-    mean = ((step.first + step.pixels[:, None] * before) @ basis * shrink) @ basis.T
-    mean -= mean.mean(0)  # what images have in common is the population's
-    spread = root @ basis
-    return Offsets(mean @ root.T, (spread * (step.pixels @ shrink / step.n)) @ spread.T)
-
-
-def recentred(
-    step: Expectation, old: Population, images: Images, posterior: Offsets
-) -> Expectation:
-    """The statistics as they are about new offsets, whose own doubt counts as spread."""
-    root = np.linalg.cholesky(old.covariance)
-    moved = np.linalg.solve(root, (posterior.mean - images.offset).T).T
-    doubt = np.linalg.solve(root, np.linalg.solve(root, posterior.covariance).T)
-    cross = step.first.T @ moved
-    square = (moved * step.pixels[:, None]).T @ moved
-    return replace(
-        step,
-        first=step.first - moved * step.pixels[:, None],
-        second=step.second - cross - cross.T + square + step.n * doubt,
-    )
-
-
 def maximisation(step: Expectation, old: Population, prior_covariance: Array) -> Population:
     """One M-step; the prior covariance counts as `PRIOR_PIXELS` pixels."""
     root = np.linalg.cholesky(old.covariance)
@@ -274,12 +238,3 @@ def weights_of_images(responsibility: Array, pixels: Array, weight: Array) -> Ar
     """
     weights: Array = (responsibility + IMAGE_PIXELS * weight) / (pixels[:, None] + IMAGE_PIXELS)
     return weights
-
-
-def pooled(population: Population, images: Images, pixels: Array) -> Population:
-    """The population of the pixels (I,) of all images together: offsets add to its covariance."""
-    share = pixels / pixels.sum()
-    middle = share @ images.offset
-    apart = images.offset - middle
-    between = (apart * share[:, None]).T @ apart
-    return Population(population.weight, population.mean + middle, population.covariance + between)

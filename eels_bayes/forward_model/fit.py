@@ -17,7 +17,8 @@ from eels_bayes.forward_model.components import components
 from eels_bayes.forward_model.continuum import Continuum, learn_continuum
 from eels_bayes.forward_model.edge_shapes import LibraryFit
 from eels_bayes.forward_model.em_steps import Problem, span
-from eels_bayes.forward_model.factor_mixture import Images, Population, pooled
+from eels_bayes.forward_model.factor_mixture import Images, Population
+from eels_bayes.forward_model.image_offsets import pooled
 from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.whitening import Whitening
 

@@ -9,8 +9,8 @@ background, is
 for the edges e of Ti L, O K and Cr L, the classes c of the library, and everything moved by the
 drift. Whatever is random in it is drawn from the distributions that `Process` documents, so that a
 posterior under exactly this process can be computed: `SpectrumModel` gives the shapes,
-`mean_counts` the mean for any values of the nuisances. Continuum edges are hydrogenic cross-sections
-of exSpy (Egerton's SIGMAK and SIGMAL); white lines are Voigt profiles.
+`mean_counts` the mean for any values of the nuisances. Continuum edges are hydrogenic
+cross-sections of exSpy (Egerton's SIGMAK and SIGMAL); white lines are Voigt profiles.
 """
 
 from importlib import import_module

@@ -202,10 +202,11 @@ def _add_spikes(
     counts: NDArray[np.float32], spike: NDArray[np.bool_], rng: np.random.Generator
 ) -> None:
     """Add cosmic rays to counts (rows, columns, E) where ``spike`` (rows, columns), in place."""
+    least, most = np.log(SPIKE_ELECTRONS)
     for y, x in np.argwhere(spike):
         width = int(rng.integers(*SPIKE_CHANNELS))
         start = int(rng.integers(counts.shape[-1] - width + 1))
-        size = np.exp(rng.uniform(*np.log(SPIKE_ELECTRONS), width))
+        size = np.exp(rng.uniform(least, most, width))
         counts[y, x, start : start + width] += np.round(size)
 
 

@@ -13,8 +13,8 @@ from eels_bayes.simulate.process import Process
 from eels_bayes.simulate.shapes import BACKGROUND, EDGES, SpectrumModel
 
 TEMPERATURES = (25, 200, 300, 400, 500, 600, 700, 800)  # degrees Celsius
-# The mean composition runs, in class steps, from 0.2 before the first class at the lowest temperature
-# to 0.2 behind the last one at the highest, so that both ends are nearly pure.
+# The mean composition runs, in class steps, from 0.2 before the first class at the lowest
+# temperature to 0.2 behind the last one at the highest, so that both ends are nearly pure.
 FIRST_COMPOSITION = -0.2  # class steps
 COMPOSITION_SPAN = 0.6  # class steps less than there are classes, from end to end
 FIELD_REACH = 4  # sd of a smoothing kernel, beyond which it is cut off

@@ -14,12 +14,10 @@ from eels_bayes.forward_model.factor_mixture import (
     expectation,
     log_likelihood,
     maximisation,
-    offsets,
-    pooled,
-    recentred,
     rotated,
     weights_of_images,
 )
+from eels_bayes.forward_model.image_offsets import offsets, pooled, recentred
 
 P, Q = 4, 5  # coefficients of u; factors of a component, three of them common
 
