@@ -21,7 +21,7 @@ from eels_bayes.forward_model.directions import spanned
 N_FREE = 4  # shapes beside the window that are learned from the data; chosen, not tuned
 SPARE_BINS = 8  # beside the window that no shape may take up; chosen, not tuned
 MIN_SMOOTH = 4  # smooth modes of a short profile; chosen, not tuned
-MAX_SMOOTH = 48  # smooth modes of a long one: bounds the time of the fit
+MAX_SMOOTH = 48  # smooth modes of a long one; chosen, not tuned
 GRID_PER_MODE = 6  # points of the grid that the modes are computed on, each
 LENGTHS_PER_WINDOW = 2.4  # the smooth modes' correlation length is the window's width over this
 MODES_PER_LENGTH = 1.5  # beyond these the eigenvalues of a squared exponential have died away

@@ -171,7 +171,7 @@ def _edge_shapes() -> Floats:
         component = EELSCLEdge(subshell, GOS="hydrogenic")
         component.fine_structure_active = False
         component.set_microscope_parameters(
-            E0=BEAM[0], alpha=BEAM[1], beta=BEAM[2], energy_scale=0.25
+            E0=BEAM[0], alpha=BEAM[1], beta=BEAM[2], energy_scale=CHANNEL
         )
         continuum = component.function(GRID)
         if kink is not None:
