@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export MPLBACKEND = Agg
 
-.PHONY: demo test lint bench test-newest clean
+.PHONY: demo test lint docs bench test-newest clean
 
 demo: $(READY)
 	$(BIN)/python examples/annealing_series.py --out "$(OUT)"
@@ -19,6 +19,11 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The pages for people: offline, a warning is an error, and no page is left of a name that went.
+docs: $(READY)
+	rm -rf docs/generated docs/gallery
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 bench: $(READY)
 	@set -e; for script in benchmarks/*.py; do \
@@ -35,8 +40,8 @@ test-newest:
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -e '.[test,lint,bench,onnx]' -c constraints.txt
+	$(BIN)/python -m pip install --quiet -e '.[test,lint,bench,onnx,docs]' -c constraints.txt
 	touch $@
 
 clean:
-	rm -rf .venv .venv-newest demo bench build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-newest demo bench build dist docs/_build docs/gallery docs/generated .mypy_cache .pytest_cache .ruff_cache .hypothesis

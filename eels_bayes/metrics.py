@@ -167,7 +167,7 @@ def ece(
 ) -> float:
     """Return the expected calibration error of the top label.
 
-    Mean over rows of |accuracy - confidence| of their bin (Guo et al., ICML 2017).
+    Mean over rows of ``|accuracy - confidence|`` of their bin (Guo et al., ICML 2017).
     """
     bins = reliability(probabilities, labels, n_bins=n_bins, mask=mask)
     gaps = np.nan_to_num(np.abs(bins.accuracy - bins.confidence))

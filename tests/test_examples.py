@@ -7,6 +7,8 @@ import sys
 import numpy as np
 import pytest
 
+import eels_bayes as eb
+
 
 def run(project_root, script, *arguments):
     """Run an example with --smoke on one thread; its output and its messages."""
@@ -26,13 +28,11 @@ def maps(folder, name):
 CUZN = ("--background", 780, 920, "--window", 900, 1300)
 
 
-def test_spectrum_image_by_calculated_edges(project_root, data_dir, tmp_path):
-    file = data_dir / "CuZn_EELS_mapping_tutorial.hspy"
+def test_spectrum_image_by_calculated_edges(project_root, copper_zinc, tmp_path):
     edges = ("--edges", "Cu_L3", "Zn_L3", "Cu_L3+Zn_L3")
     model = tmp_path / "model.eels"
-    done = run(
-        project_root, "spectrum_image.py", file, *edges, *CUZN, "--out", tmp_path, "--save", model
-    )
+    out = ("--out", tmp_path, "--save", model)
+    done = run(project_root, "spectrum_image.py", copper_zinc, *edges, *CUZN, *out)
     assert done.returncode == 0, done.stderr
     # The file states a gain of 1, and its counts scatter four times as much.
     assert "the counts are believed" in done.stdout
@@ -48,16 +48,14 @@ def test_spectrum_image_by_calculated_edges(project_root, data_dir, tmp_path):
     np.testing.assert_allclose(total, parts, rtol=1e-4)
     assert maps(tmp_path, "total").axes_manager["x"].units == "nm"
 
-    import eels_bayes as eb
-
     assert eb.load_model(model).library.class_names == ("Cu", "Zn", "Cu + Zn", "neither")
 
 
-def test_spectrum_image_of_four_pixels(project_root, data_dir, tmp_path):
+def test_spectrum_image_of_four_pixels(project_root, four_pixels, tmp_path):
     done = run(
         project_root,
         "spectrum_image.py",
-        data_dir / "eels_si.dm4",
+        four_pixels,
         *("--edges", "O_K", "--background", 440, 520, "--window", 510, 650, "--out", tmp_path),
     )
     assert done.returncode == 0, done.stderr
@@ -67,11 +65,28 @@ def test_spectrum_image_of_four_pixels(project_root, data_dir, tmp_path):
     assert probabilities.shape == (2, 2, 2) and np.isfinite(probabilities).all()
 
 
-def test_spectrum_image_by_published_fingerprints(project_root, data_dir, tmp_path):
+@pytest.fixture(params=["published", "example"])
+def fingerprint_file(request, tmp_path):
+    """Calculated for a publication, or shaped like those."""
+    if request.param == "published":
+        return request.getfixturevalue("data_dir") / "mxene_f_k_fingerprints.npz"
+    library = eb.FingerprintLibrary.example()
+    np.savez(
+        tmp_path / "example.npz",
+        energy=library.energy,
+        intensity=library.intensity,
+        label=library.labels,
+        class_name=library.class_names,
+        fluorine_fraction=library.class_values,
+    )
+    return tmp_path / "example.npz"
+
+
+def test_spectrum_image_by_fingerprints_of_a_file(project_root, fingerprint_file, tmp_path):
     done = run(
         project_root,
         "spectrum_image.py",
-        *("--simulate", 2, "--fingerprints", data_dir / "mxene_f_k_fingerprints.npz"),
+        *("--simulate", 2, "--fingerprints", fingerprint_file),
         *("--window", 677, 737, "--background", 650, 680, "--normalize", 570, 592.5),
         *("--align", 567.5, 627.5, "--dispersion", 0.25, "--unit", 0.035, "--out", tmp_path),
     )

@@ -1,17 +1,17 @@
 """What a Bayesian asks of a fitted classifier, answered with numbers.
 
-====================================  ==============================================================
-question                              function
-====================================  ==============================================================
-Is the noisy encoder calibrated       :func:`simulation_based_calibration`
+=====================================  =============================================================
+question                               function
+=====================================  =============================================================
+Is the noisy encoder calibrated        :func:`simulation_based_calibration`
 under the model?
-Which latents carry anything?         :func:`active_units`
-What does amortisation cost?          :func:`nuts`
-Do replicates look like the data?     :func:`posterior_predictive`
-Which prior predicts the data better? :func:`compare_priors`
-Do intervals hold the truth?          :func:`value_coverage`, :func:`interval_coverage`
-Do the fingerprints lie in the data?  :func:`support_distance`
-====================================  ==============================================================
+Which latents carry anything?          :func:`active_units`
+What does amortisation cost?           :func:`nuts`
+Do replicates look like the data?      :func:`posterior_predictive`
+Which prior predicts the data better?  :func:`compare_priors`
+Do intervals hold the truth?           :func:`value_coverage`, :func:`interval_coverage`
+Do the fingerprints lie in the data?   :func:`support_distance`
+=====================================  =============================================================
 
 Calibration under the model says nothing about the world: a model can pass and be wrong. Figures of
 the results are in :mod:`eels_bayes.diagnostic_plots`.

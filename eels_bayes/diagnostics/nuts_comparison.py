@@ -76,7 +76,7 @@ class NutsComparison:
 
     @property
     def approximation_gap(self) -> Array:
-        """(n,) nats that the best diagonal Gaussian still lacks: its KL divergence from p(z | x).
+        """(n,) nats that the best diagonal Gaussian still lacks, its KL divergence from p(z | x).
 
         Gaps as in Cremer, Li and Duvenaud, ICML 2018.
         """

@@ -32,7 +32,7 @@ class TwoSample:
 
     @property
     def z(self) -> float:
-        """Statistic in standard deviations of its null: comparable at one sample size only."""
+        """Statistic in standard deviations of its null; comparable at one sample size only."""
         return (self.statistic - self.null_mean) / self.null_sd
 
 

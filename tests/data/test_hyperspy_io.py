@@ -10,6 +10,7 @@ import pytest
 from exspy.signals import EELSSpectrum
 
 from eels_bayes.data.hyperspy_io import load, read_counts
+from helpers import specimens
 
 
 def make(shape: tuple[int, ...] = (2, 3), n: int = 20, units: str = "eV") -> EELSSpectrum:
@@ -165,13 +166,19 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         load(tmp_path / "picture.hspy")
 
 
-@pytest.mark.parametrize("name", ["eels_si.dm4", "eels_spectrum.dm3"])
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.9])
-def test_truncated_microscope_files_are_named(
-    data_dir: Path, tmp_path: Path, name: str, share: float
-) -> None:
-    whole = (data_dir / name).read_bytes()
-    broken = tmp_path / name
+def test_truncated_maps_are_named(four_pixels: Path, tmp_path: Path, share: float) -> None:
+    assert_named_where_truncated(four_pixels, tmp_path, share)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.9])
+def test_truncated_spectra_are_named(dark_noise: Path, tmp_path: Path, share: float) -> None:
+    assert_named_where_truncated(dark_noise, tmp_path, share)
+
+
+def assert_named_where_truncated(file: Path, tmp_path: Path, share: float) -> None:
+    whole = file.read_bytes()
+    broken = tmp_path / file.name
     broken.write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(ValueError, match=re.escape(str(broken)) + " cannot be read"):
         load(broken)
@@ -184,3 +191,20 @@ def test_a_real_dm4_brings_its_gain(data_dir: Path) -> None:
     assert raw.gain == pytest.approx(0.12853, rel=1e-4)
     assert raw.counts.min() < 0
     assert raw.info.shape == (2, 2)
+
+
+def test_a_noise_model_that_the_user_states_outweighs_the_file(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    specimens.four_pixels(tmp_path / "four.dm4", rng)
+    (signal,) = load(tmp_path / "four.dm4")
+    raw = read_counts(signal)
+    assert raw.counts.shape == (4, 2048)
+    assert (raw.offset, raw.scale, raw.gain, raw.readout) == (300.0, 1.0, 1.0, 0.0)
+    assert raw.counts.min() < 0
+    assert raw.info.shape == (2, 2)
+    signal.metadata.Signal.Noise_properties.Variance_linear_model.gain_factor = 0.5
+    signal.metadata.Signal.Noise_properties.Variance_linear_model.gain_offset = 100.0
+    again = read_counts(signal)
+    assert (again.gain, again.readout) == (0.5, 100.0)
+    np.testing.assert_array_equal(again.counts, raw.counts)

@@ -224,9 +224,9 @@ def edge_library(names, spectra):
 
 
 @pytest.fixture(scope="module")
-def real(data_dir):
-    """A real image, as it is read, with what a model fitted to a quarter of it says of it all."""
-    (signal,) = eb.load(data_dir / "CuZn_EELS_mapping_tutorial.hspy")
+def of_a_file(copper_zinc):
+    """A file's image, as it is read, with what a model fitted to a quarter of it says of it all."""
+    (signal,) = eb.load(copper_zinc)
     signal = noise_model(signal, 4.0, 0.0)  # what its counts show
     pre = eb.Preprocessor((900, 1300), background=(780, 920))
     spectra = pre(signal.inav[::2, ::2])
@@ -236,8 +236,8 @@ def real(data_dir):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_real_image_is_read_as_by_the_slow_path(backend, real):
-    signal, clf, prediction = real
+def test_an_image_of_a_file_is_read_as_by_the_slow_path(backend, of_a_file):
+    signal, clf, prediction = of_a_file
     fast = compiled(clf, signal.axes_manager.signal_axes[0].axis, backend, gain=4.0)
     assert not fast.aligned and signal.data.dtype == np.int16
     rows = signal.data.reshape(-1, signal.data.shape[-1])
@@ -678,8 +678,8 @@ def test_saved_and_loaded_says_the_same(fast, counts, spectra, reading, tmp_path
     assert_agree(second(counts, spectra.shift), reading, scale=0.01)
 
 
-def test_gain_readout_and_a_missing_value_survive_the_file(real, tmp_path):
-    signal, clf, _ = real
+def test_gain_readout_and_a_missing_value_survive_the_file(of_a_file, tmp_path):
+    signal, clf, _ = of_a_file
     axis = signal.axes_manager.signal_axes[0].axis
     fast = clf.compile(clf.preprocessor, energy=axis, gain=4.0, readout=9.0)
     fast.save(tmp_path / "model.fast")

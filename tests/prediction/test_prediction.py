@@ -11,6 +11,7 @@ import pytest
 from eels_bayes.arviz_bridge import inference_data
 from eels_bayes.data.spectra import Flag, ImageInfo
 from eels_bayes.prediction.prediction import Prediction
+from helpers import specimens
 
 NAMES = ("F 50 %", "F 25 %", "no F")
 VALUES = np.array([0.5, 0.25, 0.0])
@@ -275,28 +276,39 @@ def test_signals_survive_a_file(tmp_path: Path) -> None:
 
 
 def test_real_axes_come_back(data_dir: Path) -> None:
+    for name in ("CuZn_EELS_mapping_tutorial.hspy", "LSMO_linescan.hspy"):
+        assert_axes_come_back(data_dir / name)
+
+
+def test_written_axes_come_back(tmp_path: Path, rng: np.random.Generator) -> None:
+    specimens.copper_zinc(tmp_path / "map.dm4", rng)
+    specimens.oxide_interface(tmp_path / "line.dm3", rng)
+    for name in ("map.dm4", "line.dm3"):
+        assert_axes_come_back(tmp_path / name)
+
+
+def assert_axes_come_back(path: Path) -> None:
     import hyperspy.api as hs
 
-    for name in ("CuZn_EELS_mapping_tutorial.hspy", "LSMO_linescan.hspy"):
-        source = hs.load(data_dir / name)
-        navigation = [axis for axis in source.axes_manager._axes if axis.navigate]
-        shape = tuple(axis.size for axis in navigation)
-        pred = prediction((shape,))
-        dictionaries = tuple(axis.get_axis_dictionary() for axis in navigation)
-        images = (
-            ImageInfo(shape, dictionaries, source.metadata.as_dictionary(), "real", (300.0, 1.0)),
-        )
-        fields = {field: getattr(pred, field) for field in Prediction.__dataclass_fields__}
-        maps = Prediction(**(fields | {"images": images})).to_signals()
-        got = maps["total"][0]
-        for mine, theirs in zip(got.axes_manager._axes, navigation, strict=True):
-            assert mine.get_axis_dictionary() == theirs.get_axis_dictionary()
-        beam = source.metadata.Acquisition_instrument.TEM.beam_energy
-        assert got.metadata.Acquisition_instrument.TEM.beam_energy == beam
-        # The same pixel by the same index, in pixels or in nm, as in the user's own signal.
-        assert got.axes_manager.navigation_shape == source.axes_manager.navigation_shape
-        at = [axis.index2value(1) for axis in navigation[::-1]]
-        assert got.inav[tuple(at)].data == pred.map("total")[(1,) * len(shape)]
+    source = hs.load(path)
+    navigation = [axis for axis in source.axes_manager._axes if axis.navigate]
+    shape = tuple(axis.size for axis in navigation)
+    pred = prediction((shape,))
+    dictionaries = tuple(axis.get_axis_dictionary() for axis in navigation)
+    images = (
+        ImageInfo(shape, dictionaries, source.metadata.as_dictionary(), "real", (300.0, 1.0)),
+    )
+    fields = {field: getattr(pred, field) for field in Prediction.__dataclass_fields__}
+    maps = Prediction(**(fields | {"images": images})).to_signals()
+    got = maps["total"][0]
+    for mine, theirs in zip(got.axes_manager._axes, navigation, strict=True):
+        assert mine.get_axis_dictionary() == theirs.get_axis_dictionary()
+    beam = source.metadata.Acquisition_instrument.TEM.beam_energy
+    assert got.metadata.Acquisition_instrument.TEM.beam_energy == beam
+    # The same pixel by the same index, in pixels or in nm, as in the user's own signal.
+    assert got.axes_manager.navigation_shape == source.axes_manager.navigation_shape
+    at = [axis.index2value(1) for axis in navigation[::-1]]
+    assert got.inav[tuple(at)].data == pred.map("total")[(1,) * len(shape)]
 
 
 # -- xarray and ArviZ ----------------------------------------------------------------------------

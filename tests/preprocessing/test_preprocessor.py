@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import eels_bayes as eb
 from eels_bayes.preprocessing import noise
 from eels_bayes.preprocessing.edge_extractor import Processed
+from helpers import specimens
 
 ENERGY = 500 + 0.5 * np.arange(540)  # to 769.5 eV
 OPTIONS: dict[str, Any] = {
@@ -482,8 +483,8 @@ def test_a_dead_stretch_is_no_spike(image: EELSSpectrum) -> None:
 # Background and sd
 
 
-def test_the_plain_power_law_is_hyperspys(data_dir: Path) -> None:
-    signal = eb.load(data_dir / "LSMO_STO_linescan.hspy")[0]
+def test_the_plain_power_law_is_hyperspys(oxide_interface: Path) -> None:
+    signal = eb.load(oxide_interface)[0]
     energy = signal.axes_manager[-1].axis
     for background, window in (((480.0, 525.0), (525, 580)), ((585.0, 630.0), (630, 690))):
         with warnings.catch_warnings():
@@ -719,8 +720,8 @@ def test_dark_noise_is_no_background_and_no_reference_even_where_its_mean_is_pos
         {"window": (677, 737), "normalize": (500, 530)},
     ],
 )
-def test_a_real_file_of_dark_noise_is_refused(data_dir: Path, options: dict[str, Any]) -> None:
-    signal = eb.load(data_dir / "eels_spectrum.dm3")[0]
+def test_a_file_of_dark_noise_is_refused(dark_noise: Path, options: dict[str, Any]) -> None:
+    signal = eb.load(dark_noise)[0]
     with pytest.raises(ValueError, match="none of 1 pixels is usable: no counts above the noise"):
         eb.Preprocessor(**options)(signal)
 
@@ -839,7 +840,7 @@ def test_dead_channels_are_filled_with_a_larger_sd(image: EELSSpectrum) -> None:
     np.testing.assert_allclose(blank.profile, clean.profile[:, cut], rtol=1e-5)
 
 
-# Real data
+# Files, real and written
 
 
 def test_a_real_dm4_with_negative_counts(data_dir: Path) -> None:
@@ -854,8 +855,21 @@ def test_a_real_dm4_with_negative_counts(data_dir: Path) -> None:
     assert (far.sd > 0).all()
 
 
-def test_real_copper_and_lanthanum_edges(data_dir: Path) -> None:
-    copper = eb.load(data_dir / "CuZn_EELS_mapping_tutorial.hspy")[0].inav[20:30, 20:28]
+def test_negative_counts_of_a_file_stay(tmp_path: Path, rng: np.random.Generator) -> None:
+    specimens.four_pixels(tmp_path / "dark.dm4", rng)
+    signal = eb.load(tmp_path / "dark.dm4")[0]
+    near = eb.Preprocessor((700, 760), background=(600, 690))(signal)
+    far = eb.Preprocessor((2200, 2300), background=(2100, 2200))(signal)
+    assert near.ok.all() and far.ok.all()
+    assert near.counts.min() > 0 > far.counts.min()
+    at = signal.axes_manager[-1].value_range_to_indices(2200.0, 2299.0)
+    np.testing.assert_array_equal(far.counts.min(), signal.data[..., at[0] : at[1] + 1].min())
+    assert np.isfinite(far.intensity).all()
+    assert (far.sd > 0).all()
+
+
+def test_copper_edges_are_as_strong_as_hyperspy_finds_them(copper_zinc: Path) -> None:
+    copper = eb.load(copper_zinc)[0].inav[20:30, 20:28]
     spectra = eb.Preprocessor((924, 1004), background=(780, 916))(copper)
     assert spectra.ok.all()
     assert spectra.images[0].shape == (8, 10)
@@ -866,7 +880,10 @@ def test_real_copper_and_lanthanum_edges(data_dir: Path) -> None:
         )
     strength = theirs.data[..., 28:38].mean(-1).ravel()
     assert np.corrcoef(spectra.intensity.mean(1), strength)[0, 1] > 0.95
-    lanthanum = eb.load(data_dir / "LSMO_STO_linescan.hspy")[0]
+
+
+def test_lanthanum_is_on_one_side_of_an_interface(oxide_interface: Path) -> None:
+    lanthanum = eb.load(oxide_interface)[0]
     found = eb.Preprocessor((825, 890), background=(760, 820))(lanthanum)
     rise = found.intensity.mean(1)
-    assert rise.max() > 3 * abs(rise.min())  # lanthanum is on one side of the interface only
+    assert rise.max() > 3 * abs(rise.min())

@@ -1,0 +1,49 @@
+"""Percent-format scripts as Sphinx-Gallery reads them: titles underlined, commands literal."""
+
+import re
+from pathlib import Path
+
+
+def prepare(source: Path, target: Path) -> Path:
+    """Write what the gallery is made of; files that have not changed stay as they are.
+
+    A picture of the pages' folder that is called as a script shows what the script draws, one
+    that is called ``NAME.smoke.png`` what it draws in a short run.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    pages = Path(__file__).parents[1]
+    wanted = {"GALLERY_HEADER.rst": (pages / "gallery_header.rst").read_text("utf-8")}
+    for path in sorted(source.glob("*.py")):
+        pictures = [f"{path.stem}.png", f"{path.stem}.smoke.png"]
+        found = [name for name in pictures if (pages / name).exists()]
+        wanted[path.name] = script(path.read_text("utf-8"), *found[:1])
+    for old in target.iterdir():
+        if old.name not in wanted:
+            old.unlink()
+    for name, text in wanted.items():
+        path = target / name
+        if not path.exists() or path.read_text("utf-8") != text:
+            path.write_text(text, "utf-8")
+    return target
+
+
+def script(text: str, picture: str = "") -> str:
+    """One script with a docstring and cells in reStructuredText."""
+    quoted = re.match(r'"""(.*?)"""\n', text, flags=re.DOTALL)
+    if quoted is None:
+        raise ValueError("an example begins with a docstring")
+    title, _, rest = quoted[1].partition("\n")
+    title = title.removesuffix(".")
+    # an indented block is a command to type
+    rest = re.sub(r"\n\n(?=    \S)", "\n\n.. code-block:: none\n\n", rest)
+    cells = re.sub(r"^# %% (.+)$", _cell, text[quoted.end() :], flags=re.MULTILINE)
+    if picture:
+        rest += f"\n.. figure:: /{picture}\n   :alt: What this script draws.\n   :width: 100%\n"
+        if picture.endswith(".smoke.png"):
+            rest += "\n   Drawn by a short run (``--smoke``), on simulated data.\n"
+        cells += f"\n# sphinx_gallery_thumbnail_path = {picture!r}\n"
+    return f'"""{title}\n{"=" * len(title)}\n{rest}"""\n{cells}'
+
+
+def _cell(match: re.Match[str]) -> str:
+    return f"# %%\n# {match[1]}\n# {'-' * len(match[1])}"
