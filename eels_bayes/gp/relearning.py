@@ -28,7 +28,8 @@ from eels_bayes.gp.conjugate_vi import (
 from eels_bayes.gp.inducing_points import spread_points
 from eels_bayes.uncertainty.quadrature import normal_nodes
 
-# A kernel of one lengthscale is looked for where labels are few.
+# Of the kernel of one lengthscale that is looked for where labels are few:
+
 LENGTHSCALE = 2.0  # prior median, in sd of the VAE's standard normal prior; chosen, not tuned
 LOG_SD = 1.0  # of the lengthscale's log-normal prior: a factor of e either way; chosen, not tuned
 RATIO = 1.25  # of two lengthscales that are compared; chosen, not tuned

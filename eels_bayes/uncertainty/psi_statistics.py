@@ -30,7 +30,8 @@ from eels_bayes.uncertainty.packed_gp import GPConstants, PackedGP, pack, place
 
 __all__ = ["Moments", "distinct_moments", "gp_moments", "mixture_moments", "psi1", "psi2"]
 
-# A scripted function sees no globals: default of an argument.
+# A scripted function sees no globals: this is the default of an argument.
+
 LARGEST_RHO = 80.0  # beyond it psi2 < s2^2 exp(-80); unclamped, exp(rho) could make inf * 0
 
 

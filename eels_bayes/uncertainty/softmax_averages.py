@@ -14,6 +14,7 @@ from torch import Tensor
 __all__ = ["contrasts", "node_averages"]
 
 # Scripted functions see no globals: these are defaults of their arguments.
+
 PIVOT_FLOOR = 1e-6  # of the largest variance, least pivot of a factor: about float32's rounding
 LEAST_PIVOT = 1e-30  # squared logits: keeps the factor of a covariance of zeros finite
 # Products of four sums of exp(-limit) to K, and of their inverses, are normal numbers. Differences
