@@ -37,15 +37,15 @@ from eels_bayes import metrics, validation
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.simulate import (
     TEMPERATURES,
-    ForwardModel,
     Process,
     Series,
+    SpectrumModel,
     annealing_series,
     draw_truth,
     mean_counts,
 )
 from eels_bayes.simulate.shapes import BACKGROUND, REFERENCE
-from eels_bayes.simulate.truth import _fractions, _mean_composition
+from eels_bayes.simulate.truth import class_fractions, mean_composition
 
 Floats = NDArray[np.float64]
 
@@ -115,7 +115,7 @@ class Evidence(NamedTuple):
     effective: Floats | None
 
 
-def composition_nodes(model: ForwardModel, *, ramp_nodes: int = _RAMP_NODES) -> Nodes:
+def composition_nodes(model: SpectrumModel, *, ramp_nodes: int = _RAMP_NODES) -> Nodes:
     """Return the quadrature over the composition, with Gauss-Legendre nodes on half ramps."""
     n_classes, width = model.library.n_classes, model.process.mixture
     middles = np.arange(n_classes - 1) + 0.5
@@ -133,12 +133,12 @@ def composition_nodes(model: ForwardModel, *, ramp_nodes: int = _RAMP_NODES) -> 
             composition.extend(low + (high - low) * (points + 1) / 2)
             cell.extend([index] * ramp_nodes)
             share.extend(shares / 2)
-    fractions = _fractions(np.array(composition, dtype=np.float64), width, model.library)
+    fractions = class_fractions(np.array(composition, dtype=np.float64), width, model.library)
     return Nodes(fractions, fractions.argmax(axis=1), np.array(cell), np.array(share), borders)
 
 
 def cell_probabilities(
-    nodes: Nodes, model: ForwardModel, temperatures: ArrayLike = TEMPERATURES
+    nodes: Nodes, model: SpectrumModel, temperatures: ArrayLike = TEMPERATURES
 ) -> Floats:
     """Return the process' probability of each cell, averaged over images of the temperatures.
 
@@ -147,7 +147,7 @@ def cell_probabilities(
     """
     sd = math.hypot(model.process.composition_sd, model.process.composition_image)
     n_classes = model.library.n_classes
-    means = np.array([_mean_composition(int(t), n_classes) for t in np.ravel(temperatures)])
+    means = np.array([mean_composition(int(t), n_classes) for t in np.ravel(temperatures)])
     distance = nodes.borders - means[:, None]
     passed = ndtr(distance / sd) if sd > 0 else (distance > 0).astype(np.float64)
     return np.diff(passed, axis=1).mean(axis=0)
@@ -157,7 +157,7 @@ class _Spectra:
     """Mean electrons and their derivatives for n pixels and q sets of parameters u, on C bins."""
 
     def __init__(
-        self, model: ForwardModel, dose: float, inside: NDArray[np.bool_], bin_width: float
+        self, model: SpectrumModel, dose: float, inside: NDArray[np.bool_], bin_width: float
     ) -> None:
         process, energy = model.process, model.energy[inside]
         self.inside = inside
@@ -205,7 +205,7 @@ class _Spectra:
         """Return sums over the channels of each bin, (..., E) to (..., C)."""
         return np.add.reduceat(np.asarray(values)[..., self.inside], self.starts, axis=-1)
 
-    def _rows(self, model: ForwardModel, drift: float) -> Floats:
+    def _rows(self, model: SpectrumModel, drift: float) -> Floats:
         shapes = model.shapes(float(drift))
         return self.sum_bins(np.vstack([shapes.edges, shapes.residual, shapes.fingerprints]))
 
@@ -394,7 +394,7 @@ def _sample(
 
 def evidence(
     counts: ArrayLike,
-    model: ForwardModel,
+    model: SpectrumModel,
     *,
     dose: float,
     nodes: Nodes | None = None,
@@ -478,7 +478,7 @@ def node_posterior(found: Evidence, prior: Floats) -> Floats:
 
 def class_posterior(
     counts: ArrayLike,
-    model: ForwardModel,
+    model: SpectrumModel,
     *,
     dose: float,
     weights: ArrayLike | None = None,
@@ -656,7 +656,7 @@ def compare(
     }
 
 
-def independent_check(model: ForwardModel, n: int, seed: int, *, dose: float) -> dict[str, Any]:
+def independent_check(model: SpectrumModel, n: int, seed: int, *, dose: float) -> dict[str, Any]:
     """Return scores where every pixel is an image of its own, and so independent of all others.
 
     Averaged over them, the posterior must be the classes' frequencies: `z_frequency` are the
@@ -741,7 +741,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=200, help="its draws, a node")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there as well")
     options = parser.parse_args()
-    model = ForwardModel(Process(), FingerprintLibrary.example())
+    model = SpectrumModel(Process(), FingerprintLibrary.example())
     result: dict[str, Any] = {"seed": options.seed, "scores": [], "sampling": [], "independent": []}
     for dose in DOSES:
         table, sampling = series_check(

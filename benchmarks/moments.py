@@ -24,7 +24,8 @@ import torch
 from torch import Tensor
 
 from eels_bayes.uncertainty.decomposition import decompose, decompose_latent
-from eels_bayes.uncertainty.psi_statistics import GPConstants, gp_moments
+from eels_bayes.uncertainty.packed_gp import GPConstants
+from eels_bayes.uncertainty.psi_statistics import gp_moments
 from eels_bayes.uncertainty.quadrature import default_nodes
 
 

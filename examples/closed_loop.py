@@ -85,7 +85,7 @@ class Flake(SampleSimulator.Sample):
     def __init__(self, side: int, energy: NDArray[np.float64], seed: int) -> None:
         # Every fluorine content within one flake, as where the reaction has got half way
         process = eb.simulate.Process(composition_sd=1.2, composition_image=0.0, field_length=4.0)
-        model = eb.simulate.ForwardModel(process, eb.FingerprintLibrary.example(), energy)
+        model = eb.simulate.SpectrumModel(process, eb.FingerprintLibrary.example(), energy)
         truth = eb.simulate.draw_truth(model, n_images=1, shape=(side, side), seed=seed)
         self.truth = truth.isel(image=0)
         self.electrons = eb.simulate.mean_counts(self.truth, model).values  # (y, x, E), dose 1

@@ -18,9 +18,14 @@ from eels_bayes.data.spectra import Spectra
 from eels_bayes.effort import FULL, Effort
 from eels_bayes.forward_model.reinsertion import Pairs, Reinsertion
 from eels_bayes.gp.classifier import GPClassifier
-from eels_bayes.gp.conjugate_vi import relearn
 from eels_bayes.gp.fit import fit_gp
-from eels_bayes.gp.value_regression import ValueRegression, calibrated, fit_value, value_moments
+from eels_bayes.gp.relearning import relearn
+from eels_bayes.gp.value_regression import (
+    ValueRegression,
+    fit_value,
+    value_moments,
+    with_conformal_reach,
+)
 from eels_bayes.latent.noisy_encoder import NoisyEncoder, active_axes
 from eels_bayes.latent.vae import SpectrumVAE, encoded_draws
 from eels_bayes.prediction import novelty
@@ -130,7 +135,7 @@ def fit_values(
     pairs = source.draw(effort.simulated_pixels, rng, edge=clean.spectra)
     log_weight, mean, sd, _ = (x.cpu().double() for x in posterior(encoder, pairs, device))
     mean, sd = value_moments(log_weight.exp(), mean, sd**2, value)
-    return calibrated(value, mean, sd, torch.as_tensor(clean.values))
+    return with_conformal_reach(value, mean, sd, torch.as_tensor(clean.values))
 
 
 def fit_novelty(

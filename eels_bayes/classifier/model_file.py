@@ -23,7 +23,7 @@ from eels_bayes.latent.noisy_encoder import NoisyEncoder
 from eels_bayes.latent.vae import SpectrumVAE
 from eels_bayes.prediction.novelty import NoveltyScale
 from eels_bayes.preprocessing.preprocessor import Preprocessor
-from eels_bayes.uncertainty.psi_statistics import GPConstants
+from eels_bayes.uncertainty.packed_gp import GPConstants
 from eels_bayes.validation import same_axis
 
 KIND = "classifier"  # of file, as `tensor_file` has it

@@ -22,7 +22,8 @@ from eels_bayes.classifier.learning import learn
 from eels_bayes.classifier.settings import Settings
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.spectra import Spectra
-from eels_bayes.forward_model.fit import fit_forward_model, fit_weights
+from eels_bayes.forward_model.class_weights import fit_weights
+from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.reinsertion import clean_source, reinsertion
 from eels_bayes.randomness import Stream, stream
 

@@ -20,7 +20,7 @@ from eels_bayes.prediction.gp_heads import GPHeads
 from eels_bayes.prediction.novelty import NoveltyScale
 from eels_bayes.prediction.pixel_reader import Reader
 from eels_bayes.preprocessing.preprocessor import Preprocessor
-from eels_bayes.uncertainty.psi_statistics import GPConstants
+from eels_bayes.uncertainty.packed_gp import GPConstants
 
 KIND = "fast"  # what the file says that it holds
 LIBRARY = ("energy", "spectra", "values")  # what the library in it must have

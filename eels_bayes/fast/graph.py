@@ -2,7 +2,7 @@
 
 What depends on the energy axis and its drift alone is a *plan*, computed once a drift and not once
 a spectrum; what depends on the fitted model alone is computed once and for all (see
-`psi_statistics.pack`).
+`packed_gp.pack`).
 """
 
 from __future__ import annotations

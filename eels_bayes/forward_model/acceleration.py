@@ -1,4 +1,4 @@
-"""The state of the fit and its accelerated steps."""
+"""The state of the forward model's fit, and its accelerated steps."""
 
 from __future__ import annotations
 
@@ -14,11 +14,43 @@ from eels_bayes.data.fingerprints import FingerprintLibrary, Variations
 from eels_bayes.forward_model.edge_shapes import LibraryFit
 from eels_bayes.forward_model.factor_mixture import Images, Population
 
-TOLERANCE = 1e-4  # nats a pixel in ten iterations
-MEMORY = 10  # steps that an accelerated one is mixed from
-DAMPING = 1e-6  # of the mixture's weights
+TOLERANCE = 1e-4  # nats a pixel in `PATIENCE` iterations that is gained at the end
+PATIENCE = 10  # iterations over which the gain is judged: single steps may be small
+MEMORY = 10  # steps that an accelerated one is mixed from; chosen, not tuned
+DAMPING = 1e-6  # of the mixture's weights, over the mean square change: against rounding
 SLACK = 1e-3  # nats a pixel that an accelerated step may lose
 VARIED = ("intensity", "shift", "broadening")  # the common factors' scales
+LEAST_IN_VECTOR = 1e-10  # of a component, where a logarithm is taken of it
+LEAST_SCALE = 1e-9  # of a variation, where a logarithm is taken of it
+# Where a leap may land at most: far beyond what data show, and near enough to come back from.
+LOG_SD_RANGE = (-20.0, 20.0)  # log of the population's sd over its prior's
+LIBRARY_LOW = (-2.0, -10.0, 0.0)  # log gain; shift, eV; broadening, eV^2
+LIBRARY_HIGH = (2.0, 10.0, 100.0)
+LOG_VARIED_RANGE = (-12.0, 3.0)  # log of a variation: relative, eV and eV
+
+
+@dataclass(frozen=True)
+class Stepping:
+    """How the fit steps and when it ends.
+
+    Attributes
+    ----------
+    tolerance : float
+        Nats a pixel in ten iterations; where less is gained, it ends.
+    memory : int
+        Steps that an accelerated one is mixed from; 1 takes plain steps.
+    """
+
+    tolerance: float = TOLERANCE
+    memory: int = MEMORY
+
+
+DEFAULT_STEPPING = Stepping()
+
+
+def converged(history: list[float], tolerance: float = TOLERANCE) -> bool:
+    """Whether the last ten log-likelihoods, nats a pixel, gained less than ``tolerance``."""
+    return len(history) > PATIENCE and history[-1] - history[-PATIENCE] < tolerance
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +69,15 @@ class State:
         lower = np.tril_indices(len(root), -1)
         return np.concatenate(
             [
-                np.log(np.maximum(population.weight, 1e-10)),
+                np.log(np.maximum(population.weight, LEAST_IN_VECTOR)),
                 population.mean / width,
                 np.log(np.diag(root)),
                 root[lower],
                 [np.log(fit.gain), fit.shift, fit.broadening],
-                np.log([max(getattr(self.library.variations, name), 1e-9) for name in VARIED]),
-                np.log(np.maximum(self.images.weight, 1e-10)).ravel(),
+                np.log(
+                    [max(getattr(self.library.variations, name), LEAST_SCALE) for name in VARIED]
+                ),
+                np.log(np.maximum(self.images.weight, LEAST_IN_VECTOR)).ravel(),
                 (self.images.offset / width).ravel(),
             ]
         )
@@ -51,17 +85,19 @@ class State:
     def replaced(self, vector: Array, width: Array) -> State:
         """The state of such a vector."""
         n, p = len(self.population.weight), len(self.population.mean)
-        own = len(self.images.weight)
-        vector, own_weight, own_offset = np.split(vector, [-own * (n + p), -own * p])
+        n_images = len(self.images.weight)
+        vector, log_weight, offset = np.split(vector, [-n_images * (n + p), -n_images * p])
         images = Images(
-            softmax(own_weight.reshape(own, n), axis=1), own_offset.reshape(own, p) * width
+            softmax(log_weight.reshape(n_images, n), axis=1), offset.reshape(n_images, p) * width
         )
         weight = np.exp(vector[:n] - vector[:n].max())
-        root = np.diag(np.exp(np.clip(vector[n + p : n + 2 * p], -20.0, 20.0)))
+        root = np.diag(np.exp(np.clip(vector[n + p : n + 2 * p], *LOG_SD_RANGE)))
         root[np.tril_indices(p, -1)] = vector[n + 2 * p : -6]
         root = root * width[:, None]
-        gain, shift, broadening = np.clip(vector[-6:-3], [-2.0, -10.0, 0.0], [2.0, 10.0, 100.0])
-        varied = dict(zip(VARIED, np.exp(np.clip(vector[-3:], -12.0, 3.0)).tolist(), strict=True))
+        gain, shift, broadening = np.clip(vector[-6:-3], LIBRARY_LOW, LIBRARY_HIGH)
+        varied = dict(
+            zip(VARIED, np.exp(np.clip(vector[-3:], *LOG_VARIED_RANGE)).tolist(), strict=True)
+        )
         return State(
             Population(weight / weight.sum(), vector[n : n + p] * width, root @ root.T),
             images,
@@ -75,17 +111,38 @@ def accelerated(
     improve: Callable[[State], tuple[State, float]],
     width: Array,
     steps: int,
-    show_progressbar: bool,
+    *,
+    stepping: Stepping = DEFAULT_STEPPING,
+    show_progressbar: bool = False,
 ) -> tuple[State, list[float]]:
     """Iterate expectation-maximisation, each step mixed with the last few.
 
     Anderson's acceleration with a damped least-squares fit, begun afresh where the likelihood falls
     (Henderson and Varadhan, J. Comput. Graph. Stat. 28, 834 (2019)).
+
+    Parameters
+    ----------
+    start : State
+    improve : callable
+        One step: the improved state, and the log-likelihood before it, nats a pixel.
+    width : (P,) array
+        Prior sd of the continuum's coefficients.
+    steps : int
+        At most.
+    stepping : Stepping
+    show_progressbar : bool
+
+    Returns
+    -------
+    state : State
+        The best one.
+    history : list of float
+        Log-likelihood of every step that was taken, nats a pixel.
     """
     history: list[float] = []
     now, best = start, start
     points: list[Array] = []
-    images: list[Array] = []
+    improvements: list[Array] = []
     bar = trange(steps, desc="forward model", disable=not show_progressbar)
     for _ in bar:
         try:
@@ -93,24 +150,29 @@ def accelerated(
         except np.linalg.LinAlgError:  # a leap to where there is no covariance
             likelihood = -np.inf
         if history and likelihood < max(history) - SLACK:
-            now, points, images = best, [], []
+            now, points, improvements = best, [], []
             continue
         best = improved
         history.append(likelihood)
         bar.set_postfix(loglik=f"{likelihood:.4f}", refresh=False)
-        if len(history) > 10 and history[-1] - history[-10] < TOLERANCE:
+        if converged(history, stepping.tolerance):
             break
         points.append(now.vector(width))
-        images.append(improved.vector(width))
-        points, images = points[-MEMORY:], images[-MEMORY:]
+        improvements.append(improved.vector(width))
+        points, improvements = points[-stepping.memory :], improvements[-stepping.memory :]
         now = improved
         if len(points) > 1:
-            residuals = np.array(images) - np.array(points)
-            change = np.diff(residuals, axis=0).T
-            gram = change.T @ change
-            damping = DAMPING * np.trace(gram) / len(gram) * np.eye(len(gram))
-            part = np.linalg.solve(gram + damping, change.T @ residuals[-1])
-            leap = images[-1] - np.diff(images, axis=0).T @ part
-            now = improved.replaced(leap, width)
+            now = improved.replaced(_leap(points, improvements), width)
     bar.close()
     return best, history
+
+
+def _leap(points: list[Array], improvements: list[Array]) -> Array:
+    """Where the steps from the last points would meet, by damped least squares."""
+    residuals = np.array(improvements) - np.array(points)
+    change = np.diff(residuals, axis=0).T
+    gram = change.T @ change
+    damping = DAMPING * np.trace(gram) / len(gram) * np.eye(len(gram))
+    share = np.linalg.solve(gram + damping, change.T @ residuals[-1])
+    leap: Array = improvements[-1] - np.diff(improvements, axis=0).T @ share
+    return leap

@@ -10,8 +10,8 @@ from scipy.optimize import nnls
 
 from eels_bayes.data.fingerprints import FingerprintLibrary
 
-MIXING = (0.2, 0.4, 0.6, 0.8)  # share of the first partner in a two-class pixel
-DEPARTURE = 0.1  # of its norm by which a mixture may miss a spectrum
+MIXING = (0.2, 0.4, 0.6, 0.8)  # share of the first partner in a two-class pixel; even steps
+DEPARTURE = 0.1  # of its norm by which a mixture may miss a spectrum; chosen, not tuned
 
 
 def mixing_pairs(library: FingerprintLibrary) -> list[tuple[int, int]]:
@@ -21,6 +21,14 @@ def mixing_pairs(library: FingerprintLibrary) -> list[tuple[int, int]]:
     value make a mixture of the outer two the very spectrum of a class between them, and a
     composition that varies continuously passes through that class. A class whose spectrum is no
     such mixture, a defect, separates nothing. Without values, any two.
+
+    Parameters
+    ----------
+    library : FingerprintLibrary
+
+    Returns
+    -------
+    list of (int, int)
     """
     values = library.class_values
     if values is None:
@@ -38,13 +46,13 @@ def _is_mixture(library: FingerprintLibrary) -> NDArray[np.bool_]:
     """Whether each class (K,) is about a mixture of those of lower and of higher values."""
     values, spectra = library.class_values, library.class_spectra
     assert values is not None
-    found = np.zeros(len(spectra), dtype=bool)
+    mixture = np.zeros(len(spectra), dtype=bool)
     for k, spectrum in enumerate(spectra):
         lower, higher = spectra[values < values[k]], spectra[values > values[k]]
         if len(lower) and len(higher):
-            _, left = nnls(np.concatenate([lower, higher]).T, spectrum)
-            found[k] = left <= DEPARTURE * np.linalg.norm(spectrum)
-    return found
+            _, distance = nnls(np.concatenate([lower, higher]).T, spectrum)
+            mixture[k] = distance <= DEPARTURE * np.linalg.norm(spectrum)
+    return mixture
 
 
 def components(library: FingerprintLibrary) -> list[tuple[int, int, float]]:

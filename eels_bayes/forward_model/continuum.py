@@ -16,12 +16,25 @@ import numpy as np
 
 from eels_bayes.arrays import Array
 from eels_bayes.data.fingerprints import FingerprintLibrary
+from eels_bayes.forward_model.directions import spanned
 
-N_FREE = 4  # shapes beside the window that are learned from the data
-MAX_SMOOTH = 48
+N_FREE = 4  # shapes beside the window that are learned from the data; chosen, not tuned
+SPARE_BINS = 8  # beside the window that no shape may take up; chosen, not tuned
+MIN_SMOOTH = 4  # smooth modes of a short profile; chosen, not tuned
+MAX_SMOOTH = 48  # smooth modes of a long one; chosen, not tuned
+GRID_PER_MODE = 6  # points of the grid that the modes are computed on, each
 LENGTHS_PER_WINDOW = 2.4  # the smooth modes' correlation length is the window's width over this
 MODES_PER_LENGTH = 1.5  # beyond these the eigenvalues of a squared exponential have died away
 TAIL = 2.0  # an edge falls as E^-TAIL above the window; the fit hardly depends on it
+# Standard deviations of ``u`` beforehand, as weak as a pixel or two; the data decide.
+AMPLITUDE_SD = 0.05  # relative
+EXPONENT_SD = 0.1
+SMOOTH_SD = 0.003  # relative, of the smooth misfit
+OVERLAP_SD = 0.15  # of the largest edge
+LEAST_PEAK = 1e-12  # edge units: keeps the variance of a nuisance shape of zeros finite
+LEAST_MEAN = 1e-6  # units of the norm: keeps the noise of an empty bin finite
+LEAST_STRENGTH = 1e-12  # variance of a free shape that noise alone explains
+RCOND = 1e-6  # of least squares: smaller singular values are directions of rounding alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,21 +78,26 @@ class Continuum:
     def prior_variances(self, library: FingerprintLibrary) -> Array:
         """Rough variances (P,) of ``u`` to begin with, as weak as a pixel or two.
 
-        5 % of amplitude, 0.1 of exponent, 0.3 % of smooth misfit, the free shapes as the data show
-        them, 15 % of an edge of overlap.
+        Those of amplitude, exponent, smooth misfit and overlap are the constants of this module;
+        free shapes are as the data show them.
         """
         peak = float(np.abs(library.intensity).max())
-        overlap = [(0.15 * peak / max(np.abs(row).max(), 1e-12)) ** 2 for row in library.nuisances]
+        overlap = [
+            (OVERLAP_SD * peak / max(np.abs(row).max(), LEAST_PEAK)) ** 2
+            for row in library.nuisances
+        ]
         n_free = len(self.free) - 1
         n_smooth = len(self._modes(self.energy[:1]))
-        return np.array([0.05**2, 0.1**2, *[0.003**2] * n_smooth, *[1.0] * n_free, *overlap])
+        return np.array(
+            [AMPLITUDE_SD**2, EXPONENT_SD**2, *[SMOOTH_SD**2] * n_smooth, *[1.0] * n_free, *overlap]
+        )
 
     def _modes(self, energy: Array) -> Array:
         """Leading modes (N, C) of a random curve of unit variance."""
         length = (self.window[1] - self.window[0]) / LENGTHS_PER_WINDOW
         span = self.energy[-1] - self.energy[0]
-        n_modes = int(np.clip(np.ceil(MODES_PER_LENGTH * span / length), 4, MAX_SMOOTH))
-        grid = np.linspace(self.energy[0], self.energy[-1], 6 * n_modes)
+        n_modes = int(np.clip(np.ceil(MODES_PER_LENGTH * span / length), MIN_SMOOTH, MAX_SMOOTH))
+        grid = np.linspace(self.energy[0], self.energy[-1], GRID_PER_MODE * n_modes)
         value, vector = np.linalg.eigh(np.exp(-0.5 * ((grid[:, None] - grid) / length) ** 2))
         modes = (vector * np.sqrt(np.maximum(value, 0.0)))[:, ::-1][:, :n_modes]
         # Eigenvectors' signs are arbitrary: fix them, so that every run gives the same u.
@@ -104,6 +122,7 @@ def extended(library: FingerprintLibrary, energy: Array) -> FingerprintLibrary:
     envelope = tail(library, energy)
 
     def wide(rows: Array) -> Array:
+        """Rows (M, N) on the wider axis."""
         at = [np.interp(energy, library.energy, row, left=0.0) for row in rows]
         return np.reshape(at, (len(rows), len(energy))) * envelope
 
@@ -157,33 +176,36 @@ def learn_continuum(
     library : FingerprintLibrary
     rng : numpy.random.Generator
         Chooses the pixels where there are more than are needed.
+    n_pixels : int
+        Pixels that the free shapes are learned from, at most.
+
+    Returns
+    -------
+    Continuum
     """
     n_bins = len(energy)
     empty = Continuum(energy, window, reference, np.zeros((1, n_bins)))
     mean = profile.mean(0)
     below, above = energy < window[0], energy > window[1]
     offset = np.where(below, mean - empty.power_law(energy), 0.0)
-    white = 1.0 / np.sqrt(np.maximum(mean, 1e-6))
+    white = 1.0 / np.sqrt(np.maximum(mean, LEAST_MEAN))
     smooth = empty.columns(energy, library) * white[:, None]
     tails = (extended(library, energy).intensity * white).T
     if above.sum() > smooth.shape[1] + tails.shape[1]:
         design = np.concatenate([smooth, tails], axis=1)[above]
-        rest = ((mean - empty.power_law(energy)) * white)[above]
-        fitted, *_ = np.linalg.lstsq(design, rest, rcond=1e-6)
-        offset[above] = (rest - design @ fitted) / white[above]
+        excess = ((mean - empty.power_law(energy)) * white)[above]
+        fitted, *_ = np.linalg.lstsq(design, excess, rcond=RCOND)
+        offset[above] = (excess - design @ fitted) / white[above]
     beside = below | above
-    n_free = min(N_FREE, max(0, int(beside.sum()) - smooth.shape[1] - 8))
+    n_free = min(N_FREE, max(0, int(beside.sum()) - smooth.shape[1] - SPARE_BINS))
     free = np.zeros((n_free, n_bins))
     if n_free:
         rows = rng.choice(len(profile), min(len(profile), n_pixels), replace=False)
         deviation = ((profile[rows] - mean) * white)[:, beside]
         # many are alike beside the window: what only rounding tells apart is no direction
-        span, size, _ = np.linalg.svd(
-            np.concatenate([smooth, tails], axis=1)[beside], full_matrices=False
-        )
-        span = span[:, size > 1e-6 * size[0]]
+        span = spanned(np.concatenate([smooth, tails], axis=1)[beside])
         deviation = deviation - (deviation @ span) @ span.T
         variance, shapes = np.linalg.eigh(deviation.T @ deviation / len(rows))
-        strength = np.maximum(variance[::-1][:n_free] - level.mean(), 1e-12)
+        strength = np.maximum(variance[::-1][:n_free] - level.mean(), LEAST_STRENGTH)
         free[:, beside] = (shapes[:, ::-1][:, :n_free] * np.sqrt(strength)).T / white[beside]
     return Continuum(energy, window, reference, np.concatenate([offset[None], free]))

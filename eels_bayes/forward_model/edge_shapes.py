@@ -13,17 +13,24 @@ from eels_bayes.forward_model.components import components
 from eels_bayes.forward_model.continuum import extended
 from eels_bayes.forward_model.factor_mixture import N_COMMON, Shape
 
-PAD = 3  # bins before the window that an edge may be shifted or broadened into
+PAD = 3  # bins before the window that an edge may be shifted or broadened into; chosen, not tuned
+UNKNOWN_SD = 0.1  # relative, of the intensity of an unknown structure's edge; chosen, not tuned
 # Shift and splitting of an unknown structure's edge, eV
 UNKNOWN = ((-3.0, 0.0), (3.0, 0.0), (-3.0, 4.0), (0.0, 4.0), (3.0, 4.0))
 
 
 @dataclass(frozen=True)
 class LibraryFit:
-    """How the library stands in this experiment: one gain, shift and broadening for all spectra.
+    """How the library stands in this experiment, the same for all spectra.
 
-    ``gain`` is measured over simulated intensity, ``shift`` is in eV, and ``broadening`` is the
-    variance of a Gaussian in eV^2.
+    Attributes
+    ----------
+    gain : float
+        Measured over simulated intensity.
+    shift : float
+        By which the experiment's edges lie above the library's, eV.
+    broadening : float
+        Variance of a Gaussian that the experiment's edges are broadened with, eV^2.
     """
 
     gain: float = 1.0
@@ -64,8 +71,23 @@ def edge_shapes(
 ) -> list[Shape]:
     """Components of the mixture in whitened bins.
 
-    The first `N_COMMON` factors are intensity, shift and squared broadening; the rest is the spread
-    of the class's own fingerprints.
+    The first `N_COMMON` factors are intensity, shift and squared broadening; the others are the
+    spread of the class's own fingerprints.
+
+    Parameters
+    ----------
+    energy : (B,) array
+        Bin centres, eV.
+    library : FingerprintLibrary
+    fit : LibraryFit
+        How it stands in the experiment.
+    white : (B,) array
+        What whitens the bins.
+
+    Returns
+    -------
+    list of Shape
+        As `components.components` lists them.
     """
     vary = library.variations
     fine = wide_axis(energy, library.energy)
@@ -115,5 +137,5 @@ def unknown_shapes(energy: Array, library: FingerprintLibrary, white: Array) -> 
         ends = np.array([shift - 0.5 * split, shift + 0.5 * split]) / step
         mean = shift_and_broaden(strongest, ends, 0.0).mean(0)
         binned = onto_bins(energy, fine, mean) * white
-        shapes.append(Shape(binned, 0.1 * binned[:, None]))
+        shapes.append(Shape(binned, UNKNOWN_SD * binned[:, None]))
     return shapes

@@ -7,13 +7,12 @@ In whitened bins a pixel is
 with a noise variance ``v`` of its own, the same in all bins, and a component ``c`` of known shape
 and loadings. The population of ``u`` and the components' weights are fitted (Ghahramani and Hinton,
 CRG-TR-96-1, 1996). Pixels of one image share more than the population: each image has component
-weights of its own and an offset of its own to the mean of ``u``. What classes and continua have in
-common by chance, in a few images, is then not taken for a covariance of ``u``.
+weights of its own and an offset of its own to the mean of ``u`` (`image_offsets`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +24,8 @@ from eels_bayes.arrays import Array
 IMAGE_PIXELS = 10.0  # weight of the overall component weights in an image's own, in pixels
 PRIOR_PIXELS = 2.0  # weight of the initial covariance, in pixels (inverse-Wishart)
 N_COMMON = 3  # leading loadings that mean the same in every component
+LEAST_WEIGHT = 1e-12  # of a component, where a logarithm is taken of it
+NO_PIXELS = 1e-9  # pixels: keeps the mean over none finite
 
 
 class Shape(NamedTuple):
@@ -98,19 +99,33 @@ def rotated(columns: Array, population: Population, shape: Shape) -> Rotated:
     return Rotated(center, loadings @ basis, np.maximum(value, 0.0), basis)
 
 
-def log_likelihood(target: Array, level: Array, one: Rotated) -> tuple[Array, Array, Array]:
-    """Log-likelihood (n,) of whitened pixels (n, B) with noise ``level`` (n,) under a component.
+def log_likelihood(target: Array, level: Array, part: Rotated) -> tuple[Array, Array, Array]:
+    """Log-likelihood of whitened pixels under a component.
+
+    Parameters
+    ----------
+    target : (n, B) array
+        Whitened pixels.
+    level : (n,) array
+        Noise variance of their bins.
+    part : Rotated
+        The component.
 
     Returns
     -------
-    log_likelihood (n,), posterior mean and variance (n, P + q) of the factors in its basis.
+    log_likelihood : (n,) array
+        Nats.
+    mean, variance : (n, P + q) arrays
+        Posterior of the factors in the component's basis.
     """
-    residual = target - one.center
-    projected = residual @ one.loadings
-    shrink = 1.0 / (level[:, None] + one.value)
+    residual = target - part.center
+    projected = residual @ part.loadings
+    shrink = 1.0 / (level[:, None] + part.value)
     quadratic = ((residual**2).sum(1) - (projected**2 * shrink).sum(1)) / level
     n_bins = target.shape[1]
-    log_det = np.log(level[:, None] + one.value).sum(1) + (n_bins - len(one.value)) * np.log(level)
+    log_det = np.log(level[:, None] + part.value).sum(1) + (n_bins - len(part.value)) * np.log(
+        level
+    )
     total = -0.5 * (quadratic + log_det + n_bins * np.log(2 * np.pi))
     return total, projected * shrink, level[:, None] * shrink
 
@@ -124,15 +139,36 @@ def expectation(
     images: Images | None = None,
     image: Array | None = None,
 ) -> Expectation:
-    """One E-step over pixels (n, B) in whitened bins, of ``images`` by index (n,)."""
+    """One E-step.
+
+    Parameters
+    ----------
+    target : (n, B) array
+        Pixels in whitened bins.
+    level : (n,) array
+        Noise variance of their bins.
+    columns : (B, P) array
+        Of the continuum, whitened.
+    population : Population
+    shapes : list of Shape
+        The components.
+    images : Images, optional
+        All alike if left out.
+    image : (n,) array of int, optional
+        Image of each pixel.
+
+    Returns
+    -------
+    Expectation
+    """
     p = len(population.mean)
     if images is None or image is None:
         images, image = Images.alike(population), np.zeros(len(target), dtype=int)
     components = [rotated(columns, population, shape) for shape in shapes]
     target = target - (images.offset @ columns.T)[image]
-    posts = [log_likelihood(target, level, one) for one in components]
-    joint = np.stack([post[0] for post in posts], axis=1)
-    joint += np.log(np.maximum(images.weight, 1e-12))[image]
+    posteriors = [log_likelihood(target, level, part) for part in components]
+    joint = np.stack([posterior[0] for posterior in posteriors], axis=1)
+    joint += np.log(np.maximum(images.weight, LEAST_WEIGHT))[image]
     total = logsumexp(joint, axis=1)
     gamma = np.exp(joint - total[:, None])
     n_images = len(images.weight)
@@ -140,11 +176,11 @@ def expectation(
         (np.ones(len(image)), (image, np.arange(len(image)))), (n_images, len(image))
     )
     first, second = np.zeros((n_images, p)), np.zeros((p, p))
-    common, square, n_common = np.zeros(N_COMMON), np.zeros(N_COMMON), 1e-9
-    for (_, a, var), one, g, shape in zip(posts, components, gamma.T, shapes, strict=True):
+    common, square, n_common = np.zeros(N_COMMON), np.zeros(N_COMMON), NO_PIXELS
+    for (_, a, var), part, g, shape in zip(posteriors, components, gamma.T, shapes, strict=True):
         weighted = a * g[:, None]
-        mean = (of_image @ weighted) @ one.basis.T
-        moment = one.basis @ (weighted.T @ a + np.diag(g @ var)) @ one.basis.T
+        mean = (of_image @ weighted) @ part.basis.T
+        moment = part.basis @ (weighted.T @ a + np.diag(g @ var)) @ part.basis.T
         first += mean[:, :p]
         second += moment[:p, :p]
         if np.abs(shape.mean).max() > 0:  # a class without an edge says nothing of the library
@@ -159,39 +195,6 @@ def expectation(
         common / n_common,
         square / n_common,
         float(total.mean()),
-    )
-
-
-class Offsets(NamedTuple):
-    """Posterior of the images' offsets: mean (I, P), and covariances weighed by pixels (P, P)."""
-
-    mean: Array
-    covariance: Array
-
-
-def offsets(step: Expectation, old: Population, images: Images, variances: Array) -> Offsets:
-    """What an E-step says of the images' offsets, of which ``variances`` (P,) are expected."""
-    root = np.linalg.cholesky(old.covariance)
-    value, basis = np.linalg.eigh(root.T @ (root / variances[:, None]))
-    shrink = 1.0 / (step.pixels[:, None] + value)
-    before = np.linalg.solve(root, images.offset.T).T
-    mean = ((step.first + step.pixels[:, None] * before) @ basis * shrink) @ basis.T
-    mean -= mean.mean(0)  # what images have in common is the population's
-    spread = root @ basis
-    return Offsets(mean @ root.T, (spread * (step.pixels @ shrink / step.n)) @ spread.T)
-
-
-def recentred(step: Expectation, old: Population, images: Images, found: Offsets) -> Expectation:
-    """The statistics as they are about new offsets, whose own doubt counts as spread."""
-    root = np.linalg.cholesky(old.covariance)
-    moved = np.linalg.solve(root, (found.mean - images.offset).T).T
-    doubt = np.linalg.solve(root, np.linalg.solve(root, found.covariance).T)
-    cross = step.first.T @ moved
-    square = (moved * step.pixels[:, None]).T @ moved
-    return replace(
-        step,
-        first=step.first - moved * step.pixels[:, None],
-        second=step.second - cross - cross.T + square + step.n * doubt,
     )
 
 
@@ -213,20 +216,25 @@ def maximisation(step: Expectation, old: Population, prior_covariance: Array) ->
 def overall_weights(responsibility: Array) -> Array:
     """Weights of the components (components,) from sums (components,) over all pixels."""
     # One pixel's worth of doubt a component: a class that these pixels lack may be in the next.
-    found: Array = (responsibility + 1.0) / (responsibility.sum() + len(responsibility))
-    return found
+    weights: Array = (responsibility + 1.0) / (responsibility.sum() + len(responsibility))
+    return weights
 
 
-def image_weights(responsibility: Array, pixels: Array, weight: Array) -> Array:
-    """Component weights of each image (I, components), the overall ones weighing a little."""
-    found: Array = (responsibility + IMAGE_PIXELS * weight) / (pixels[:, None] + IMAGE_PIXELS)
-    return found
+def weights_of_images(responsibility: Array, pixels: Array, weight: Array) -> Array:
+    """Component weights of each image, the overall ones weighing as `IMAGE_PIXELS` pixels.
 
+    Parameters
+    ----------
+    responsibility : (I, components) array
+        Sums over the pixels of each image.
+    pixels : (I,) array
+        How many these are.
+    weight : (components,) array
+        Overall.
 
-def pooled(population: Population, images: Images, pixels: Array) -> Population:
-    """The population of the pixels (I,) of all images together: offsets add to its covariance."""
-    share = pixels / pixels.sum()
-    middle = share @ images.offset
-    apart = images.offset - middle
-    between = (apart * share[:, None]).T @ apart
-    return Population(population.weight, population.mean + middle, population.covariance + between)
+    Returns
+    -------
+    (I, components) array
+    """
+    weights: Array = (responsibility + IMAGE_PIXELS * weight) / (pixels[:, None] + IMAGE_PIXELS)
+    return weights

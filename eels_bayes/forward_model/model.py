@@ -6,8 +6,8 @@ A pixel's profile (its whole spectrum in bins of about 2 eV, in units of its nor
 
 with the continuum of `continuum.Continuum`, a fingerprint ``f_k`` or a mixture of two, and Poisson
 noise. The population of ``u``, the class weights and the library's overall gain, shift and
-broadening come from the unlabelled pixels by expectation-maximisation (see `factors`), in which
-every image has class weights of its own and a continuum of its own to vary around.
+broadening come from the unlabelled pixels by expectation-maximisation (see `factor_mixture`), in
+which every image has class weights of its own and a continuum of its own to vary around.
 """
 
 from __future__ import annotations
@@ -21,13 +21,10 @@ from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.forward_model.components import MIXING, components
 from eels_bayes.forward_model.continuum import Continuum
 from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes
-from eels_bayes.forward_model.factor_mixture import (
-    Population,
-    Rotated,
-    rotated,
-)
+from eels_bayes.forward_model.factor_mixture import Population, Rotated, rotated
+from eels_bayes.forward_model.whitening import Whitening
 
-OUTLIER = 6.0  # sd beyond which a bin is a spike or a defect, and is drawn in
+LEAST_DOMINANT = 1e-4  # share of pixels that a class dominates at least: none is ruled out
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +72,15 @@ class ForwardModel:
         return white
 
     def components(self) -> tuple[list[tuple[int, int, float]], Array]:
-        """Components (first class, second class, share of the first) and their weights."""
+        """Components and their weights.
+
+        Returns
+        -------
+        members : list of (int, int, float)
+            First class, second class, share of the first.
+        weight : (components,) array
+            Sums to one.
+        """
         members = components(self.library)
         shares = len(MIXING)
         weight = [self.pair_weights[a, b] / (1 if a == b else shares) for a, b, _ in members]
@@ -91,7 +96,7 @@ class ForwardModel:
     @property
     def dominant_weights(self) -> Array:
         """Share of pixels that each class dominates (K,), none quite zero."""
-        shares = np.maximum(self.components()[1] @ self.dominance(), 1e-4)
+        shares = np.maximum(self.components()[1] @ self.dominance(), LEAST_DOMINANT)
         weights: Array = shares / shares.sum()
         return weights
 
@@ -106,28 +111,6 @@ class ForwardModel:
 
     def whiten(self, profile: Array, level: Array) -> tuple[Array, Array]:
         """Whitened deviations (n, B) of profiles (n, B) from the center, and their noise (n,)."""
-        return whitened(
-            profile,
-            level,
-            self.mean_profile,
-            self.continuum.center(self.continuum.energy),
-            self.middle,
-            self.spread,
-        )
-
-
-def whitened(
-    profile: Array, level: Array, mean: Array, center: Array, middle: Array, spread: Array
-) -> tuple[Array, Array]:
-    # Poisson noise follows the pixel's own brightness, which a norm already holds.
-    brightness = np.clip(profile.mean(1) / mean.mean(), 0.05, 20.0)
-    noise = level * brightness
-    deviation = (profile - center) / np.sqrt(mean)
-    reach = OUTLIER * np.sqrt(spread**2 + noise[:, None])
-    return np.clip(deviation, middle - reach, middle + reach), noise
-
-
-def middle_and_spread(deviation: Array, level: Array) -> tuple[Array, Array]:
-    """Median and sd of whitened deviations (n, B) among pixels, by the quartiles, less noise."""
-    low, middle, high = np.quantile(deviation, [0.25, 0.5, 0.75], axis=0)
-    return middle, np.sqrt(np.maximum(((high - low) / 1.349) ** 2 - level.mean(), 0.0))
+        center = self.continuum.center(self.continuum.energy)
+        whitening = Whitening(self.mean_profile, center, self.middle, self.spread)
+        return whitening.apply(profile, level)

@@ -12,9 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from eels_bayes.forward_model.directions import spanned
 from eels_bayes.forward_model.edge_shapes import UNKNOWN, unknown_shapes
 from eels_bayes.forward_model.factor_mixture import Population, rotated
-from eels_bayes.forward_model.model import OUTLIER, ForwardModel
+from eels_bayes.forward_model.model import ForwardModel
+from eels_bayes.forward_model.whitening import whiten_tensors
+
+LEAST_PRIOR = 1e-6  # prior weight of a component at least: none is ruled out
 
 
 class Evidence(NamedTuple):
@@ -64,7 +68,6 @@ class PixelEvidence(nn.Module):
         self.sizes = sizes
         self.n_known = n_components
         n_all = n_components + len(UNKNOWN)
-        self.outlier = OUTLIER  # scripting sees no globals
         self.register_buffer("center", torch.zeros(n_bins))
         self.register_buffer("white", torch.ones(n_bins))
         self.register_buffer("middle", torch.zeros(n_bins))
@@ -94,14 +97,11 @@ class PixelEvidence(nn.Module):
         self.brightness: Tensor
 
     def forward(self, profile: Tensor, level: Tensor) -> Evidence:
-        # What is of buffers alone is computed once where a graph is frozen.
-        whole = self.brightness * self.center.size(0)
-        noise = level * (profile.sum(1) / whole).clamp(0.05, 20.0)
+        """Posterior of pixels with profiles (n, B), in units of their norm, and levels (n,)."""
+        deviation, noise = whiten_tensors(
+            profile, level, self.center, self.white, self.middle, self.spread, self.brightness
+        )
         variance = noise.unsqueeze(1)
-        wide = self.outlier**2
-        reach = torch.add(wide * self.spread**2, variance, alpha=wide).sqrt()
-        usual = self.center * self.white + self.middle
-        deviation = torch.clamp(profile * self.white - usual, -reach, reach) + self.middle
         n_all, n_span = self.variance.size(0), self.variance.size(1)
         # what is orthogonal to the span is noise to all components alike
         projected = (deviation @ self.span) @ self.axes - self.offset
@@ -110,7 +110,7 @@ class PixelEvidence(nn.Module):
         factor = projected * shrink
         likelihood = (shrink.log() - projected * factor).sum(2)
         weight = nn.functional.pad(self.log_weight, [0, n_all - self.n_known])
-        joint, others = torch.add(weight, likelihood, alpha=0.5).split(
+        joint, unknown = torch.add(weight, likelihood, alpha=0.5).split(
             [self.n_known, n_all - self.n_known], 1
         )
         log_probability = torch.log_softmax(joint, 1)
@@ -120,11 +120,26 @@ class PixelEvidence(nn.Module):
         weighted = torch.cat([known * each, each], 2)
         measured = weighted.flatten(1) @ self.shown
         residual = (deviation.index_select(1, self.inside) - measured) * variance.rsqrt()
-        return Evidence(log_probability, noise, log_sum(others) - total, residual, known)
+        return Evidence(log_probability, noise, log_sum(unknown) - total, residual, known)
 
 
 def evidence_of(model: ForwardModel) -> PixelEvidence:
-    """The fixed network of a fitted forward model; ValueError where its numbers make none."""
+    """The fixed network of a fitted forward model.
+
+    Parameters
+    ----------
+    model : ForwardModel
+
+    Returns
+    -------
+    PixelEvidence
+        Float32, on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If the model's numbers are not finite.
+    """
     energy, white = model.continuum.energy, model.white
     window = model.continuum.window
     inside = (energy > window[0]) & (energy < window[1])
@@ -132,18 +147,17 @@ def evidence_of(model: ForwardModel) -> PixelEvidence:
     _, weight = model.components()
     columns = model.continuum.columns(energy, model.library) * white[:, None]
     population = Population(weight, model.mean, model.covariance)
-    others = unknown_shapes(energy, model.library, white)
-    parts = known + [rotated(columns, population, shape) for shape in others]
+    unknown = unknown_shapes(energy, model.library, white)
+    parts = known + [rotated(columns, population, shape) for shape in unknown]
 
-    spreads = [one.loadings @ one.basis.T for one in parts]  # of standard normal factors
-    centers = np.array([one.center for one in parts])
+    spreads = [part.loadings @ part.basis.T for part in parts]  # of standard normal factors
+    centers = np.array([part.center for part in parts])
     directions = np.concatenate([centers.T, *spreads], 1)
     if not np.isfinite(directions).all():
         raise ValueError("the forward model's numbers make no finite evidence")
-    left, size, _ = np.linalg.svd(directions, full_matrices=False)
-    span = left[:, size > 1e-6 * size[0]]
+    span = spanned(directions)
     reduced = [span.T @ spread for spread in spreads]
-    variance, axes = np.linalg.eigh(np.array([one @ one.T for one in reduced]))
+    variance, axes = np.linalg.eigh(np.array([spread @ spread.T for spread in reduced]))
     variance = np.maximum(variance, 0.0)
     shown = [
         np.vstack([(span[inside] @ axes[k] * variance[k]).T, known[k].center[inside]])
@@ -151,20 +165,20 @@ def evidence_of(model: ForwardModel) -> PixelEvidence:
     ]
     offset = np.einsum("cb,bs,cst->ct", centers, span, axes)
     module = PixelEvidence((len(energy), span.shape[1], len(known), int(inside.sum())))
-    found = {
+    buffers = {
         "center": model.continuum.center(energy),
         "white": white,
         "middle": model.middle,
         "spread": model.spread,
         "brightness": model.mean_profile.mean(),
-        "log_weight": np.log(np.maximum(weight, 1e-6)),
+        "log_weight": np.log(np.maximum(weight, LEAST_PRIOR)),
         "span": span,
         "axes": np.concatenate(list(axes), 1),
         "offset": offset.ravel(),
         "variance": variance,
         "shown": np.concatenate(shown),
     }
-    for name, array in found.items():
+    for name, array in buffers.items():
         setattr(module, name, torch.as_tensor(array, dtype=torch.float32).contiguous())
     module.inside = torch.as_tensor(np.flatnonzero(inside))
     return module
@@ -181,18 +195,27 @@ def next_frame(
 
     Parameters
     ----------
+    evidence : PixelEvidence
     profile : Tensor (n, B)
+        In units of the norm.
     level, frames : Tensor (n,)
         Noise level of a profile, and how many frames of the next one's dose it holds.
+    generator : torch.Generator
+        On the CPU.
+
+    Returns
+    -------
+    Tensor (n, B)
+        On the device of ``profile``.
     """
-    found = evidence(profile, level)
+    posterior = evidence(profile, level)
     n_all, n_span = evidence.variance.shape
-    which = torch.multinomial(found.log_probability.exp().cpu(), 1, generator=generator)[:, 0]
+    which = torch.multinomial(posterior.log_probability.exp().cpu(), 1, generator=generator)[:, 0]
     which = which.to(profile.device)
     prior = evidence.variance[which]
-    noise = found.noise.unsqueeze(1)
+    noise = posterior.noise.unsqueeze(1)
     rows = torch.arange(len(which), device=which.device)
-    mean = prior * found.factor[rows, which]
+    mean = prior * posterior.factor[rows, which]
     sd = (prior * noise / (prior + noise)).sqrt()
     along = mean + sd * torch.randn(mean.shape, generator=generator).to(mean)
     along = along + evidence.offset.view(n_all, n_span)[which]

@@ -17,23 +17,24 @@ from torch import Tensor
 
 from eels_bayes.arrays import Array
 from eels_bayes.data.spectra import Spectra
-from eels_bayes.forward_model.continuum import tail
-from eels_bayes.forward_model.edge_shapes import onto_bins, wide_axis
+from eels_bayes.forward_model.clean_edges import (
+    Clean,
+    blended_edges,
+    continuum_coefficients,
+    noise_free_profile,
+    overlapping_shapes,
+    population_edges,
+)
+from eels_bayes.forward_model.edge_shapes import onto_bins
 from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.preprocessing import noise
 from eels_bayes.preprocessing.edge_extractor import Edges
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 from eels_bayes.preprocessing.rebinning import rebin
 
-GROUP = 256  # pairs that share one sub-channel offset
-
-
-class Clean(NamedTuple):
-    """n clean spectra: spectra (n, L) in edge units, class shares (n, K), library values (n,)."""
-
-    spectra: Array
-    fractions: Array
-    values: Array | None
+GROUP = 256  # pairs that share one sub-channel offset; chosen, not tuned
+LEAST_COUNTS = 0.01  # electrons a channel of which the variance is taken: that of none is not none
+BORDER = 1e-6  # of a bin: a border this close to the axis's first lies on it
 
 
 class Pairs(NamedTuple):
@@ -84,45 +85,25 @@ class Reinsertion:
     detector_step: float
 
     def edges(self, n: int, rng: np.random.Generator) -> Clean:
-        """Edges of single pixels without overlapping shapes."""
-        model = self.model
-        n_classes = model.library.n_classes
-        flat = rng.choice(n_classes**2, size=n, p=model.pair_weights.ravel())
-        first, second = np.divmod(flat, n_classes)
-        share = np.where(first == second, 1.0, rng.uniform(0.1, 0.9, n))
-        return self.mixed_edges(first, second, share, rng)
+        """Edges of ``n`` single pixels without overlapping shapes.
+
+        Fingerprints under their variations, classes and mixtures as frequent as in the data.
+        """
+        return population_edges(self.model, n, rng)
 
     def mixed_edges(
         self, first: Array, second: Array, share: Array, rng: np.random.Generator
     ) -> Clean:
         """Edges that are a share (n,) of the first class (n,) and for the rest of the second."""
-        model, n = self.model, len(first)
-        n_classes = model.library.n_classes
-        fractions = np.zeros((n, n_classes))
-        np.add.at(fractions, (np.arange(n), first), share)
-        np.add.at(fractions, (np.arange(n), second), 1.0 - share)
-        edge, _, value = model.library.vary(n, rng, labels=first)
-        mixed = np.flatnonzero(first != second)
-        other, _, other_value = model.library.vary(len(mixed), rng, labels=second[mixed])
-        part = share[mixed]
-        edge[mixed] = part[:, None] * edge[mixed] + (1.0 - part[:, None]) * other
-        if value is not None and other_value is not None:
-            value[mixed] = part * value[mixed] + (1.0 - part) * other_value
-        return Clean(edge, fractions, value)
+        return blended_edges(self.model, first, second, share, rng)
 
     def coefficients(self, n: int, rng: np.random.Generator) -> Array:
         """Continuum coefficients ``u`` (n, P) of single pixels."""
-        model = self.model
-        u = rng.multivariate_normal(model.mean, model.covariance, size=n, method="cholesky")
-        # An overlapping edge adds intensity; the Gaussian's negative tail is not physical.
-        overlap = u[:, u.shape[1] - len(model.library.nuisances) :]
-        np.maximum(overlap, 0.0, out=overlap)
-        return u
+        return continuum_coefficients(self.model, n, rng)
 
     def overlap(self, u: Array) -> Array:
         """Overlapping shapes (n, L) of coefficients (n, P), edge units."""
-        shapes = self.model.library.nuisances
-        return u[:, u.shape[1] - len(shapes) :] @ shapes
+        return overlapping_shapes(self.model, u)
 
     def draw_clean(self, n: int, rng: np.random.Generator) -> Clean:
         """Clean edge spectra with overlapping shapes."""
@@ -149,12 +130,12 @@ class Reinsertion:
             classes and mixtures as frequent as in the data.
         dose : float or (n,) array
             Multiplies the data's doses.
+
+        Returns
+        -------
+        Pairs
         """
-        if edge is None:
-            edge = self.edges(n, rng).spectra
-        u = self.coefficients(n, rng)
-        pixel = rng.integers(len(self.norm), size=n)
-        norm, gain = self.norm[pixel] * dose, self.gain[pixel]
+        edge, u, norm, gain = self._drawn(n, rng, edge, dose)
         return self._pairs(edge, u, self._bin_counts(edge, u, norm, gain, rng), norm, gain)
 
     def draw_edges(
@@ -165,27 +146,22 @@ class Reinsertion:
         edge: Array | None = None,
         dose: float | Array = 1.0,
     ) -> tuple[Pairs, Edges]:
-        """Draw ``n`` pairs with the edge spectra of the same counts; see `draw`."""
-        if edge is None:
-            edge = self.edges(n, rng).spectra
-        u = self.coefficients(n, rng)
-        pixel = rng.integers(len(self.norm), size=n)
-        norm, gain = self.norm[pixel] * dose, self.gain[pixel]
+        """Draw ``n`` pairs with the edge spectra of the same counts.
+
+        Parameters
+        ----------
+        n, rng, edge, dose
+            As in `draw`.
+
+        Returns
+        -------
+        pairs : Pairs
+        edges : Edges
+            What the preprocessing makes of the counts.
+        """
+        edge, u, norm, gain = self._drawn(n, rng, edge, dose)
         energy, model = self.energy, self.model
-        rate = model.continuum.center(energy) + u @ model.continuum.columns(energy, model.library).T
-        rate[:, -edge.shape[1] :] += edge
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        rates, norms, gains = (
-            torch.as_tensor(x, dtype=torch.float32) for x in (rate.clip(0.0), norm, gain)
-        )
-        counts, factor = [], []
-        # Pixels of one image share their offset, and so do the rows of a group here.
-        for rows in torch.arange(n).split(GROUP):
-            offset = float(self.offset[rng.integers(len(self.offset))])
-            group = self._count(rates[rows], norms[rows], gains[rows], offset, generator)
-            counts.append(group[0])
-            factor.append(group[1].expand_as(group[0]))
-        canonical = torch.cat(counts)
+        canonical, factor, gains = self._canonical_counts(edge, u, norm, gain, rng)
         binned = self._bin_counts(edge, u, norm, gain, rng)
         bins = model.continuum.energy
         # bins that the channels cover hold the very same electrons
@@ -196,19 +172,43 @@ class Reinsertion:
         measured = torch.as_tensor(norm * self._norm_found(binned, norm), dtype=torch.float32)
         readout = self.readout * float(energy[1] - energy[0]) / self.detector_step
         # As `noise.variance` has it, with every pixel's own gain.
-        variance = torch.maximum(canonical, 0.01 * gains[:, None]) * gains[:, None] + readout
-        return pairs, self.preprocessor.extract(canonical, variance, measured, torch.cat(factor))
+        least = LEAST_COUNTS * gains[:, None]
+        variance = torch.maximum(canonical, least) * gains[:, None] + readout
+        return pairs, self.preprocessor.extract(canonical, variance, measured, factor)
+
+    def _drawn(
+        self, n: int, rng: np.random.Generator, edge: Array | None, dose: float | Array
+    ) -> tuple[Array, Array, Array, Array]:
+        """Edges (n, L), coefficients (n, P), norms (n,) and gains (n,) of pixels."""
+        if edge is None:
+            edge = self.edges(n, rng).spectra
+        u = self.coefficients(n, rng)
+        pixel = rng.integers(len(self.norm), size=n)
+        return edge, u, self.norm[pixel] * dose, self.gain[pixel]
+
+    def _canonical_counts(
+        self, edge: Array, u: Array, norm: Array, gain: Array, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Counts and their variance factors (n, C) on the canonical axis, and gains (n,)."""
+        energy, model = self.energy, self.model
+        rate = model.continuum.center(energy) + u @ model.continuum.columns(energy, model.library).T
+        rate[:, -edge.shape[1] :] += edge
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        rates, norms, gains = (
+            torch.as_tensor(x, dtype=torch.float32) for x in (rate.clip(0.0), norm, gain)
+        )
+        counts, factors = [], []
+        # Pixels of one image share their offset, and so do the rows of a group here.
+        for rows in torch.arange(len(edge)).split(GROUP):
+            offset = float(self.offset[rng.integers(len(self.offset))])
+            count, factor = self._count(rates[rows], norms[rows], gains[rows], offset, generator)
+            counts.append(count)
+            factors.append(factor.expand_as(count))
+        return torch.cat(counts), torch.cat(factors), gains
 
     def profile(self, edge: Array, u: Array) -> Array:
         """Profiles (n, B) without noise of clean edges (n, L) on continua (n, P), edge units."""
-        model = self.model
-        bins, library = model.continuum.energy, model.library
-        fine = wide_axis(bins, library.energy)
-        start = int(np.argmin(np.abs(fine - library.energy[0])))
-        last = edge[:, -1:] * tail(library, fine)[start + edge.shape[1] :]
-        shown = np.concatenate([np.zeros((len(edge), start)), edge, last], axis=1)
-        rate: Array = model.continuum.center(bins) + u @ model.continuum.columns(bins, library).T
-        return rate + onto_bins(bins, fine, shown[:, : len(fine)])
+        return noise_free_profile(self.model, edge, u)
 
     def _bin_counts(
         self, edge: Array, u: Array, norm: Array, gain: Array, rng: np.random.Generator
@@ -224,6 +224,7 @@ class Reinsertion:
         return counts
 
     def _pairs(self, edge: Array, u: Array, counts: Array, norm: Array, gain: Array) -> Pairs:
+        """Pairs of clean edges (n, L) and counts (n, B) in the profile's bins, norms measured."""
         bins = self.model.continuum.energy
         size = (bins[1] - bins[0]) / (self.energy[1] - self.energy[0])
         profile = counts / (norm * size)[:, None]
@@ -260,7 +261,7 @@ class Reinsertion:
         bins, step = self.model.continuum.energy, self.energy[1] - self.energy[0]
         width = bins[1] - bins[0]
         start = (self.energy[0] - 0.5 * step - (bins[0] - 0.5 * width)) / width
-        skip = round((math.ceil(start - 1e-6) - start) * width / step)
+        skip = round((math.ceil(start - BORDER) - start) * width / step)
         return self.energy[skip:], rows[..., skip:]
 
     def _covered(self) -> Array:
@@ -291,13 +292,36 @@ class Reinsertion:
 
 
 def clean_source(model: ForwardModel, preprocessor: Preprocessor) -> Reinsertion:
-    """Set up drawing clean spectra alone, for which no pixel's dose is needed."""
-    one, energy = np.ones(1), preprocessor.canonical_energy
-    return Reinsertion(model, preprocessor, energy, one, one, 0.0 * one, 0.0, preprocessor.step)
+    """Set up drawing clean spectra alone, for which no pixel's dose is needed.
+
+    Parameters
+    ----------
+    model : ForwardModel
+    preprocessor : Preprocessor
+        Calibrated.
+
+    Returns
+    -------
+    Reinsertion
+        Of one pixel of norm and gain 1.
+    """
+    unit, energy = np.ones(1), preprocessor.canonical_energy
+    return Reinsertion(model, preprocessor, energy, unit, unit, 0.0 * unit, 0.0, preprocessor.step)
 
 
 def reinsertion(model: ForwardModel, spectra: Spectra) -> Reinsertion:
-    """Set up drawing from a fitted forward model at the doses and offsets of ``spectra``."""
+    """Set up drawing from a fitted forward model at the doses and offsets of spectra.
+
+    Parameters
+    ----------
+    model : ForwardModel
+    spectra : Spectra
+        Flagged pixels are left out.
+
+    Returns
+    -------
+    Reinsertion
+    """
     ok = spectra.ok
     energy = spectra.canonical_energy
     # Width of a detector channel; the median where images differ.

@@ -1,10 +1,7 @@
-"""The variational Gaussian-process classifier of latents.
+"""The variational Gaussian-process classifier of latents, as it is once trained.
 
-GPyTorch trains it: one function a class under a softmax likelihood (Hensman et al., AISTATS 2015),
-whitened inducing values, one RBF kernel with ARD lengthscales and one set of inducing points
-shared by all classes, which the closed form of the covariance between classes needs. The prior
-mean is zero, so far from all data every class is equally likely. Prediction needs only the
-`GPConstants` that `GPClassifier.constants` returns.
+GPyTorch trains it (`fit`): one function a class under a softmax likelihood (Hensman et al., AISTATS
+2015). Prediction needs only the `GPConstants` that `GPClassifier.constants` returns.
 
 Notation: N training latents, D latent dimensions, K classes, M inducing points. A trained
 classifier takes latents of more dimensions than it was trained on, and reads the leading D.
@@ -12,70 +9,19 @@ classifier takes latents of more dimensions than it was trained on, and reads th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import gpytorch
 import torch
-from gpytorch.distributions import MultitaskMultivariateNormal, MultivariateNormal
 from torch import Tensor
 
-from eels_bayes.uncertainty.psi_statistics import GPConstants, Moments, gp_moments
+from eels_bayes.gp.kernel import rbf
+from eels_bayes.gp.state import STATE_NDIM, checked_state
+from eels_bayes.gp.variational_model import SharedKernelGP
+from eels_bayes.uncertainty.packed_gp import GPConstants
+from eels_bayes.uncertainty.psi_statistics import Moments, gp_moments
 
 __all__ = ["GPClassifier"]
-
-# Nugget on the inducing values, squared logits. It bounds the entries of A and B, which float32
-# prediction needs, and is far below any variance that matters to a softmax.
-JITTER = 1e-2
-_OUTPUTSCALE = 9.0
-_PRIOR_LOG_SD = 0.5
-_STATE_NDIM = {
-    "inducing": 2,
-    "lengthscale": 1,
-    "outputscale": 0,
-    "variational_mean": 2,
-    "variational_factor": 3,
-    "jitter": 0,
-}
-
-
-class SharedKernelGP(gpytorch.models.ApproximateGP):
-    """K independent zero-mean functions on shared inducing points under a shared kernel."""
-
-    def __init__(self, inducing: Tensor, n_classes: int, jitter: float) -> None:
-        n_inducing, dim = inducing.shape
-        distribution = gpytorch.variational.CholeskyVariationalDistribution(
-            n_inducing, batch_shape=torch.Size([n_classes]), mean_init_std=0.0
-        )
-        base = gpytorch.variational.VariationalStrategy(
-            self, inducing, distribution, jitter_val=jitter
-        )
-        super().__init__(
-            gpytorch.variational.IndependentMultitaskVariationalStrategy(base, num_tasks=n_classes)
-        )
-        self.base_strategy = base
-        self.mean_module = gpytorch.means.ZeroMean()
-        # For inputs of unit variance: two random points are then 1/e correlated in the median.
-        self.covar_module = gpytorch.kernels.ScaleKernel(
-            gpytorch.kernels.RBFKernel(
-                ard_num_dims=dim,
-                lengthscale_prior=gpytorch.priors.LogNormalPrior(
-                    0.5 * math.log(dim), _PRIOR_LOG_SD
-                ),
-            ),
-            outputscale_prior=gpytorch.priors.LogNormalPrior(math.log(_OUTPUTSCALE), _PRIOR_LOG_SD),
-        )
-        self.double()
-        self.covar_module.base_kernel.lengthscale = math.sqrt(dim)
-        self.covar_module.outputscale = _OUTPUTSCALE
-
-    def forward(self, x: Tensor) -> MultivariateNormal:
-        return MultivariateNormal(self.mean_module(x), self.covar_module(x))
-
-    def marginals(self, x: Tensor) -> MultitaskMultivariateNormal:
-        """Return q(f) with marginal variances only: in training three times faster than `()`."""
-        return MultitaskMultivariateNormal.from_batch_mvn(self.base_strategy(x))
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,40 +62,28 @@ class GPClassifier:
     @property
     def state(self) -> dict[str, Tensor]:
         """Everything that prediction needs, as a plain dictionary of tensors."""
-        return {name: getattr(self, name) for name in _STATE_NDIM}
+        return {name: getattr(self, name) for name in STATE_NDIM}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> GPClassifier:
         """Return the classifier whose `state` this is.
+
+        Parameters
+        ----------
+        state : mapping of str to Tensor
+            As `state` gives it, of any floating-point dtype.
+
+        Returns
+        -------
+        GPClassifier
+            Its ``loss`` is empty.
 
         Raises
         ------
         ValueError
             If a tensor is missing or shapes do not belong together.
         """
-        tensors: dict[str, Tensor] = {}
-        for name, ndim in _STATE_NDIM.items():
-            if name not in state:
-                raise ValueError(f"state lacks {name!r}; it has {sorted(state)}")
-            tensors[name] = state[name].detach().to(torch.float64)
-            if tensors[name].ndim != ndim:
-                raise ValueError(
-                    f"state[{name!r}] must have {ndim} dimensions, "
-                    f"got shape {tuple(state[name].shape)}"
-                )
-        n_inducing, dim = tensors["inducing"].shape
-        n_classes = tensors["variational_mean"].shape[0]
-        expected = {
-            "lengthscale": (dim,),
-            "variational_mean": (n_classes, n_inducing),
-            "variational_factor": (n_classes, n_inducing, n_inducing),
-        }
-        for name, shape in expected.items():
-            if tensors[name].shape != shape:
-                raise ValueError(
-                    f"state[{name!r}] must have shape {shape} to go with inducing "
-                    f"{(n_inducing, dim)}, got {tuple(tensors[name].shape)}"
-                )
+        tensors = checked_state(state)
         return cls(
             inducing=tensors["inducing"],
             lengthscale=tensors["lengthscale"],
@@ -164,6 +98,15 @@ class GPClassifier:
 
         With ``K_uu + jitter I = L L'`` and the whitened mean m and covariance S,
         ``A = L'^-1 m`` and ``B = L'^-1 (I - S) L^-1``.
+
+        Parameters
+        ----------
+        dtype : torch.dtype
+            Of the result.
+
+        Returns
+        -------
+        GPConstants
         """
         eye = torch.eye(len(self.inducing), dtype=torch.float64)
         upper = self._root().mT
@@ -177,20 +120,54 @@ class GPClassifier:
         return GPConstants(*(part.to(dtype) for part in parts))
 
     def kernel(self, points: Tensor) -> Tensor:
-        """Covariance (n, M) of the functions at latents (n, D) and at the inducing points."""
+        """Covariance of the functions at latents and at the inducing points.
+
+        Parameters
+        ----------
+        points : Tensor
+            (n, D) or more dimensions, of which the leading D are read; float64.
+
+        Returns
+        -------
+        Tensor
+            (n, M), squared logits.
+        """
         points = points[..., : len(self.lengthscale)]
-        scaled = (points / self.lengthscale).unsqueeze(1) - self.inducing / self.lengthscale
-        return self.outputscale * torch.exp(-0.5 * scaled.square().sum(-1))
+        return rbf(points, self.inducing, self.lengthscale, self.outputscale)
 
     def left_variance(self, kernel: Tensor) -> Tensor:
-        """Prior variance (n,) that the inducing points do not explain, of `kernel`'s latents."""
+        """Prior variance of the functions that the inducing points do not explain.
+
+        Parameters
+        ----------
+        kernel : Tensor
+            (n, M), of `kernel`.
+
+        Returns
+        -------
+        Tensor
+            (n,), squared logits, not negative.
+        """
         half = torch.linalg.solve_triangular(self._root(), kernel.mT, upper=False)
         return (self.outputscale - half.square().sum(0)).clamp(min=0.0)
 
     def draw_weights(self, n_draws: int, generator: torch.Generator) -> Tensor:
-        """Draws of the functions as weights (S, K, M): ``f_k(z) = weights_k' k(U, z)``.
+        """Draws of the functions as weights of the kernel: ``f_k(z) = weights_k' k(U, z)``.
 
-        They hold what the inducing points know; see `left_variance` for the rest.
+        They hold what the inducing points know; `left_variance` is the variance of what they do
+        not.
+
+        Parameters
+        ----------
+        n_draws : int
+            Number of draws S.
+        generator : torch.Generator
+            On the CPU.
+
+        Returns
+        -------
+        Tensor
+            (S, K, M), float64.
         """
         shape = (n_draws, *self.variational_mean.shape)
         noise = torch.randn(shape, generator=generator, dtype=torch.float64)
@@ -218,6 +195,30 @@ class GPClassifier:
         -------
         Moments
             In the dtype of ``mean``.
+
+        Examples
+        --------
+        Where a latent is known its spread adds nothing to the functions' own; where it is not, the
+        encoder's part of their covariance says how much.
+
+        >>> import torch
+        >>> from eels_bayes.gp.classifier import GPClassifier
+        >>> one = torch.ones((), dtype=torch.float64)
+        >>> gp = GPClassifier(
+        ...     inducing=torch.tensor([[-1.0], [1.0]], dtype=torch.float64),
+        ...     lengthscale=one.reshape(1),
+        ...     outputscale=9.0 * one,
+        ...     variational_mean=torch.tensor([[2.0, -1.0], [-1.0, 2.0]], dtype=torch.float64),
+        ...     variational_factor=0.1 * torch.eye(2, dtype=torch.float64).repeat(2, 1, 1),
+        ...     jitter=0.01 * one,
+        ... )
+        >>> mean = torch.tensor([[0.5], [0.5]], dtype=torch.float64)
+        >>> var = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
+        >>> moments = gp.moments(mean, var)
+        >>> moments.mean.shape, moments.cov_encoder.shape, moments.var_classifier.shape
+        (torch.Size([2, 2]), torch.Size([2, 2, 2]), torch.Size([2, 2]))
+        >>> [round(x, 2) for x in moments.cov_encoder[:, 0, 0].tolist()]
+        [0.0, 8.15]
         """
         constants = self.constants(mean.dtype)
         parts = [
@@ -251,13 +252,3 @@ class GPClassifier:
             model.base_strategy.variational_params_initialized.fill_(1)
             posterior = model.eval()(latents[:, : len(self.lengthscale)].to(torch.float64))
             return posterior.mean, posterior.variance - jitter
-
-
-def spread_points(points: Tensor, n_points: int, generator: torch.Generator) -> Tensor:
-    """Return up to ``n_points`` distinct rows by the seeding of k-means++."""
-    chosen = [int(torch.randint(len(points), (1,), generator=generator))]
-    squared = (points - points[chosen[0]]).square().sum(1)
-    while len(chosen) < n_points and squared.max() > 1e-12:
-        chosen.append(int(torch.multinomial(squared, 1, generator=generator)))
-        squared = torch.minimum(squared, (points - points[chosen[-1]]).square().sum(1))
-    return points[chosen]

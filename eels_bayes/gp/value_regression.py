@@ -10,28 +10,26 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import gpytorch
-import numpy as np
 import torch
 from linear_operator.utils.warnings import NumericalWarning
 from torch import Tensor
 
-from eels_bayes.gp.classifier import spread_points
-from eels_bayes.uncertainty.psi_statistics import (
-    GPConstants,
-    distinct_moments,
-    mixture_moments,
-    pack,
-)
+from eels_bayes.gp.inducing_points import spread_points
+from eels_bayes.gp.kernel import rbf_of_many
+from eels_bayes.gp.reach import gaussian_reach, reach_levels
+from eels_bayes.uncertainty.packed_gp import GPConstants, pack
+from eels_bayes.uncertainty.psi_statistics import distinct_moments, mixture_moments
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-
-N_REACH = 200  # quantiles kept
-CHUNK = 1024  # latents a step, to keep memory low
+CHUNK = 1024  # latents a step: bounds the memory, does not change the result
+PRIOR_LOG_SD = 0.7  # of the log-normal prior of lengthscales, latents of unit sd; not tuned
+LEARNING_RATE = 0.1  # of Adam at the start; chosen, not tuned
+LEAST_WIDTH = 1e-3  # of the widest dimension's sd: a constant dimension has no width of its own
+NUGGET = 1e-5  # of the kernel variance, on the inducing values: keeps float64 inverses accurate
+TINY = 1e-12  # latent units: width of latents that are all one point
+LEAST_UNIT = 1e-9  # library's unit: sd of values that are all the same
 
 
 class ValueRegression(NamedTuple):
@@ -54,7 +52,7 @@ class ValueRegression(NamedTuple):
 
 
 class _SparseGP(gpytorch.models.ExactGP):
-    """For inputs and values of unit variance."""
+    """A GP on inducing inputs (M, D), for inputs (N, D) and values (N,) of unit variance."""
 
     def __init__(
         self,
@@ -68,13 +66,16 @@ class _SparseGP(gpytorch.models.ExactGP):
         self.kernel = gpytorch.kernels.ScaleKernel(
             gpytorch.kernels.RBFKernel(
                 ard_num_dims=x.shape[1],
-                lengthscale_prior=gpytorch.priors.LogNormalPrior(0.5 * math.log(x.shape[1]), 0.7),
+                lengthscale_prior=gpytorch.priors.LogNormalPrior(
+                    0.5 * math.log(x.shape[1]), PRIOR_LOG_SD
+                ),
             )
         )
         self.kernel.base_kernel.lengthscale = math.sqrt(x.shape[1])
         self.covar_module = gpytorch.kernels.InducingPointKernel(self.kernel, inducing, likelihood)
 
     def forward(self, x: Tensor) -> gpytorch.distributions.MultivariateNormal:
+        """The prior of the function at latents (n, D)."""
         return gpytorch.distributions.MultivariateNormal(self.mean_module(x), self.covar_module(x))
 
 
@@ -99,11 +100,11 @@ def fit_value(
     Returns
     -------
     ValueRegression
-        Its tensors are float64.
+        Its tensors are float64, its ``reach`` that of a normal distribution.
     """
     latents, values = latents.double(), values.double()
-    width = latents.std(0).clamp_min(1e-3 * float(latents.std(0).max()) + 1e-12)
-    center, unit = values.mean(), values.std().clamp_min(1e-9)
+    width = latents.std(0).clamp_min(LEAST_WIDTH * float(latents.std(0).max()) + TINY)
+    center, unit = values.mean(), values.std().clamp_min(LEAST_UNIT)
     x, y = latents / width, (values - center) / unit
     start = spread_points(x, n_inducing, torch.Generator().manual_seed(seed))
     likelihood = gpytorch.likelihoods.GaussianLikelihood().double()
@@ -111,7 +112,7 @@ def fit_value(
     # where all latents are inducing points, the bound is the evidence: there is nowhere to go
     model.covar_module.inducing_points.requires_grad_(len(start) < len(x))
     objective = gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, model)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     model.train()
     with warnings.catch_warnings():
@@ -128,9 +129,9 @@ def fit_value(
     outputscale = model.kernel.outputscale.detach() * unit**2
     noise = likelihood.noise.detach()[0] * unit**2
 
-    k_uu = _kernel(inducing, inducing, lengthscale, outputscale)
-    k_uu = k_uu + 1e-5 * outputscale * torch.eye(len(inducing), dtype=torch.float64)
-    k_uf = _kernel(inducing, latents, lengthscale, outputscale)
+    k_uu = rbf_of_many(inducing, inducing, lengthscale, outputscale)
+    k_uu = k_uu + NUGGET * outputscale * torch.eye(len(inducing), dtype=torch.float64)
+    k_uf = rbf_of_many(inducing, latents, lengthscale, outputscale)
     sigma = k_uu + k_uf @ k_uf.T / noise
     weights = torch.linalg.solve(sigma, k_uf @ (values - center)) / noise
     constants = GPConstants(
@@ -141,53 +142,54 @@ def fit_value(
         weights[:, None],
         (torch.linalg.inv(k_uu) - torch.linalg.inv(sigma))[None],
     )
-    return ValueRegression(constants, noise, gaussian_reach())
+    return ValueRegression(constants, noise, torch.from_numpy(gaussian_reach()))
 
 
-def _kernel(a: Tensor, b: Tensor, lengthscale: Tensor, outputscale: Tensor) -> Tensor:
-    return outputscale * torch.exp(-0.5 * torch.cdist(a / lengthscale, b / lengthscale) ** 2)
-
-
-def gaussian_reach() -> Tensor:
-    """The table of a normal distribution."""
-    levels = (torch.arange(N_REACH, dtype=torch.float64) + 0.5) / N_REACH
-    return math.sqrt(2.0) * torch.erfinv(levels)
-
-
-def calibrated(
+def with_conformal_reach(
     regression: ValueRegression, mean: Tensor, sd: Tensor, truth: Tensor
 ) -> ValueRegression:
-    """The regression with its ``reach`` from n pixels of known value (n,).
+    """The regression with its ``reach`` from pixels of known value.
 
     Intervals of mean +- reach sd then cover as they should among such pixels: split conformal
     prediction with a normalised score (Lei et al., J. Am. Stat. Assoc. 113, 1094 (2018)).
+
+    Parameters
+    ----------
+    regression : ValueRegression
+    mean, sd : Tensor (n,)
+        What `value_moments` says of the pixels, in the library's unit.
+    truth : Tensor (n,)
+        Their values.
+
+    Returns
+    -------
+    ValueRegression
     """
-    levels = (torch.arange(N_REACH, dtype=torch.float64) + 0.5) / N_REACH
     score = ((truth - mean) / sd).abs().double()
-    return regression._replace(reach=torch.quantile(score, levels))
+    return regression._replace(reach=torch.quantile(score, torch.from_numpy(reach_levels())))
 
 
 def value_moments(
     weights: Tensor, mean: Tensor, var: Tensor, regression: ValueRegression
 ) -> tuple[Tensor, Tensor]:
-    """Posterior mean and sd (n,) of the value for latents that are mixtures of Gaussians.
+    """Posterior mean and sd of the value for latents that are mixtures of Gaussians.
 
     Parameters
     ----------
     weights : Tensor (n, R)
+        Rows sum to one.
     mean, var : Tensor (n, R, D)
+        Of the Gaussians; further dimensions than the regression's are not read.
     regression : ValueRegression
+
+    Returns
+    -------
+    mean, sd : Tensor (n,)
+        In the library's unit; the sd holds the value's own scatter at a known latent.
     """
     packed = pack([regression.constants])
     chunks = zip(mean.flatten(0, 1).split(CHUNK), var.flatten(0, 1).split(CHUNK), strict=True)
     moments = torch.cat([distinct_moments(m, v, packed) for m, v in chunks])
-    center, left, moved = moments.unbind(1)
-    value, var = mixture_moments(weights, center, left + moved)
+    center, of_function, of_latent = moments.unbind(1)
+    value, var = mixture_moments(weights, center, of_function + of_latent)
     return value, (var + regression.noise_var).clamp_min(0.0).sqrt()
-
-
-def gaussian_reach_array() -> NDArray[np.float64]:
-    from scipy.stats import halfnorm
-
-    reach: NDArray[np.float64] = halfnorm.ppf((np.arange(200) + 0.5) / 200)
-    return reach

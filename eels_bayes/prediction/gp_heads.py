@@ -7,15 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from eels_bayes.uncertainty.decomposition import Decomposition, contrasts, entropies, node_averages
-from eels_bayes.uncertainty.psi_statistics import (
-    GPConstants,
-    PackedGP,
-    distinct_moments,
-    pack,
-    place,
-)
+from eels_bayes.uncertainty.decomposition import Decomposition, entropies
+from eels_bayes.uncertainty.packed_gp import GPConstants, PackedGP, pack, place
+from eels_bayes.uncertainty.psi_statistics import distinct_moments
 from eels_bayes.uncertainty.quadrature import default_nodes
+from eels_bayes.uncertainty.softmax_averages import contrasts, node_averages
 
 
 class Gaussians(NamedTuple):

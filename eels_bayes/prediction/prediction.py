@@ -13,7 +13,7 @@ import numpy as np
 
 from eels_bayes.data.pixel_index import checked_index, per_pixel_fields, rows_of
 from eels_bayes.data.spectra import ImageInfo, describe
-from eels_bayes.gp.value_regression import gaussian_reach_array
+from eels_bayes.gp.reach import gaussian_reach
 from eels_bayes.prediction import exports, maps
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Prediction:
     image: NDArray[np.int64]
     position: NDArray[np.int64]
     images: tuple[ImageInfo, ...]
-    value_reach: NDArray[Any] = field(default_factory=gaussian_reach_array)
+    value_reach: NDArray[Any] = field(default_factory=gaussian_reach)
     joint: JointPosterior | None = None
 
     def __post_init__(self) -> None:

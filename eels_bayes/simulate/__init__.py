@@ -8,9 +8,9 @@ background, is
 
 for the edges e of Ti L, O K and Cr L, the classes c of the library, and everything moved by the
 drift. Whatever is random in it is drawn from the distributions that `Process` documents, so that a
-posterior under exactly this process can be computed: `ForwardModel` gives the shapes, `mean_counts`
-the mean for any values of the nuisances. Continuum edges are hydrogenic cross-sections of exSpy
-(Egerton's SIGMAK and SIGMAL); white lines are Voigt profiles.
+posterior under exactly this process can be computed: `SpectrumModel` gives the shapes,
+`mean_counts` the mean for any values of the nuisances. Continuum edges are hydrogenic
+cross-sections of exSpy (Egerton's SIGMAK and SIGMAL); white lines are Voigt profiles.
 """
 
 from importlib import import_module
@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from eels_bayes.simulate.annealing import Series, annealing_series, mean_counts
     from eels_bayes.simulate.process import Process
-    from eels_bayes.simulate.shapes import EDGES, ForwardModel, Shapes
+    from eels_bayes.simulate.shapes import EDGES, Shapes, SpectrumModel
     from eels_bayes.simulate.truth import TEMPERATURES, draw_truth
 
 # Public name -> the module that defines it, and its name there.
 _HOME = {
     "EDGES": "shapes:EDGES",
-    "ForwardModel": "shapes:ForwardModel",
+    "SpectrumModel": "shapes:SpectrumModel",
     "Process": "process:Process",
     "Series": "annealing:Series",
     "Shapes": "shapes:Shapes",
@@ -38,10 +38,10 @@ _HOME = {
 __all__ = [
     "EDGES",
     "TEMPERATURES",
-    "ForwardModel",
     "Process",
     "Series",
     "Shapes",
+    "SpectrumModel",
     "annealing_series",
     "draw_truth",
     "mean_counts",

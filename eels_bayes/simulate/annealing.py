@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from eels_bayes import validation
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.simulate.process import Process
-from eels_bayes.simulate.shapes import BEAM, REFERENCE, ForwardModel
+from eels_bayes.simulate.shapes import BEAM, REFERENCE, SpectrumModel
 from eels_bayes.simulate.truth import VARIABLES, draw_truth, random_streams
 
 if TYPE_CHECKING:
     from exspy.signals import EELSSpectrum
 
 
-_PIXEL = 4.0  # nm
+PIXEL = 4.0  # nm, of the simulated maps
+SPIKE_CHANNELS = (1, 4)  # least and, not included, most channels of a cosmic ray
+SPIKE_ELECTRONS = (200, 5000)  # least and most in one of them, log-uniform
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,19 +30,19 @@ class Series:
 
     Parameters
     ----------
-    signals
-        One EELSSpectrum of counts an image, navigation (x, y) in nm, energy in eV.
-    truth
+    signals : list of EELSSpectrum
+        Counts of an image each, navigation (x, y) in nm, energy in eV.
+    truth : xarray.Dataset
         What is true of every pixel; see `annealing_series`.
-    model
-        The forward model, with its process and library.
-    dose
+    model : SpectrumModel
+        What the spectra are made of, with process and library.
+    dose : float
         Relative dose of the counts.
     """
 
     signals: list[EELSSpectrum]
     truth: xr.Dataset
-    model: ForwardModel
+    model: SpectrumModel
     dose: float
 
     @property
@@ -67,20 +69,20 @@ def annealing_series(
 
     Parameters
     ----------
-    n_images
+    n_images : int
         Number of spectrum images, spread over eight temperatures from 25 to 800 C; 24 are three
         areas each.
-    shape
+    shape : (int, int)
         Rows and columns of an image.
-    dose
+    dose : float
         Relative dose; 1 is about 550 counts a channel at 685 eV.
-    seed
+    seed : int
         Same seed, same counts. The truth does not depend on the dose.
-    library
+    library : FingerprintLibrary, optional
         Fingerprints of the classes, in energy and unit of the F K edge; default
         `FingerprintLibrary.example()`. Classes are passed through from the highest value to the
         lowest, or in their order without values.
-    process
+    process : Process, optional
         Hyperparameters and defects; default `Process()`.
 
     Returns
@@ -96,9 +98,20 @@ def annealing_series(
     ------
     ValueError
         Where a size or the dose is not positive.
+
+    Examples
+    --------
+    >>> import eels_bayes as eb
+    >>> series = eb.simulate.annealing_series(n_images=2, shape=(3, 4), dose=1.0, seed=0)
+    >>> [signal.data.shape for signal in series.signals]
+    [(3, 4, 1600), (3, 4, 1600)]
+    >>> dict(series.truth.fractions.sizes)
+    {'image': 2, 'y': 3, 'x': 4, 'class': 4}
+    >>> series.truth.temperature.values.tolist()
+    [25, 800]
     """
     dose = validation.positive("dose", dose)
-    model = ForwardModel(process or Process(), library or FingerprintLibrary.example())
+    model = SpectrumModel(process or Process(), library or FingerprintLibrary.example())
     truth = draw_truth(model, n_images, shape, seed)
     _, *streams = random_streams(seed, n_images)
     gain = np.float32(model.process.gain)
@@ -115,19 +128,19 @@ def annealing_series(
     return Series(signals, truth, model, dose)
 
 
-def mean_counts(truth: xr.Dataset, model: ForwardModel, *, dose: float = 1.0) -> xr.DataArray:
+def mean_counts(truth: xr.Dataset, model: SpectrumModel, *, dose: float = 1.0) -> xr.DataArray:
     """Noise-free mean counts for given values of the nuisances.
 
     Parameters
     ----------
-    truth
+    truth : xarray.Dataset
         `Series.truth`, any selection of it, or one with variables replaced: fractions, thickness,
         background, exponent, edges, intensity, residual, misfit, drift, unknown, and optionally
         channel_gain. Dimensions are broadcast against each other, so that a variable may bring a
         dimension of its own (draws, hypotheses). Spikes are not part of the mean.
-    model
+    model : SpectrumModel
         `Series.model`.
-    dose
+    dose : float
         Relative dose.
 
     Returns
@@ -151,7 +164,7 @@ def mean_counts(truth: xr.Dataset, model: ForwardModel, *, dose: float = 1.0) ->
 
 
 def _mean_electrons(
-    truth: xr.Dataset, model: ForwardModel, dose: float
+    truth: xr.Dataset, model: SpectrumModel, dose: float
 ) -> tuple[NDArray[np.float32], xr.DataArray]:
     """Mean electrons, shape (n, E), and an array with the shape and dimensions of the n pixels."""
     inner = ("class", "edge", "mode")
@@ -188,19 +201,22 @@ def _mean_electrons(
 def _add_spikes(
     counts: NDArray[np.float32], spike: NDArray[np.bool_], rng: np.random.Generator
 ) -> None:
+    """Add cosmic rays to counts (rows, columns, E) where ``spike`` (rows, columns), in place."""
+    least, most = np.log(SPIKE_ELECTRONS)
     for y, x in np.argwhere(spike):
-        width = int(rng.integers(1, 4))
+        width = int(rng.integers(*SPIKE_CHANNELS))
         start = int(rng.integers(counts.shape[-1] - width + 1))
-        size = np.exp(rng.uniform(np.log(200), np.log(5000), width))
+        size = np.exp(rng.uniform(least, most, width))
         counts[y, x, start : start + width] += np.round(size)
 
 
-def _signal(counts: NDArray[np.float32], model: ForwardModel, title: str) -> EELSSpectrum:
+def _signal(counts: NDArray[np.float32], model: SpectrumModel, title: str) -> EELSSpectrum:
+    """Counts (rows, columns, E) as a signal with axes and the detector's noise."""
     from exspy.signals import EELSSpectrum
 
     scale = float(np.diff(model.energy).mean())
     axes = [
-        {"name": name, "size": size, "scale": _PIXEL, "units": "nm", "navigate": True}
+        {"name": name, "size": size, "scale": PIXEL, "units": "nm", "navigate": True}
         for name, size in zip("yx", counts.shape[:2], strict=True)
     ]
     energy = {"name": "Energy loss", "size": counts.shape[-1], "scale": scale, "units": "eV"}

@@ -16,58 +16,58 @@ class Process:
 
     Parameters
     ----------
-    total
+    total : float
         Electrons a channel at 685 eV for unit dose and thickness.
-    unit
+    unit : float
         Electrons a channel that make 1.0 of a fingerprint's intensity, for unit dose and thickness.
-    thickness_image
+    thickness_image : float
         Standard deviation of the log thickness of an image, uniform around a mean thickness of 1.
-    thickness_pixel
+    thickness_pixel : float
         Standard deviation of the log thickness within an image, a smooth field.
-    amplitude_image, amplitude_pixel
+    amplitude_image, amplitude_pixel : float
         Relative standard deviations of the background's amplitude B.
-    exponent, exponent_image, exponent_pixel
+    exponent, exponent_image, exponent_pixel : float
         Mean and standard deviations of the background's exponent r.
-    misfit
+    misfit : float
         Factor on `misfit_sd`.
-    misfit_sd, misfit_length
+    misfit_sd, misfit_length : float
         Relative standard deviation and correlation length (eV) of the smooth Gaussian random curve
         by which each pixel's background leaves the power law: covariance (misfit misfit_sd)^2
         exp(-(E - E')^2 / (2 length^2)).
-    edge_jitter
+    edge_jitter : float
         Relative standard deviation of each of the edges Ti L, O K, Cr L in each pixel.
-    intensity_jitter
+    intensity_jitter : float
         Relative standard deviation eps of the fingerprint's intensity in each pixel.
-    residual_mean, residual_sd
+    residual_mean, residual_sd : float
         Mean and standard deviation of the gamma-distributed intensity rho of the library's nuisance
         shapes (their sum), which every pixel carries.
-    drift_image, drift_row
+    drift_image, drift_row : float
         Standard deviations of the energy drift of an image and of each of its rows, eV.
-    field_length
+    field_length : float
         Correlation length of the smooth fields of composition, thickness and unknown patches,
         pixels.
-    composition_sd, composition_image
+    composition_sd, composition_image : float
         Standard deviations of the composition within an image and between images of one
         temperature, in steps from one class to the next.
-    mixture
+    mixture : float
         Width of the ramp from one class to the next, in the same steps, 0 to 1. Pixels on a ramp
         are mixtures of two neighbouring classes: about 10 % of all by default, none for 0.
-    fixed_pattern
+    fixed_pattern : float
         Relative standard deviation of the detector's gain from channel to channel, the same in all
         images.
-    dead_channels
+    dead_channels : int
         Number of channels that count nothing.
-    spikes
+    spikes : float
         Fraction of pixels hit by a cosmic ray: 200 to 5000 electrons (log-uniform) in 1 to 3
         channels.
-    unknown
+    unknown : float
         Fraction of pixels, in patches, of a structure that is not in the library: the edge of the
         brightest class moved by 3 eV and split by 4 eV.
-    energy_offset
+    energy_offset : float
         Energy by which edges of the experiment lie above the library's, eV.
-    broadening
+    broadening : float
         Sigma of the Gaussian that broadens the experiment's edges beyond the library's, eV.
-    gain
+    gain : float
         Counts an electron. Electrons are Poisson distributed, so that the variance of the counts is
         gain times their mean; the signals' metadata say so.
 

@@ -10,9 +10,15 @@ import xarray as xr
 from eels_bayes.arrays import Floats
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.simulate.process import Process
-from eels_bayes.simulate.shapes import BACKGROUND, EDGES, ForwardModel
+from eels_bayes.simulate.shapes import BACKGROUND, EDGES, SpectrumModel
 
-TEMPERATURES = (25, 200, 300, 400, 500, 600, 700, 800)
+TEMPERATURES = (25, 200, 300, 400, 500, 600, 700, 800)  # degrees Celsius
+# The mean composition runs, in class steps, from 0.2 before the first class at the lowest
+# temperature to 0.2 behind the last one at the highest, so that both ends are nearly pure.
+FIRST_COMPOSITION = -0.2  # class steps
+COMPOSITION_SPAN = 0.6  # class steps less than there are classes, from end to end
+FIELD_REACH = 4  # sd of a smoothing kernel, beyond which it is cut off
+# What the mean of a pixel's counts depends on.
 VARIABLES = (
     *("thickness", "background", "exponent", "intensity", "residual", "drift", "unknown"),
     *("fractions", "edges", "misfit"),
@@ -20,7 +26,7 @@ VARIABLES = (
 
 
 def draw_truth(
-    model: ForwardModel,
+    model: SpectrumModel,
     n_images: int = 24,
     shape: tuple[int, int] = (30, 19),
     seed: int = 0,
@@ -29,9 +35,11 @@ def draw_truth(
 
     Parameters
     ----------
-    model
-        Forward model with the process.
-    n_images, shape, seed
+    model : SpectrumModel
+        Its process is drawn from.
+    n_images : int
+    shape : (int, int)
+    seed : int
         As for `annealing_series`, whose truth this is.
 
     Returns
@@ -84,13 +92,14 @@ def _plan(n_images: int) -> tuple[list[int], list[int]]:
 
 
 def _draw_image(
-    rng: np.random.Generator, model: ForwardModel, shape: tuple[int, int], temperature: int
+    rng: np.random.Generator, model: SpectrumModel, shape: tuple[int, int], temperature: int
 ) -> xr.Dataset:
     """Nuisances and composition of one image; the order of the draws is part of the result."""
     process, library = model.process, model.library
     rows, columns = shape
 
     def pixels(sd_image: float, sd_pixel: float) -> Floats:
+        """Deviations of all pixels: the image's own, and each pixel's."""
         return sd_image * rng.standard_normal() + sd_pixel * rng.standard_normal(shape)
 
     width = math.sqrt(12) * process.thickness_image  # of the uniform log thickness
@@ -106,9 +115,9 @@ def _draw_image(
     drift_image = process.drift_image * rng.standard_normal()
     drift_row = process.drift_row * rng.standard_normal((rows, 1))
     drift = np.repeat(drift_image + drift_row, columns, axis=1)
-    mean_composition = _mean_composition(temperature, library.n_classes)
-    mean_composition += process.composition_image * rng.standard_normal()
-    composition = mean_composition + process.composition_sd * _field(rng, shape, process)
+    of_image = mean_composition(temperature, library.n_classes)
+    of_image += process.composition_image * rng.standard_normal()
+    composition = of_image + process.composition_sd * _field(rng, shape, process)
     patches = _field(rng, shape, process)
     spike = rng.random(shape) < process.spikes
     residual = np.full(shape, process.residual_mean)
@@ -121,7 +130,7 @@ def _draw_image(
     unknown = np.zeros(patches.size, dtype=bool)
     unknown[np.argsort(patches, axis=None)[: round(process.unknown * patches.size)]] = True
     unknown = unknown.reshape(shape)
-    fractions = _fractions(composition, process.mixture, library)
+    fractions = class_fractions(composition, process.mixture, library)
     label = np.where(unknown, -1, fractions.argmax(axis=-1))
     class_values = library.class_values
     value = np.full(shape, np.nan) if class_values is None else fractions @ class_values
@@ -150,14 +159,40 @@ def _draw_image(
     )
 
 
-def _mean_composition(temperature: int, n_classes: int) -> float:
-    """Mean position in class steps, from the first class to the last over the temperatures."""
+def mean_composition(temperature: int, n_classes: int) -> float:
+    """Mean position in class steps, from the first class to the last over the temperatures.
+
+    Parameters
+    ----------
+    temperature : int
+        One of `TEMPERATURES`, degrees Celsius.
+    n_classes : int
+
+    Returns
+    -------
+    float
+    """
     fraction = TEMPERATURES.index(temperature) / (len(TEMPERATURES) - 1)
-    return -0.2 + fraction * (n_classes - 0.6)
+    return FIRST_COMPOSITION + fraction * (n_classes - COMPOSITION_SPAN)
 
 
-def _fractions(composition: Floats, width: float, library: FingerprintLibrary) -> Floats:
-    """Class fractions: pure, but for ramps of `width` where the composition passes a half step."""
+def class_fractions(composition: Floats, width: float, library: FingerprintLibrary) -> Floats:
+    """Class fractions: pure, but for ramps where the composition passes a half step.
+
+    Parameters
+    ----------
+    composition : (...) array
+        Class steps.
+    width : float
+        Of a ramp, class steps.
+    library : FingerprintLibrary
+        Classes are passed through from the highest value to the lowest, or in their order.
+
+    Returns
+    -------
+    (..., K) array
+        Sums to one.
+    """
     borders = np.arange(library.n_classes - 1) + 0.5
     distance = composition[..., None] - borders
     if width > 0:
@@ -177,7 +212,7 @@ def _fractions(composition: Floats, width: float, library: FingerprintLibrary) -
 def _field(rng: np.random.Generator, shape: tuple[int, int], process: Process) -> Floats:
     """A smooth Gaussian random field of zero mean and unit variance over the pixels."""
     sigma = process.field_length / math.sqrt(2)  # smoothed noise correlates over sqrt(2) sigma
-    reach = math.ceil(4 * sigma)
+    reach = math.ceil(FIELD_REACH * sigma)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     kernel /= math.sqrt(float(kernel @ kernel))
     result = rng.standard_normal(tuple(size + 2 * reach for size in shape))
@@ -187,7 +222,7 @@ def _field(rng: np.random.Generator, shape: tuple[int, int], process: Process) -
     return result
 
 
-def _channel_gain(rng: np.random.Generator, model: ForwardModel) -> Floats:
+def _channel_gain(rng: np.random.Generator, model: SpectrumModel) -> Floats:
     """Relative gain of every detector channel, 0 where dead."""
     process, n_channels = model.process, len(model.energy)
     gain = np.maximum(1 + process.fixed_pattern * rng.standard_normal(n_channels), 0.0)

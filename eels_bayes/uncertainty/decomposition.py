@@ -8,8 +8,8 @@ with independent classes, and ``p(y | z, f) = softmax(f)``. All expectations are
 same fixed quasi-random nodes, encoder nodes outside and classifier nodes inside, so one input
 always gives one answer, and by Jensen's inequality no term is negative.
 
-Everything but `normal_nodes` runs unchanged under ``torch.jit.script``. Notation: n spectra,
-R components, K classes, D latent dimensions, Q1 encoder nodes, Q2 classifier nodes.
+Everything here runs unchanged under ``torch.jit.script``. Notation: n spectra, R components,
+K classes, D latent dimensions, Q1 encoder nodes, Q2 classifier nodes.
 """
 
 from typing import NamedTuple
@@ -17,16 +17,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from eels_bayes.uncertainty.psi_statistics import GPConstants, gp_moments
+from eels_bayes.uncertainty.packed_gp import GPConstants
+from eels_bayes.uncertainty.psi_statistics import gp_moments
+from eels_bayes.uncertainty.softmax_averages import SMALLEST, contrasts, node_averages
 
-__all__ = [
-    "Decomposition",
-    "contrasts",
-    "decompose",
-    "decompose_latent",
-    "entropies",
-    "node_averages",
-]
+__all__ = ["Decomposition", "decompose", "decompose_latent", "entropies"]
 
 
 class Decomposition(NamedTuple):
@@ -49,45 +44,6 @@ class Decomposition(NamedTuple):
     encoder: Tensor
     classifier: Tensor
     weights: Tensor
-
-
-def contrasts(n_classes: int) -> tuple[Tensor, Tensor]:
-    """The maps from moments of logits to covariances of ``f_k - f_K``.
-
-    Returns
-    -------
-    of_covariance : Tensor
-        (K K, K K), from an encoder covariance, flattened, to the contrasts', flattened, whose last
-        row and column are zero.
-    of_variance : Tensor
-        (K K, K), the same from the variances of independent logits.
-    """
-    eye = torch.eye(n_classes, dtype=torch.float64)
-    contrast = eye.clone()
-    contrast[:, -1] -= 1.0
-    of_covariance = torch.kron(contrast, contrast)
-    return of_covariance, of_covariance[:, :: n_classes + 1].clone()
-
-
-def _factor(cov: Tensor, n_columns: int) -> Tensor:
-    """Return L (c, K, K-1, n) with ``L L'`` the covariances (c, K, K, n) of contrasts.
-
-    Outer-product Cholesky whose pivots have a floor at rounding, so that a singular or slightly
-    indefinite ``cov`` is no error. Plain loops over K keep it exportable. Inputs come last, as
-    there are many of them and few classes.
-    """
-    # no entry is larger than the largest variance
-    floor = (1e-6 * cov.amax((1, 2))).clamp(min=1e-30)
-    columns: list[Tensor] = []
-    for j in range(n_columns):
-        column = cov.select(2, j)
-        pivot = torch.maximum(column.select(1, j), floor)
-        column = column * pivot.rsqrt().unsqueeze(1)
-        columns.append(column)
-        if j + 1 < n_columns:
-            cov = torch.addcmul(cov, column.unsqueeze(2), column.unsqueeze(1), value=-1.0)
-    # what is left above the diagonal is rounding
-    return torch.stack(columns, 2)
 
 
 def decompose(
@@ -160,94 +116,34 @@ def decompose(
     of_pixel = (weights.unsqueeze(2) * averages.view(n, n_components, n_classes + 2)).sum(1)
     if ratio is not None:
         joint = weights * averages.narrow(1, 0, n_classes).sum(1).view(n, n_components)
-        whole = joint.sum(1, keepdim=True)
-        weights, of_pixel = joint / whole, of_pixel / whole
+        evidence = joint.sum(1, keepdim=True)
+        weights, of_pixel = joint / evidence, of_pixel / evidence
     return entropies(of_pixel, n_classes, weights)
 
 
-def node_averages(
-    mean: Tensor,
-    cov: Tensor,
-    encoder_nodes: Tensor,
-    classifier_nodes: Tensor,
-    ratio: Tensor | None = None,
-) -> Tensor:
-    """What m Gaussians add to the probabilities and entropies of the mixtures they belong to.
+def entropies(
+    averages: Tensor, n_classes: int, weights: Tensor, smallest: float = SMALLEST
+) -> Decomposition:
+    """The decomposition from the node averages of whole mixtures.
 
     Parameters
     ----------
-    mean : Tensor
-        Mean logits, (m, K).
-    cov : Tensor
-        Covariances of contrasts by the encoder and by the classifier, (2, K K, m): see
-        `contrasts`.
-    encoder_nodes, classifier_nodes : Tensor
-        As in `decompose`, in K-1 dimensions.
-    ratio : Tensor, optional
-        (m, K), as there.
+    averages : Tensor
+        (n, K + 2), as `softmax_averages.node_averages` has them, summed over the components of
+        each mixture; their probabilities sum to one.
+    n_classes : int
+        Number of classes K.
+    weights : Tensor
+        (n, R), of the mixtures' components: handed on.
+    smallest : float
+        Least probability of which a logarithm is taken.
 
     Returns
     -------
-    Tensor
-        (m, K + 2): the class probabilities, the entropy given the latent, and that given latent and
-        function, nats. With a ratio all are weighted by it; probabilities then sum to the
-        Gaussian's own evidence in its favour.
-    """
-    # Sizes come from the nodes where they can: exporters know those of constants alone.
-    n_outer, n_inner = encoder_nodes.size(0), classifier_nodes.size(0)
-    n_contrasts = encoder_nodes.size(1)
-    n_classes = n_contrasts + 1
-    # Products of four sums of exp(-limit) to K, and of their inverses, are normal numbers.
-    # Differences between logits beyond the limit matter only where both factors reach it in
-    # opposite directions.
-    limit = 150.0 if mean.dtype == torch.float64 else 18.0
-    factor = _factor(cov.view(2, n_classes, n_classes, -1), n_contrasts)
-    factor = factor.permute(0, 3, 1, 2).reshape(2, -1, n_contrasts)
-    outer = (factor.select(0, 0) @ encoder_nodes.t()).view(-1, n_classes, n_outer)
-    outer = outer + mean.unsqueeze(2)  # (m, K, Q1)
-    inner = (factor.select(0, 1) @ classifier_nodes.t()).view(-1, n_classes, n_inner)  # Q2
-    outer = (outer - outer.amax(1, keepdim=True)).clamp(min=-limit)
-    inner = (inner - inner.amax(1, keepdim=True)).clamp(min=-limit)
-    exp_outer = outer.exp()
-    exp_inner = inner.exp()
-    # (m, Q2, Q1), one over the sum over classes of exp(f)
-    inverse = torch.bmm(exp_inner.transpose(1, 2), exp_outer).reciprocal()
-    sums = torch.cat((exp_inner, exp_inner * inner), 1)
-    sums = torch.bmm(sums, inverse) / n_inner
-    given_z = exp_outer * sums.narrow(1, 0, n_classes)  # p(y | z) at each encoder node
-    # E[log norm - sum_k p_k f_k], the sum of p_k f_k split like the factors
-    energy = torch.addcmul(given_z * outer, exp_outer, sums.narrow(1, n_classes, n_classes))
-    if ratio is None:
-        log_given_z = given_z.clamp(min=1e-30).log()
-        if n_inner % 4 == 0:
-            # a logarithm costs more than all else: one of each four nodes' product
-            half, quarter = n_inner // 2, n_inner // 4
-            of_two = inverse.narrow(1, 0, half) * inverse.narrow(1, half, half)
-            of_four = of_two.narrow(1, 0, quarter) * of_two.narrow(1, quarter, quarter)
-            log_inverse = of_four.log()
-        else:
-            log_inverse = inverse.log()
-    else:
-        # every node weighs as much more as its classes do; H = log sum - mean log, unnormalised
-        factor_k = ratio.unsqueeze(2)
-        tilted = torch.bmm((exp_inner * factor_k).transpose(1, 2), exp_outer)
-        log_inverse = -tilted * inverse * tilted.log()
-        energy = factor_k * (energy + given_z * factor_k.clamp(min=1e-30).log())
-        given_z = factor_k * given_z
-        weight_z = given_z.sum(1, keepdim=True)
-        log_given_z = (given_z.clamp(min=1e-30) / weight_z.clamp(min=1e-30)).log()
-    of_z = (given_z * log_given_z).sum((1, 2))
-    of_both = log_inverse.sum((1, 2)) / n_inner + energy.sum((1, 2))
-    return torch.cat((given_z.sum(2), -torch.stack((of_z, of_both), 1)), 1) / n_outer
-
-
-def entropies(averages: Tensor, n_classes: int, weights: Tensor) -> Decomposition:
-    """The decomposition from the `node_averages` (n, K + 2) of whole mixtures.
-
-    Their probabilities sum to one; ``weights`` are those that `Decomposition` has.
+    Decomposition
     """
     marginal = averages.narrow(1, 0, n_classes)
-    total = -(marginal * marginal.clamp(min=1e-30).log()).sum(1)
+    total = -(marginal * marginal.clamp(min=smallest).log()).sum(1)
     given_z, given_zf = averages.narrow(1, n_classes, 2).unbind(1)
     # clamped against rounding only: each difference is one of Jensen's
     parts = torch.stack((given_zf, total - given_z, given_z - given_zf), 1).clamp(min=0.0)
@@ -285,6 +181,33 @@ def decompose_latent(
     Returns
     -------
     Decomposition
+
+    Raises
+    ------
+    ValueError
+        If the nodes have fewer than K-1 dimensions.
+
+    Examples
+    --------
+    Two classes, and two latents: one known well and beside an inducing point, one known badly.
+
+    >>> import torch
+    >>> from eels_bayes.uncertainty.packed_gp import GPConstants
+    >>> from eels_bayes.uncertainty.quadrature import default_nodes
+    >>> inducing, weights = torch.tensor([[-2.0], [2.0]]), torch.tensor([[0.4, -0.4], [-0.4, 0.4]])
+    >>> scales, B = (torch.ones(1), torch.tensor(9.0)), 0.1 * torch.eye(2).repeat(2, 1, 1)
+    >>> constants = GPConstants(inducing, *scales, torch.zeros(2), weights, B)
+    >>> mean = torch.tensor([[[-2.0]], [[0.0]]])  # (n, R, D) = (2, 1, 1)
+    >>> var = torch.tensor([[[0.01]], [[4.0]]])
+    >>> nodes = [x.float() for x in default_nodes(2)]
+    >>> parts = decompose_latent(torch.ones(2, 1), mean, var, constants, *nodes)
+    >>> [[round(p, 2) for p in row] for row in parts.probabilities.tolist()]
+    [[1.0, 0.0], [0.5, 0.5]]
+    >>> total = parts.aleatoric + parts.encoder + parts.classifier
+    >>> bool(torch.allclose(total, parts.total))
+    True
+    >>> [round(nats, 2) for nats in parts.encoder.tolist()]
+    [0.0, 0.23]
     """
     n, n_components, n_classes = mean.size(0), mean.size(1), constants.A.size(1)
     parts: list[Decomposition] = []
@@ -303,8 +226,11 @@ def decompose_latent(
             None if ratio is None else ratio[start:stop],
         )
         parts.append(part)
-    if len(parts) == 1:
-        return parts[0]
+    return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+def _joined(parts: list[Decomposition]) -> Decomposition:
+    """The decomposition of all pixels from those of some after others."""
     return Decomposition(
         torch.cat([part.probabilities for part in parts]),
         torch.cat([part.total for part in parts]),

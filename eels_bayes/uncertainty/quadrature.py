@@ -5,14 +5,19 @@ import itertools
 import torch
 from torch import Tensor
 
-# For K = 4 probabilities are then off by 0.0015 in the median over the wide random models of
-# benchmarks/moments.py, by 0.007 in the root mean square, and by up to 0.05 where the functions
-# are as wide as their prior; twice as many plain quasi-random nodes: 0.005, 0.011 and 0.045.
-MIRRORED_NODES, MOST_MIRRORED = 32, 3  # of encoder and classifier each; dimensions
+# Of encoder and classifier each. For K = 4 probabilities are then off by 0.0015 in the median over
+# the wide random models of benchmarks/moments.py, by 0.007 in the root mean square, and by up to
+# 0.05 where the functions are as wide as their prior; twice as many plain quasi-random nodes:
+# 0.005, 0.011 and 0.045.
+MIRRORED_NODES = 32
+MOST_MIRRORED = 3  # dimensions: beyond, 32 nodes have no room for all moments
 SEEDS = (8, 23)  # scramblings that did best on random models other than the benchmark's
-# In more dimensions 32 nodes have no room for all moments.
-ENCODER_NODES = 64
-CLASSIFIER_NODES = 32
+ENCODER_NODES = 64  # of the spread of the latent, in more dimensions than MOST_MIRRORED
+CLASSIFIER_NODES = 32  # of the spread of the functions, likewise
+QUANTILE_MARGIN = 1e-9  # a Sobol point may be 0 or 1, whose normal quantile is infinite
+MOMENT_STEPS = 50  # Gauss-Newton steps at most: 32 nodes in 1 to 3 dimensions need 4 to 7
+MOMENT_TOLERANCE = 1e-13  # largest error of a moment: a few roundings of float64
+LARGEST_MOVE = 0.5  # sd that a coordinate moves in a step; chosen, not tuned
 
 
 def normal_nodes(n_nodes: int, dim: int, seed: int = 0) -> Tensor:
@@ -53,11 +58,25 @@ def normal_nodes(n_nodes: int, dim: int, seed: int = 0) -> Tensor:
 
 
 def mirrored_nodes(n_nodes: int, dim: int, seed: int = 0) -> Tensor:
-    """Return nodes (n_nodes, dim) that average polynomials up to the fifth degree exactly.
+    """Return nodes that average polynomials up to the fifth degree exactly.
 
     Each of n_nodes / 2 scrambled Sobol points has its mirror image, and all are moved a little so
     that second and fourth moments are those of the standard normal distribution. There must be
     several times as many coordinates as such moments: 32 nodes are enough in three dimensions.
+
+    Parameters
+    ----------
+    n_nodes : int
+        Number of nodes, even.
+    dim : int
+        Dimension, at least 1.
+    seed : int
+        Seed of the scrambling.
+
+    Returns
+    -------
+    Tensor
+        (n_nodes, dim), float64.
     """
     points = _sobol(n_nodes // 2, dim, seed)
     half = _with_moments(points, _even_powers(dim), 2.0 / n_nodes)
@@ -67,7 +86,9 @@ def mirrored_nodes(n_nodes: int, dim: int, seed: int = 0) -> Tensor:
 def _sobol(n_nodes: int, dim: int, seed: int) -> Tensor:
     """Scrambled Sobol points through the normal quantile."""
     engine = torch.quasirandom.SobolEngine(dim, scramble=True, seed=seed)
-    uniform = engine.draw(n_nodes, dtype=torch.float64).clamp(1e-9, 1.0 - 1e-9)
+    uniform = engine.draw(n_nodes, dtype=torch.float64).clamp(
+        QUANTILE_MARGIN, 1.0 - QUANTILE_MARGIN
+    )
     return torch.special.ndtri(uniform)
 
 
@@ -92,27 +113,34 @@ def _with_moments(points: Tensor, power: Tensor, weight: float) -> Tensor:
 
     By Gauss-Newton steps, each the smallest that solves the linearised conditions.
     """
-    # 1 x 3 x ... (p - 1) for even p
-    each = torch.tensor([1.0, 0.0, 1.0, 0.0, 3.0], dtype=torch.float64)
-    target = each[power.long()].prod(1)
+    # moments of one coordinate by power: 1 x 3 x ... (p - 1) for even p
+    normal_moment = torch.tensor([1.0, 0.0, 1.0, 0.0, 3.0], dtype=torch.float64)
+    target = normal_moment[power.long()].prod(1)
     points = _whitened(points, weight)
-    for _ in range(50):
+    for _ in range(MOMENT_STEPS):
         moved = points.unsqueeze(1)
         missing = target - weight * (moved**power).prod(2).sum(0)
-        if missing.abs().max() < 1e-13:
+        if missing.abs().max() < MOMENT_TOLERANCE:
             break
         slopes = []
-        for one in torch.eye(power.size(1), dtype=torch.float64):
-            lower = (power - one).clamp(min=0.0)  # a factor of 0 stands before what was none
-            slopes.append((power @ one) * (moved**lower).prod(2))
+        for unit in torch.eye(power.size(1), dtype=torch.float64):
+            lower = (power - unit).clamp(min=0.0)  # a factor of 0 stands before what was none
+            slopes.append((power @ unit) * (moved**lower).prod(2))
         slope = weight * torch.stack(slopes, 2).transpose(0, 1).flatten(1)  # (C, n D)
         step = torch.linalg.pinv(slope) @ missing
-        points = points + (step * (0.5 / step.abs().max()).clamp(max=1.0)).view_as(points)
+        points = points + (step * (LARGEST_MOVE / step.abs().max()).clamp(max=1.0)).view_as(points)
     return points
 
 
 def default_nodes(n_classes: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Return the encoder and classifier nodes that `decompose` takes for ``n_classes`` classes.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of classes K.
+    seed : int
+        Added to the seeds of the scrambling.
 
     Returns
     -------

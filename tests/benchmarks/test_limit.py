@@ -11,9 +11,9 @@ from scipy.stats import gamma, norm
 
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.simulate import (
-    ForwardModel,
     Process,
     Series,
+    SpectrumModel,
     annealing_series,
     draw_truth,
     mean_counts,
@@ -47,22 +47,22 @@ def series() -> Series:
     return annealing_series(8, (4, 3), seed=5)
 
 
-def toy(**change: Any) -> ForwardModel:
+def toy(**change: Any) -> SpectrumModel:
     """Classes 0 and 1 without nuisances but for `change`, on channels of 1 eV."""
     library = FingerprintLibrary.example()
     keep = library.labels < 2
     library = FingerprintLibrary.from_arrays(
         library.energy, library.intensity[keep], library.labels[keep], nuisances=library.nuisances
     )
-    return ForwardModel(Process(**{**QUIET, **change}), library, 540.0 + np.arange(220))
+    return SpectrumModel(Process(**{**QUIET, **change}), library, 540.0 + np.arange(220))
 
 
-def means(model: ForwardModel, fractions: Any, dose: float, **change: Any) -> np.ndarray:
+def means(model: SpectrumModel, fractions: Any, dose: float, **change: Any) -> np.ndarray:
     """Mean counts (n, E) of a class mix (K,) or (n, K), other nuisances at their means or (n,).
 
     `amplitude` is relative to the mean of the background.
     """
-    quiet = ForwardModel(Process(**QUIET), model.library, model.energy)
+    quiet = SpectrumModel(Process(**QUIET), model.library, model.energy)
     truth = draw_truth(quiet, 1, (1, 1), 0).isel(image=0, y=0, x=0)
     if "amplitude" in change:
         change["background"] = change.pop("amplitude") * truth["background"].item()
@@ -79,7 +79,7 @@ def poisson(mean: np.ndarray, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).poisson(mean).astype(float)
 
 
-def pure_counts(model: ForwardModel, dose: float, n: int = 4, **change: Any) -> np.ndarray:
+def pure_counts(model: SpectrumModel, dose: float, n: int = 4, **change: Any) -> np.ndarray:
     """n pixels of class 0, then n of class 1."""
     mean = np.concatenate([means(model, mix, dose, **change) for mix in np.eye(2)])
     return poisson(np.repeat(mean, n, axis=0))
@@ -95,7 +95,7 @@ def softmax(log_values: np.ndarray) -> np.ndarray:
 
 
 def direct(
-    counts: np.ndarray, model: ForwardModel, dose: float, log_prior: Any = 0.0, **values: Any
+    counts: np.ndarray, model: SpectrumModel, dose: float, log_prior: Any = 0.0, **values: Any
 ) -> np.ndarray:
     """Posterior of two equally probable classes, summed over given values of the nuisances."""
     sums = [
@@ -221,7 +221,7 @@ def test_a_narrower_window_is_another_detector(limit: ModuleType, series: Series
     everything = limit.class_posterior(counts, series.model, dose=1.0)
     found = limit.class_posterior(counts, series.model, dose=1.0, window=(600, 789.9))
     first = int(np.searchsorted(series.model.energy, 600))
-    short = ForwardModel(series.process, series.library, series.model.energy[first:])
+    short = SpectrumModel(series.process, series.library, series.model.energy[first:])
     np.testing.assert_allclose(
         found, limit.class_posterior(counts[:, first:], short, dose=1.0), atol=1e-3
     )

@@ -12,14 +12,12 @@ from eels_bayes.forward_model.factor_mixture import (
     Population,
     Shape,
     expectation,
-    image_weights,
     log_likelihood,
     maximisation,
-    offsets,
-    pooled,
-    recentred,
     rotated,
+    weights_of_images,
 )
+from eels_bayes.forward_model.image_offsets import offsets, pooled, recentred
 
 P, Q = 4, 5  # coefficients of u; factors of a component, three of them common
 
@@ -285,7 +283,7 @@ def test_images_do_not_blur_the_population(rng):
         found = offsets(step, now, own, np.ones(P))
         step = recentred(step, now, own, found)
         now = maximisation(step, now, np.eye(P))
-        own = Images(image_weights(step.responsibility, step.pixels, now.weight), found.mean)
+        own = Images(weights_of_images(step.responsibility, step.pixels, now.weight), found.mean)
     np.testing.assert_allclose(own.weight, images.weight, atol=0.05)
     sd = np.sqrt(np.diag(truth.covariance))
     error = (now.covariance - truth.covariance) / np.outer(sd, sd)

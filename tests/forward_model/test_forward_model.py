@@ -11,14 +11,15 @@ import eels_bayes as eb
 from eels_bayes.data.fingerprints import FingerprintLibrary, Variations
 from eels_bayes.data.spectra import ImageInfo, Spectra
 from eels_bayes.effort import Effort
-from eels_bayes.forward_model import acceleration
-from eels_bayes.forward_model import fit as forward_model_fit
-from eels_bayes.forward_model import model as forward_model
+from eels_bayes.forward_model.acceleration import SLACK, State, Stepping
+from eels_bayes.forward_model.class_weights import fit_weights
 from eels_bayes.forward_model.components import MIXING, components, mixing_pairs
 from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes, onto_bins, wide_axis
+from eels_bayes.forward_model.em_steps import VARIATION_PIXELS
 from eels_bayes.forward_model.factor_mixture import N_COMMON
-from eels_bayes.forward_model.fit import fit_forward_model, fit_weights
+from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.pixel_posterior import evidence_of
+from eels_bayes.forward_model.whitening import OUTLIER
 
 STEP, SIZE = 0.5, 4  # eV a channel, channels a bin
 ENERGY = np.arange(677, 737, STEP)  # the window
@@ -165,7 +166,7 @@ def test_the_librarys_variations_are_learned(data):
     lib = dataclasses.replace(library(), variations=given)
     spectra, _ = simulate(n=1000, dose=200.0)  # every pixel shows its own shift and intensity
     found = fit(spectra, lib).library.variations
-    prior = forward_model_fit.VARIATION_PIXELS
+    prior = VARIATION_PIXELS
     for name, truth in (("shift", 0.2), ("intensity", 0.06)):
         # the given ones weigh as so many pixels
         both = (1000 * truth**2 + prior * getattr(given, name) ** 2) / (1000 + prior)
@@ -250,18 +251,17 @@ def test_iterations_hardly_lower_the_likelihood(fitted):
     assert len(history) > 3
     # What a step increases is the likelihood with the priors, which are worth a few pixels, and the
     # library moves by an approximate step: the bare likelihood may give back that little.
-    assert np.diff(history).min() > -acceleration.SLACK
+    assert np.diff(history).min() > -SLACK
     assert history[-1] > history[0] + 0.05
 
 
 @pytest.mark.parametrize("case", [{"dose": 0.5}, {"gain": 0.8, "shift": 0.7, "mixed": 0.2}])
-def test_acceleration_gets_at_least_as_far_as_plain_steps(case, monkeypatch):
+def test_acceleration_gets_at_least_as_far_as_plain_steps(case):
     spectra, _ = simulate(n=600, seed=1, **case)
-    monkeypatch.setattr(acceleration, "TOLERANCE", -1.0)  # all steps are taken
-    monkeypatch.setattr(forward_model_fit, "TOLERANCE", -1.0)
-    fast = fit(spectra, iterations=30).log_likelihood
-    monkeypatch.setattr(acceleration, "MEMORY", 1)  # a step alone: nothing to mix it with
-    plain = fit(spectra, iterations=30).log_likelihood
+    to_the_end = Stepping(tolerance=-1.0)  # all steps are taken
+    fast = fit(spectra, iterations=30, stepping=to_the_end).log_likelihood
+    alone = dataclasses.replace(to_the_end, memory=1)  # nothing to mix a step with
+    plain = fit(spectra, iterations=30, stepping=alone).log_likelihood
     assert len(plain) == 30
     assert fast[0] == plain[0]
     assert fast[-1] >= plain[-1] - 1e-4
@@ -271,7 +271,7 @@ def test_acceleration_gets_at_least_as_far_as_plain_steps(case, monkeypatch):
 
 def test_leaps_to_where_there_is_no_model_are_taken_back(data, fitted, monkeypatch):
     leaps = []
-    replaced = acceleration.State.replaced
+    replaced = State.replaced
 
     def wild(self, vector, width):
         leaps.append(len(leaps))
@@ -283,7 +283,7 @@ def test_leaps_to_where_there_is_no_model_are_taken_back(data, fitted, monkeypat
             return dataclasses.replace(state, population=none)
         return state
 
-    monkeypatch.setattr(acceleration.State, "replaced", wild)
+    monkeypatch.setattr(State, "replaced", wild)
     model = fit(data[0])
     assert len(leaps) > 5
     assert model.log_likelihood[-1] > fitted.log_likelihood[-1] - 0.01
@@ -371,7 +371,7 @@ def test_whitened_bins_are_drawn_in_where_nothing_explains_them(data, fitted):
     np.testing.assert_allclose(noise, level * profile.mean(1) / fitted.mean_profile.mean())
     profile[3, 20], profile[4, 20] = 1e4, -1e4
     spiked, louder = fitted.whiten(profile, level)
-    reach = forward_model.OUTLIER * np.sqrt(fitted.spread[20] ** 2 + louder[3:5])
+    reach = OUTLIER * np.sqrt(fitted.spread[20] ** 2 + louder[3:5])
     np.testing.assert_allclose(spiked[3:5, 20] - fitted.middle[20], reach * [1, -1])
     assert louder[3] < 6 * noise[3]
     others = ~np.isin(np.arange(40), [3, 4])

@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from eels_bayes.gp import conjugate_vi
 from eels_bayes.gp.classifier import GPClassifier
-from eels_bayes.gp.conjugate_vi import relearn
+from eels_bayes.gp.conjugate_vi import Functions, Solver, features_of, marginals
 from eels_bayes.gp.fit import fit_gp
+from eels_bayes.gp.relearning import relearn
 from eels_bayes.uncertainty.quadrature import normal_nodes
 
 CENTRES = torch.tensor([[0.0, 0.0], [4.0, 0.0]], dtype=torch.float64)
@@ -63,20 +63,16 @@ def assert_same(one, other, tolerance=1e-9):
         torch.testing.assert_close(tensor, other.state[name], rtol=tolerance, atol=tolerance)
 
 
-def test_the_bound_is_stationary_by_autograd(monkeypatch):
+def test_the_bound_is_stationary_by_autograd():
     """Where it stops, the expected log-likelihood's gradient balances that of the divergence."""
-    monkeypatch.setattr(conjugate_vi, "N_NODES", 8192)
-    monkeypatch.setattr(conjugate_vi, "PRECISION", 1e-9)
-    monkeypatch.setattr(conjugate_vi, "STEPS", 200)
     latents, labels = clusters(40)
-    gp = learn((latents, labels), 2)
-    features = conjugate_vi._features(
-        latents, gp.inducing, gp.lengthscale, gp.outputscale, gp.jitter
-    )
+    exact = Solver(n_nodes=8192, precision=1e-9, steps=200)
+    gp = learn((latents, labels), 2, solver=exact)
+    features = features_of(latents, gp.inducing, gp.lengthscale, gp.outputscale, gp.jitter)
     mean = gp.variational_mean.clone().requires_grad_()
     cov = (gp.variational_factor @ gp.variational_factor.mT).requires_grad_()
     noise = normal_nodes(2**15, 2, seed=9)  # others than its own
-    f, var = conjugate_vi._marginals(features, conjugate_vi.Functions(mean, cov))
+    f, var = marginals(features, Functions(mean, cov))
     log_p = torch.log_softmax(f.unsqueeze(1) + var.sqrt().unsqueeze(1) * noise, 2)
     expected = log_p.mean(1).gather(1, labels.unsqueeze(1)).sum()
     prior = torch.distributions.MultivariateNormal(torch.zeros(12).double(), torch.eye(12).double())
@@ -122,8 +118,8 @@ def test_as_good_as_gpytorchs_own_training_with_the_same_kernel():
 
 def test_the_bound_rises():
     loss = learn(measured=some_pixels()).loss
-    assert 3 < len(loss) < conjugate_vi.STEPS
-    assert all(b < a + conjugate_vi.PRECISION for a, b in itertools.pairwise(loss))
+    assert 3 < len(loss) < Solver().steps
+    assert all(b < a + Solver().precision for a, b in itertools.pairwise(loss))
 
 
 def test_the_order_of_labels_does_not_matter():
@@ -213,10 +209,9 @@ def test_the_same_seed_gives_the_same_classifier_and_leaves_torch_alone():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_latents_read_in_parts(monkeypatch):
+def test_latents_read_in_parts():
     whole = learn(measured=some_pixels())
-    monkeypatch.setattr(conjugate_vi, "CHUNK", 7)
-    assert_same(whole, learn(measured=some_pixels()))
+    assert_same(whole, learn(measured=some_pixels(), solver=Solver(chunk=7)))
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 11])

@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eels_bayes as eb
+from eels_bayes.forward_model.clean_edges import Clean
 from eels_bayes.forward_model.components import MIXING, components
 from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes
 from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.pixel_posterior import Evidence, PixelEvidence
-from eels_bayes.forward_model.reinsertion import Clean, reinsertion
+from eels_bayes.forward_model.reinsertion import reinsertion
 from eels_bayes.latent.mixtures import Gaussian, GaussianMixture, draw, log_density, moments
 from eels_bayes.latent.noisy_encoder import NoisyEncoder, active_axes
 from eels_bayes.latent.noisy_encoder_fit import HALF_STEP, fit_noisy_encoder

@@ -20,7 +20,8 @@ from eels_bayes.prediction.gp_heads import Gaussians, GPHeads
 from eels_bayes.prediction.novelty import NoveltyScale
 from eels_bayes.prediction.pixel_reader import LIGHT, MOST_LEFT_OUT, Reader, Reading
 from eels_bayes.uncertainty.decomposition import decompose
-from eels_bayes.uncertainty.psi_statistics import GPConstants, gp_moments
+from eels_bayes.uncertainty.packed_gp import GPConstants
+from eels_bayes.uncertainty.psi_statistics import gp_moments
 from eels_bayes.uncertainty.quadrature import default_nodes
 
 TOLERANCE = {  # single precision against double

@@ -6,9 +6,9 @@ import xarray as xr
 
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.simulate import (
-    ForwardModel,
     Process,
     Series,
+    SpectrumModel,
     annealing_series,
     draw_truth,
     mean_counts,
@@ -31,7 +31,7 @@ def counts_of(series: Series) -> np.ndarray:
     return np.stack([signal.data for signal in series.signals])
 
 
-def nominal(model: ForwardModel, series: Series, **change: object) -> xr.Dataset:
+def nominal(model: SpectrumModel, series: Series, **change: object) -> xr.Dataset:
     """One pixel whose nuisances all have their mean and whose classes are mixed evenly."""
     process, one = model.process, series.truth.isel(image=0, y=0, x=0)
     values: dict = {
@@ -129,7 +129,7 @@ def test_truth_is_consistent(series: Series) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_composition_follows_the_temperature(seed: int) -> None:
-    truth = draw_truth(ForwardModel(Process(), FingerprintLibrary.example()), seed=seed)
+    truth = draw_truth(SpectrumModel(Process(), FingerprintLibrary.example()), seed=seed)
     share = np.bincount(truth["label"].to_numpy().ravel(), minlength=4) / truth["label"].size
     assert share.min() >= 0.10, share
     mixed = (truth["fractions"].max("class") < 1).mean().item()
@@ -146,7 +146,7 @@ def test_composition_follows_the_temperature(seed: int) -> None:
 
 def test_nuisances_have_the_stated_distributions() -> None:
     process = Process(drift_row=0.05)
-    truth = draw_truth(ForwardModel(process, FingerprintLibrary.example()), 40, (16, 16), seed=3)
+    truth = draw_truth(SpectrumModel(process, FingerprintLibrary.example()), 40, (16, 16), seed=3)
 
     def pixel_sd(name: str) -> float:
         values = truth[name]
@@ -182,7 +182,7 @@ def test_nuisances_have_the_stated_distributions() -> None:
 
 
 def test_misfit_is_a_gaussian_curve_of_the_stated_length() -> None:
-    model = ForwardModel(Process(misfit_length=25.0), FingerprintLibrary.example())
+    model = SpectrumModel(Process(misfit_length=25.0), FingerprintLibrary.example())
     basis = model.shapes().misfit
     covariance = basis.T @ basis
     distance = model.energy[:, None] - model.energy
@@ -337,12 +337,12 @@ def test_unknown_pixels_are_patches_of_another_edge() -> None:
 
 def test_offset_and_broadening_move_edges_of_the_experiment() -> None:
     library = FingerprintLibrary.example()
-    plain = ForwardModel(Process(), library).shapes()
-    moved = ForwardModel(Process(energy_offset=-1.5), library).shapes()
+    plain = SpectrumModel(Process(), library).shapes()
+    moved = SpectrumModel(Process(energy_offset=-1.5), library).shapes()
     np.testing.assert_allclose(moved.fingerprints[:, :-20], plain.fingerprints[:, 6:-14], atol=5e-3)
     np.testing.assert_allclose(moved.residual[:-20], plain.residual[6:-14], atol=5e-3)
     np.testing.assert_array_equal(moved.edges, plain.edges)
-    broad = ForwardModel(Process(broadening=2.0), library).shapes().fingerprints[0]
+    broad = SpectrumModel(Process(broadening=2.0), library).shapes().fingerprints[0]
     kernel = np.exp(-0.5 * (np.arange(-60, 61) * 0.25 / 2.0) ** 2)
     expected = np.convolve(plain.fingerprints[0], kernel / kernel.sum(), mode="same")
     np.testing.assert_allclose(broad[100:-100], expected[100:-100], atol=0.01)
@@ -384,7 +384,7 @@ def test_another_library_is_passed_through_from_high_to_low_values() -> None:
     energy = np.arange(680.0, 740.0, 0.5)
     rows = [np.full(len(energy), height) for height in (0.2, 1.0, 0.6)]
     library = FingerprintLibrary.from_arrays(energy, rows, [0, 1, 2], values=[0.1, 0.9, 0.5])
-    model = ForwardModel(Process(), library)
+    model = SpectrumModel(Process(), library)
     label = draw_truth(model)["label"]
     assert (label[:3] == 1).mean() > 0.5 and (label[-3:] == 0).mean() > 0.5
     shapes = model.shapes()
@@ -426,11 +426,11 @@ def test_wrong_calls_are_named() -> None:
         annealing_series(1, (3, 3), 0.0)
     library = FingerprintLibrary.example()
     with pytest.raises(ValueError, match=r"energy runs from 200 .* knows 310 to 889 eV"):
-        ForwardModel(Process(), library, np.arange(200.0, 400.0))
+        SpectrumModel(Process(), library, np.arange(200.0, 400.0))
     with pytest.raises(ValueError, match="library covers 600 to 800 eV, outside the detector's"):
-        ForwardModel(Process(), library, np.arange(400.0, 500.0))
+        SpectrumModel(Process(), library, np.arange(400.0, 500.0))
     with pytest.raises(ValueError, match="drift is 120 eV; the forward model knows 10 eV"):
-        ForwardModel(Process(), library).shapes(120.0)
+        SpectrumModel(Process(), library).shapes(120.0)
 
 
 def test_no_randomness_is_left_where_every_spread_is_zero() -> None:

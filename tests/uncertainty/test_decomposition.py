@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eels_bayes.uncertainty.decomposition import Decomposition, decompose, decompose_latent
-from eels_bayes.uncertainty.psi_statistics import GPConstants
+from eels_bayes.uncertainty.packed_gp import GPConstants
 from eels_bayes.uncertainty.quadrature import default_nodes, mirrored_nodes, normal_nodes
 
 D64 = torch.float64

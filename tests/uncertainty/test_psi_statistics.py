@@ -9,13 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eels_bayes.uncertainty.packed_gp import GPConstants, pack, place
 from eels_bayes.uncertainty.psi_statistics import (
-    GPConstants,
     Moments,
     distinct_moments,
     gp_moments,
-    pack,
-    place,
     psi1,
     psi2,
 )

@@ -1,0 +1,137 @@
+"""Weights of classes, mixed pixels and images, from what an E-step makes of the pixels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.special import logsumexp
+
+from eels_bayes.arrays import Array
+from eels_bayes.data.fingerprints import FingerprintLibrary
+from eels_bayes.data.spectra import Spectra
+from eels_bayes.forward_model.acceleration import converged
+from eels_bayes.forward_model.components import components
+from eels_bayes.forward_model.factor_mixture import (
+    LEAST_WEIGHT,
+    log_likelihood,
+    overall_weights,
+    weights_of_images,
+)
+from eels_bayes.forward_model.model import ForwardModel
+
+MIXED = 0.1  # share of mixed pixels expected beforehand ...
+MIXED_WEIGHT = 0.25  # ... as if seen in so many of the pixels: noise hides what is mixed
+BALANCE = 0.05  # weight of equal classes beforehand, as if seen in so many of the pixels
+
+
+def fit_weights(
+    model: ForwardModel,
+    spectra: Spectra,
+    library: FingerprintLibrary,
+    *,
+    class_weights: Array | None = None,
+    iterations: int = 200,
+) -> ForwardModel:
+    """Another library's class weights in pixels like those a model was fitted to.
+
+    Everything else stays as it is: the continuum and its population, how the library stands in the
+    experiment, and how much its fingerprints vary. Structures that the library lacks are then not
+    taken for any of these.
+
+    Parameters
+    ----------
+    model : ForwardModel
+        Fitted, with another library.
+    spectra : Spectra
+        Flagged pixels are left out.
+    library : FingerprintLibrary
+        Resampled to the spectra's axis here.
+    class_weights : (K,) array, optional
+        As in `fit_forward_model`.
+    iterations : int
+        Most steps of expectation-maximisation.
+
+    Returns
+    -------
+    ForwardModel
+        Its ``log_likelihood`` is of these iterations.
+    """
+    library = replace(library.resample(spectra.energy), variations=model.library.variations)
+    shown = model.library_fit.apply(library.energy, library.intensity)
+    weight = np.full(len(components(library)), 1.0 / len(components(library)))
+    shares, pair_weights = by_class(library, weight)
+    model = replace(
+        model,
+        library=replace(library, intensity=shown),
+        class_weights=shares,
+        pair_weights=pair_weights,
+    )
+    ok = np.flatnonzero(spectra.ok)
+    target, noise = model.whiten(spectra.profile[ok].astype(float), spectra.level[ok].astype(float))
+    fits = [log_likelihood(target, noise, part)[0] for part in model.rotated_components()]
+    given_component = np.stack(fits, axis=1)
+    _, image = np.unique(spectra.image[ok], return_inverse=True)
+    pixels = np.bincount(image)
+    weights = np.tile(weight, (len(pixels), 1))
+    history: list[float] = []
+    for _ in range(iterations):
+        joint = given_component + np.log(np.maximum(weights, LEAST_WEIGHT))[image]
+        total = logsumexp(joint, axis=1)
+        history.append(float(total.mean()))
+        if converged(history):
+            break
+        of_pixel = np.exp(joint - total[:, None])
+        responsibility = np.array([of_pixel[image == i].sum(0) for i in range(len(pixels))])
+        weight, weights = shared_out(responsibility, pixels, library.n_classes, class_weights)
+    shares, pair_weights = by_class(library, weight)
+    return replace(
+        model,
+        class_weights=shares,
+        pair_weights=pair_weights,
+        log_likelihood=np.array(history),
+    )
+
+
+def shared_out(
+    responsibility: Array, pixels: Array, n_classes: int, class_weights: Array | None
+) -> tuple[Array, Array]:
+    """Weights of the components overall (C,) and in each image (I, C) after an E-step."""
+    weight = overall_weights(responsibility.sum(0))
+    _expect_mixing(weight, n_classes)
+    pure = weight[:n_classes]
+    if class_weights is not None:
+        pure[:] = class_weights * pure.sum()
+    else:
+        pure[:] = pure.sum() * (pure / pure.sum() + BALANCE / n_classes) / (1.0 + BALANCE)
+    if len(pixels) == 1:  # a single image is the population
+        return weight, weight[None]
+    weights = weights_of_images(responsibility, pixels, weight)
+    _expect_mixing(weights, n_classes)
+    if class_weights is not None:  # they hold for the images together
+        weights[:, :n_classes] *= pure / (pixels @ weights / pixels.sum())[:n_classes]
+        weights /= weights.sum(1, keepdims=True)
+    return weight, weights
+
+
+def by_class(library: FingerprintLibrary, weight: Array) -> tuple[Array, Array]:
+    """Share (K,) of each class and weights (K, K) of pairs, of the components' weights (C,)."""
+    shares, pairs = np.zeros(library.n_classes), np.zeros((library.n_classes, library.n_classes))
+    for (a, b, share), w in zip(components(library), weight, strict=True):
+        pairs[a, b] += w
+        shares[a] += share * w
+        shares[b] += (1.0 - share) * w
+    return shares, pairs
+
+
+def _expect_mixing(weight: Array, n_classes: int) -> None:
+    """Draw the share of mixed pixels towards `MIXED`, in place: a Beta prior's M-step.
+
+    At low dose the likelihood hardly tells mixed pixels from an imperfect model of pure ones, and
+    would call many of them mixed.
+    """
+    pure, mixed = weight[..., :n_classes], weight[..., n_classes:]
+    seen = mixed.sum(-1, keepdims=True)
+    share = (seen + MIXED_WEIGHT * MIXED) / (1.0 + MIXED_WEIGHT)
+    mixed *= share / seen
+    pure *= (1.0 - share) / pure.sum(-1, keepdims=True)

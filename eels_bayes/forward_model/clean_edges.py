@@ -1,0 +1,89 @@
+"""Clean edges and continua of single pixels, drawn from a fitted forward model.
+
+Notation: n pixels, L channels of the window, B bins of the profile, P coefficients of the
+continuum, K classes. Intensities are in edge units.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from eels_bayes.arrays import Array
+from eels_bayes.forward_model.continuum import tail
+from eels_bayes.forward_model.edge_shapes import onto_bins, wide_axis
+from eels_bayes.forward_model.model import ForwardModel
+
+SHARES = (0.1, 0.9)  # of the first class in a mixed pixel: beyond, it is as good as pure
+
+
+class Clean(NamedTuple):
+    """n clean spectra.
+
+    Attributes
+    ----------
+    spectra : (n, L) array
+        Edge units.
+    fractions : (n, K) array
+        Share of each class.
+    values : (n,) array or None
+        In the library's unit, where it has values.
+    """
+
+    spectra: Array
+    fractions: Array
+    values: Array | None
+
+
+def population_edges(model: ForwardModel, n: int, rng: np.random.Generator) -> Clean:
+    """Edges of ``n`` pixels, classes and mixtures as frequent as in the data; nothing overlaps."""
+    n_classes = model.library.n_classes
+    flat = rng.choice(n_classes**2, size=n, p=model.pair_weights.ravel())
+    first, second = np.divmod(flat, n_classes)
+    share = np.where(first == second, 1.0, rng.uniform(*SHARES, n))
+    return blended_edges(model, first, second, share, rng)
+
+
+def blended_edges(
+    model: ForwardModel, first: Array, second: Array, share: Array, rng: np.random.Generator
+) -> Clean:
+    """Edges that are a share (n,) of the first class (n,) and for the rest of the second (n,)."""
+    n, n_classes = len(first), model.library.n_classes
+    fractions = np.zeros((n, n_classes))
+    np.add.at(fractions, (np.arange(n), first), share)
+    np.add.at(fractions, (np.arange(n), second), 1.0 - share)
+    edge, _, value = model.library.vary(n, rng, labels=first)
+    mixed = np.flatnonzero(first != second)
+    partner, _, partner_value = model.library.vary(len(mixed), rng, labels=second[mixed])
+    part = share[mixed]
+    edge[mixed] = part[:, None] * edge[mixed] + (1.0 - part[:, None]) * partner
+    if value is not None and partner_value is not None:
+        value[mixed] = part * value[mixed] + (1.0 - part) * partner_value
+    return Clean(edge, fractions, value)
+
+
+def continuum_coefficients(model: ForwardModel, n: int, rng: np.random.Generator) -> Array:
+    """Continuum coefficients ``u`` (n, P) of single pixels."""
+    u = rng.multivariate_normal(model.mean, model.covariance, size=n, method="cholesky")
+    # An overlapping edge adds intensity; the Gaussian's negative tail is not physical.
+    overlap = u[:, u.shape[1] - len(model.library.nuisances) :]
+    np.maximum(overlap, 0.0, out=overlap)
+    return u
+
+
+def overlapping_shapes(model: ForwardModel, u: Array) -> Array:
+    """Overlapping shapes (n, L) of coefficients (n, P)."""
+    shapes = model.library.nuisances
+    return u[:, u.shape[1] - len(shapes) :] @ shapes
+
+
+def noise_free_profile(model: ForwardModel, edge: Array, u: Array) -> Array:
+    """Profiles (n, B) without noise of clean edges (n, L) on continua (n, P)."""
+    bins, library = model.continuum.energy, model.library
+    fine = wide_axis(bins, library.energy)
+    start = int(np.argmin(np.abs(fine - library.energy[0])))
+    last = edge[:, -1:] * tail(library, fine)[start + edge.shape[1] :]
+    shown = np.concatenate([np.zeros((len(edge), start)), edge, last], axis=1)
+    rate: Array = model.continuum.center(bins) + u @ model.continuum.columns(bins, library).T
+    return rate + onto_bins(bins, fine, shown[:, : len(fine)])

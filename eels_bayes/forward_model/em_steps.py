@@ -1,0 +1,133 @@
+"""Expectation-maximisation of the forward model: what is fitted to, and one step of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from eels_bayes.arrays import Array
+from eels_bayes.data.fingerprints import FingerprintLibrary, Variations
+from eels_bayes.forward_model.acceleration import VARIED, State
+from eels_bayes.forward_model.class_weights import shared_out
+from eels_bayes.forward_model.directions import spanned
+from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes
+from eels_bayes.forward_model.factor_mixture import (
+    Expectation,
+    Images,
+    Shape,
+    expectation,
+    maximisation,
+)
+from eels_bayes.forward_model.image_offsets import offsets, recentred
+
+VARIATION_PIXELS = 100.0  # weight of the library's own variations, in pixels; chosen, not tuned
+EXPLORED = (-1.0, 1.0)  # eV of shift that the compressed space allows for
+SMALLEST_NORM = 1e-12  # of a direction in whitened bins: keeps one of zeros finite
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What a step of expectation-maximisation needs besides the state.
+
+    Attributes
+    ----------
+    library : FingerprintLibrary
+        As given: its variations are the prior.
+    energy, white : (B,) arrays
+        Centres of the profile's bins, eV, and what whitens them.
+    basis : (B, R) array
+        Orthonormal; spans all that is not noise.
+    target : (n, R) array
+        Whitened pixels in it.
+    noise : (n,) array
+        Noise variance of a whitened bin.
+    columns : (R, P) array
+        Of the continuum, whitened, in the basis.
+    image : (n,) array of int
+        Image of each pixel.
+    prior_covariance : (P, P) array
+        Of the continuum's coefficients.
+    offset_variances : (P,) array
+        Of these coefficients, expected among images.
+    class_weights : (K,) array or None
+        Of the pure classes, where they are known.
+    """
+
+    library: FingerprintLibrary
+    energy: Array
+    white: Array
+    basis: Array
+    target: Array
+    noise: Array
+    columns: Array
+    image: Array
+    prior_covariance: Array
+    offset_variances: Array
+    class_weights: Array | None
+
+    def improve(self, old: State) -> tuple[State, float]:
+        """One step of expectation-maximisation, and the log-likelihood before it, nats a pixel."""
+        population, images = old.population, old.images
+        shapes = [
+            Shape(self.basis.T @ shape.mean, self.basis.T @ shape.loadings)
+            for shape in edge_shapes(self.energy, old.library, old.library_fit, self.white)
+        ]
+        step = expectation(
+            self.target, self.noise, self.columns, population, shapes, images, self.image
+        )
+        of_images = offsets(step, population, images, self.offset_variances)
+        step = recentred(step, population, images, of_images)
+        new = maximisation(step, population, self.prior_covariance)
+        weight, weights = shared_out(
+            step.responsibility, step.pixels, self.library.n_classes, self.class_weights
+        )
+        state = State(
+            replace(new, weight=weight),
+            Images(weights, of_images.mean),
+            _moved(old.library_fit, step.common, old.library),
+            _varied(self.library, old.library, step),
+        )
+        return state, step.log_likelihood
+
+
+def span(energy: Array, library: FingerprintLibrary, columns: Array, white: Array) -> Array:
+    """Orthonormal basis (B, R) of all that is not noise.
+
+    The noise is white, so what is orthogonal to every shape says nothing of any of them.
+    """
+    directions = [columns]
+    for shift in (0.0, *EXPLORED):
+        for shape in edge_shapes(energy, library, LibraryFit(shift=shift), white):
+            directions += [shape.mean[:, None], shape.loadings]
+    stacked = np.concatenate(directions, axis=1)
+    stacked = stacked / np.maximum(np.linalg.norm(stacked, axis=0), SMALLEST_NORM)
+    return spanned(stacked)
+
+
+def _moved(fit: LibraryFit, common: Array, library: FingerprintLibrary) -> LibraryFit:
+    """The library's standing after an E-step that found the common factors' means."""
+    vary = library.variations
+    return LibraryFit(
+        float(fit.gain * (1.0 + vary.intensity * common[0])),
+        float(fit.shift + vary.shift * common[1]),
+        float(max(0.0, fit.broadening + np.sqrt(2.0) * vary.broadening**2 * common[2])),
+    )
+
+
+def _varied(
+    given: FingerprintLibrary, old: FingerprintLibrary, step: Expectation
+) -> FingerprintLibrary:
+    """The library with the variations that an E-step found, the given ones weighing a little."""
+    n, prior = float(step.n), VARIATION_PIXELS
+    # the broadening's factor is the square's: its sd goes as the broadening squared
+    powers = (2.0, 2.0, 4.0)
+    variations = {}
+    for name, power, centred in zip(
+        VARIED, powers, step.common_square - step.common**2, strict=True
+    ):
+        now, first = getattr(old.variations, name), getattr(given.variations, name)
+        variations[name] = float(
+            ((n * centred * now**power + prior * first**power) / (n + prior)) ** (1.0 / power)
+        )
+    return replace(old, variations=Variations(**variations))
