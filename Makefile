@@ -7,13 +7,17 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export MPLBACKEND = Agg
 
-.PHONY: demo test lint docs bench test-newest clean
+.PHONY: demo test coverage lint docs bench test-newest clean
 
 demo: $(READY)
 	$(BIN)/python examples/annealing_series.py --out "$(OUT)"
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=25
+
+# The same tests, and which lines and branches of the package none of them reaches.
+coverage: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=25 --cov
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -44,4 +48,5 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf .venv .venv-newest demo bench build dist docs/_build docs/gallery docs/generated .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-newest demo bench build dist docs/_build docs/gallery docs/generated
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

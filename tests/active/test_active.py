@@ -110,13 +110,30 @@ def frame_of(series, seed):
 
 
 @pytest.fixture(scope="module")
-def pre(spectra):
-    return spectra.preprocessor
+def series():
+    return eb.simulate.annealing_series(n_images=4, shape=(10, 8), seed=1)
 
 
 @pytest.fixture(scope="module")
-def clf(quick_classifier):
-    return quick_classifier
+def pre(series):
+    return eb.Preprocessor(
+        (677, 737), 0.5, background=(600, 675), normalize=(570, 592.5), align=(565, 600)
+    ).calibrate(series.signals)
+
+
+@pytest.fixture(scope="module")
+def spectra(pre, series):
+    return pre(series.signals, show_progressbar=False)
+
+
+def fit(spectra):
+    clf = eb.EELSClassifier(eb.FingerprintLibrary.example(), latent_dim=4, effort=eb.Effort.quick())
+    return clf.fit(spectra, show_progressbar=False)
+
+
+@pytest.fixture(scope="module")
+def clf(spectra):
+    return fit(spectra)
 
 
 def with_flags(spectra, rows):

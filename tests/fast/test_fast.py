@@ -65,8 +65,8 @@ def counts(signals):
 
 
 @pytest.fixture(scope="module")
-def clf(quick_classifier):
-    return quick_classifier
+def clf(spectra):
+    return new().fit(spectra, show_progressbar=False)
 
 
 def compiled(clf, energy, backend, **options):
