@@ -33,7 +33,6 @@ from eels_bayes.preprocessing.preprocessor import Preprocessor
 from eels_bayes.preprocessing.rebinning import rebin
 
 GROUP = 256  # pairs that share one sub-channel offset; chosen, not tuned
-LEAST_COUNTS = 0.01  # electrons a channel of which the variance is taken: that of none is not none
 BORDER = 1e-6  # of a bin: a border this close to the axis's first lies on it
 
 
@@ -172,8 +171,7 @@ class Reinsertion:
         measured = torch.as_tensor(norm * self._norm_found(binned, norm), dtype=torch.float32)
         readout = self.readout * float(energy[1] - energy[0]) / self.detector_step
         # As `noise.variance` has it, with every pixel's own gain.
-        least = LEAST_COUNTS * gains[:, None]
-        variance = torch.maximum(canonical, least) * gains[:, None] + readout
+        variance = torch.maximum(canonical, 0.01 * gains[:, None]) * gains[:, None] + readout
         return pairs, self.preprocessor.extract(canonical, variance, measured, factor)
 
     def _drawn(
