@@ -27,6 +27,7 @@ from eels_bayes.classifier.labels import nothing_labelled
 from eels_bayes.classifier.model_file import library_from, library_tensors, pack, unpack
 from eels_bayes.classifier.training_latents import class_variations, prior_weights, training_latents
 from eels_bayes.classifier.update import learn_fingerprints, learn_labels
+from eels_bayes.data.energy_axis import EnergyAxis, limits
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.effort import FULL, Effort
@@ -465,7 +466,7 @@ class EELSClassifier:
             If the preprocessor is another than the fit's, or the axis does not cover what it needs.
         """
         fitted = self._require_fit()
-        offset, scale, n_channels = validation.axis("energy", energy)
+        axis = EnergyAxis(*validation.axis("energy", energy))
         validation.positive("gain", gain)
         if not 0 <= readout < math.inf:
             raise ValueError(
@@ -485,10 +486,10 @@ class EELSClassifier:
                 "preprocessor is not the one of the fit, or is calibrated on other data: use the "
                 "fit's own, classifier.preprocessor"
             )
-        if preprocessor.step < 0.999 * scale:
+        if preprocessor.step < 0.999 * axis.scale:
             raise ValueError(
-                f"energy has channels of {scale:g} eV; the preprocessor needs {preprocessor.step:g}"
-                " eV or finer ones"
+                f"energy has channels of {axis.scale:g} eV; the preprocessor needs "
+                f"{preprocessor.step:g} eV or finer ones"
             )
         reader = copy.deepcopy(reader_of(fitted)).cpu()
         if head == "dense":
@@ -510,11 +511,11 @@ class EELSClassifier:
                 show_progressbar=show_progressbar,
             )
         own = copy.deepcopy(preprocessor)
-        graph = FastGraph(own, reader, offset, scale, n_channels, float(gain), float(readout))
+        graph = FastGraph(own, reader, axis, float(gain), float(readout))
         if int(graph.plan(0.0).flag):
-            needed = graph.needed()
+            (low, high), needed = limits(axis, 0.0), graph.needed()
             raise ValueError(
-                f"energy covers {offset - scale / 2:g} to {offset + scale * (n_channels - 0.5):g} "
+                f"energy covers {low:g} to {high:g} "
                 f"eV; {needed[0]:g} to {needed[1]:g} eV are needed"
             )
         shown = self.library.resample(fitted.energy)

@@ -3,42 +3,19 @@
 from __future__ import annotations
 
 import copy
-import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eels_bayes.data.energy_axis import EnergyAxis
+from eels_bayes.data.flags import REASONS, describe
+
 if TYPE_CHECKING:
     import xarray
     from exspy.signals import EELSSpectrum
     from numpy.typing import NDArray
-
-
-class Flag(enum.IntFlag):
-    """Why a pixel could not be used; flags add up."""
-
-    OK = 0
-    NON_FINITE = 1
-    DEAD = 2
-    NO_BACKGROUND = 4
-    NO_REFERENCE = 8
-    OFF_AXIS = 16
-
-
-REASONS: dict[Flag, str] = {
-    Flag.NON_FINITE: "NaN or infinite counts",
-    Flag.DEAD: "the same counts in every channel",
-    Flag.NO_BACKGROUND: "no counts above the noise in the background window",
-    Flag.NO_REFERENCE: "no counts above the noise in the normalize window",
-    Flag.OFF_AXIS: "energies that are needed leave the axis after alignment",
-}
-
-
-def describe(flag: int) -> str:
-    """Words for a pixel's flag; '' where it is OK."""
-    return "; ".join(text for one, text in REASONS.items() if flag & one)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +32,8 @@ class ImageInfo:
         HyperSpy's metadata as a plain dictionary.
     title : str
         Title of the signal.
-    energy : (offset, scale)
-        Centre of the detector's first channel and width of its channels, eV.
+    energy : EnergyAxis
+        The detector's channels.
     readout : float
         Variance of a channel's counts that does not depend on them, counts squared.
     """
@@ -65,7 +42,7 @@ class ImageInfo:
     axes: tuple[dict[str, Any], ...]
     metadata: dict[str, Any]
     title: str
-    energy: tuple[float, float]
+    energy: EnergyAxis
     readout: float = 0.0
 
 

@@ -24,7 +24,7 @@ from eels_bayes.fast import inductor_backend, onnx_backend
 from eels_bayes.fast.backends import BACKENDS, Backend
 from eels_bayes.fast.graph import CHUNK, N_COLUMNS, FastGraph, Program
 from eels_bayes.fast.torchscript_backend import frozen, quietly
-from eels_bayes.preprocessing.alignment import FADED, SEARCH, find_shift
+from eels_bayes.preprocessing.alignment import FADED, SEARCH, align_axis, find_shift
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 
 KIND = "fast"
@@ -88,7 +88,7 @@ class FastClassifier:
         self.graph = graph.eval().requires_grad_(False)
         self.class_names = tuple(class_names)
         self.head, self.backend, self.library = head, backend, dict(library)
-        self.energy = graph.offset + graph.scale * np.arange(graph.n_channels)
+        self.energy = graph.axis.offset + graph.axis.scale * np.arange(graph.axis.n)
         self.aligned = preprocessor.align is not None
         self._preprocessor = preprocessor
         self._run = BACKENDS[backend](self.graph)
@@ -175,12 +175,10 @@ class FastClassifier:
         with torch.inference_mode():
             shift, seen = find_shift(
                 mean,
-                self.graph.offset,
-                self.graph.scale,
+                self.graph.axis,
                 torch.zeros(1),
                 pre.reference,
-                pre.align[0] + 0.5 * pre.step,
-                pre.step,
+                align_axis(pre.align, pre.step),
                 SEARCH,
             )
         return float(shift[0]) if float(seen[0]) >= FADED else 0.0
@@ -198,7 +196,7 @@ class FastClassifier:
             "backend": self.backend,
             "library": self.library,
             "preprocessor": pre.options(),
-            "axis": [graph.offset, graph.scale, graph.n_channels],
+            "axis": list(graph.axis),
             "gain": graph.gain,
             "readout": graph.readout,
             "evidence": list(encoder.evidence.sizes),
@@ -241,8 +239,12 @@ class FastClassifier:
             "class_names": list(self.class_names),
             "library": self.library,
             "columns": columns,
-            "energy": {"offset": self.graph.offset, "scale": self.graph.scale, "unit": "eV"},
-            "channels": self.graph.n_channels,
+            "energy": {
+                "offset": self.graph.axis.offset,
+                "scale": self.graph.axis.scale,
+                "unit": "eV",
+            },
+            "channels": self.graph.axis.n,
             "head": self.head,
             "preprocessor": self._preprocessor.options(),
         }

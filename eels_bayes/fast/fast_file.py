@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from eels_bayes import tensor_file
+from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.fast.backends import BACKENDS, Backend
 from eels_bayes.fast.classifier import KIND, FastClassifier
 from eels_bayes.fast.dense_head import DenseHeads
@@ -51,7 +52,7 @@ def load_fast(path: str | os.PathLike[str], *, backend: Backend | None = None) -
         if int(plan.flag):
             raise ValueError(f"the axis {config['axis']} does not cover what is needed")
         with torch.inference_mode():
-            columns, _, _ = graph(torch.ones(2, graph.n_channels), *plan)
+            columns, _, _ = graph(torch.ones(2, graph.axis.n), *plan)
         if columns.shape[1] != len(names) + N_COLUMNS:
             raise ValueError(f"{len(names)} class_names do not fit {columns.shape[1]} columns")
     except tensor_file.MISFITS as error:
@@ -109,6 +110,6 @@ def _rebuilt(tensors: dict[str, Tensor], config: dict[str, Any]) -> tuple[FastGr
     offset, scale, n_channels = config["axis"]
     if not (math.isfinite(offset) and scale > 0 and 0 < n_channels <= 10**6):
         raise ValueError(f"the axis {config['axis']} is none")
-    axis = (float(offset), float(scale), int(n_channels))
-    graph = FastGraph(pre, reader, *axis, gain, readout)
+    axis = EnergyAxis(float(offset), float(scale), int(n_channels))
+    graph = FastGraph(pre, reader, axis, gain, readout)
     return graph.eval().requires_grad_(False), pre

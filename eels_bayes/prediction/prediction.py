@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eels_bayes.arviz_bridge import inference_data
-from eels_bayes.data.spectra import ImageInfo, describe
+from eels_bayes.data.flags import describe
+from eels_bayes.data.spectra import ImageInfo
 from eels_bayes.gp.value_regression import gaussian_reach_array
 from eels_bayes.prediction.maps import _from_zero, _listed, _pixel
 from eels_bayes.prediction.quantities import MAPS, TEXT, axis_unit, axis_values

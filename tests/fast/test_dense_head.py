@@ -9,7 +9,7 @@ import torch
 
 import eels_bayes as eb
 from eels_bayes import tensor_file
-from eels_bayes.data.spectra import Flag
+from eels_bayes.data.flags import Flag
 from eels_bayes.fast.classifier import KIND
 from eels_bayes.fast.dense_head import DenseHeads, fit_dense
 from eels_bayes.fast.fast_file import load_fast
