@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from eels_bayes.active.decisions import Costs, Decisions, decide
     from eels_bayes.classifier.classifier import EELSClassifier, load_model
     from eels_bayes.data.energy_axis import EnergyAxis
-    from eels_bayes.data.fingerprints import FingerprintLibrary, Variations
+    from eels_bayes.data.fingerprints import FingerprintLibrary
     from eels_bayes.data.flags import Flag
     from eels_bayes.data.hyperspy_io import load
     from eels_bayes.data.repeated_frames import combine
     from eels_bayes.data.spectra import ImageInfo, Spectra
+    from eels_bayes.data.variations import Variations
     from eels_bayes.effort import Effort
     from eels_bayes.fast.classifier import FastClassifier, FastReading
     from eels_bayes.fast.fast_file import load_fast
@@ -50,7 +51,7 @@ _HOME = {
     "Schedule": "training:Schedule",
     "Spectra": "data.spectra:Spectra",
     "SpectrumVAE": "latent.vae:SpectrumVAE",
-    "Variations": "data.fingerprints:Variations",
+    "Variations": "data.variations:Variations",
     "active": "active",
     "combine": "data.repeated_frames:combine",
     "decide": "active.decisions:decide",

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from eels_bayes.classifier.fitted import Fitted
 from eels_bayes.classifier.labels import Labelled
-from eels_bayes.data.fingerprints import FingerprintLibrary, Variations
+from eels_bayes.data.fingerprints import FingerprintLibrary
+from eels_bayes.data.variations import Variations
 from eels_bayes.forward_model.continuum import Continuum
 from eels_bayes.forward_model.edge_shapes import LibraryFit
 from eels_bayes.forward_model.model import ForwardModel

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eels_bayes.data import spectra_exports
 from eels_bayes.data.energy_axis import EnergyAxis
-from eels_bayes.data.flags import REASONS, describe
+from eels_bayes.data.flags import describe
 
 if TYPE_CHECKING:
     import xarray
@@ -85,6 +85,21 @@ class Spectra:
         Variance per detector count.
     preprocessor : Preprocessor
         What made the spectra.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from exspy.signals import EELSSpectrum
+    >>> import eels_bayes as eb
+    >>> energy = 600 + 0.5 * np.arange(400)
+    >>> signal = EELSSpectrum(np.tile(2000 * (energy / 600) ** -3.0, (2, 3, 1)))
+    >>> axis = signal.axes_manager[-1]
+    >>> axis.offset, axis.scale, axis.units = 600.0, 0.5, "eV"
+    >>> spectra = eb.Preprocessor((677, 737), background=(610, 675))(signal)
+    >>> spectra
+    <Spectra: 6 pixels (6 usable) of 1 images, 120 channels, 677-736.5 eV>
+    >>> spectra[spectra.position < 2].intensity.shape
+    (2, 120)
     """
 
     intensity: NDArray[np.float32]
@@ -144,7 +159,17 @@ class Spectra:
         return np.asarray(self.flag == 0)
 
     def __getitem__(self, index: slice | NDArray[Any] | Sequence[int]) -> Spectra:
-        """Some of the pixels; `images` stays whole, so that maps keep their shape."""
+        """Some of the pixels; `images` stays whole, so that maps keep their shape.
+
+        Parameters
+        ----------
+        index : slice, 1-D array of int or 1-D mask
+
+        Raises
+        ------
+        TypeError
+            Anything else.
+        """
         if not isinstance(index, slice):
             index = np.asarray(index)
             if index.ndim != 1 or index.dtype.kind not in "iub":
@@ -155,12 +180,27 @@ class Spectra:
         return replace(self, **{name: getattr(self, name)[index] for name in _PER_PIXEL})
 
     def reasons(self) -> list[str]:
-        """Why each pixel is flagged, in words; '' where it is OK."""
+        """Why each pixel is flagged, in words; '' where it is OK.
+
+        Returns
+        -------
+        list of str
+            One a pixel.
+        """
         return [describe(int(flag)) for flag in self.flag]
 
     @classmethod
     def concatenate(cls, parts: Sequence[Spectra]) -> Spectra:
         """Join spectra made by one preprocessor; images that parts share stay one image.
+
+        Parameters
+        ----------
+        parts : sequence of Spectra
+
+        Returns
+        -------
+        Spectra
+            Pixels in the order of the parts.
 
         Raises
         ------
@@ -190,60 +230,21 @@ class Spectra:
 
         Navigation axes and metadata are the image's own; what was done is in
         ``metadata.eels_bayes``.
-        """
-        from exspy.signals import EELSSpectrum
 
-        step = float(self.energy[1] - self.energy[0]) if len(self.energy) > 1 else 1.0
-        energy_axis = {
-            "name": "Energy loss",
-            "units": "eV",
-            "size": len(self.energy),
-            "offset": float(self.energy[0]),
-            "scale": step,
-            "navigate": False,
-        }
-        signals = []
-        for k, info in enumerate(self.images):
-            mine = self.image == k
-            data = np.full((int(np.prod(info.shape)), len(self.energy)), np.nan, np.float32)
-            data[self.position[mine]] = self.intensity[mine]
-            axes = [copy.deepcopy(axis) for axis in info.axes] + [dict(energy_axis)]
-            signal = EELSSpectrum(
-                data.reshape(*info.shape, -1), axes=axes, metadata=copy.deepcopy(info.metadata)
-            )
-            signal.metadata.add_dictionary({"eels_bayes": {"quantity": "edge spectrum"}})
-            options = getattr(self.preprocessor, "options", None)
-            if callable(options):
-                signal.metadata.add_dictionary({"eels_bayes": {"preprocessor": options()}})
-            signals.append(signal)
-        return signals
+        Returns
+        -------
+        list of EELSSpectrum
+        """
+        return spectra_exports.to_signals(self)
 
     def to_xarray(self) -> xarray.Dataset:
-        """Everything per pixel as a Dataset over ``pixel``, ``energy`` and ``bin``."""
-        import xarray
+        """Everything per pixel as a Dataset over ``pixel``, ``energy`` and ``bin``.
 
-        unit = "counts per channel"
-        return xarray.Dataset(
-            {
-                "intensity": (("pixel", "energy"), self.intensity, {"units": "norm"}),
-                "sd": (("pixel", "energy"), self.sd, {"units": "norm"}),
-                "profile": (("pixel", "bin"), self.profile, {"units": "norm"}),
-                "background": ("pixel", self.background[:, 0], {"units": "norm"}),
-                "exponent": ("pixel", self.background[:, 1], {"units": ""}),
-                "level": ("pixel", self.level, {"units": "norm"}),
-                "spike": ("pixel", self.spike, {"units": "sd"}),
-                "norm": ("pixel", self.norm, {"units": unit}),
-                "shift": ("pixel", self.shift, {"units": "eV"}),
-                "gain": ("pixel", self.gain, {"units": "counts"}),
-                "flag": ("pixel", self.flag, {"reasons": str(REASONS)}),
-            },
-            coords={
-                "energy": ("energy", self.energy, {"units": "eV"}),
-                "bin": ("bin", self.profile_energy, {"units": "eV"}),
-                "image": ("pixel", self.image),
-                "position": ("pixel", self.position),
-            },
-        )
+        Returns
+        -------
+        xarray.Dataset
+        """
+        return spectra_exports.to_xarray(self)
 
 
 def check_alike(name: str, parts: Sequence[Spectra]) -> None:
@@ -268,13 +269,13 @@ def check_alike(name: str, parts: Sequence[Spectra]) -> None:
             )
 
 
-def _same_settings(one: Any, other: Any) -> bool:
+def _same_settings(first: Any, second: Any) -> bool:
     """Whether two preprocessors have the same settings."""
-    if one is other:
+    if first is second:
         return True
-    if not (hasattr(one, "options") and hasattr(other, "options")):
+    if not (hasattr(first, "options") and hasattr(second, "options")):
         return False
-    return bool(one.options() == other.options())
+    return bool(first.options() == second.options())
 
 
 _PER_PIXEL = tuple(

@@ -8,8 +8,9 @@ import numpy as np
 from scipy.special import logsumexp
 
 from eels_bayes.arrays import Array
-from eels_bayes.data.fingerprints import FingerprintLibrary, Variations
+from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.spectra import Spectra
+from eels_bayes.data.variations import Variations
 from eels_bayes.effort import FULL, Effort
 from eels_bayes.forward_model.acceleration import TOLERANCE, VARIED, State, accelerated
 from eels_bayes.forward_model.components import components

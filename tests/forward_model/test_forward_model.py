@@ -9,8 +9,9 @@ import torch
 
 import eels_bayes as eb
 from eels_bayes.data.energy_axis import EnergyAxis
-from eels_bayes.data.fingerprints import FingerprintLibrary, Variations
+from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.spectra import ImageInfo, Spectra
+from eels_bayes.data.variations import Variations
 from eels_bayes.effort import Effort
 from eels_bayes.forward_model import acceleration
 from eels_bayes.forward_model import fit as forward_model_fit
