@@ -39,7 +39,7 @@ def as_list(signals: Any) -> list[Any]:
         return [signals]
     if isinstance(signals, np.ndarray):
         raise TypeError(
-            "signals is an array; give EELSSpectrum signals, or a tensor with offset= and scale="
+            "signals is an array; give EELSSpectrum signals, or a tensor with its EnergyAxis"
         )
     listed = list(signals)
     if not listed:
