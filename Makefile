@@ -7,17 +7,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export MPLBACKEND = Agg
 
-.PHONY: demo test coverage lint docs bench test-newest clean
+.PHONY: demo test lint docs bench test-newest clean
 
 demo: $(READY)
 	$(BIN)/python examples/annealing_series.py --out "$(OUT)"
 
+# ARGS="--cov" says besides which lines and branches of the package no test reaches.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=25
-
-# The same tests, and which lines and branches of the package none of them reaches.
-coverage: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=25 --cov
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=25 $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

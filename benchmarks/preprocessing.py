@@ -136,7 +136,7 @@ def sd_power_law(series: Series, n_pixels: int, n_draws: int) -> np.ndarray:
     predicted, spread = [], []
     for pixel in lam:
         draws = rng.poisson(pixel, (n_draws, len(pixel))).astype(np.float32)
-        out = pre(torch.from_numpy(draws), ENERGY[0], 0.25)
+        out = pre(torch.from_numpy(draws), eb.EnergyAxis(ENERGY[0], 0.25, len(ENERGY)))
         predicted.append(out.sd.square().mean(0).numpy())
         spread.append(out.intensity.double().var(0).numpy())
     return np.asarray(np.sqrt(np.mean(predicted, 0) / np.mean(spread, 0)))

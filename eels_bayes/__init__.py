@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from eels_bayes.active.decisions import Costs, Decisions, decide
     from eels_bayes.classifier.classifier import EELSClassifier
     from eels_bayes.classifier.loading import load_model
-    from eels_bayes.data.fingerprints import FingerprintLibrary, Variations
+    from eels_bayes.data.energy_axis import EnergyAxis
+    from eels_bayes.data.fingerprints import FingerprintLibrary
+    from eels_bayes.data.flags import Flag
     from eels_bayes.data.hyperspy_io import load
     from eels_bayes.data.repeated_frames import combine
-    from eels_bayes.data.spectra import Flag, ImageInfo, Spectra
+    from eels_bayes.data.spectra import ImageInfo, Spectra
+    from eels_bayes.data.variations import Variations
     from eels_bayes.effort import Effort
     from eels_bayes.fast.classifier import FastClassifier, FastReading, load_fast
     from eels_bayes.fast.live import LiveClassifier
@@ -35,10 +38,11 @@ _HOME = {
     "Decisions": "active.decisions:Decisions",
     "EELSClassifier": "classifier.classifier:EELSClassifier",
     "Effort": "effort:Effort",
+    "EnergyAxis": "data.energy_axis:EnergyAxis",
     "FastClassifier": "fast.classifier:FastClassifier",
     "FastReading": "fast.classifier:FastReading",
     "FingerprintLibrary": "data.fingerprints:FingerprintLibrary",
-    "Flag": "data.spectra:Flag",
+    "Flag": "data.flags:Flag",
     "GPClassifier": "gp.classifier:GPClassifier",
     "ImageInfo": "data.spectra:ImageInfo",
     "LiveClassifier": "fast.live:LiveClassifier",
@@ -47,7 +51,7 @@ _HOME = {
     "Schedule": "training:Schedule",
     "Spectra": "data.spectra:Spectra",
     "SpectrumVAE": "latent.vae:SpectrumVAE",
-    "Variations": "data.fingerprints:Variations",
+    "Variations": "data.variations:Variations",
     "active": "active",
     "combine": "data.repeated_frames:combine",
     "decide": "active.decisions:decide",
@@ -67,6 +71,7 @@ __all__ = [
     "Decisions",
     "EELSClassifier",
     "Effort",
+    "EnergyAxis",
     "FastClassifier",
     "FastReading",
     "FingerprintLibrary",

@@ -14,6 +14,7 @@ from eels_bayes.classifier.compatibility import check_preprocessor
 from eels_bayes.classifier.fitted import Fitted, reader_of
 from eels_bayes.classifier.settings import Settings
 from eels_bayes.classifier.training_latents import training_latents
+from eels_bayes.data.energy_axis import EnergyAxis, limits
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.fast.backends import Backend
 from eels_bayes.fast.classifier import FastClassifier, Head
@@ -21,10 +22,8 @@ from eels_bayes.fast.dense_head import DenseHeads, fit_dense
 from eels_bayes.fast.graph import FastGraph
 from eels_bayes.forward_model.reinsertion import clean_source
 from eels_bayes.preprocessing.preprocessor import Preprocessor
+from eels_bayes.preprocessing.windows import FINEST
 
-# Of the detector's channels: the preprocessor's must not be narrower. It forgives how calibrations
-# are rounded; chosen, not tuned.
-NARROWEST = 0.999
 DECIMALS = 6  # of the library's spectra in the file, edge units: below any detector's noise
 
 
@@ -41,7 +40,7 @@ def compiled(
     readout: float,
 ) -> FastClassifier:
     """The fast classifier of a fitted model; see `EELSClassifier.compile`."""
-    offset, scale, n_channels = validation.axis("energy", energy)
+    axis = EnergyAxis(*validation.axis("energy", energy))
     validation.positive("gain", gain)
     if not 0 <= readout < math.inf:
         raise ValueError(
@@ -51,21 +50,20 @@ def compiled(
     if head not in ("gp", "dense"):
         raise ValueError(f"head must be 'gp' or 'dense', got {head!r}")
     check_preprocessor(fitted, preprocessor)
-    if preprocessor.step < NARROWEST * scale:
+    if preprocessor.step < FINEST * axis.scale:
         raise ValueError(
-            f"energy has channels of {scale:g} eV; the preprocessor needs {preprocessor.step:g}"
-            " eV or finer ones"
+            f"energy has channels of {axis.scale:g} eV; the preprocessor needs "
+            f"{preprocessor.step:g} eV or finer ones"
         )
     reader = copy.deepcopy(reader_of(fitted)).cpu()
     if head == "dense":
         reader.heads = _dense_head(fitted, settings)
     own = copy.deepcopy(preprocessor)
-    graph = FastGraph(own, reader, offset, scale, n_channels, float(gain), float(readout))
+    graph = FastGraph(own, reader, axis, float(gain), float(readout))
     if int(graph.plan(0.0).flag):
-        needed = graph.needed()
+        (low, high), needed = limits(axis, 0.0), graph.needed()
         raise ValueError(
-            f"energy covers {offset - scale / 2:g} to {offset + scale * (n_channels - 0.5):g} "
-            f"eV; {needed[0]:g} to {needed[1]:g} eV are needed"
+            f"energy covers {low:g} to {high:g} eV; {needed[0]:g} to {needed[1]:g} eV are needed"
         )
     shown = _plain_library(library.resample(fitted.energy))
     return FastClassifier(graph, own, fitted.class_names, head, backend, shown)

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from eels_bayes.data.fingerprints import FingerprintLibrary, Variations
+from eels_bayes.data.fingerprints import FingerprintLibrary
+from eels_bayes.data.variations import Variations
 from eels_bayes.forward_model.edge_shapes import LibraryFit
 
 _Settings = TypeVar("_Settings", LibraryFit, Variations)

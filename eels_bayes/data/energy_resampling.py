@@ -10,8 +10,12 @@ from numpy.typing import ArrayLike
 from eels_bayes.arrays import Floats
 
 CHUNK = 4096  # rows varied at a time: bounds the memory of the Fourier transforms
-_TOLERANCE = 1e-6  # of a channel, when energies are compared
-_BEYOND = 2  # channels at either end that take the end value
+TOLERANCE = 1e-6  # of a channel, when energies are compared
+MOST_BEYOND = 2  # channels at either end that take the end value
+TAIL_SIGMAS = 6  # of the broadening, beyond which nothing of it arrives in double precision
+LEAST_PAD = 8  # channels: keeps the ramp's corner away where nothing is broadened; chosen
+RAMP = (4, 64)  # channels of the ramp: in units of the padding, and at least; chosen, not tuned
+MEANS_FROM = 1.5  # new channels so much wider are means over the old ones; chosen, not tuned
 
 
 def shift_and_broaden(rows: Floats, shift: ArrayLike, sigma: ArrayLike) -> Floats:
@@ -36,8 +40,8 @@ def shift_and_broaden(rows: Floats, shift: ArrayLike, sigma: ArrayLike) -> Float
     moves, widths = np.broadcast_to(shift, n), np.broadcast_to(sigma, n)
     if n == 0:
         return rows.copy()
-    pad = math.ceil(6 * float(widths.max()) + float(np.abs(moves).max())) + 8
-    ramp = (1 + np.cos(np.linspace(0, np.pi, 4 * pad + 64))) / 2
+    pad = math.ceil(TAIL_SIGMAS * float(widths.max()) + float(np.abs(moves).max())) + LEAST_PAD
+    ramp = (1 + np.cos(np.linspace(0, np.pi, RAMP[0] * pad + RAMP[1]))) / 2
     first, last = rows[:, :1], rows[:, -1:]
     padded = np.concatenate(
         [
@@ -56,6 +60,7 @@ def shift_and_broaden(rows: Floats, shift: ArrayLike, sigma: ArrayLike) -> Float
 
 
 def check_energy(energy: Floats) -> None:
+    """Raise ValueError unless these are ascending channel centres."""
     if energy.ndim != 1 or len(energy) < 2:
         raise ValueError(
             f"energy has shape {energy.shape}; give a 1-D axis of at least two channels"
@@ -67,6 +72,7 @@ def check_energy(energy: Floats) -> None:
 
 
 def check_rows(name: str, rows: Floats, n_channels: int) -> None:
+    """Raise ValueError unless these are finite spectra of so many channels."""
     if rows.ndim != 2 or rows.shape[1] != n_channels:
         raise ValueError(
             f"{name} has shape {rows.shape}; "
@@ -78,16 +84,25 @@ def check_rows(name: str, rows: Floats, n_channels: int) -> None:
 
 
 def interpolate(axis: Floats, energy: Floats, rows: Floats) -> Floats:
-    tolerance = _TOLERANCE * (energy[1] - energy[0])
+    """Rows (n, N) on `energy` (N,) at the channels of `axis` (N',), eV; (n, N').
+
+    Channels much wider than the old ones are means over them.
+
+    Raises
+    ------
+    ValueError
+        The rows do not cover the axis.
+    """
+    tolerance = TOLERANCE * (energy[1] - energy[0])
     below = int(np.sum(axis < energy[0] - tolerance))
     above = int(np.sum(axis > energy[-1] + tolerance))
-    if max(below, above) > _BEYOND:
+    if max(below, above) > MOST_BEYOND:
         raise ValueError(
             f"the fingerprints cover {energy[0]:g} to {energy[-1]:g} eV, but the axis asked for "
             f"runs from {axis[0]:g} to {axis[-1]:g} eV; "
             "give fingerprints that cover it, or a narrower axis"
         )
-    if len(axis) > 1 and np.diff(axis).min() > 1.5 * np.diff(energy).max():
+    if len(axis) > 1 and np.diff(axis).min() > MEANS_FROM * np.diff(energy).max():
         return _channel_means(axis, energy, rows)
     return np.reshape([np.interp(axis, energy, row) for row in rows], (len(rows), len(axis)))
 

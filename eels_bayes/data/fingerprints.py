@@ -9,53 +9,17 @@ that a pixel of any class may carry.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from eels_bayes.arrays import Floats, Ints
-from eels_bayes.data.energy_resampling import (
-    CHUNK,
-    check_energy,
-    check_rows,
-    interpolate,
-    shift_and_broaden,
-)
-from eels_bayes.data.example_library import f_k_edge, gaussian, ionisation_step
-
-
-@dataclass(frozen=True)
-class Variations:
-    """How a measured spectrum of a structure differs from its fingerprint.
-
-    Parameters
-    ----------
-    shift
-        Standard deviation of the energy shift, eV.
-    broadening
-        Scale of the half-normal distribution of the extra Gaussian broadening's sigma, eV.
-    intensity
-        Relative standard deviation of the intensity.
-
-    Raises
-    ------
-    ValueError
-        Where one is negative or not finite.
-    """
-
-    shift: float = 0.2
-    broadening: float = 0.4
-    intensity: float = 0.06
-
-    def __post_init__(self) -> None:
-        for item in dataclasses.fields(self):
-            value = getattr(self, item.name)
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"Variations.{item.name} is {value!r}; give a finite number >= 0")
+from eels_bayes.data.energy_resampling import check_energy, check_rows, interpolate
+from eels_bayes.data.example_library import example_arrays
+from eels_bayes.data.library_arrays import check_library, encode, floats, integers, is_text
+from eels_bayes.data.variations import Variations, draw_varied
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,36 +63,14 @@ class FingerprintLibrary:
     variations: Variations = field(default_factory=Variations)
 
     def __post_init__(self) -> None:
-        check_energy(self.energy)
-        n_channels = len(self.energy)
-        check_rows("intensity", self.intensity, n_channels)
-        check_rows("nuisances", self.nuisances, n_channels)
-        if self.labels.shape != (len(self.intensity),):
-            raise ValueError(
-                f"labels has shape {self.labels.shape}; "
-                f"give one label for each of the {len(self.intensity)} fingerprints"
-            )
-        n_classes = len(self.class_names)
-        if len(set(self.class_names)) != n_classes:
-            raise ValueError(f"class_names repeats a name: {self.class_names}")
-        if n_classes < 2:
-            raise ValueError(
-                f"labels hold {n_classes} class; give fingerprints of at least two classes"
-            )
-        present = set(self.labels.tolist())
-        if present != set(range(n_classes)):
-            raise ValueError(
-                f"labels are {sorted(present)} for the {n_classes} classes {self.class_names}; "
-                f"each of 0..{n_classes - 1} needs a fingerprint, and no other label may occur"
-            )
-        if self.values is not None:
-            if self.values.shape != self.labels.shape:
-                raise ValueError(
-                    f"values has shape {self.values.shape}; give one a class ({n_classes},) "
-                    f"or one a fingerprint ({len(self.labels)},)"
-                )
-            if not np.isfinite(self.values).all():
-                raise ValueError("values holds NaN or infinity; give finite numbers, or None")
+        check_library(
+            self.energy,
+            self.intensity,
+            self.labels,
+            self.class_names,
+            self.values,
+            self.nuisances,
+        )
 
     @classmethod
     def from_arrays(
@@ -169,17 +111,29 @@ class FingerprintLibrary:
             As the class does.
         TypeError
             Where labels are neither integers nor strings.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import eels_bayes as eb
+        >>> energy = np.arange(670.0, 740.0, 0.5)
+        >>> peak = np.exp(-0.5 * ((energy - 700) / 4) ** 2)
+        >>> library = eb.FingerprintLibrary.from_arrays(
+        ...     energy, [peak, 0.5 * peak], ["full", "half"], values=[1.0, 0.5]
+        ... )
+        >>> library.class_names, library.labels.tolist(), library.values.tolist()
+        (('full', 'half'), [0, 1], [1.0, 0.5])
         """
-        axis = _floats("energy", energy)
-        rows = _floats("intensity", intensity)
-        codes, names = _encode(labels, class_names)
+        axis = floats("energy", energy)
+        rows = floats("intensity", intensity)
+        codes, names = encode(labels, class_names)
         per_fingerprint = None
         if values is not None:
-            per_fingerprint = _floats("values", values)
+            per_fingerprint = floats("values", values)
             if per_fingerprint.shape == (len(names),) and len(names) != len(codes):
                 known = (codes >= 0) & (codes < len(names))
                 per_fingerprint = per_fingerprint[np.where(known, codes, 0)]
-        shapes = np.zeros((0, len(axis))) if nuisances is None else _floats("nuisances", nuisances)
+        shapes = np.zeros((0, len(axis))) if nuisances is None else floats("nuisances", nuisances)
         if shapes.ndim == 1:
             shapes = shapes[None]
         return cls(axis, rows, codes, names, per_fingerprint, shapes, variations or Variations())
@@ -199,30 +153,17 @@ class FingerprintLibrary:
         -------
         FingerprintLibrary
             M = 12, N = 801 channels of 0.25 eV, K = 4, Q = 1.
+
+        Examples
+        --------
+        >>> import eels_bayes as eb
+        >>> library = eb.FingerprintLibrary.example()
+        >>> library.class_names
+        ('50 % F', '25 % F', '12.5 % F', '0 % F')
+        >>> library.intensity.shape, library.class_values.tolist()
+        ((12, 801), [0.5, 0.25, 0.125, 0.0])
         """
-        energy = np.arange(600.0, 800.0 + 0.125, 0.25)
-        # Fluorine fraction, edge height, energy of the main peak (eV), height of the shoulder
-        structures = (
-            (0.5, 1.0, 698.0, 0.36),
-            (0.25, 0.64, 698.5, 0.34),
-            (0.125, 0.3, 698.3, 0.33),
-            (0.0, 0.0, 698.0, 0.0),
-        )
-        scales = (0.92, 1.0, 1.08)
-        rows, values = [], []
-        for fraction, height, peak, shoulder in structures:
-            shape = f_k_edge(energy, peak, shoulder)
-            rows += [scale * height * shape / shape.max() for scale in scales]
-            values += [fraction] * len(scales)
-        residual = 0.25 * ionisation_step(energy, 696.0, 3.0) + gaussian(energy, 698.5, 2.6)
-        return cls.from_arrays(
-            energy,
-            np.stack(rows),
-            np.repeat(np.arange(len(structures)), len(scales)),
-            class_names=[f"{100 * fraction:g} % F" for fraction, *_ in structures],
-            values=values,
-            nuisances=residual / residual.max(),
-        )
+        return cls.from_arrays(**example_arrays())
 
     @property
     def n_classes(self) -> int:
@@ -240,6 +181,7 @@ class FingerprintLibrary:
         return self._class_means(self.intensity)
 
     def _class_means(self, rows: Floats) -> Floats:
+        """Means (K, ...) of rows (M, ...) over the fingerprints of each class."""
         return np.stack([rows[self.labels == k].mean(axis=0) for k in range(self.n_classes)])
 
     def resample(self, energy: ArrayLike) -> FingerprintLibrary:
@@ -261,7 +203,7 @@ class FingerprintLibrary:
         ValueError
             Where the fingerprints do not cover the axis.
         """
-        axis = _floats("energy", energy)
+        axis = floats("energy", energy)
         check_energy(axis)
         return dataclasses.replace(
             self,
@@ -304,37 +246,9 @@ class FingerprintLibrary:
         TypeError
             Where labels are not integers.
         """
-        step = self._step()
-        if n < 0:
-            raise ValueError(f"n is {n}; give a number of spectra >= 0")
-        if labels is None:
-            classes = rng.integers(self.n_classes, size=n)
-        else:
-            classes = _integers("labels", labels)
-            if classes.shape != (n,):
-                raise ValueError(
-                    f"labels has shape {classes.shape}; give one class for each of n = {n} spectra"
-                )
-            if n and (classes.min() < 0 or classes.max() >= self.n_classes):
-                raise ValueError(
-                    f"labels run from {classes.min()} to {classes.max()}; "
-                    f"classes are 0..{self.n_classes - 1}"
-                )
-        order = np.argsort(self.labels, kind="stable")
-        sizes = np.bincount(self.labels, minlength=self.n_classes)
-        first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-        which = order[first[classes] + (rng.random(n) * sizes[classes]).astype(np.int64)]
-        shift = rng.normal(0.0, self.variations.shift, n)
-        sigma = np.abs(rng.normal(0.0, self.variations.broadening, n))
-        scale = np.maximum(rng.normal(1.0, self.variations.intensity, n), 0.0)
-
-        spectra = np.empty((n, len(self.energy)))
-        for start in range(0, n, CHUNK):
-            rows = slice(start, start + CHUNK)
-            spectra[rows] = shift_and_broaden(
-                self.intensity[which[rows]], shift[rows] / step, sigma[rows] / step
-            )
-        spectra *= scale[:, None]
+        spectra, which = draw_varied(
+            self.intensity, self.energy, self.labels, self.variations, n, rng, labels
+        )
         values = None if self.values is None else self.values[which]
         return spectra, self.labels[which], values
 
@@ -361,6 +275,11 @@ class FingerprintLibrary:
             Shape (m,); needed for new classes where the library has values. By default a
             fingerprint of an old class takes its class's mean value.
 
+        Returns
+        -------
+        FingerprintLibrary
+            This one stays as it is.
+
         Raises
         ------
         ValueError
@@ -369,9 +288,9 @@ class FingerprintLibrary:
         TypeError
             Where labels are neither integers nor strings.
         """
-        axis = _floats("energy", energy)
+        axis = floats("energy", energy)
         check_energy(axis)
-        rows = np.atleast_2d(_floats("intensity", intensity))
+        rows = np.atleast_2d(floats("intensity", intensity))
         check_rows("intensity", rows, len(axis))
         given = np.atleast_1d(np.asarray(labels))
         if given.shape != (len(rows),):
@@ -379,12 +298,10 @@ class FingerprintLibrary:
                 f"labels has shape {given.shape}; "
                 f"give one label for each of the {len(rows)} fingerprints"
             )
-        if _is_text(given):
-            codes, names = _encode(
-                given, tuple(dict.fromkeys([*self.class_names, *given.tolist()]))
-            )
+        if is_text(given):
+            codes, names = encode(given, tuple(dict.fromkeys([*self.class_names, *given.tolist()])))
         else:
-            codes = _integers("labels", given)
+            codes = integers("labels", given)
             n_classes = max(self.n_classes, int(codes.max(initial=-1)) + 1)
             new = (f"class {k}" for k in range(self.n_classes, n_classes))
             names = (*self.class_names, *new)
@@ -399,57 +316,13 @@ class FingerprintLibrary:
         )
 
     def _joined_values(self, codes: Ints, values: ArrayLike | None) -> Floats | None:
+        """Values with those of more fingerprints, whose classes are `codes`."""
         if self.values is None or self.class_values is None:
             if values is not None:
                 raise ValueError("values given, but this library has no values; leave them out")
             return None
         if values is not None:
-            return np.concatenate([self.values, np.atleast_1d(_floats("values", values))])
+            return np.concatenate([self.values, np.atleast_1d(floats("values", values))])
         if len(codes) and codes.max() >= self.n_classes:
             raise ValueError("values is missing; a new class needs one, as this library has values")
         return np.concatenate([self.values, self.class_values[codes]])
-
-    def _step(self) -> float:
-        steps = np.diff(self.energy)
-        step = float(steps.mean())
-        if np.abs(steps - step).max() > 1e-3 * step:
-            raise ValueError(
-                "the library's energy axis is not uniform; call resample with a uniform axis first"
-            )
-        return step
-
-
-def _floats(name: str, array: ArrayLike) -> Floats:
-    try:
-        return np.array(array, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is not an array of numbers: {error}") from error
-
-
-def _integers(name: str, array: ArrayLike) -> Ints:
-    given = np.asarray(array)
-    if given.size and not np.issubdtype(given.dtype, np.integer):
-        raise TypeError(f"{name} has dtype {given.dtype}; give integers 0..K-1, or class names")
-    return given.astype(np.int64)
-
-
-def _is_text(array: NDArray[Any]) -> bool:
-    return array.dtype.kind in "UT" or (
-        array.dtype.kind == "O" and all(isinstance(x, str) for x in array.flat)
-    )
-
-
-def _encode(labels: ArrayLike, class_names: Sequence[str] | None) -> tuple[Ints, tuple[str, ...]]:
-    given = np.asarray(labels)
-    if _is_text(given):
-        flat = [str(x) for x in given.ravel()]
-        names = tuple(dict.fromkeys(flat) if class_names is None else class_names)
-        unknown = sorted(set(flat) - set(names))
-        if unknown:
-            raise ValueError(f"labels {unknown} are not among class_names {names}")
-        code = {name: i for i, name in enumerate(names)}
-        return np.array([code[x] for x in flat], dtype=np.int64).reshape(given.shape), names
-    codes = _integers("labels", given)
-    if class_names is None:
-        class_names = [f"class {k}" for k in range(int(codes.max(initial=-1)) + 1)]
-    return codes, tuple(class_names)

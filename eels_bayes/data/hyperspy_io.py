@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.data.spectra import ImageInfo
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ class RawImage:
     ----------
     counts : ndarray (n, E) float32
         Counts, pixels in C order. May share memory with the signal: never write to it.
-    offset, scale : float
-        Centre of the first channel and channel width, eV.
+    axis : EnergyAxis
+        Of the counts.
     gain, readout : float
         Variance of a count: ``gain * counts + readout``.
     info : ImageInfo
@@ -39,8 +40,7 @@ class RawImage:
     """
 
     counts: NDArray[np.float32]
-    offset: float
-    scale: float
+    axis: EnergyAxis
     gain: float
     readout: float
     info: ImageInfo
@@ -74,7 +74,7 @@ def load(
     if isinstance(path, (str, os.PathLike)):
         files = _expand(os.fspath(path))
     elif isinstance(path, Iterable):
-        files = [file for one in path for file in _expand(os.fspath(one))]
+        files = [file for pattern in path for file in _expand(os.fspath(pattern))]
         if not files:
             raise ValueError("path is empty; name at least one file")
     else:
@@ -82,17 +82,17 @@ def load(
     signals: list[EELSSpectrum] = []
     for file in files:
         try:
-            found = hs.load(file, lazy=lazy)
+            loaded = hs.load(file, lazy=lazy)
         except Exception as error:  # readers raise whatever the broken bytes lead to
             raise ValueError(
                 f"{file} cannot be read ({type(error).__name__}: {error}); it may be truncated "
                 "or not a file that HyperSpy reads"
             ) from error
-        found = found if isinstance(found, list) else [found]
-        spectra = [signal for signal in found if _is_spectrum(signal)]
+        loaded = loaded if isinstance(loaded, list) else [loaded]
+        spectra = [signal for signal in loaded if _is_spectrum(signal)]
         if not spectra:
             raise ValueError(
-                f"{file} holds {', '.join(map(repr, found)) or 'nothing'}; spectra over an "
+                f"{file} holds {', '.join(map(repr, loaded)) or 'nothing'}; spectra over an "
                 "energy axis in eV are needed"
             )
         for signal in spectra:
@@ -125,6 +125,45 @@ def read_counts(signal: EELSSpectrum) -> RawImage:
     ValueError
         Not one-dimensional spectra; no energy axis in eV; axis not uniform or not ascending.
     """
+    axis = energy_axis(signal)
+    data = signal.data
+    if data.dtype.kind not in "iuf":
+        raise TypeError(f"the signal's data are {data.dtype}; real counts are needed")
+    if data.size == 0:
+        raise ValueError(f"the signal is empty: its data have shape {data.shape}")
+    where = signal.axes_manager.signal_axes[0].index_in_array
+    if signal._lazy:
+        data = data.rechunk({where: -1}).compute()
+    counts = np.moveaxis(np.asarray(data), where, -1)
+    shape = counts.shape[:-1]
+    flat = np.ascontiguousarray(counts.reshape(-1, counts.shape[-1]), dtype=np.float32)
+    if not flat.flags.writeable:
+        flat = flat.copy()  # torch warns about read-only memory
+    gain, readout = _noise(signal)
+    nav = sorted(
+        signal.axes_manager.navigation_axes, key=lambda nav_axis: int(nav_axis.index_in_array)
+    )
+    info = ImageInfo(
+        shape=tuple(int(n) for n in shape),
+        axes=tuple(nav_axis.get_axis_dictionary() for nav_axis in nav),
+        metadata=signal.metadata.as_dictionary(),
+        title=str(signal.metadata.get_item("General.title", "")),
+        energy=axis,
+        readout=readout,
+    )
+    return RawImage(flat, axis, gain, readout, info)
+
+
+def energy_axis(signal: EELSSpectrum) -> EnergyAxis:
+    """The energy axis of a signal in eV, without reading its data.
+
+    Raises
+    ------
+    TypeError
+        Not a HyperSpy signal.
+    ValueError
+        Not one-dimensional spectra; no energy axis in eV; axis not uniform or not ascending.
+    """
     _require_spectrum(signal)
     axis = signal.axes_manager.signal_axes[0]
     if not axis.is_uniform:
@@ -139,33 +178,11 @@ def read_counts(signal: EELSSpectrum) -> RawImage:
             f"the energy axis starts at {offset:g} eV with a step of {scale:g} eV; an ascending "
             "axis is needed: reverse data and axis first"
         )
-    data = signal.data
-    if data.dtype.kind not in "iuf":
-        raise TypeError(f"the signal's data are {data.dtype}; real counts are needed")
-    if data.size == 0:
-        raise ValueError(f"the signal is empty: its data have shape {data.shape}")
-    where = axis.index_in_array
-    if signal._lazy:
-        data = data.rechunk({where: -1}).compute()
-    counts = np.moveaxis(np.asarray(data), where, -1)
-    shape = counts.shape[:-1]
-    flat = np.ascontiguousarray(counts.reshape(-1, counts.shape[-1]), dtype=np.float32)
-    if not flat.flags.writeable:
-        flat = flat.copy()  # torch warns about read-only memory
-    gain, readout = _noise(signal)
-    nav = sorted(signal.axes_manager.navigation_axes, key=lambda one: int(one.index_in_array))
-    info = ImageInfo(
-        shape=tuple(int(n) for n in shape),
-        axes=tuple(one.get_axis_dictionary() for one in nav),
-        metadata=signal.metadata.as_dictionary(),
-        title=str(signal.metadata.get_item("General.title", "")),
-        energy=(offset, scale),
-        readout=readout,
-    )
-    return RawImage(flat, offset, scale, gain, readout, info)
+    return EnergyAxis(offset, scale, int(axis.size))
 
 
 def _expand(pattern: str) -> list[str]:
+    """Files that a name or a pattern stands for, sorted as people count."""
     if Path(pattern).exists():  # a name with brackets in it is a name first
         return [pattern]
     matches = sorted(globbing.glob(pattern), key=_natural)
@@ -175,6 +192,7 @@ def _expand(pattern: str) -> list[str]:
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
+    """Sorts 2 before 10."""
     parts = re.split(r"(\d+)", name)
     return [(0, int(part), "") if part.isdigit() else (1, 0, part.lower()) for part in parts]
 
@@ -195,6 +213,7 @@ def _energy_factor(signal: Any) -> float:
 
 
 def _require_spectrum(signal: Any) -> None:
+    """Raise TypeError or ValueError unless these are one-dimensional HyperSpy spectra."""
     manager = getattr(signal, "axes_manager", None)
     if manager is None or not hasattr(signal, "metadata"):
         raise TypeError(
@@ -209,6 +228,7 @@ def _require_spectrum(signal: Any) -> None:
 
 
 def _is_spectrum(signal: Any) -> bool:
+    """Whether these are spectra over an energy axis in eV."""
     try:
         _require_spectrum(signal)
         _energy_factor(signal)
@@ -218,6 +238,7 @@ def _is_spectrum(signal: Any) -> bool:
 
 
 def _noise(signal: Any) -> tuple[float, float]:
+    """Gain and readout variance of a signal's counts, or ValueError."""
     node = "Signal.Noise_properties.Variance_linear_model."
     values = [
         float(signal.metadata.get_item(node + name, default))

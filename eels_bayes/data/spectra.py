@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import copy
-import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eels_bayes.data import spectra_exports
+from eels_bayes.data.energy_axis import EnergyAxis
+from eels_bayes.data.flags import describe
 from eels_bayes.data.pixel_index import checked_index, per_pixel_fields, rows_of
 from eels_bayes.validation import same_axis
 
@@ -17,31 +18,6 @@ if TYPE_CHECKING:
     import xarray
     from exspy.signals import EELSSpectrum
     from numpy.typing import NDArray
-
-
-class Flag(enum.IntFlag):
-    """Why a pixel could not be used; flags add up."""
-
-    OK = 0
-    NON_FINITE = 1
-    DEAD = 2
-    NO_BACKGROUND = 4
-    NO_REFERENCE = 8
-    OFF_AXIS = 16
-
-
-REASONS: dict[Flag, str] = {
-    Flag.NON_FINITE: "NaN or infinite counts",
-    Flag.DEAD: "the same counts in every channel",
-    Flag.NO_BACKGROUND: "no counts above the noise in the background window",
-    Flag.NO_REFERENCE: "no counts above the noise in the normalize window",
-    Flag.OFF_AXIS: "energies that are needed leave the axis after alignment",
-}
-
-
-def describe(flag: int) -> str:
-    """Words for a pixel's flag; '' where it is OK."""
-    return "; ".join(text for one, text in REASONS.items() if flag & one)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +34,8 @@ class ImageInfo:
         HyperSpy's metadata as a plain dictionary.
     title : str
         Title of the signal.
-    energy : (offset, scale)
-        Centre of the detector's first channel and width of its channels, eV.
+    energy : EnergyAxis
+        The detector's channels.
     readout : float
         Variance of a channel's counts that does not depend on them, counts squared.
     """
@@ -68,7 +44,7 @@ class ImageInfo:
     axes: tuple[dict[str, Any], ...]
     metadata: dict[str, Any]
     title: str
-    energy: tuple[float, float]
+    energy: EnergyAxis
     readout: float = 0.0
 
 
@@ -111,6 +87,21 @@ class Spectra:
         Variance per detector count.
     preprocessor : Preprocessor
         What made the spectra.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from exspy.signals import EELSSpectrum
+    >>> import eels_bayes as eb
+    >>> energy = 600 + 0.5 * np.arange(400)
+    >>> signal = EELSSpectrum(np.tile(2000 * (energy / 600) ** -3.0, (2, 3, 1)))
+    >>> axis = signal.axes_manager[-1]
+    >>> axis.offset, axis.scale, axis.units = 600.0, 0.5, "eV"
+    >>> spectra = eb.Preprocessor((677, 737), background=(610, 675))(signal)
+    >>> spectra
+    <Spectra: 6 pixels (6 usable) of 1 images, 120 channels, 677-736.5 eV>
+    >>> spectra[spectra.position < 2].intensity.shape
+    (2, 120)
     """
 
     intensity: NDArray[np.float32]
@@ -170,16 +161,45 @@ class Spectra:
         return np.asarray(self.flag == 0)
 
     def __getitem__(self, index: slice | NDArray[Any] | Sequence[int]) -> Spectra:
-        """Some of the pixels; `images` stays whole, so that maps keep their shape."""
+        """Some of the pixels; `images` stays whole, so that maps keep their shape.
+
+        Parameters
+        ----------
+        index : slice, 1-D array of int or 1-D mask
+
+        Returns
+        -------
+        Spectra
+
+        Raises
+        ------
+        TypeError
+            Anything else.
+        """
         return replace(self, **rows_of(self, _PER_PIXEL, checked_index(index)))
 
     def reasons(self) -> list[str]:
-        """Why each pixel is flagged, in words; '' where it is OK."""
+        """Why each pixel is flagged, in words; '' where it is OK.
+
+        Returns
+        -------
+        list of str
+            One a pixel.
+        """
         return [describe(int(flag)) for flag in self.flag]
 
     @classmethod
     def concatenate(cls, parts: Sequence[Spectra]) -> Spectra:
         """Join spectra made by one preprocessor; images that parts share stay one image.
+
+        Parameters
+        ----------
+        parts : sequence of Spectra
+
+        Returns
+        -------
+        Spectra
+            Pixels in the order of the parts.
 
         Raises
         ------
@@ -209,60 +229,21 @@ class Spectra:
 
         Navigation axes and metadata are the image's own; what was done is in
         ``metadata.eels_bayes``.
-        """
-        from exspy.signals import EELSSpectrum
 
-        step = float(self.energy[1] - self.energy[0]) if len(self.energy) > 1 else 1.0
-        energy_axis = {
-            "name": "Energy loss",
-            "units": "eV",
-            "size": len(self.energy),
-            "offset": float(self.energy[0]),
-            "scale": step,
-            "navigate": False,
-        }
-        signals = []
-        for k, info in enumerate(self.images):
-            mine = self.image == k
-            data = np.full((int(np.prod(info.shape)), len(self.energy)), np.nan, np.float32)
-            data[self.position[mine]] = self.intensity[mine]
-            axes = [copy.deepcopy(axis) for axis in info.axes] + [dict(energy_axis)]
-            signal = EELSSpectrum(
-                data.reshape(*info.shape, -1), axes=axes, metadata=copy.deepcopy(info.metadata)
-            )
-            signal.metadata.add_dictionary({"eels_bayes": {"quantity": "edge spectrum"}})
-            options = getattr(self.preprocessor, "options", None)
-            if callable(options):
-                signal.metadata.add_dictionary({"eels_bayes": {"preprocessor": options()}})
-            signals.append(signal)
-        return signals
+        Returns
+        -------
+        list of EELSSpectrum
+        """
+        return spectra_exports.to_signals(self)
 
     def to_xarray(self) -> xarray.Dataset:
-        """Everything per pixel as a Dataset over ``pixel``, ``energy`` and ``bin``."""
-        import xarray
+        """Everything per pixel as a Dataset over ``pixel``, ``energy`` and ``bin``.
 
-        unit = "counts per channel"
-        return xarray.Dataset(
-            {
-                "intensity": (("pixel", "energy"), self.intensity, {"units": "norm"}),
-                "sd": (("pixel", "energy"), self.sd, {"units": "norm"}),
-                "profile": (("pixel", "bin"), self.profile, {"units": "norm"}),
-                "background": ("pixel", self.background[:, 0], {"units": "norm"}),
-                "exponent": ("pixel", self.background[:, 1], {"units": ""}),
-                "level": ("pixel", self.level, {"units": "norm"}),
-                "spike": ("pixel", self.spike, {"units": "sd"}),
-                "norm": ("pixel", self.norm, {"units": unit}),
-                "shift": ("pixel", self.shift, {"units": "eV"}),
-                "gain": ("pixel", self.gain, {"units": "counts"}),
-                "flag": ("pixel", self.flag, {"reasons": str(REASONS)}),
-            },
-            coords={
-                "energy": ("energy", self.energy, {"units": "eV"}),
-                "bin": ("bin", self.profile_energy, {"units": "eV"}),
-                "image": ("pixel", self.image),
-                "position": ("pixel", self.position),
-            },
-        )
+        Returns
+        -------
+        xarray.Dataset
+        """
+        return spectra_exports.to_xarray(self)
 
 
 def check_alike(name: str, parts: Sequence[Spectra]) -> None:
@@ -287,13 +268,13 @@ def check_alike(name: str, parts: Sequence[Spectra]) -> None:
             )
 
 
-def _same_settings(one: Any, other: Any) -> bool:
+def _same_settings(first: Any, second: Any) -> bool:
     """Whether two preprocessors have the same settings."""
-    if one is other:
+    if first is second:
         return True
-    if not (hasattr(one, "options") and hasattr(other, "options")):
+    if not (hasattr(first, "options") and hasattr(second, "options")):
         return False
-    return bool(one.options() == other.options())
+    return bool(first.options() == second.options())
 
 
 _PER_PIXEL = per_pixel_fields(

@@ -17,7 +17,7 @@ from eels_bayes.fast import fast_file, program_export
 from eels_bayes.fast.backends import BACKENDS, Backend
 from eels_bayes.fast.graph import CHUNK, N_COLUMNS, FastGraph
 from eels_bayes.fast.parts import FastParts, Head
-from eels_bayes.preprocessing.alignment import FADED, SEARCH, find_shift
+from eels_bayes.preprocessing.alignment import FADED, SEARCH, align_axis, find_shift
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 
 
@@ -101,7 +101,7 @@ class FastClassifier:
         self.graph = graph.eval().requires_grad_(False)
         self.class_names = tuple(class_names)
         self.head, self.backend, self.library = head, backend, dict(library)
-        self.energy = graph.offset + graph.scale * np.arange(graph.n_channels)
+        self.energy = graph.axis.offset + graph.axis.scale * np.arange(graph.axis.n)
         self.aligned = preprocessor.align is not None
         self._preprocessor = preprocessor
         self._run = BACKENDS[backend](self.graph)
@@ -213,12 +213,10 @@ class FastClassifier:
         with torch.inference_mode():
             shift, seen = find_shift(
                 mean,
-                self.graph.offset,
-                self.graph.scale,
+                self.graph.axis,
                 torch.zeros(1),
                 pre.reference,
-                pre.align[0] + 0.5 * pre.step,
-                pre.step,
+                align_axis(pre.align, pre.step),
                 SEARCH,
             )
         return float(shift[0]) if float(seen[0]) >= FADED else 0.0

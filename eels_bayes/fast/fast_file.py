@@ -42,7 +42,7 @@ def write(path: str | os.PathLike[str], parts: FastParts) -> None:
         "backend": parts.backend,
         "library": parts.library,
         "preprocessor": parts.preprocessor.options(),
-        "axis": [graph.offset, graph.scale, graph.n_channels],
+        "axis": list(graph.axis),
         "gain": graph.gain,
         "readout": graph.readout,
         "evidence": list(encoder.evidence.sizes),
@@ -84,7 +84,7 @@ def _try_out(graph: FastGraph, names: tuple[str, ...], config: dict[str, Any]) -
     if int(plan.flag):
         raise ValueError(f"the axis {config['axis']} does not cover what is needed")
     with torch.inference_mode():
-        columns, _, _ = graph(torch.ones(2, graph.n_channels), *plan)
+        columns, _, _ = graph(torch.ones(2, graph.axis.n), *plan)
     if columns.shape[1] != len(names) + N_COLUMNS:
         raise ValueError(f"{len(names)} class_names do not fit {columns.shape[1]} columns")
 
@@ -101,7 +101,7 @@ def _rebuilt(tensors: dict[str, Tensor], config: dict[str, Any]) -> tuple[FastGr
     reader = _reader(state, sizes, config)
     preprocessor = Preprocessor.from_options(config["preprocessor"])
     preprocessor.load_state_dict(_below("preprocessor.", tensors))
-    graph = FastGraph(preprocessor, reader, *_axis(config), gain, readout)
+    graph = FastGraph(preprocessor, reader, _axis(config), gain, readout)
     return graph.eval().requires_grad_(False), preprocessor
 
 
@@ -122,12 +122,12 @@ def _noise(config: dict[str, Any]) -> tuple[float, float]:
     return gain, readout
 
 
-def _axis(config: dict[str, Any]) -> tuple[float, float, int]:
-    """Offset (eV), scale (eV) and number of channels; ValueError where these are no axis."""
+def _axis(config: dict[str, Any]) -> EnergyAxis:
+    """The detector's axis; ValueError where the numbers are none."""
     offset, scale, n_channels = config["axis"]
     if not (math.isfinite(offset) and scale > 0 and 0 < n_channels <= MOST_CHANNELS):
         raise ValueError(f"the axis {config['axis']} is none")
-    return float(offset), float(scale), int(n_channels)
+    return EnergyAxis(float(offset), float(scale), int(n_channels))
 
 
 def _check_tensors(state: dict[str, Tensor], sizes: list[int], config: dict[str, Any]) -> None:

@@ -5,8 +5,6 @@ a spectrum; what depends on the fitted model alone is computed once and for all 
 `packed_gp.pack`).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,12 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from eels_bayes.data.spectra import Flag
+from eels_bayes.data.energy_axis import EnergyAxis, common_limits, limits
+from eels_bayes.data.flags import Flag
 from eels_bayes.prediction.pixel_reader import Reader
 from eels_bayes.preprocessing import noise
-from eels_bayes.preprocessing.edge_extractor import MOST_COUNTS
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 from eels_bayes.preprocessing.rebinning import overlap
+from eels_bayes.preprocessing.reference import planned_norm
 from eels_bayes.preprocessing.spikes import (
     BLOCK,
     Expected,
@@ -82,41 +81,39 @@ class FastGraph(nn.Module):
     preprocessor : Preprocessor
         Calibrated.
     reader : Reader
-    offset, scale : float
-        Centre of the detector's first channel and width of its channels, eV.
-    n_channels : int
-        E.
+    axis : EnergyAxis
+        The detector's E channels.
     gain, readout : float
         Variance of a count: ``gain * counts + readout``.
     """
+
+    axis: EnergyAxis  # scripting would take it for a plain tuple otherwise
+    canonical: EnergyAxis
+    bins: EnergyAxis
+    typical_axis: EnergyAxis
 
     def __init__(
         self,
         preprocessor: Preprocessor,
         reader: Reader,
-        offset: float,
-        scale: float,
-        n_channels: int,
+        axis: EnergyAxis,
         gain: float,
         readout: float,
     ):
         super().__init__()
         pre = preprocessor
         self.reader, self.extractor = reader, pre.extractor
-        self.offset, self.scale, self.n_channels = offset, scale, n_channels
+        self.axis = axis
         self.gain, self.readout = gain, readout
         self.step, self.unit = pre.step, pre.unit
-        self.first = pre.extractor.first
-        self.n_canonical = pre.extractor.n_before + pre.extractor.n_window
-        first_bin, last_bin = (int(edge) for edge in pre.profile_bins)
-        self.bin_width, self.n_bins = pre.bin_width, last_bin - first_bin
-        self.profile_low = pre.window[0] - 0.5 * pre.step + pre.bin_width * first_bin
+        self.canonical = pre.extractor.axis()
+        self.bins = pre.profile_axis()
         self.normalized = pre.normalize is not None
         self.band_low, self.band_high = pre.normalize or (0.0, 0.0)
-        self.most = MOST_COUNTS  # scripting sees no globals
         self.off_axis, self.non_finite = int(Flag.OFF_AXIS), int(Flag.NON_FINITE)
-        self.typical_first = float(pre.typical_first)
-        near = neighbours(math.ceil(n_channels / BLOCK))
+        first = float(pre.typical_first)
+        self.typical_axis = EnergyAxis(first, pre.step, pre.typical.shape[0])
+        near = neighbours(math.ceil(axis.n / BLOCK))
         self.register_buffer("near", near, persistent=False)
         self.near: Tensor
         self.register_buffer("typical", pre.typical.float())
@@ -137,14 +134,8 @@ class FastGraph(nn.Module):
         shifts = torch.full((1,), shift, dtype=torch.float64)
         picked: list[Tensor] = []
         weights: list[Tensor] = []
-        bin_center = self.profile_low + 0.5 * self.bin_width
-        for first, step, count in (
-            (bin_center, self.bin_width, self.n_bins),
-            (self.first, self.step, self.n_canonical),
-        ):
-            index, weight = overlap(
-                self.n_channels, self.offset, self.scale, shifts, first, step, count
-            )
+        for new in (self.bins, self.canonical):
+            index, weight = overlap(self.axis, shifts, new)
             index, weight = index[:, 0], weight[:, 0]
             # what has no weight must not bring in another channel's NaN
             index = torch.where(weight > 0, index, index.gather(0, weight.argmax(0, keepdim=True)))
@@ -156,37 +147,25 @@ class FastGraph(nn.Module):
         if self.normalized:
             width = self.band_high - self.band_low
             center = 0.5 * (self.band_low + self.band_high)
-            channels, parts = overlap(
-                self.n_channels, self.offset, self.scale, shifts, center, width, 1
-            )
+            channels, parts = overlap(self.axis, shifts, EnergyAxis(center, width, 1))
             inside = parts.flatten() > 0
             picked.append(channels.flatten()[inside])
-            band = parts.flatten()[inside] * (self.scale / width)
+            band = parts.flatten()[inside] * (self.axis.scale / width)
         low, high = self.needed()
-        slack = 1e-3 * self.scale
-        begin = self.offset - 0.5 * self.scale
-        end = begin + self.scale * self.n_channels
-        off_axis = low + shift < begin - slack or high + shift > end + slack
-        shape = expected_shape(
-            self.n_channels,
-            self.offset,
-            self.scale,
-            shifts,
-            self.typical.cpu(),
-            self.typical_first,
-            self.step,
-        )
-        every = torch.cat(picked)
-        sums = torch.zeros(2, self.n_channels)
-        sums[0, every[len(every) - len(band) :]] = band.float()
-        sums[1, every] = 1.0
+        lowest, highest = limits(self.axis)
+        off_axis = low + shift < lowest or high + shift > highest
+        shape = expected_shape(self.axis, shifts, self.typical.cpu(), self.typical_axis)
+        channels_read = torch.cat(picked)
+        sums = torch.zeros(2, self.axis.n)
+        sums[0, channels_read[len(channels_read) - len(band) :]] = band.float()
+        sums[1, channels_read] = 1.0
         some, root, per_root = expected(shape * sums[1])
         flag = torch.tensor(self.off_axis if off_axis else 0)
         device = self.typical.device
         return Plan(
             (sums[1:] > 0).t().to(device),
             sums.to(device),
-            every.to(device),
+            channels_read.to(device),
             weights[0].unsqueeze(2).to(device),
             weights[1].unsqueeze(2).to(device),
             band.float().unsqueeze(1).to(device),
@@ -226,55 +205,51 @@ class FastGraph(nn.Module):
         canonical = (canonical * canonical_weight).sum(0).t()
         if self.normalized:
             reference = picked[of_bins + of_canonical :]
-            # What does not stand out from its own scatter by three errors is no reference: as
-            # `Preprocessor.forward` has it, without the root.
-            n = self._width() / self.scale
-            scatter = (reference.square() * (band * (9.0 / (n + 9.0)))).sum(0)
-            found = (mean * mean.abs() > scatter) & (mean < self.most)
-            norm = mean * found * (self.step * self.unit / self.scale)
+            n = self._width() / self.axis.scale
+            width = self.step * self.unit / self.axis.scale
+            norm = planned_norm(mean, reference, band, n, width)
         else:
             norm = torch.ones_like(whole)
         non_finite, flag = self.extractor.check(canonical, norm)
         non_finite = non_finite | (whole - whole != 0)
         flag = flag + non_finite * self.non_finite + plan_flag
         bad = flag > 0
-        variance = noise.variance(canonical, self.gain, self.readout * self.step / self.scale)
-        fano = variance.sum(1) / canonical.clamp(min=0.0).sum(1).clamp(min=1e-6)
+        variance = noise.variance(canonical, self.gain, self.readout * self.step / self.axis.scale)
+        fano = noise.fano_factor(variance, canonical)
         usual = Expected(some, root, per_root)
         spike = excess(in_blocks(shown), self.near, usual, self.gain, self.readout)
-        per_channel = (self.step / self.bin_width) / norm
+        # with the profile's factor at hand: `noise.noise_level` but for rounding
+        per_channel = (self.step / self.bins.scale) / norm
         profile = (profile * per_channel).t()
         level = fano * per_channel
-        found = self.reader(profile, level, spike)
-        rest = torch.stack(
+        reading = self.reader(profile, level, spike)
+        scalars = torch.stack(
             (
-                found.total,
-                found.aleatoric,
-                found.encoder,
-                found.classifier,
-                found.novelty,
-                found.value,
-                found.value_sd,
+                reading.total,
+                reading.aleatoric,
+                reading.encoder,
+                reading.classifier,
+                reading.novelty,
+                reading.value,
+                reading.value_sd,
             ),
             1,
         )
-        columns = torch.cat((found.probabilities, rest), 1)
+        columns = torch.cat((reading.probabilities, scalars), 1)
         columns = torch.where(bad.unsqueeze(1), self.nothing, columns)
-        labels = torch.where(bad, self.no_class, found.probabilities.argmax(1))
+        labels = torch.where(bad, self.no_class, reading.probabilities.argmax(1))
         return columns, labels, flag
 
     @torch.jit.export
     def needed(self) -> tuple[float, float]:
         """Energies (low, high) that spectra must cover, eV."""
-        low = self.first - 0.5 * self.step
-        high = low + self.step * self.n_canonical
-        low = min(low, self.profile_low)
-        high = max(high, self.profile_low + self.bin_width * self.n_bins)
+        low, high = common_limits(self.canonical, self.bins)
         if self.normalized:
             low, high = min(low, self.band_low), max(high, self.band_high)
         return low, high
 
     def _width(self) -> float:
+        """Width of the normalize window, eV."""
         return self.band_high - self.band_low
 
 

@@ -59,7 +59,7 @@ def exported(graph: FastGraph, about: Mapping[str, str]) -> bytes:
         warnings.simplefilter("ignore")
         torch.onnx.export(
             graph,
-            (torch.ones(2, graph.n_channels), *plan),
+            (torch.ones(2, graph.axis.n), *plan),
             target,  # type: ignore[arg-type]
             input_names=[COUNTS, *names],
             output_names=list(OUTPUTS),

@@ -40,8 +40,8 @@ def _about(parts: FastParts) -> dict[str, Any]:
         "class_names": list(parts.class_names),
         "library": parts.library,
         "columns": [*(f"probability of {name}" for name in parts.class_names), *COLUMNS],
-        "energy": {"offset": graph.offset, "scale": graph.scale, "unit": "eV"},
-        "channels": graph.n_channels,
+        "energy": {"offset": graph.axis.offset, "scale": graph.axis.scale, "unit": "eV"},
+        "channels": graph.axis.n,
         "head": parts.head,
         "preprocessor": parts.preprocessor.options(),
     }

@@ -23,7 +23,7 @@ def torchscript_runner(graph: FastGraph) -> Run:
     single, planned = _static(several), cached_plan(graph)
     with torch.inference_mode():
         for n in WARM_UP:
-            several(torch.ones(n, graph.n_channels), *planned(0.0))
+            several(torch.ones(n, graph.axis.n), *planned(0.0))
 
     def run(
         rows: NDArray[np.float32], shift: float

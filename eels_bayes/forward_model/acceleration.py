@@ -10,7 +10,8 @@ from scipy.special import softmax
 from tqdm.auto import trange
 
 from eels_bayes.arrays import Array
-from eels_bayes.data.fingerprints import FingerprintLibrary, Variations
+from eels_bayes.data.fingerprints import FingerprintLibrary
+from eels_bayes.data.variations import Variations
 from eels_bayes.forward_model.edge_shapes import LibraryFit
 from eels_bayes.forward_model.factor_mixture import Images, Population
 

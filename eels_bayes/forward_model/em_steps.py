@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from eels_bayes.arrays import Array
-from eels_bayes.data.fingerprints import FingerprintLibrary, Variations
+from eels_bayes.data.fingerprints import FingerprintLibrary
+from eels_bayes.data.variations import Variations
 from eels_bayes.forward_model.acceleration import VARIED, State
 from eels_bayes.forward_model.class_weights import shared_out
 from eels_bayes.forward_model.directions import spanned

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from eels_bayes.arrays import Array
+from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.forward_model.clean_edges import (
     Clean,
@@ -170,8 +171,7 @@ class Reinsertion:
         pairs = self._pairs(edge, u, binned, norm, gain)
         measured = torch.as_tensor(norm * self._norm_found(binned, norm), dtype=torch.float32)
         readout = self.readout * float(energy[1] - energy[0]) / self.detector_step
-        # As `noise.variance` has it, with every pixel's own gain.
-        variance = torch.maximum(canonical, 0.01 * gains[:, None]) * gains[:, None] + readout
+        variance = noise.variance_by_pixel(canonical, gains, readout)
         return pairs, self.preprocessor.extract(canonical, variance, measured, factor)
 
     def _drawn(
@@ -229,7 +229,7 @@ class Reinsertion:
         found = self._norm_found(counts, norm)
         readout = self.readout * (bins[1] - bins[0]) / self.detector_step
         # where the preprocessor weighs readout against counts
-        fano = gain + readout / np.maximum(counts[:, self._covered()].mean(1), 1e-6)
+        fano = gain + readout / np.maximum(counts[:, self._covered()].mean(1), noise.LEAST_COUNTS)
         level = fano / (norm * found * size)
         return Pairs(
             torch.as_tensor(edge + self.overlap(u), dtype=torch.float32),
@@ -286,7 +286,8 @@ class Reinsertion:
         if self.readout > 0:
             counts += math.sqrt(self.readout) * torch.randn(counts.shape, generator=generator)
         shift = torch.full_like(norm, -offset)
-        return rebin(counts, start, width, shift, float(self.energy[0]), step, rate.shape[1])
+        axis = EnergyAxis(start, width, n_detector)
+        return rebin(counts, axis, shift, EnergyAxis(float(self.energy[0]), step, rate.shape[1]))
 
 
 def clean_source(model: ForwardModel, preprocessor: Preprocessor) -> Reinsertion:
@@ -323,8 +324,8 @@ def reinsertion(model: ForwardModel, spectra: Spectra) -> Reinsertion:
     ok = spectra.ok
     energy = spectra.canonical_energy
     # Width of a detector channel; the median where images differ.
-    step = float(np.median([info.energy[1] for info in spectra.images]))
-    start = np.array([info.energy[0] for info in spectra.images])[spectra.image[ok]]
+    step = float(np.median([info.energy.scale for info in spectra.images]))
+    start = np.array([info.energy.offset for info in spectra.images])[spectra.image[ok]]
     # Borders of detector channels relative to the canonical axis's first, up to whole channels.
     first_edge = energy[0] - 0.5 * (energy[1] - energy[0])
     offset = np.mod(start - 0.5 * step - spectra.shift[ok] - first_edge, step)

@@ -10,7 +10,7 @@ import numpy as np
 import xarray
 
 from eels_bayes import arviz_bridge
-from eels_bayes.data.spectra import describe
+from eels_bayes.data.flags import describe
 from eels_bayes.prediction.quantities import (
     MAPS,
     TEXT,

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eels_bayes.data.flags import describe
 from eels_bayes.data.pixel_index import checked_index, per_pixel_fields, rows_of
-from eels_bayes.data.spectra import ImageInfo, describe
+from eels_bayes.data.spectra import ImageInfo
 from eels_bayes.gp.reach import gaussian_reach
 from eels_bayes.prediction import exports, maps
 

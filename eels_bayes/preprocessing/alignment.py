@@ -1,4 +1,4 @@
-"""The images of a series: checked, repaired, and their drift."""
+"""The drift of a series: a reference edge, and the shift of images, rows or pixels against it."""
 
 import math
 import warnings
@@ -7,19 +7,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eels_bayes.preprocessing.images import SeriesImage, group_means
+from eels_bayes.data.energy_axis import EnergyAxis, limits
+from eels_bayes.preprocessing.images import CHUNK, SeriesImage, group_means
 from eels_bayes.preprocessing.rebinning import rebin
 
-SEARCH = 15.0  # eV: how far images may have drifted
-SEARCH_WITHIN = 5.0  # eV: how far rows and pixels may lie from their image
-FADED = 0.3  # correlation with the reference below which there is nothing to align on
-CHUNK = 4096  # spectra a step, to keep memory low
+SEARCH = 15.0  # eV: how far images may have drifted; chosen, not tuned
+SEARCH_WITHIN = 5.0  # eV: how far rows and pixels may lie from their image; chosen, not tuned
+FADED = 0.3  # correlation below which there is nothing to align on; chosen, not tuned
+N_REFINEMENTS = 4  # Gauss-Newton steps; chosen, not tuned
+MOST_REFINED = 2.0  # channels that they may leave the whole-channel shift by; chosen
+LEAST_POWER = 1e-6  # of a flat spectrum's: guards the correlation of what is a straight line
+OFF_AXIS_SCORE = -2.0  # below any correlation
+LEAST_SIZE = 1e-30  # guards divisions by the norm of nothing
+
+
+def align_axis(align: tuple[float, float], step: float) -> EnergyAxis:
+    """Channels of the reference edge in the align window (eV), `step` eV wide."""
+    return EnergyAxis(align[0] + 0.5 * step, step, round((align[1] - align[0]) / step))
 
 
 def series_reference(
     images: list[SeriesImage], align: tuple[float, float], step: float, align_to: float | None
 ) -> Tensor:
-    """Mean of the aligned images in the align window, made ready for `alignment.find_shift`.
+    """Mean of the aligned images in the align window, made ready for `find_shift`.
 
     Parameters
     ----------
@@ -35,56 +45,58 @@ def series_reference(
     Returns
     -------
     Tensor (N,)
-        With channel centres from ``align[0] + step / 2``.
+        On the channels of `align_axis`.
     """
-    first, n_align = align[0] + 0.5 * step, round((align[1] - align[0]) / step)
-    means = [image.averaged().counts for image in images]
+    axis = align_axis(align, step)
+    means = [image.averaged() for image in images]
 
     def cut(shifts: list[float]) -> Tensor:
         rows = [
-            rebin(mean, image.raw.offset, image.raw.scale, torch.tensor([s]), first, step, n_align)[
-                0
-            ]
-            for mean, image, s in zip(means, images, shifts, strict=True)
+            rebin(mean.counts, mean.raw.axis, torch.tensor([shift]), axis)[0]
+            for mean, shift in zip(means, shifts, strict=True)
         ]
         return torch.cat(rows)
 
     unshifted = cut([0.0] * len(images))
     brightest = make_reference(unshifted[int(unshifted.sum(1).argmax())])
-    found = []
-    for mean, image in zip(means, images, strict=True):
-        axis = (image.raw.offset, image.raw.scale)
-        shift, seen = find_shift(mean, *axis, torch.zeros(1), brightest, first, step, SEARCH)
-        found.append(float(shift) if float(seen) >= FADED else 0.0)
-    middle = float(np.median(found))
-    aligned = cut([shift - middle for shift in found]).mean(0)
+    shifts = []
+    for mean in means:
+        shift, correlation = find_shift(
+            mean.counts, mean.raw.axis, torch.zeros(1), brightest, axis, SEARCH
+        )
+        shifts.append(float(shift) if float(correlation) >= FADED else 0.0)
+    middle = float(np.median(shifts))
+    aligned = cut([shift - middle for shift in shifts]).mean(0)
     if align_to is not None:
-        middle += align_to - (first + step * _peak(aligned))
-        aligned = cut([shift - middle for shift in found]).mean(0)
+        middle += align_to - (axis.offset + step * _peak(aligned))
+        aligned = cut([shift - middle for shift in shifts]).mean(0)
     return make_reference(aligned)
 
 
 def image_shifts(
     image: SeriesImage,
     reference: Tensor,
-    align: tuple[float, float],
+    align: tuple[float, float] | None,
     step: float,
     align_by: str,
 ) -> Tensor:
     """Shift of every pixel against the reference, shared by image, by row or by none; (n,) in eV.
 
-    Warns where the image shows nothing that resembles the reference, and leaves it as it is.
+    0 without an align window. Warns where the image shows nothing that resembles the reference,
+    and leaves it as it is.
     """
     counts, raw = image.counts, image.raw
-    n, first = len(counts), align[0] + 0.5 * step
-    axis = (raw.offset, raw.scale)
-    shift, seen = find_shift(
-        group_means(counts[None]), *axis, torch.zeros(1), reference, first, step, SEARCH
+    n = len(counts)
+    if align is None:
+        return torch.zeros(n)
+    axis = align_axis(align, step)
+    shift, correlation = find_shift(
+        group_means(counts[None]), raw.axis, torch.zeros(1), reference, axis, SEARCH
     )
-    if float(seen) < FADED:
+    if float(correlation) < FADED:
         warnings.warn(
             f"align {align}: {image.name} shows nothing there that resembles the reference "
-            f"(correlation {float(seen):.2f}); it is left unaligned",
+            f"(correlation {float(correlation):.2f}); it is left unaligned",
             stacklevel=2,
         )
         return torch.zeros(n)
@@ -95,7 +107,7 @@ def image_shifts(
         width = raw.info.shape[-1] if raw.info.shape else 1
         groups = group_means(counts.reshape(-1, width, counts.shape[1]))
     parts = [
-        find_shift(part, *axis, shift.expand(len(part)), reference, first, step, SEARCH_WITHIN)[0]
+        find_shift(part, raw.axis, shift.expand(len(part)), reference, axis, SEARCH_WITHIN)[0]
         for part in groups.split(CHUNK)
     ]
     return torch.cat(parts).repeat_interleave(n // len(groups))
@@ -118,21 +130,19 @@ def _line_basis(n: int, like: Tensor) -> Tensor:
     return torch.stack([flat, ramp / torch.linalg.vector_norm(ramp)])
 
 
-def make_reference(spectrum: Tensor) -> Tensor:
+def make_reference(spectrum: Tensor, least: float = LEAST_SIZE) -> Tensor:
     """The part of a spectrum (N,) that no straight line explains, with unit norm."""
     lines = _line_basis(spectrum.shape[0], spectrum)
-    rest = spectrum - (lines * (lines * spectrum).sum(1, keepdim=True)).sum(0)
-    return rest / torch.clamp(torch.linalg.vector_norm(rest), min=1e-30)
+    detrended = spectrum - (lines * (lines * spectrum).sum(1, keepdim=True)).sum(0)
+    return detrended / torch.clamp(torch.linalg.vector_norm(detrended), min=least)
 
 
 def find_shift(
     counts: Tensor,
-    offset: float,
-    scale: float,
+    axis: EnergyAxis,
     start: Tensor,
     reference: Tensor,
-    first: float,
-    step: float,
+    reference_axis: EnergyAxis,
     radius: float,
 ) -> tuple[Tensor, Tensor]:
     """Shift of every spectrum against a reference.
@@ -144,15 +154,15 @@ def find_shift(
     Parameters
     ----------
     counts : Tensor (n, E)
-        Counts; channels that are not finite count as zero.
-    offset, scale : float
-        Centre of the first channel and channel width, eV.
+        Counts per channel of `axis`; channels that are not finite count as zero.
+    axis : EnergyAxis
     start : Tensor (n,)
         Where to search, eV.
     reference : Tensor (N,)
-        From `make_reference`, on channels of width `step` from the centre `first`, eV.
-    first, step, radius : float
-        See above; the search covers ``start +- radius`` as far as the axis does, eV.
+        From `make_reference`, on `reference_axis`.
+    reference_axis : EnergyAxis
+    radius : float
+        The search covers ``start +- radius`` as far as the axis does, eV.
 
     Returns
     -------
@@ -161,41 +171,71 @@ def find_shift(
     correlation : Tensor (n,)
         Its normalised cross-correlation with the reference at whole channels.
     """
-    n_ref = reference.shape[0]
-    n_lag = int(radius / step)
     finite = torch.where(torch.isfinite(counts), counts, torch.zeros_like(counts))
+    score = _correlations(finite, axis, start, reference, reference_axis, radius)
+    correlation, lag = torch.max(score, dim=1)
+    n_lag = int(radius / reference_axis.scale)
+    coarse = start + (lag - n_lag).to(start.dtype) * reference_axis.scale
+    shift = _refined(finite, axis, coarse, reference, reference_axis)
+    has_feature = torch.isfinite(shift) & (correlation > 0)
+    return torch.where(has_feature, shift, start), correlation
+
+
+def _correlations(
+    finite: Tensor,
+    axis: EnergyAxis,
+    start: Tensor,
+    reference: Tensor,
+    reference_axis: EnergyAxis,
+    radius: float,
+    least_size: float = LEAST_SIZE,
+    least_power: float = LEAST_POWER,
+    off_axis: float = OFF_AXIS_SCORE,
+) -> Tensor:
+    """Normalised cross-correlation (n, lags) at whole channels around `start`."""
+    first, step, n_ref = reference_axis.offset, reference_axis.scale, reference_axis.n
+    n_lag = int(radius / step)
     lines = _line_basis(n_ref, reference)
-    wide, _ = rebin(finite, offset, scale, start, first - n_lag * step, step, n_ref + 2 * n_lag)
+    searched = EnergyAxis(first - n_lag * step, step, n_ref + 2 * n_lag)
+    wide, _ = rebin(finite, axis, start, searched)
     wide = wide - wide.mean(1, keepdim=True)
-    wide = wide / torch.clamp(wide.abs().mean(1, keepdim=True), min=1e-30)
+    wide = wide / torch.clamp(wide.abs().mean(1, keepdim=True), min=least_size)
     kernels = torch.cat([reference.unsqueeze(0), lines]).unsqueeze(1)
     products = torch.conv1d(wide.unsqueeze(1), kernels)
     ones = torch.ones_like(reference).reshape(1, 1, -1)
     power = torch.conv1d((wide * wide).unsqueeze(1), ones)[:, 0]
     power = power - products[:, 1] ** 2 - products[:, 2] ** 2
-    score = products[:, 0] / torch.sqrt(torch.clamp(power, min=1e-6 * n_ref))
-    lags = (torch.arange(2 * n_lag + 1, device=counts.device) - n_lag) * step
+    score = products[:, 0] / torch.sqrt(torch.clamp(power, min=least_power * n_ref))
+    lags = (torch.arange(2 * n_lag + 1, device=finite.device) - n_lag) * step
     low = first - 0.5 * step + start.unsqueeze(1) + lags.unsqueeze(0)
-    slack = 1e-3 * scale
-    on_axis = (low >= offset - 0.5 * scale - slack) & (
-        low + n_ref * step <= offset + (counts.shape[1] - 0.5) * scale + slack
-    )
-    score = torch.where(on_axis, score, torch.full_like(score, -2.0))
-    best, where = torch.max(score, dim=1)
-    coarse = start + (where - n_lag).to(start.dtype) * step
+    lowest, highest = limits(axis)
+    on_axis = (low >= lowest) & (low + n_ref * step <= highest)
+    return torch.where(on_axis, score, torch.full_like(score, off_axis))
 
+
+def _refined(
+    finite: Tensor,
+    axis: EnergyAxis,
+    coarse: Tensor,
+    reference: Tensor,
+    reference_axis: EnergyAxis,
+    n_steps: int = N_REFINEMENTS,
+    most: float = MOST_REFINED,
+    least_size: float = LEAST_SIZE,
+) -> Tensor:
+    """Shifts (n,) in eV from those by whole channels: Gauss-Newton along the derivative."""
+    lines, step = _line_basis(reference_axis.n, reference), reference_axis.scale
     slope = torch.zeros_like(reference)
     slope[1:-1] = 0.5 * (reference[2:] - reference[:-2])
     slope = slope - (lines * (lines * slope).sum(1, keepdim=True)).sum(0)
     slope = slope - reference * (reference * slope).sum()
-    slope = slope / torch.clamp((slope * slope).sum(), min=1e-30)
+    slope = slope / torch.clamp((slope * slope).sum(), min=least_size)
     shift = coarse
-    for _step in range(4):
-        piece, _ = rebin(finite, offset, scale, shift, first, step, n_ref)
+    for _step in range(n_steps):
+        piece, _ = rebin(finite, axis, shift, reference_axis)
         amplitude = (piece * reference).sum(1)
         move = -(piece * slope).sum(1) / amplitude
         move = torch.where(torch.isfinite(move) & (amplitude > 0), move, torch.zeros_like(move))
         shift = shift + torch.clamp(move, -1.0, 1.0) * step
-        shift = torch.minimum(torch.maximum(shift, coarse - 2 * step), coarse + 2 * step)
-    found = torch.isfinite(shift) & (best > 0)
-    return torch.where(found, shift, start), best
+        shift = torch.minimum(torch.maximum(shift, coarse - most * step), coarse + most * step)
+    return shift

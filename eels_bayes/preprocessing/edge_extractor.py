@@ -6,15 +6,25 @@ Script-safe: plain tensors only.
 import math
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from eels_bayes.data.spectra import Flag
-from eels_bayes.preprocessing.power_law import fit_power_law, fit_shrunk
+from eels_bayes.data.energy_axis import EnergyAxis
+from eels_bayes.data.flags import Flag
+from eels_bayes.preprocessing.noise import fano_factor
+from eels_bayes.preprocessing.power_law import (
+    USUAL_EXPONENT,
+    fit_power_law,
+    fit_shrunk,
+    log_energies,
+)
+from eels_bayes.preprocessing.reference import stands_out
+from eels_bayes.preprocessing.windows import background_channels, canonical_axis, edge_channels
 
-MOST_COUNTS = 1e15  # a channel: beyond any detector's, where single precision would fail later
-VARIANCE_SPAN = 2.0  # eV over which the variance is averaged
+VARIANCE_SPAN = 2.0  # eV over which the variance is averaged; chosen, not tuned
+FLAT = 1e-6  # of the largest counts: a spectrum that spreads no wider is dead
+LEAST_VARIANCE_KEPT = 0.05  # of a channel's own: what a fit that follows its noise must leave
+MOST_RATE = 1e6  # counts squared: guards single precision where nothing at all was counted
 
 
 class Edges(NamedTuple):
@@ -26,23 +36,46 @@ class Edges(NamedTuple):
     flag: Tensor
 
 
-def _stands_out(counts: Tensor, most: float = MOST_COUNTS) -> Tensor:
-    """Whether the mean of the channels (n, B) is above zero by three errors of the mean; (n,).
+class Processed(NamedTuple):
+    """Edge spectra of n pixels and what was done to them; shapes and units as in `Spectra`."""
 
-    The noise is taken from neighbours' differences: dark-corrected counts without a signal
-    scatter far more than their mean, or any Poisson model of it, would say.
+    intensity: Tensor
+    sd: Tensor
+    background: Tensor
+    profile: Tensor
+    level: Tensor
+    spike: Tensor
+    norm: Tensor
+    shift: Tensor
+    counts: Tensor
+    gain: Tensor
+    flag: Tensor
+
+
+class Background(NamedTuple):
+    """The background fitted to n pixels on the C canonical channels.
+
+    Attributes
+    ----------
+    model : Tensor (n, C)
+        Counts.
+    exponent : Tensor (n,)
+    error : Tensor (n, C)
+        Variance that subtracting it adds to that of the counts.
+    own : Tensor (n, C)
+        Variance of the counts themselves, no less than the background's.
     """
-    steps = counts[:, 1:] - counts[:, :-1]
-    mean = counts.mean(1)
-    # nine times the squared error of the mean, times the number of channels
-    scatter = (steps * steps).mean(1) * 4.5
-    return (counts.sum(1) * mean.abs() > scatter) & (mean < most)
+
+    model: Tensor
+    exponent: Tensor
+    error: Tensor
+    own: Tensor
 
 
 class EdgeExtractor(nn.Module):
     """The canonical axis and the step from its counts to edge spectra.
 
-    The axis holds C channels: L of the window, preceded by those from `start` on.
+    The axis holds C channels: L of the window, preceded by those of the background.
 
     Parameters
     ----------
@@ -50,8 +83,6 @@ class EdgeExtractor(nn.Module):
         The edge, eV.
     background : (low, high) or None
         Where the power law is fitted, eV; nothing is subtracted without.
-    start : float
-        Lowest energy wanted, eV.
     shrunk : bool
         Poisson weights and a prior on the exponent, or plain least squares.
     """
@@ -60,75 +91,64 @@ class EdgeExtractor(nn.Module):
         self,
         window: tuple[float, float],
         background: tuple[float, float] | None,
-        start: float,
         shrunk: bool,
     ) -> None:
         super().__init__()
-        self.window, self.background, self.start, self.shrunk = window, background, start, shrunk
-        # plain integers, which TorchScript can read
+        self.window, self.background, self.shrunk = window, background, shrunk
+        # plain numbers, which TorchScript can read
         self.non_finite, self.dead = int(Flag.NON_FINITE), int(Flag.DEAD)
         self.no_background, self.no_reference = int(Flag.NO_BACKGROUND), int(Flag.NO_REFERENCE)
+        self._flat, self._kept, self._most_rate = FLAT, LEAST_VARIANCE_KEPT, MOST_RATE
         self.step = 0.0  # dispersion in eV; 0 until known
         self.first = 0.0  # centre of the first channel, eV
         self.n_window = self.n_before = 0
         self._first_fit = self._last_fit = 0
         self._smooth = 1
-        self.register_buffer("exponent", torch.tensor([3.0, math.inf]))
+        self.register_buffer("exponent", torch.tensor([USUAL_EXPONENT, math.inf]))
         self.register_buffer("_u", torch.zeros(0), persistent=False)
         self.exponent: Tensor  # mean and sd of its prior
         self._u: Tensor  # log(E / E0)
 
     def set_step(self, step: float) -> None:
-        """Lay out the axis for a channel width in eV."""
-        low, high = self.window
-        n_window = round((high - low) / step)
-        if n_window < 2:
-            raise ValueError(
-                f"window {self.window} holds {n_window} channels of {step:g} eV; at least 2 are "
-                "needed: widen the window or use a smaller dispersion"
-            )
-        n_before = max(0, math.ceil((low - self.start) / step - 1e-6))
-        first = low - n_before * step
-        energy = first + step * np.arange(n_before + n_window)
-        u = torch.zeros(len(energy))
+        """Lay out the axis for a channel width in eV.
+
+        Raises
+        ------
+        ValueError
+            Too few channels in a window, or a background at energies that are not above zero.
+        """
+        axis = canonical_axis(self.window, self.background, step)
+        u = torch.zeros(axis.n)
         if self.background is not None:
-            # the channels nearest to both ends, both included, as HyperSpy does
-            ends = [math.floor((value - first) / step + 0.5) for value in self.background]
-            self._first_fit, self._last_fit = ends[0], min(ends[1] + 1, len(energy))
-            count = self._last_fit - self._first_fit
-            if count < 4:
-                raise ValueError(
-                    f"background {self.background} holds {count} channels of {step:g} eV; at "
-                    "least 4 are needed: widen it"
-                )
-            if energy[0] <= 0:
-                raise ValueError(
-                    f"background {self.background} with window {self.window} starts at "
-                    f"{energy[0]:g} eV; a power law needs energies above zero"
-                )
-            centre = energy[self._first_fit : self._last_fit].mean()
-            u = torch.from_numpy(np.log(energy / centre)).float()
-        self.step, self.first = step, first
-        self.n_window, self.n_before = n_window, n_before
+            fitted = background_channels(self.background, self.window, axis)
+            self._first_fit, self._last_fit = fitted
+            u = torch.from_numpy(log_energies(axis, fitted)).float()
+        self.step, self.first = step, axis.offset
+        self.n_window = edge_channels(self.window, step)
+        self.n_before = axis.n - self.n_window
         self._smooth = max(1, round(0.5 * (VARIANCE_SPAN / step - 1))) * 2 + 1
         self._u = u.to(self._u.device)
+
+    def axis(self) -> EnergyAxis:
+        """The canonical axis."""
+        return EnergyAxis(self.first, self.step, self.n_before + self.n_window)
 
     def free_exponents(self, canonical: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         """Exponents by the Poisson fit without prior and the variances of their errors; (n,).
 
-        NaN where the fit window has no positive counts.
+        NaN where the fit window has no positive counts. Arguments as in `forward`.
         """
         y = canonical[:, self._first_fit : self._last_fit]
         v = variance[:, self._first_fit : self._last_fit]
         total = y.sum(1)
-        good = _stands_out(y)
+        good = stands_out(y)
         fano = v.sum(1) / total
         none = torch.zeros_like(self.exponent[0])
         fit = fit_shrunk(
             torch.where(good[:, None], y, torch.ones_like(y)),
             torch.where(good, fano, torch.ones_like(fano)),
             self._u[self._first_fit : self._last_fit],
-            none + 3.0,
+            none + USUAL_EXPONENT,
             none,
         )
         nan = torch.full_like(total, math.nan)
@@ -141,13 +161,13 @@ class EdgeExtractor(nn.Module):
         """
         high, low = canonical.amax(1), canonical.amin(1)
         # a sum, as extremes need not show NaN: those of ONNX Runtime do not
-        all_of_it = canonical.sum(1) + norm
-        is_finite = all_of_it - all_of_it == 0
-        dead = high - low <= torch.maximum(high, -low) * 1e-6
+        total = canonical.sum(1) + norm
+        is_finite = total - total == 0
+        dead = high - low <= torch.maximum(high, -low) * self._flat
         flag = dead * self.dead + (norm <= 0) * self.no_reference
         if self._last_fit > self._first_fit:
             n_fit = self._last_fit - self._first_fit
-            good = _stands_out(canonical.narrow(1, self._first_fit, n_fit))
+            good = stands_out(canonical.narrow(1, self._first_fit, n_fit))
             flag = flag + ~(dead | good) * self.no_background
         return ~is_finite, flag * is_finite
 
@@ -181,6 +201,27 @@ class EdgeExtractor(nn.Module):
         y = torch.where(safe, canonical, torch.ones_like(canonical))
         v = torch.where(safe, variance, torch.ones_like(variance))
         safe_norm = torch.where(known, norm, torch.ones_like(norm))
+        fit = self._fit(y, v)
+        if self._last_fit > self._first_fit:
+            broken = ~(torch.isfinite(fit.model).all(1) & torch.isfinite(fit.error).all(1))
+            flag = torch.where(known & broken, self.no_background, flag)
+        own = fit.own
+        if factor is not None:
+            own = own * factor
+        # the background's gain from the fit window cannot be more than nearly all of the noise
+        var = torch.maximum(own + fit.error, self._kept * own)
+        scale = safe_norm.unsqueeze(1)
+        above = (y - fit.model) / scale
+        bad = (flag > 0).unsqueeze(1)
+        nan = torch.full_like(norm, math.nan).unsqueeze(1)
+        intensity = torch.where(bad, nan, above[:, cut:])
+        sd = torch.where(bad, nan, torch.sqrt(var[:, cut:]) / scale)
+        background = torch.stack([fit.model[:, cut] / safe_norm, fit.exponent], dim=1)
+        background = torch.where(bad, nan, background)
+        return Edges(intensity, sd, background, flag)
+
+    def _fit(self, y: Tensor, v: Tensor) -> Background:
+        """The background of counts (n, C) of variance (n, C); none without a fit window."""
         own = nn.functional.avg_pool1d(
             v.unsqueeze(1),
             self._smooth,
@@ -188,72 +229,39 @@ class EdgeExtractor(nn.Module):
             padding=self._smooth // 2,
             count_include_pad=False,
         )[:, 0]
-        model = torch.zeros_like(y)
-        exponent = torch.zeros_like(norm)
-        error = torch.zeros_like(y)
         first, last = self._first_fit, self._last_fit
-        if last > first:
-            y_fit, v_fit, u_fit = y[:, first:last], v[:, first:last], self._u[first:last]
-            fano = v_fit.sum(1) / y_fit.sum(1)
-            shrunk = self.shrunk
-            if shrunk:
-                precision = 1.0 / (self.exponent[1] * self.exponent[1])
-                fit = fit_shrunk(y_fit, fano, u_fit, self.exponent[0], precision)
-            else:
-                fit = fit_power_law(y_fit, v_fit, u_fit)
-            exponent = fit.exponent
-            u = self._u.unsqueeze(0)
-            model = torch.exp(fit.log_amplitude.unsqueeze(1) - exponent.unsqueeze(1) * u)
-            square = model * model
-            error = square * (
-                fit.var_amplitude.unsqueeze(1)
-                - 2 * u * fit.covariance.unsqueeze(1)
-                + u * u * fit.var_exponent.unsqueeze(1)
-            )
-            own = torch.maximum(own, fano.unsqueeze(1) * model)
-            # noise inside the fit window moves the fit along: it counts once, not twice
-            reach = square[:, first:last] * (
-                fit.reach_amplitude.unsqueeze(1)
-                - 2 * u_fit * fit.reach_covariance.unsqueeze(1)
-                + u_fit * u_fit * fit.reach_exponent.unsqueeze(1)
-            )
-            if not shrunk:
-                reach = reach * own[:, first:last]
-            error = torch.cat(
-                [error[:, :first], error[:, first:last] - 2 * reach, error[:, last:]], dim=1
-            )
-            broken = ~(torch.isfinite(model).all(1) & torch.isfinite(error).all(1))
-            flag = torch.where(known & broken, self.no_background, flag)
-        else:
+        if last <= first:
             # with no count in the smoothing window the rate may still be one in it
-            one = v.sum(1) / torch.clamp(y.clamp(min=0).sum(1), min=1e-6)
-            own = torch.maximum(own, (one / self._smooth).clamp(max=1e6).unsqueeze(1))
-        if factor is not None:
-            own = own * factor
-        # the background's gain from the fit window cannot be more than nearly all of the noise
-        var = torch.maximum(own + error, 0.05 * own)
-        scale = safe_norm.unsqueeze(1)
-        rest = (y - model) / scale
-        bad = (flag > 0).unsqueeze(1)
-        nan = torch.full_like(norm, math.nan).unsqueeze(1)
-        intensity = torch.where(bad, nan, rest[:, cut:])
-        sd = torch.where(bad, nan, torch.sqrt(var[:, cut:]) / scale)
-        background = torch.stack([model[:, cut] / safe_norm, exponent], dim=1)
-        background = torch.where(bad, nan, background)
-        return Edges(intensity, sd, background, flag)
-
-
-class Processed(NamedTuple):
-    """Edge spectra of n pixels and what was done to them; shapes and units as in `Spectra`."""
-
-    intensity: Tensor
-    sd: Tensor
-    background: Tensor
-    profile: Tensor
-    level: Tensor
-    spike: Tensor
-    norm: Tensor
-    shift: Tensor
-    counts: Tensor
-    gain: Tensor
-    flag: Tensor
+            rate = fano_factor(v, y) / self._smooth
+            own = torch.maximum(own, rate.clamp(max=self._most_rate).unsqueeze(1))
+            none = torch.zeros_like(y)
+            return Background(none, torch.zeros_like(y[:, 0]), none, own)
+        y_fit, v_fit, u_fit = y[:, first:last], v[:, first:last], self._u[first:last]
+        fano = v_fit.sum(1) / y_fit.sum(1)
+        shrunk = self.shrunk
+        if shrunk:
+            precision = 1.0 / (self.exponent[1] * self.exponent[1])
+            fit = fit_shrunk(y_fit, fano, u_fit, self.exponent[0], precision)
+        else:
+            fit = fit_power_law(y_fit, v_fit, u_fit)
+        u = self._u.unsqueeze(0)
+        model = torch.exp(fit.log_amplitude.unsqueeze(1) - fit.exponent.unsqueeze(1) * u)
+        square = model * model
+        error = square * (
+            fit.var_amplitude.unsqueeze(1)
+            - 2 * u * fit.covariance.unsqueeze(1)
+            + u * u * fit.var_exponent.unsqueeze(1)
+        )
+        own = torch.maximum(own, fano.unsqueeze(1) * model)
+        # noise inside the fit window moves the fit along: it counts once, not twice
+        reach = square[:, first:last] * (
+            fit.reach_amplitude.unsqueeze(1)
+            - 2 * u_fit * fit.reach_covariance.unsqueeze(1)
+            + u_fit * u_fit * fit.reach_exponent.unsqueeze(1)
+        )
+        if not shrunk:
+            reach = reach * own[:, first:last]
+        error = torch.cat(
+            [error[:, :first], error[:, first:last] - 2 * reach, error[:, last:]], dim=1
+        )
+        return Background(model, fit.exponent, error, own)

@@ -1,7 +1,7 @@
 """Images of a series, one or many, read and checked."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,21 +9,37 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from tqdm.auto import tqdm
 
-from eels_bayes.data.hyperspy_io import RawImage
-from eels_bayes.preprocessing.dead_channels import fill_dead_channels
+from eels_bayes.data.energy_axis import LIMIT_SLACK, limits
+from eels_bayes.data.flags import describe
+from eels_bayes.data.hyperspy_io import RawImage, read_counts
+from eels_bayes.data.spectra import Spectra
+from eels_bayes.preprocessing.dead_channels import FILLED_VARIANCE, fill_dead_channels
+from eels_bayes.preprocessing.edge_extractor import Processed
+from eels_bayes.preprocessing.rebinning import rebin
+from eels_bayes.preprocessing.windows import FINEST, Windows, centers
 
 CHUNK = 4096  # pixels a step, to keep memory low
-FINEST = 0.999  # new channel width in units of the data's, with a slack for rounded axes
+BAR_DELAY = 3  # seconds before a progress bar appears: what is quicker needs none
 
 
 def as_list(signals: Any) -> list[Any]:
+    """Signals as a list: one, or several of them.
+
+    Raises
+    ------
+    TypeError
+        An array, which says nothing of its energies.
+    ValueError
+        None at all.
+    """
     # a HyperSpy signal with navigation axes is iterable too
     if hasattr(signals, "axes_manager") or not isinstance(signals, Iterable):
         return [signals]
     if isinstance(signals, np.ndarray):
         raise TypeError(
-            "signals is an array; give EELSSpectrum signals, or a tensor with offset= and scale="
+            "signals is an array; give EELSSpectrum signals, or a tensor with its EnergyAxis"
         )
     listed = list(signals)
     if not listed:
@@ -58,11 +74,11 @@ class SeriesImage:
     def clear_range(self, shift: Tensor, window: tuple[float, float]) -> tuple[float, float]:
         """Energies (low, high) around ``window`` that all pixels have once shifted, eV."""
         raw = self.raw
-        centre = raw.offset + raw.scale * np.arange(len(self.dead))
+        centre, scale = centers(raw.axis), raw.axis.scale
         below = centre[self.dead & (centre < window[0])]
         above = centre[self.dead & (centre > window[1])]
-        low = float(below[-1] if len(below) else centre[0] - raw.scale) + 0.5 * raw.scale
-        high = float(above[0] if len(above) else centre[-1] + raw.scale) - 0.5 * raw.scale
+        low = float(below[-1] if len(below) else centre[0] - scale) + 0.5 * scale
+        high = float(above[0] if len(above) else centre[-1] + scale) - 0.5 * scale
         return low - float(shift.min()), high - float(shift.max())
 
     def averaged(self) -> "SeriesImage":
@@ -71,9 +87,12 @@ class SeriesImage:
         return replace(self, counts=mean, raw=replace(self.raw, counts=mean.numpy()))
 
 
-def check_image(
-    raw: RawImage, number: int, step: float, needed: dict[str, tuple[float, float]]
-) -> SeriesImage:
+def read_image(signal: Any, number: int, windows: Windows) -> SeriesImage:
+    """Counts of a signal, checked against what the windows need; see `check_image`."""
+    return check_image(read_counts(signal), number, windows)
+
+
+def check_image(raw: RawImage, number: int, windows: Windows) -> SeriesImage:
     """Check an image against what is wanted from it, and fill its dead channels.
 
     Parameters
@@ -82,34 +101,32 @@ def check_image(
         As read; not changed.
     number : int
         Its place in the series, for messages.
-    step : float
-        Channel width wanted, eV.
-    needed : dict
-        The energies (low, high) that must lie on the axis, by what needs them.
+    windows : Windows
+        What will be read of it.
 
     Raises
     ------
     ValueError
-        The width is finer than the data's; energies needed are off the axis, or in a stretch of
-        dead channels too long to fill.
+        The channels wanted are finer than the data's; energies needed are off the axis, or in a
+        stretch of dead channels too long to fill.
     """
+    axis, step, needed = raw.axis, windows.step, windows.needed()
     name = f"image {number}" + (f" ({raw.info.title!r})" if raw.info.title else "")
-    if step < raw.scale * FINEST:
+    if step < axis.scale * FINEST:
         raise ValueError(
-            f"dispersion is {step:g} eV, finer than the {raw.scale:g} eV of {name}: "
+            f"dispersion is {step:g} eV, finer than the {axis.scale:g} eV of {name}: "
             "use the data's or a coarser one"
         )
-    low = raw.offset - 0.5 * raw.scale
-    high = low + raw.scale * raw.counts.shape[1]
-    slack = 1e-3 * raw.scale
+    low, high = limits(axis, slack=0.0)
+    slack = LIMIT_SLACK * axis.scale
     for what, (start, stop) in needed.items():
         if start < low - slack or stop > high + slack:
             raise ValueError(
                 f"the energy axis of {name} covers {low:g} to {high:g} eV; {what} needs "
                 f"{start:g} to {stop:g} eV"
             )
-    counts, filled, left = fill_dead_channels(raw.counts, raw.gain)
-    energy = raw.offset + raw.scale * np.flatnonzero(left)
+    counts, filled, unfilled = fill_dead_channels(raw.counts, raw.gain)
+    energy = centers(axis)[unfilled]
     for what, (start, stop) in needed.items():
         lost = energy[(energy > start) & (energy < stop)]
         if len(lost):
@@ -117,7 +134,67 @@ def check_image(
                 f"{len(lost)} channels of {name} between {lost[0]:g} and {lost[-1]:g} eV are dead "
                 f"in every pixel, too many to fill, and {what} needs them"
             )
-    return SeriesImage(name, torch.from_numpy(counts), filled, left, raw)
+    return SeriesImage(name, torch.from_numpy(counts), filled, unfilled, raw)
+
+
+def edge_spectra(image: SeriesImage, shift: Tensor, windows: Windows, preprocessor: Any) -> Spectra:
+    """Edge spectra of an image's pixels, few at a time; channels that were filled have more sd.
+
+    Parameters
+    ----------
+    image : SeriesImage
+    shift : Tensor (n,)
+        Shift to remove, eV.
+    windows : Windows
+    preprocessor : Preprocessor
+        Whose ``forward`` reads the counts.
+    """
+    raw, canonical = image.raw, windows.canonical
+    parts: list[Processed] = []
+    for start in range(0, len(image.counts), CHUNK):
+        chunk = slice(start, start + CHUNK)
+        part = preprocessor.forward(
+            image.counts[chunk], raw.axis, shift[chunk], raw.gain, raw.readout
+        )
+        if image.filled.any():
+            mask = torch.from_numpy(image.filled).float().expand(len(part.flag), -1)
+            share, _ = rebin(mask, raw.axis, shift[chunk], canonical)
+            share = share[:, -part.sd.shape[1] :] * (raw.axis.scale / windows.step)
+            part = part._replace(sd=part.sd * torch.sqrt(1 + (FILLED_VARIANCE - 1) * share))
+        parts.append(part)
+    whole = Processed(*(torch.cat(field) for field in zip(*parts, strict=True)))
+    n = len(whole.flag)
+    arrays = {name: tensor.numpy() for name, tensor in whole._asdict().items()}
+    return Spectra(
+        energy=windows.energy,
+        image=np.zeros(n, np.int64),
+        position=np.arange(n),
+        images=(raw.info,),
+        profile_energy=windows.profile_energy,
+        preprocessor=preprocessor,
+        **arrays,
+    )
+
+
+def series_spectra(
+    signals: list[Any], process: Callable[[Any, int], Spectra], show_progressbar: bool | None
+) -> Spectra:
+    """Edge spectra of all images, by what makes them of a signal and its number."""
+    bar = tqdm(
+        signals,
+        desc="preprocess",
+        unit="image",
+        disable=show_progressbar is False,
+        delay=0 if show_progressbar else BAR_DELAY,
+    )
+    with torch.no_grad():
+        return Spectra.concatenate([process(signal, k) for k, signal in enumerate(bar)])
+
+
+def all_reasons(spectra: Spectra) -> str:
+    """Why pixels are flagged, in words, each reason once."""
+    reasons = {describe(int(flag)) for flag in np.unique(spectra.flag)}
+    return ", or ".join(sorted(reasons))
 
 
 def group_means(groups: Tensor) -> Tensor:

@@ -6,8 +6,13 @@ Script-safe: plain tensors only.
 import torch
 from torch import Tensor
 
+LEAST_ELECTRONS = 0.01  # in a channel: guards the variance of empty channels; chosen, not tuned
+LEAST_COUNTS = 1e-6  # in all channels together: guards the division by none
 
-def variance(counts: Tensor, gain: float, readout: float) -> Tensor:
+
+def variance(
+    counts: Tensor, gain: float, readout: float, least_electrons: float = LEAST_ELECTRONS
+) -> Tensor:
     """Variance of detector counts, HyperSpy's ``Variance_linear_model``.
 
     Parameters
@@ -18,16 +23,49 @@ def variance(counts: Tensor, gain: float, readout: float) -> Tensor:
         Counts per detected electron (variance per count).
     readout : float
         Variance that does not depend on the counts, in counts squared.
+    least_electrons : float
+        Fewer than these are taken for as many.
 
     Returns
     -------
     Tensor
         ``gain * counts + readout``, same shape; never below 1 % of one electron's.
     """
-    found = torch.clamp(counts, min=0.01 * gain)
+    total = torch.clamp(counts, min=least_electrons * gain)
     if gain != 1.0 or readout != 0.0:
-        found = found * gain + readout
-    return found
+        total = total * gain + readout
+    return total
+
+
+def variance_by_pixel(
+    counts: Tensor, gain: Tensor, readout: float, least_electrons: float = LEAST_ELECTRONS
+) -> Tensor:
+    """Variance (n, C) of counts (n, C) where every pixel has its own gain (n,); see `variance`."""
+    gains = gain[:, None]
+    return torch.maximum(counts, least_electrons * gains) * gains + readout
+
+
+def fano_factor(variance: Tensor, counts: Tensor, least: float = LEAST_COUNTS) -> Tensor:
+    """Variance per count (n,) of whole spectra: their variances (n, C) over their counts (n, C)."""
+    return variance.sum(1) / counts.clamp(min=0.0).sum(1).clamp(min=least)
+
+
+def noise_level(fano: Tensor, norm: Tensor, step: float, bin_width: float) -> Tensor:
+    """Noise (n,): variance of an intensity of 1 in one bin of the profile.
+
+    An intensity of 1 is ``norm`` counts in each of the ``bin_width / step`` channels of a bin, so
+    that the variance of their mean is ``fano * norm / (bin_width / step)`` counts squared.
+
+    Parameters
+    ----------
+    fano : Tensor (n,)
+        Variance per count, see `fano_factor`.
+    norm : Tensor (n,)
+        Counts a channel that make an intensity of 1.
+    step, bin_width : float
+        Width of a channel and of a bin, eV.
+    """
+    return fano / norm * (step / bin_width)
 
 
 def draw_counts(

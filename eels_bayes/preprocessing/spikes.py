@@ -8,18 +8,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-BLOCK = 16  # channels that share one brightness
-NEAR = 1  # blocks on either side that say how bright the pixel is here
+from eels_bayes.data.energy_axis import EnergyAxis
+
+BLOCK = 16  # channels that share one brightness; chosen, not tuned
+NEAR = 1  # blocks on either side that say how bright the pixel is here; chosen, not tuned
+LEAST_AROUND = 1e-9  # counts a channel: guards the division by a dark neighbourhood
 
 
 def largest_spike(
     counts: Tensor,
-    offset: float,
-    scale: float,
+    axis: EnergyAxis,
     shift: Tensor,
     typical: Tensor,
-    first: float,
-    step: float,
+    typical_axis: EnergyAxis,
     gain: float,
     readout: float,
 ) -> Tensor:
@@ -29,17 +30,17 @@ def largest_spike(
     ----------
     counts : Tensor (n, E)
         Those that are not finite say nothing.
-    offset, scale : float
-        Centre of the first channel and channel width, eV.
+    axis : EnergyAxis
+        Of the counts.
     shift : Tensor (n,)
         Shift to remove, eV.
     typical : Tensor (N,)
-        Mean spectrum of the series on an axis that begins at ``first`` with channels ``step``, eV;
-        0 where it is not known.
+        Mean spectrum of the series on `typical_axis`; 0 where it is not known.
+    typical_axis : EnergyAxis
     gain, readout : float
         Variance of a count: ``gain * counts + readout``.
     """
-    shape = expected_shape(counts.size(1), offset, scale, shift, typical.to(counts), first, step)
+    shape = expected_shape(axis, shift, typical.to(counts), typical_axis)
     finite = counts - counts == 0
     parts = expected(torch.where(finite, shape, torch.zeros_like(shape)))
     blocks = in_blocks(torch.where(finite, counts, torch.zeros_like(counts)).t())
@@ -47,22 +48,16 @@ def largest_spike(
 
 
 def expected_shape(
-    n_channels: int,
-    offset: float,
-    scale: float,
-    shift: Tensor,
-    typical: Tensor,
-    first: float,
-    step: float,
+    axis: EnergyAxis, shift: Tensor, typical: Tensor, typical_axis: EnergyAxis
 ) -> Tensor:
     """The typical spectrum in detector channels of spectra shifted by ``shift`` (n,); (n, E).
 
     0 where the series has nothing: nothing is expected there. See `largest_spike`.
     """
     size = typical.size(0)
-    channel = torch.arange(n_channels, dtype=typical.dtype, device=typical.device)
-    place = (offset - first + scale * channel).unsqueeze(0) - shift.to(typical).unsqueeze(1)
-    place = place / step
+    channel = torch.arange(axis.n, dtype=typical.dtype, device=typical.device)
+    energy = axis.offset - typical_axis.offset + axis.scale * channel
+    place = (energy.unsqueeze(0) - shift.to(typical).unsqueeze(1)) / typical_axis.scale
     on_axis = (place >= 0) & (place <= size - 1)
     place = place.clamp(0.0, float(size - 1))
     low = place.floor().clamp(max=float(size - 2)).long()
@@ -101,18 +96,25 @@ class Expected(NamedTuple):
     per_root: Tensor
 
 
-def expected(shape: Tensor) -> Expected:
-    """The same of a shape (n, E); beyond both its ends there is nothing in any."""
+def expected(shape: Tensor, least: float = LEAST_AROUND) -> Expected:
+    """What a shape (n, E) makes expected; beyond both its ends nothing is."""
     blocks = in_blocks(shape.t())
     around = neighbours(blocks.size(0)).to(blocks) @ blocks.sum(1)
-    root = (blocks / around.clamp(min=1e-9).unsqueeze(1)).sqrt()
+    root = (blocks / around.clamp(min=least).unsqueeze(1)).sqrt()
     some = root > 0
     return Expected(
         some.to(root), root, torch.where(some, root.reciprocal(), torch.zeros_like(root))
     )
 
 
-def excess(blocks: Tensor, near: Tensor, expected: Expected, gain: float, readout: float) -> Tensor:
+def excess(
+    blocks: Tensor,
+    near: Tensor,
+    expected: Expected,
+    gain: float,
+    readout: float,
+    least: float = LEAST_AROUND,
+) -> Tensor:
     """Largest excess (n,) of finite counts over what is expected, in units of its sd.
 
     Parameters
@@ -125,14 +127,16 @@ def excess(blocks: Tensor, near: Tensor, expected: Expected, gain: float, readou
         Of each, or of all (n = 1).
     gain, readout : float
         As in `largest_spike`.
+    least : float
+        Counts a channel around, below which there are taken to be as many.
     """
     some, root, per_root = expected
-    around = (near @ (blocks * some).sum(1)).clamp(min=1e-9).unsqueeze(1)
+    around = (near @ (blocks * some).sum(1)).clamp(min=least).unsqueeze(1)
     if readout == 0.0:
         # the sd is a channel's root times a block's: none is taken for each count
         level = (gain * around).sqrt()
-        found = blocks * per_root / level - root * (level / gain)
+        in_sd = blocks * per_root / level - root * (level / gain)
     else:
         rate = root.square() * around
-        found = some * (blocks - rate) * (gain * rate + readout).rsqrt()
-    return found.amax((0, 1))
+        in_sd = some * (blocks - rate) * (gain * rate + readout).rsqrt()
+    return in_sd.amax((0, 1))

@@ -21,7 +21,7 @@ def prediction(p, part, flag):
     n, n_classes = p.shape
     total = entr(p).sum(1)
     nan = np.where(flag == 0, 0.0, np.nan)
-    info = eb.ImageInfo((n,), ({"name": "x", "size": n},), {}, "", (0.0, 1.0))
+    info = eb.ImageInfo((n,), ({"name": "x", "size": n},), {}, "", eb.EnergyAxis(0.0, 1.0, 10))
     return eb.Prediction(
         probabilities=p + nan[:, None],
         labels=np.where(flag == 0, p.argmax(1), -1),

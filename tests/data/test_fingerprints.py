@@ -7,7 +7,8 @@ import pytest
 from hypothesis import strategies as st
 
 from eels_bayes.data.energy_resampling import shift_and_broaden
-from eels_bayes.data.fingerprints import FingerprintLibrary, Variations
+from eels_bayes.data.fingerprints import FingerprintLibrary
+from eels_bayes.data.variations import Variations
 
 ENERGY = np.arange(100.0, 160.0, 0.25)
 

@@ -28,9 +28,10 @@ def test_counts_come_in_navigation_order(shape: tuple[int, ...]) -> None:
     assert raw.counts.dtype == np.float32
     np.testing.assert_array_equal(raw.counts.ravel(), np.arange(raw.counts.size))
     assert raw.info.shape == shape
-    assert (raw.offset, raw.scale, raw.gain, raw.readout) == (100.0, 0.5, 1.0, 0.0)
+    assert (raw.axis[:2], raw.gain, raw.readout) == ((100.0, 0.5), 1.0, 0.0)
     assert raw.info.title == "made"
-    assert raw.info.energy == (100.0, 0.5)
+    assert raw.axis.n == raw.counts.shape[1]
+    assert raw.info.energy == raw.axis
     assert [axis["size"] for axis in raw.info.axes] == list(shape)
 
 
@@ -43,12 +44,12 @@ def test_axes_are_numpy_order() -> None:
 @pytest.mark.parametrize(("units", "factor"), [("eV", 1), ("keV", 1e3), ("meV", 1e-3), ("ev", 1)])
 def test_units_are_converted(units: str, factor: float) -> None:
     raw = read_counts(make(units=units))
-    assert raw.offset == pytest.approx(100 * factor)
-    assert raw.scale == pytest.approx(0.5 * factor)
+    assert raw.axis.offset == pytest.approx(100 * factor)
+    assert raw.axis.scale == pytest.approx(0.5 * factor)
 
 
 def test_units_may_only_be_missing_on_eels_signals() -> None:
-    assert read_counts(make(units="")).scale == 0.5
+    assert read_counts(make(units="")).axis.scale == 0.5
     plain = hs.signals.Signal1D(np.ones((2, 5)))
     with pytest.raises(ValueError, match="the signal axis has no units; an energy axis in eV"):
         read_counts(plain)
@@ -187,7 +188,7 @@ def assert_named_where_truncated(file: Path, tmp_path: Path, share: float) -> No
 def test_a_real_dm4_brings_its_gain(data_dir: Path) -> None:
     raw = read_counts(load(data_dir / "eels_si.dm4")[0])
     assert raw.counts.shape == (4, 2048)
-    assert (raw.offset, raw.scale) == (300.0, 1.0)
+    assert (raw.axis.offset, raw.axis.scale) == (300.0, 1.0)
     assert raw.gain == pytest.approx(0.12853, rel=1e-4)
     assert raw.counts.min() < 0
     assert raw.info.shape == (2, 2)

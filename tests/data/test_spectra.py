@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from eels_bayes.data.spectra import Flag, ImageInfo, Spectra
+from eels_bayes.data.energy_axis import EnergyAxis
+from eels_bayes.data.flags import Flag
+from eels_bayes.data.spectra import ImageInfo, Spectra
 
 ENERGY = 677 + 0.25 * np.arange(6)
 BINS = 674.875 + 2.0 * np.arange(3)
@@ -23,7 +25,9 @@ def info(shape: tuple[int, ...], title: str = "one") -> ImageInfo:
         }
         for name, size in zip("yx"[-len(shape) :] if shape else "", shape, strict=True)
     )
-    return ImageInfo(shape, axes, {"General": {"title": title}}, title, (390.0, 0.25))
+    return ImageInfo(
+        shape, axes, {"General": {"title": title}}, title, EnergyAxis(390.0, 0.25, 1600)
+    )
 
 
 def make(images: tuple[ImageInfo, ...], seed: int = 0, options: object = None) -> Spectra:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from eels_bayes import tensor_file
-from eels_bayes.data.spectra import Flag
+from eels_bayes.data.flags import Flag
 from eels_bayes.fast.classifier import load_fast
 from eels_bayes.fast.dense_head import DenseHeads, fit_dense
 from eels_bayes.fast.fast_file import KIND

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import eels_bayes as eb
 from eels_bayes import tensor_file
-from eels_bayes.data.spectra import Flag
+from eels_bayes.data.flags import Flag
 from eels_bayes.fast import inductor_backend
 from eels_bayes.fast.classifier import load_fast
 from eels_bayes.fast.fast_file import KIND

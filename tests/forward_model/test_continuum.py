@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from eels_bayes.data.fingerprints import FingerprintLibrary, Variations
+from eels_bayes.data.fingerprints import FingerprintLibrary
+from eels_bayes.data.variations import Variations
 from eels_bayes.forward_model.continuum import (
     N_FREE,
     TAIL,

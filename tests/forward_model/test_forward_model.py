@@ -8,8 +8,10 @@ import pytest
 import torch
 
 import eels_bayes as eb
-from eels_bayes.data.fingerprints import FingerprintLibrary, Variations
+from eels_bayes.data.energy_axis import EnergyAxis
+from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.spectra import ImageInfo, Spectra
+from eels_bayes.data.variations import Variations
 from eels_bayes.effort import Effort
 from eels_bayes.forward_model.acceleration import SLACK, State, Stepping
 from eels_bayes.forward_model.class_weights import fit_weights
@@ -84,7 +86,7 @@ def make(counts, norm):
         energy=ENERGY,
         image=np.zeros(n, np.int64),
         position=np.arange(n),
-        images=(ImageInfo((n,), (), {}, "", (FINE[0], STEP)),),
+        images=(ImageInfo((n,), (), {}, "", EnergyAxis(FINE[0], STEP, len(FINE))),),
         flag=np.zeros(n, np.int64),
         background=np.tile(np.float32([20.0, 3.0]), (n, 1)),
         profile=binned(counts) / np.float32(norm),
@@ -188,7 +190,7 @@ def test_mixed_pixels_are_found():
 def in_images(spectra, n_images):
     """The same pixels, so many in a row an image."""
     image = np.arange(len(spectra)) * n_images // len(spectra)
-    info = ImageInfo((len(spectra) // n_images,), (), {}, "", (FINE[0], STEP))
+    info = ImageInfo((len(spectra) // n_images,), (), {}, "", EnergyAxis(FINE[0], STEP, len(FINE)))
     return dataclasses.replace(spectra, image=image, images=(info,) * n_images)
 
 

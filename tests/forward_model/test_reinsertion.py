@@ -344,7 +344,7 @@ def test_norms_have_the_noise_of_their_window(source, series, gain):
     counts = counts * total / counts[inside].sum()
     rng = np.random.default_rng(7)
     redrawn = torch.as_tensor(gain * rng.poisson(counts / gain, (n, axis.size))).float()
-    found = pre(redrawn, axis.offset, axis.scale, gain=gain)
+    found = pre(redrawn, eb.EnergyAxis(axis.offset, axis.scale, axis.size), gain=gain)
     measured = found.norm.double().numpy()
     assert measured.mean() == pytest.approx(norm.mean(), rel=0.02)
     ratio = (measured.std() / measured.mean()) / (norm.std() / norm.mean())

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from eels_bayes.arviz_bridge import inference_data
-from eels_bayes.data.spectra import Flag, ImageInfo
+from eels_bayes.data.energy_axis import EnergyAxis
+from eels_bayes.data.flags import Flag
+from eels_bayes.data.spectra import ImageInfo
 from eels_bayes.prediction.prediction import Prediction
 from helpers import specimens
 
@@ -42,7 +44,7 @@ def info(shape: tuple[int, ...], title: str, units: str | None = "nm") -> ImageI
             "Noise_properties": {"Variance_linear_model": {"gain_factor": 2.0}},
         },
     }
-    return ImageInfo(shape, axes, metadata, title, (390.0, 0.25))
+    return ImageInfo(shape, axes, metadata, title, EnergyAxis(390.0, 0.25, 1600))
 
 
 def prediction(
@@ -295,9 +297,8 @@ def assert_axes_come_back(path: Path) -> None:
     shape = tuple(axis.size for axis in navigation)
     pred = prediction((shape,))
     dictionaries = tuple(axis.get_axis_dictionary() for axis in navigation)
-    images = (
-        ImageInfo(shape, dictionaries, source.metadata.as_dictionary(), "real", (300.0, 1.0)),
-    )
+    axis = EnergyAxis(300.0, 1.0, 10)
+    images = (ImageInfo(shape, dictionaries, source.metadata.as_dictionary(), "real", axis),)
     fields = {field: getattr(pred, field) for field in Prediction.__dataclass_fields__}
     maps = Prediction(**(fields | {"images": images})).to_signals()
     got = maps["total"][0]
@@ -483,7 +484,7 @@ def test_maps_that_cannot_be_drawn() -> None:
         prediction(values=False).plot_maps(["labels", "value"])
     with pytest.raises(IndexError, match="image 9 does not exist; there are 4"):
         prediction().plot_maps(images=9)
-    stack = ImageInfo((2, 2, 3), ({}, {}, {}), {}, "stack", (390.0, 0.25))
+    stack = ImageInfo((2, 2, 3), ({}, {}, {}), {}, "stack", EnergyAxis(390.0, 0.25, 1600))
     pred = prediction(((12,),))
     fields = {field: getattr(pred, field) for field in Prediction.__dataclass_fields__}
     with pytest.raises(ValueError, match=r"images\[0\] has 3 navigation axes; maps need at most"):

@@ -28,6 +28,8 @@ ALIGN = (567.5, 627.5)
 SAME = ("intensity", "sd", "background", "profile", "level", "spike", "norm", "shift", "counts")
 IN_WINDOW = (ENERGY >= 677) & (ENERGY < 737)
 
+AXIS = eb.EnergyAxis(500.0, 0.5, 540)
+
 
 def lines(energy: np.ndarray) -> np.ndarray:
     """The reference edge, relative to the background."""
@@ -91,7 +93,7 @@ def test_the_default_layout() -> None:
     assert pre.bin_width == 2.0
     assert pre.profile_energy.shape == (0,)  # the images say how much there is
     counts = torch.poisson(torch.full((3, 1600), 500.0), generator=torch.Generator().manual_seed(0))
-    out = pre(counts, 390.0, 0.25)
+    out = pre(counts, eb.EnergyAxis(390.0, 0.25, 1600))
     assert isinstance(out, Processed)
     assert out.intensity.shape == out.sd.shape == (3, 240)
     assert out.counts.shape == (3, 348)
@@ -110,7 +112,7 @@ def test_noise_free_spectra_give_the_true_edge_and_background(image: EELSSpectru
     lam = power + amplitude * lines(ENERGY) + amplitude * edge(ENERGY) * (ENERGY > 681)
     for model in ("power_law", "shrunk"):
         pre = eb.Preprocessor(**OPTIONS, background_model=model)
-        out = pre(torch.from_numpy(lam).float(), 500.0, 0.5)  # not calibrated: exponent free
+        out = pre(torch.from_numpy(lam).float(), AXIS)  # not calibrated: exponent free
         inside = (ENERGY > 569.9) & (ENERGY < 592.4)
         np.testing.assert_allclose(out.norm, 0.035 * lam[:, inside].mean(1), rtol=2e-3)
         norm = out.norm.numpy()[:, None]
@@ -162,7 +164,7 @@ def test_any_windows_and_dispersions_work(
     counts = torch.from_numpy(rng.poisson(rates(4, rng))).float()
     low, high = window[0], window[0] + window[1]
     pre = eb.Preprocessor((low, high), dispersion, (low - gap - width, low - gap))
-    out = pre(counts, 500.0, 0.5)
+    out = pre(counts, AXIS)
     assert out.intensity.shape == (4, len(pre.energy)) == (4, round(window[1] / dispersion))
     covered = pre.canonical_energy[0] - dispersion / 2 >= 499.75
     assert bool((out.flag == 0).all()) == covered
@@ -170,7 +172,7 @@ def test_any_windows_and_dispersions_work(
         return
     assert bool(torch.isfinite(out.intensity).all())
     pre.calibrate(signal_of(counts.numpy()))
-    out, bins = pre(counts, 500.0, 0.5), pre.profile_energy
+    out, bins = pre(counts, AXIS), pre.profile_energy
     assert out.profile.shape == (4, len(bins))
     assert bool((out.flag == 0).all())
     ends = bins[[0, -1]] + pre.bin_width * np.array([-0.5, 0.5])
@@ -199,11 +201,11 @@ def test_scripted_is_eager(image: EELSSpectrum, model: str) -> None:
         counts[3, 300], counts[4] = torch.nan, 0.0
         shift = torch.linspace(-1, 1, 30)
         for moved in (shift, torch.zeros(30)):
-            given = (counts, 500.0, 0.5, moved, 0.7, 2.0)
+            given = (counts, AXIS, moved, 0.7, 2.0)
             for one, other in zip(scripted(*given), pre.forward(*given), strict=True):
                 torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6, equal_nan=True)
-        found = pre.estimate_shift(counts, 500.0, 0.5)
-        torch.testing.assert_close(scripted.estimate_shift(counts, 500.0, 0.5), found)
+        found = pre.estimate_shift(counts, AXIS)
+        torch.testing.assert_close(scripted.estimate_shift(counts, AXIS), found)
 
 
 def test_a_pixel_is_the_same_alone_in_a_batch_and_in_any_order(image: EELSSpectrum) -> None:
@@ -211,7 +213,7 @@ def test_a_pixel_is_the_same_alone_in_a_batch_and_in_any_order(image: EELSSpectr
     whole = pre(image)
     counts = torch.from_numpy(image.data.reshape(30, -1))
     for k in (0, 17):
-        alone = pre(counts[k : k + 1], 500.0, 0.5)
+        alone = pre(counts[k : k + 1], AXIS)
         same(alone, whole[k : k + 1])
     order = np.random.default_rng(0).permutation(30)
     mixed = pre(signal_of(image.data.reshape(30, -1)[order]))
@@ -290,7 +292,7 @@ def test_the_profile_is_the_sum_of_the_aligned_counts_over_the_norm(
 ) -> None:
     counts = image.data.reshape(30, -1)
     pre = eb.Preprocessor(**OPTIONS, align=ALIGN).calibrate(image)
-    out = pre(torch.from_numpy(counts), 500.0, 0.5, torch.full((30,), shift))
+    out = pre(torch.from_numpy(counts), AXIS, torch.full((30,), shift))
     bins = pre.profile_energy
     assert (np.diff(bins) == 2.0).all()
     borders = np.append(bins - 1.0, bins[-1] + 1.0)
@@ -395,7 +397,7 @@ def test_a_pixel_that_drifts_beyond_the_calibrated_range_is_off_axis(image: EELS
     assert (np.abs(room) >= 3.0).all()  # the margin
     shift = torch.tensor([0.0, room[0] + 0.01, room[0] - 0.01, room[1] - 0.01, room[1] + 0.01])
     counts = torch.from_numpy(image.data.reshape(30, -1)[:5])
-    out = pre(counts, 500.0, 0.5, shift)
+    out = pre(counts, AXIS, shift)
     off = int(eb.Flag.OFF_AXIS)
     assert out.flag.tolist() == [0, 0, off, 0, off]
     bad = out.flag > 0
@@ -403,7 +405,7 @@ def test_a_pixel_that_drifts_beyond_the_calibrated_range_is_off_axis(image: EELS
     assert bool(torch.isfinite(out.profile[~bad]).all())
     # without the profile there is room enough for the windows
     bare = eb.Preprocessor(**OPTIONS, align=ALIGN)
-    assert bare(counts, 500.0, 0.5, shift).flag.tolist() == [0] * 5
+    assert bare(counts, AXIS, shift).flag.tolist() == [0] * 5
 
 
 @pytest.mark.parametrize(("gain", "readout"), [(1.0, 0.0), (0.3, 0.0), (2.5, 0.0), (0.5, 40.0)])
@@ -415,7 +417,7 @@ def test_level_is_the_noise_variance_of_an_intensity_of_one(gain: float, readout
     counts += readout**0.5 * torch.randn(counts.shape, generator=generator)
     pre = eb.Preprocessor(**{**OPTIONS, "window": (677, 717), "dispersion": 1.0})
     pre.calibrate(signal_of(counts[:50].numpy(), 500.25))
-    out = pre(counts, 500.25, 0.5, gain=gain, readout=readout)
+    out = pre(counts, eb.EnergyAxis(500.25, 0.5, 540), gain=gain, readout=readout)
     assert bool((out.flag == 0).all())
     # the norm has its own, smaller noise, which is not the bins'
     norm = out.norm.double()
@@ -521,7 +523,7 @@ def test_sd_of_the_power_law_is_the_spread_over_redraws(gain: float) -> None:
     predicted, spread = [], []
     for pixel in lam:
         draws = noise.draw_counts(pixel.expand(1500, -1), gain, generator)
-        out = pre(draws, 500.0, 0.5, gain=gain)
+        out = pre(draws, AXIS, gain=gain)
         assert bool((out.flag == 0).all())
         predicted.append(out.sd.square().mean(0))
         spread.append(out.intensity.double().var(0))
@@ -537,7 +539,8 @@ def test_sd_when_shrunk_is_the_spread_over_the_prior_and_redraws(shift: float) -
     counts = rng.poisson(rates(6000, rng, level=300.0)).astype(np.float32)
     pre = eb.Preprocessor(**OPTIONS).calibrate(signal_of(counts))
     # moving the axis by a fraction of a channel mixes channels, whose noise is then smaller
-    out = pre(torch.from_numpy(counts), 500.0 + shift, 0.5, torch.full((6000,), shift + shift))
+    axis = eb.EnergyAxis(500.0 + shift, 0.5, counts.shape[1])
+    out = pre(torch.from_numpy(counts), axis, torch.full((6000,), shift + shift))
     moved = pre.energy + shift
     level = (out.norm / 0.035).numpy()[:, None]
     amplitude = level / np.mean((577.0 / 665) ** -2.5 + lines(np.linspace(570, 592.5, 400)))
@@ -566,7 +569,7 @@ def test_readout_noise_enters_the_sd() -> None:
     lam = rates(1, rng, level=50.0)
     counts = torch.from_numpy(rng.poisson(lam, (3000, 540)) + rng.normal(0, 8, (3000, 540))).float()
     pre = eb.Preprocessor(**OPTIONS, background_model="power_law")
-    out = pre(counts, 500.0, 0.5, readout=64.0)
+    out = pre(counts, AXIS, readout=64.0)
     ratio = torch.sqrt(out.sd.square().mean(0) / out.intensity.double().var(0))
     assert float(ratio.min()) > 0.92
     assert float(ratio.max()) < 1.08
@@ -578,7 +581,8 @@ def test_sd_is_right_for_steep_backgrounds_over_wide_windows(model: str) -> None
     lam = 3000 * (energy / 210) ** -5.0
     counts = np.random.default_rng(8).poisson(lam, (4000, 200)).astype(np.float32)
     pre = eb.Preprocessor((380, 590), 2.0, (210, 378), background_model=model)
-    out = pre(torch.from_numpy(counts), 200.0, 2.0)  # not calibrated: exponent free
+    axis = eb.EnergyAxis(200.0, 2.0, counts.shape[1])
+    out = pre(torch.from_numpy(counts), axis)  # not calibrated: exponent free
     ratio = torch.sqrt(out.sd.square().mean(0) / out.intensity.double().var(0))
     assert float(ratio.min()) > 0.92
     assert float(ratio.max()) < 1.08
@@ -587,12 +591,12 @@ def test_sd_is_right_for_steep_backgrounds_over_wide_windows(model: str) -> None
 def test_sd_never_falls_below_the_backgrounds_own_noise() -> None:
     counts = torch.poisson(torch.full((50, 540), 0.2), generator=torch.Generator().manual_seed(0))
     pre = eb.Preprocessor((677, 737), 0.5, (600, 680))
-    out = pre(counts, 500.0, 0.5)
+    out = pre(counts, AXIS)
     ok = out.flag == 0
     assert int(ok.sum()) > 40
     background = out.counts[ok, -120:] - out.intensity[ok]
     assert bool((out.sd[ok][:, 10:].square() >= 0.999 * background[:, 10:]).all())
-    bare = eb.Preprocessor((677, 737), 0.5)(counts, 500.0, 0.5)
+    bare = eb.Preprocessor((677, 737), 0.5)(counts, AXIS)
     assert float(bare.sd.min()) > 0.2
 
 
@@ -627,7 +631,7 @@ def test_align_to_makes_shifts_absolute(by: str, rng: np.random.Generator) -> No
     spectra = pre(signals)
     np.testing.assert_allclose(spectra.shift, true, atol=0.06)
     streamed = torch.from_numpy(signals[4].data.reshape(12, -1))
-    np.testing.assert_allclose(pre.estimate_shift(streamed, 500.0, 0.5), true[48:], atol=0.06)
+    np.testing.assert_allclose(pre.estimate_shift(streamed, AXIS), true[48:], atol=0.06)
 
 
 def test_an_image_without_the_reference_edge_is_left_alone_with_a_warning(
@@ -645,7 +649,7 @@ def test_without_align_nothing_moves(image: EELSSpectrum) -> None:
     pre = eb.Preprocessor(**OPTIONS)
     np.testing.assert_array_equal(pre(image).shift, 0.0)
     counts = torch.from_numpy(image.data.reshape(30, -1))
-    np.testing.assert_array_equal(pre.estimate_shift(counts, 500.0, 0.5), 0.0)
+    np.testing.assert_array_equal(pre.estimate_shift(counts, AXIS), 0.0)
 
 
 # Bad input
@@ -674,9 +678,7 @@ def test_bad_pixels_are_flagged_and_leave_the_rest_alone(image: EELSSpectrum) ->
         assert np.isfinite(getattr(spectra, name)[~bad]).all()
     shifted = np.abs(spectra.shift - clean.shift).max()
     assert shifted < 0.1
-    unmoved = pre.forward(
-        torch.from_numpy(counts), 500.0, 0.5, torch.from_numpy(clean.shift), 1.0, 0.0
-    )
+    unmoved = pre.forward(torch.from_numpy(counts), AXIS, torch.from_numpy(clean.shift), 1.0, 0.0)
     np.testing.assert_array_equal(unmoved.intensity[~bad], clean.intensity[~bad])
     np.testing.assert_array_equal(unmoved.sd[~bad], clean.sd[~bad])
     np.testing.assert_array_equal(unmoved.profile[~bad], clean.profile[~bad])
@@ -688,7 +690,7 @@ def test_a_window_that_alignment_moves_off_the_axis_is_flagged() -> None:
     counts = torch.from_numpy(rates(3, np.random.default_rng(0))).float()
     pre = eb.Preprocessor(**{**OPTIONS, "window": (677, 769)})
     shift = torch.tensor([0.0, 3.0, torch.nan])
-    out = pre(counts, 500.0, 0.5, shift)
+    out = pre(counts, AXIS, shift)
     assert out.flag.tolist() == [0, int(eb.Flag.OFF_AXIS), int(eb.Flag.NON_FINITE)]
 
 
@@ -705,8 +707,8 @@ def test_no_usable_pixel_is_an_error_that_says_why() -> None:
 def test_dark_noise_is_no_background_and_no_reference_even_where_its_mean_is_positive() -> None:
     dark = np.random.default_rng(0).normal(0.0, 50.0, (200, 540)).astype(np.float32)
     counts = torch.from_numpy(dark)
-    background = eb.Preprocessor((677, 737), 0.5, (600, 680))(counts, 500.0, 0.5)
-    reference = eb.Preprocessor((677, 737), 0.5, normalize=(570, 592.5))(counts, 500.0, 0.5)
+    background = eb.Preprocessor((677, 737), 0.5, (600, 680))(counts, AXIS)
+    reference = eb.Preprocessor((677, 737), 0.5, normalize=(570, 592.5))(counts, AXIS)
     assert int((background.flag == eb.Flag.NO_BACKGROUND).sum()) > 195
     assert int((reference.flag == eb.Flag.NO_REFERENCE).sum()) > 195
 
@@ -742,9 +744,9 @@ def test_finer_channels_than_the_data_have_are_refused(image: EELSSpectrum) -> N
     with pytest.raises(ValueError, match=r"dispersion is 0.25 eV, finer than the 0.5 eV of image"):
         pre(image)
     with pytest.raises(ValueError, match=r"dispersion is 0.25 eV, finer than the data's 0.5 eV"):
-        pre(torch.ones(2, 540), 500.0, 0.5)
+        pre(torch.ones(2, 540), AXIS)
     with pytest.raises(ValueError, match="the dispersion is not known yet"):
-        eb.Preprocessor((677, 737))(torch.ones(2, 540), 500.0, 0.5)
+        eb.Preprocessor((677, 737))(torch.ones(2, 540), AXIS)
 
 
 def test_nothing_is_learned_from_signals_that_are_refused(image: EELSSpectrum) -> None:
@@ -800,19 +802,21 @@ def test_what_is_no_signal_is_refused(image: EELSSpectrum) -> None:
         pre([])
     with pytest.raises(TypeError, match="signal is a str"):
         pre(["file.dm4"])
-    with pytest.raises(TypeError, match="need offset and scale"):
+    with pytest.raises(TypeError, match="need their axis"):
         pre(torch.ones(2, 540))
     with pytest.raises(ValueError, match=r"counts have shape \(540,\); \(n, E\) is needed"):
-        pre(torch.ones(540), 500.0, 0.5)
+        pre(torch.ones(540), AXIS)
+    with pytest.raises(ValueError, match="counts have 500 channels, and their axis 540"):
+        pre(torch.ones(2, 500), AXIS)
 
 
 def test_counts_of_any_number_type_are_the_same(image: EELSSpectrum) -> None:
     pre = eb.Preprocessor(**OPTIONS)
     counts = torch.from_numpy(image.data.reshape(30, -1))
     for _calibrated in (False, True):
-        wanted = pre(counts, 500.0, 0.5)
+        wanted = pre(counts, AXIS)
         for kind in (torch.int16, torch.int64, torch.float64):
-            same(pre(counts.to(kind), 500.0, 0.5), wanted, rtol=1e-4)
+            same(pre(counts.to(kind), AXIS), wanted, rtol=1e-4)
         pre.calibrate(image)
 
 

@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest, norm
 
+from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.preprocessing.spikes import BLOCK, NEAR, largest_spike
 
 N_CHANNELS = 400
 FIRST, STEP = 500.0, 0.5
+AXIS = EnergyAxis(FIRST, STEP, N_CHANNELS)
 CHANNELS = torch.arange(N_CHANNELS, dtype=torch.float32)
 WINDOW = BLOCK * (2 * NEAR + 1)
 
@@ -31,7 +33,8 @@ def largest(counts, shift=0.0, typical=TYPICAL, first=FIRST, gain=1.0, readout=0
     counts = counts.reshape(-1, counts.shape[-1])
     shifts = torch.full((len(counts),), shift)
     find = find or largest_spike
-    return find(counts, FIRST, STEP, shifts, typical, first, STEP, gain, readout)
+    typical_axis = EnergyAxis(first, STEP, len(typical))
+    return find(counts, AXIS, shifts, typical, typical_axis, gain, readout)
 
 
 def with_spike(rate, channel, size):
@@ -157,7 +160,8 @@ def test_channels_finer_than_the_typical_ones():
     channels = 0.5 * torch.arange(2 * N_CHANNELS - 2)
     rate = spectrum(channels=channels)
     counts = with_spike(rate, 301, 12.0 * rate[301].sqrt()).unsqueeze(0)
-    found = largest_spike(counts, FIRST, 0.5 * STEP, torch.zeros(1), TYPICAL, FIRST, STEP, 1.0, 0.0)
+    axis = EnergyAxis(FIRST, 0.5 * STEP, len(rate))
+    found = largest_spike(counts, axis, torch.zeros(1), TYPICAL, AXIS, 1.0, 0.0)
     assert found.item() == pytest.approx(12.0, rel=0.13)
 
 
@@ -166,14 +170,14 @@ def test_scripted_is_eager_alone_and_among_many():
     counts = torch.poisson(spectrum(500.0).expand(40, -1), generator=generator)
     counts[7, 70], counts[11, 3] = 1e4, torch.nan
     shift = torch.linspace(-3, 3, 40)
-    given = (TYPICAL, FIRST, STEP, 0.8, 2.0)
-    whole = largest_spike(counts, FIRST, STEP, shift, *given)
+    given = (TYPICAL, AXIS, 0.8, 2.0)
+    whole = largest_spike(counts, AXIS, shift, *given)
     assert whole.shape == (40,) and whole.argmax() == 7
     scripted = torch.jit.script(largest_spike)
-    torch.testing.assert_close(scripted(counts, FIRST, STEP, shift, *given), whole)
+    torch.testing.assert_close(scripted(counts, AXIS, shift, *given), whole)
     for k in (0, 7, 11, 39):
         one = slice(k, k + 1)
-        alone = largest_spike(counts[one], FIRST, STEP, shift[one], *given)
+        alone = largest_spike(counts[one], AXIS, shift[one], *given)
         torch.testing.assert_close(alone, whole[one])
-    double = largest_spike(counts.double(), FIRST, STEP, shift, *given)
+    double = largest_spike(counts.double(), AXIS, shift, *given)
     torch.testing.assert_close(double.float(), whole, rtol=1e-3, atol=1e-3)

@@ -1,0 +1,72 @@
+"""Spectra as HyperSpy signals and as an xarray Dataset; both are imported when needed."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eels_bayes.data.flags import REASONS
+
+if TYPE_CHECKING:
+    import xarray
+    from exspy.signals import EELSSpectrum
+
+
+def to_signals(spectra: Any) -> list[EELSSpectrum]:
+    """One signal of edge spectra per image; see `Spectra.to_signals`."""
+    from exspy.signals import EELSSpectrum
+
+    step = float(spectra.energy[1] - spectra.energy[0]) if len(spectra.energy) > 1 else 1.0
+    energy_axis = {
+        "name": "Energy loss",
+        "units": "eV",
+        "size": len(spectra.energy),
+        "offset": float(spectra.energy[0]),
+        "scale": step,
+        "navigate": False,
+    }
+    signals = []
+    for k, info in enumerate(spectra.images):
+        of_image = spectra.image == k
+        data = np.full((int(np.prod(info.shape)), len(spectra.energy)), np.nan, np.float32)
+        data[spectra.position[of_image]] = spectra.intensity[of_image]
+        axes = [copy.deepcopy(axis) for axis in info.axes] + [dict(energy_axis)]
+        signal = EELSSpectrum(
+            data.reshape(*info.shape, -1), axes=axes, metadata=copy.deepcopy(info.metadata)
+        )
+        signal.metadata.add_dictionary({"eels_bayes": {"quantity": "edge spectrum"}})
+        options = getattr(spectra.preprocessor, "options", None)
+        if callable(options):
+            signal.metadata.add_dictionary({"eels_bayes": {"preprocessor": options()}})
+        signals.append(signal)
+    return signals
+
+
+def to_xarray(spectra: Any) -> xarray.Dataset:
+    """Everything per pixel; see `Spectra.to_xarray`."""
+    import xarray
+
+    unit = "counts per channel"
+    return xarray.Dataset(
+        {
+            "intensity": (("pixel", "energy"), spectra.intensity, {"units": "norm"}),
+            "sd": (("pixel", "energy"), spectra.sd, {"units": "norm"}),
+            "profile": (("pixel", "bin"), spectra.profile, {"units": "norm"}),
+            "background": ("pixel", spectra.background[:, 0], {"units": "norm"}),
+            "exponent": ("pixel", spectra.background[:, 1], {"units": ""}),
+            "level": ("pixel", spectra.level, {"units": "norm"}),
+            "spike": ("pixel", spectra.spike, {"units": "sd"}),
+            "norm": ("pixel", spectra.norm, {"units": unit}),
+            "shift": ("pixel", spectra.shift, {"units": "eV"}),
+            "gain": ("pixel", spectra.gain, {"units": "counts"}),
+            "flag": ("pixel", spectra.flag, {"reasons": str(REASONS)}),
+        },
+        coords={
+            "energy": ("energy", spectra.energy, {"units": "eV"}),
+            "bin": ("bin", spectra.profile_energy, {"units": "eV"}),
+            "image": ("pixel", spectra.image),
+            "position": ("pixel", spectra.position),
+        },
+    )

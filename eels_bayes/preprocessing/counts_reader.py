@@ -1,0 +1,192 @@
+"""Raw counts as tensors to edge spectra: the part of a preprocessor that is scripted.
+
+Script-safe: plain tensors only.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from eels_bayes.data.energy_axis import EnergyAxis
+from eels_bayes.data.flags import Flag
+from eels_bayes.preprocessing.aligned_counts import Layout, aligned, canonical_counts, flagged
+from eels_bayes.preprocessing.alignment import SEARCH, align_axis, find_shift
+from eels_bayes.preprocessing.edge_extractor import EdgeExtractor, Edges, Processed
+from eels_bayes.preprocessing.options import Options
+from eels_bayes.preprocessing.windows import profile_bin_width
+
+LEAST_ALIGN = 5  # channels of an align window: a line, an amplitude and a shift are fitted in it
+
+
+class CountsReader(nn.Module):
+    """Tensors of raw counts to edge spectra; `Preprocessor` calibrates it and reads signals.
+
+    Parameters
+    ----------
+    options : Options
+    """
+
+    def __init__(self, options: Options) -> None:
+        super().__init__()
+        self.window, self.background = options.window, options.background
+        self.normalize, self.align = options.normalize, options.align
+        self.align_by, self.align_to = options.align_by, options.align_to
+        self.background_model, self.unit = options.background_model, options.unit
+        shrunk = self.background_model == "shrunk"
+        self.extractor = EdgeExtractor(self.window, self.background, shrunk)
+        self.step = 0.0  # dispersion in eV; 0 until known
+        self.bin_width = 0.0  # of the profile, eV
+        # plain numbers, which TorchScript can read
+        self._off_axis, self._radius = int(Flag.OFF_AXIS), SEARCH
+        self.register_buffer("reference", torch.zeros(0))
+        self.register_buffer("_ready", torch.tensor(False))
+        self.register_buffer("profile_bins", torch.zeros(2, dtype=torch.int64))
+        self.register_buffer("typical", torch.zeros(0))
+        self.register_buffer("typical_first", torch.tensor(0.0, dtype=torch.float64))
+        self.reference: Tensor
+        self.typical: Tensor  # shape of the series' mean spectrum, channels of the dispersion
+        self.typical_first: Tensor  # centre of its first channel, eV
+        self.profile_bins: Tensor  # first and last + 1, counted in bins from the window's start
+        self._ready: Tensor
+        if options.dispersion is not None:
+            self._set_step(options.dispersion)
+
+    def _set_step(self, step: float) -> None:
+        """Lay out all windows for a channel width in eV."""
+        self.extractor.set_step(step)
+        if self.align is not None:
+            n_align = align_axis(self.align, step).n
+            if n_align < LEAST_ALIGN:
+                raise ValueError(
+                    f"align {self.align} holds {n_align} channels of {step:g} eV; at least "
+                    f"{LEAST_ALIGN} are needed: widen it"
+                )
+            self.reference = torch.zeros(n_align, device=self.reference.device)
+        self.step = step
+        self.bin_width = profile_bin_width(step)
+
+    def rebin(self, counts: Tensor, axis: EnergyAxis, shift: Tensor) -> tuple[Tensor, Tensor]:
+        """Counts on the canonical axis, with variance factors: `rebinning.rebin`.
+
+        Parameters
+        ----------
+        counts : Tensor (n, E)
+            Counts per channel of `axis`.
+        axis : EnergyAxis
+        shift : Tensor (n,)
+            Shift to remove, eV.
+
+        Returns
+        -------
+        counts : Tensor (n, C)
+        factor : Tensor (n, C) or (1, C)
+            What the shift leaves of a channel's Poisson variance.
+
+        Raises
+        ------
+        ValueError
+            The dispersion is not known yet, or finer than the data's; another number of channels
+            than the axis has.
+        """
+        return canonical_counts(counts, axis, shift, self.extractor.axis())
+
+    def extract(
+        self, canonical: Tensor, variance: Tensor, norm: Tensor, factor: Tensor | None = None
+    ) -> Edges:
+        """Edge spectra of canonical counts: `EdgeExtractor.forward` by itself.
+
+        Parameters
+        ----------
+        canonical, variance : Tensor (n, C)
+            Counts, and their own variance by `noise.variance`.
+        norm : Tensor (n,)
+            Counts a channel that make an intensity of 1.
+        factor : Tensor (n, C) or (1, C), optional
+            The second result of `rebin` where channels were mixed by a shift.
+
+        Returns
+        -------
+        Edges
+            Rows that cannot be read are NaN and flagged.
+        """
+        edges: Edges = self.extractor(canonical, variance, norm, factor)
+        return edges
+
+    def forward(
+        self,
+        counts: Tensor,
+        axis: EnergyAxis,
+        shift: Tensor,
+        gain: float = 1.0,
+        readout: float = 0.0,
+    ) -> Processed:
+        """Edge spectra of raw counts. Odd counts are flagged, never raised.
+
+        Parameters
+        ----------
+        counts : Tensor (n, E)
+            Counts per channel of `axis`.
+        axis : EnergyAxis
+        shift : Tensor (n,)
+            Energy shift to remove, eV; see `estimate_shift`.
+        gain, readout : float
+            Variance of a count: ``gain * counts + readout``.
+
+        Returns
+        -------
+        Processed
+            Rows that cannot be read are NaN and flagged.
+
+        Raises
+        ------
+        ValueError
+            As `rebin` does.
+        """
+        if not counts.is_floating_point():
+            counts = counts.to(torch.float32)
+        raw = aligned(counts, axis, shift, gain, readout, self._layout())
+        edges = self.extract(raw.canonical, raw.variance, raw.norm, raw.factor)
+        flag = edges.flag + raw.off_axis * self._off_axis
+        flag = flag | (raw.non_finite * self.extractor.non_finite)
+        return flagged(raw, edges, flag, gain)
+
+    def _layout(self) -> Layout:
+        """What is read of a spectrum, for `aligned`."""
+        band = (0.0, 0.0)
+        if self.normalize is not None:
+            band = (self.normalize[0], self.normalize[1])
+        typical_first = float(self.typical_first)
+        return Layout(
+            self.extractor.axis(),
+            self.profile_axis(),
+            band,
+            self.step * self.unit,
+            self.typical,
+            EnergyAxis(typical_first, self.step, self.typical.shape[0]),
+        )
+
+    def profile_axis(self) -> EnergyAxis:
+        """The profile's bins; none before calibration."""
+        first = self.window[0] - 0.5 * self.step + self.bin_width * float(self.profile_bins[0])
+        bins = int(self.profile_bins[1] - self.profile_bins[0])
+        return EnergyAxis(first + 0.5 * self.bin_width, self.bin_width, bins)
+
+    @torch.jit.export
+    def estimate_shift(self, counts: Tensor, axis: EnergyAxis) -> Tensor:
+        """Shift of counts against the calibrated reference.
+
+        Parameters
+        ----------
+        counts : Tensor (n, E)
+            Counts per channel of `axis`.
+        axis : EnergyAxis
+
+        Returns
+        -------
+        Tensor (n,)
+            In eV; 0 where there is no reference.
+        """
+        start = torch.zeros_like(counts[:, 0])
+        if self.align is None:
+            return start
+        aligned = EnergyAxis(self.align[0] + 0.5 * self.step, self.step, self.reference.shape[0])
+        return find_shift(counts, axis, start, self.reference, aligned, self._radius)[0]
