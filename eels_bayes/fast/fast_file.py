@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from eels_bayes import tensor_file
+from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.fast.backends import BACKENDS
 from eels_bayes.fast.dense_head import DenseHeads
 from eels_bayes.fast.graph import N_COLUMNS, FastGraph
