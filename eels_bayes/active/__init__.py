@@ -8,12 +8,12 @@ if TYPE_CHECKING:
         bald,
         batch_bald,
         best,
-        encoder_gain,
         entropy,
         epig,
         margin,
         random,
     )
+    from eels_bayes.active.frame_gain import encoder_gain
     from eels_bayes.active.journal import Query
     from eels_bayes.active.loop import ActiveLoop
 
@@ -24,7 +24,7 @@ _HOME = {
     "bald": "acquisition:bald",
     "batch_bald": "acquisition:batch_bald",
     "best": "acquisition:best",
-    "encoder_gain": "acquisition:encoder_gain",
+    "encoder_gain": "frame_gain:encoder_gain",
     "entropy": "acquisition:entropy",
     "epig": "acquisition:epig",
     "margin": "acquisition:margin",

@@ -24,7 +24,8 @@ from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.reinsertion import Reinsertion, reinsertion
 from eels_bayes.latent.principal_components import fit_denoiser
-from eels_bayes.latent.vae import SpectrumVAE, fit_vae
+from eels_bayes.latent.vae import SpectrumVAE
+from eels_bayes.latent.vae_fit import fit_vae
 from eels_bayes.randomness import Stream, own_randomness, stream
 from eels_bayes.training import FitState
 

@@ -27,7 +27,8 @@ from eels_bayes.gp.value_regression import (
     with_conformal_reach,
 )
 from eels_bayes.latent.noisy_encoder import NoisyEncoder, active_axes
-from eels_bayes.latent.vae import SpectrumVAE, encoded_draws
+from eels_bayes.latent.vae import SpectrumVAE
+from eels_bayes.latent.vae_fit import encoded_draws
 from eels_bayes.prediction import novelty
 from eels_bayes.prediction.novelty import NoveltyScale
 from eels_bayes.randomness import Stream, stream

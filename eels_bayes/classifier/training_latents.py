@@ -13,7 +13,8 @@ from eels_bayes.effort import FULL, Effort
 from eels_bayes.forward_model.reinsertion import Reinsertion
 from eels_bayes.gp.classifier import GPClassifier
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
-from eels_bayes.latent.vae import SpectrumVAE, encoded_draws
+from eels_bayes.latent.vae import SpectrumVAE
+from eels_bayes.latent.vae_fit import encoded_draws
 from eels_bayes.randomness import Stream, stream
 
 # Where labels name a class that no fingerprint describes, latents of the others count for so many

@@ -1,4 +1,4 @@
-"""Repeated measurements of the same pixels as frame."""
+"""Repeated measurements of the same pixels, joined as if their counts had been summed."""
 
 from __future__ import annotations
 
@@ -54,14 +54,7 @@ def combine(frames: Sequence[Spectra]) -> Spectra:
     frames = list(frames)
     check_alike("frames", frames)
     first = frames[0]
-    for k, frame in enumerate(frames):
-        if not (
-            np.array_equal(frame.position, first.position)
-            and np.array_equal(frame.image, first.image)
-        ):
-            raise ValueError(
-                f"frames[{k}] holds other pixels than frames[0]; give the same in the same order"
-            )
+    _check_same_pixels(frames)
     usable = np.array([frame.ok for frame in frames])
     norm = np.where(usable, [frame.norm for frame in frames], 0.0)
     total = norm.sum(0)
@@ -96,3 +89,16 @@ def combine(frames: Sequence[Spectra]) -> Spectra:
         gain=np.where(any_usable, mean("gain"), first.gain).astype(np.float32),
         flag=np.where(any_usable, 0, flag),
     )
+
+
+def _check_same_pixels(frames: Sequence[Spectra]) -> None:
+    """Raise ValueError unless every frame holds the first one's pixels, in its order."""
+    first = frames[0]
+    for k, frame in enumerate(frames):
+        if not (
+            np.array_equal(frame.position, first.position)
+            and np.array_equal(frame.image, first.image)
+        ):
+            raise ValueError(
+                f"frames[{k}] holds other pixels than frames[0]; give the same in the same order"
+            )

@@ -11,7 +11,7 @@ from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.diagnostics.latent_posterior import fitted_parts
 from eels_bayes.forward_model.reinsertion import reinsertion
-from eels_bayes.latent.vae import encoded_draws
+from eels_bayes.latent.vae_fit import encoded_draws
 
 # Of the logarithm of the dose, around the data's (sd): one model serves thinner and thicker places
 # too. Chosen, not tuned.

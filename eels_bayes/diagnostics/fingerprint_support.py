@@ -17,7 +17,7 @@ from eels_bayes.diagnostics.two_sample import TwoSample, mmd
 from eels_bayes.forward_model.reinsertion import reinsertion
 from eels_bayes.latent import mixtures
 from eels_bayes.latent.principal_components import principal_components
-from eels_bayes.latent.vae import encoded_draws
+from eels_bayes.latent.vae_fit import encoded_draws
 
 
 @dataclass(frozen=True)

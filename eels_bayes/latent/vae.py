@@ -12,19 +12,15 @@ import itertools
 from collections.abc import Callable
 from typing import Any, Literal
 
-import numpy as np
 import pyro
 import pyro.distributions as dist
 import torch
 from pyro.infer import Trace_ELBO
 from torch import Tensor, nn
 
-from eels_bayes.effort import FULL
 from eels_bayes.latent import prior as priors
 from eels_bayes.latent.mixtures import Gaussian
 from eels_bayes.latent.networks import ConvDecoder, ConvEncoder
-from eels_bayes.randomness import own_randomness
-from eels_bayes.training import FitState, Schedule, fit
 
 DEGREES_OF_FREEDOM = 4.0  # of Student's t: heavy tails with a finite variance; chosen, not tuned
 # Log of the likelihood's scale in units of the typical intensity where training starts. Sharp: a
@@ -246,70 +242,3 @@ class SpectrumVAE(nn.Module):
         with pyro.get_param_store().scope():
             loss = Trace_ELBO().differentiable_loss(self.model, self.guide, spectrum, sd)
         return loss / len(spectrum)
-
-
-def fit_vae(
-    vae: SpectrumVAE,
-    spectra: Tensor,
-    held_out: Tensor,
-    schedule: Schedule,
-    state: FitState,
-    *,
-    sd: tuple[Tensor, Tensor] | None = None,
-    batch_size: int = FULL.vae_batch,
-    seed: int = 0,
-    show_progressbar: bool = True,
-) -> FitState:
-    """Train ``vae`` in place on clean spectra (N, L) by stochastic variational inference.
-
-    Parameters
-    ----------
-    vae : SpectrumVAE
-    spectra, held_out : Tensor (N, L)
-        Clean spectra to train and to validate on, in edge units, on any device.
-    schedule, state
-        As :func:`eels_bayes.training.fit` takes them.
-    sd : pair of Tensor (N, L), optional
-        What is uncertain in the spectra themselves, those held out second; it widens the
-        likelihood.
-    batch_size : int
-        Spectra a step.
-    seed : int
-        Of everything random in training.
-    show_progressbar : bool
-
-    Returns
-    -------
-    FitState
-        Where training stands, as :func:`eels_bayes.training.fit` returns it.
-    """
-    device = vae.log_b.device
-    noise, held_out_noise = sd or (torch.zeros_like(spectra), torch.zeros_like(held_out))
-
-    def training_loss(generator: torch.Generator) -> Tensor:
-        rows = torch.randint(len(spectra), (batch_size,), generator=generator)
-        return vae.negative_elbo(spectra[rows].to(device), noise[rows].to(device))
-
-    def validation_loss() -> Tensor:
-        # The same latent draws at every epoch, so that epochs can be compared.
-        with own_randomness(seed):
-            return vae.negative_elbo(held_out.to(device), held_out_noise.to(device))
-
-    return fit(
-        vae,
-        training_loss,
-        validation_loss,
-        schedule,
-        state,
-        seed=seed,
-        description="VAE",
-        show_progressbar=show_progressbar,
-    )
-
-
-def encoded_draws(vae: SpectrumVAE, clean: Tensor, rng: np.random.Generator) -> Tensor:
-    """One draw (n, D) of the guide for each clean spectrum (n, L)."""
-    with torch.no_grad():
-        mean, sd = (part.cpu() for part in vae.encode(clean.to(vae.log_b.device)))
-    noise = torch.as_tensor(rng.standard_normal(mean.shape), dtype=mean.dtype)
-    return mean + sd * noise

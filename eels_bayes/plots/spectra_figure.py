@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from eels_bayes.plots.style import class_colors, figure_style
 
@@ -57,11 +57,7 @@ def spectra_bands(
     arrays: dict[str, ArrayLike] = {"mean": mean, "lower": lower, "upper": upper}
     if fingerprints is not None:
         arrays["fingerprints"] = fingerprints
-    shape = (len(class_names), *energy.shape)
-    values = {key: np.asarray(array, dtype=float) for key, array in arrays.items()}
-    for key, array in values.items():
-        if array.shape != shape:
-            raise ValueError(f"{key} must be (classes, channels) = {shape}, got {array.shape}")
+    values = _checked(arrays, (len(class_names), *energy.shape))
     colors = class_colors(len(class_names))
     columns = min(len(class_names), MOST_COLUMNS)
     rows = math.ceil(len(class_names) / columns)
@@ -101,3 +97,14 @@ def spectra_bands(
         figure.supylabel(f"intensity ({unit})" if unit else "intensity", size=9)
         figure.legend(handles, names, loc="outside upper center", ncols=len(names))
     return figure
+
+
+def _checked(
+    arrays: dict[str, ArrayLike], shape: tuple[int, ...]
+) -> dict[str, NDArray[np.float64]]:
+    """The arrays as numbers; ValueError where one has another shape than (K, L)."""
+    values = {key: np.asarray(array, dtype=np.float64) for key, array in arrays.items()}
+    for key, array in values.items():
+        if array.shape != shape:
+            raise ValueError(f"{key} must be (classes, channels) = {shape}, got {array.shape}")
+    return values

@@ -13,7 +13,8 @@ from pyro.infer import MCMC, NUTS, SVI, Predictive, Trace_ELBO
 from torch import nn
 
 from eels_bayes.latent import prior as priors
-from eels_bayes.latent.vae import SpectrumVAE, fit_vae
+from eels_bayes.latent.vae import SpectrumVAE
+from eels_bayes.latent.vae_fit import fit_vae
 from eels_bayes.randomness import own_randomness
 from eels_bayes.training import FitState, Schedule
 
