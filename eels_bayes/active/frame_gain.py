@@ -1,9 +1,10 @@
-"""What one more frame of a pixel is expected to tell, by measuring it again in the forward model."""
+"""What one more frame of a pixel is expected to tell, drawn from the forward model."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from eels_bayes.arrays import Array, tensor
 from eels_bayes.classifier.classifier import EELSClassifier
