@@ -124,7 +124,7 @@ class EELSClassifier:
             If ``spectra`` is no `Spectra` or still holds its background, the library does not cover
             the window, or fewer than two pixels are usable.
         """
-        check_training_spectra(spectra, self.library)
+        check_training_spectra(spectra)
         if self._run is None or self._run.spectra is not spectra:
             self._run = Run(spectra)
         self.fitted = fit_run(self._run, self._plan(), self._settings(show_progressbar))

@@ -12,13 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eels_bayes.arrays import tensor
 from eels_bayes.classifier.fitted import Fitted
 from eels_bayes.classifier.labels import nothing_labelled
 from eels_bayes.classifier.learning import learn
 from eels_bayes.classifier.settings import Plan, Settings
 from eels_bayes.classifier.training_latents import class_variations, prior_weights
-from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.model import ForwardModel
@@ -52,14 +50,13 @@ class Run:
         }
 
 
-def check_training_spectra(spectra: Spectra, library: FingerprintLibrary) -> None:
+def check_training_spectra(spectra: Spectra) -> None:
     """Raise unless a classifier can be fitted to these spectra.
 
     Raises
     ------
     TypeError, ValueError
-        If spectra are none, still hold their background, leave the library's energies, or too few
-        pixels are usable.
+        If spectra are none, still hold their background, or too few pixels are usable.
     """
     if not isinstance(spectra, Spectra):
         raise TypeError(
@@ -71,7 +68,6 @@ def check_training_spectra(spectra: Spectra, library: FingerprintLibrary) -> Non
             "spectra still hold their background; the fingerprints have none: give the "
             "Preprocessor a background window before the edge"
         )
-    library.resample(spectra.energy)  # raises where the library does not cover the window
     n_usable = int(spectra.ok.sum())
     if n_usable < LEAST_PIXELS:
         raise ValueError(
@@ -120,7 +116,9 @@ def _fit_clean_vae(
 ) -> SpectrumVAE:
     """The VAE of clean spectra, the library's and denoised ones."""
     rng = stream(settings.seed, Stream.VAE)
-    fingerprints = class_variations(source, rng)  # first, as `training_latents.prior_spectra` does
+    # first, as `training_latents.prior_spectra` does
+    fingerprints = class_variations(source, rng)
+    weights = prior_weights(source.model.class_weights)
     drawn, denoised, denoised_sd = _clean_spectra(settings, source, training, rng)
     clean = torch.cat([drawn, denoised])
     sd = torch.cat([torch.zeros_like(drawn), denoised_sd])
@@ -134,7 +132,7 @@ def _fit_clean_vae(
                 clean.shape[1],
                 plan.latent_dim,
                 fingerprints if explicit else None,
-                prior_weights(source.model.class_weights) if explicit else None,
+                weights if explicit else None,
                 likelihood=plan.likelihood,
                 scale=float(drawn.square().mean().sqrt()),
             ).to(settings.device)
@@ -157,12 +155,12 @@ def _clean_spectra(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Drawn spectra (N, L), denoised ones (M, L) and the sd (M, L) of what these still carry."""
     n = settings.effort.clean_spectra
-    drawn = tensor(source.draw_clean(n, rng).spectra)
-    denoiser = fit_denoiser(training, seed=settings.seed)
+    drawn = torch.from_numpy(source.draw_clean(n, rng).spectra).float()
     pixels = np.sort(rng.permutation(len(training))[:n])
-    denoised = tensor(denoiser.rebuild(training.intensity[pixels]))
-    # What denoising leaves of noise and of the background's error, seen where truth is known.
     pairs, edges = source.draw_edges(settings.effort.clean_pairs, rng)
-    residual = tensor(denoiser.rebuild(edges.intensity.numpy())) - pairs.clean
+    denoiser = fit_denoiser(training, seed=settings.seed)
+    denoised = torch.from_numpy(denoiser.rebuild(training.intensity[pixels]))
+    # What denoising leaves of noise and of the background's error, seen where truth is known.
+    residual = torch.from_numpy(denoiser.rebuild(edges.intensity.numpy())) - pairs.clean
     sd = residual[edges.flag == 0].std(0, correction=0).expand_as(denoised)
     return drawn, denoised, sd

@@ -10,7 +10,6 @@ import warnings
 
 import torch
 
-from eels_bayes.arrays import tensor
 from eels_bayes.classifier.fitted import posterior, read
 from eels_bayes.classifier.labels import Labelled
 from eels_bayes.classifier.training_latents import FINGERPRINT_LABELS, simulated
@@ -122,10 +121,11 @@ def fit_values(
     clean = source.draw_clean(effort.value_latents, rng)
     if clean.values is None:
         return None
-    latents = encoded_draws(vae, tensor(clean.spectra), rng) @ encoder.axes.cpu()
+    latents = encoded_draws(vae, clean.spectra, rng) @ encoder.axes.cpu()
+    n_axes = active_axes(encoder)
     n_inducing = max(VALUE_INDUCING, VALUE_INDUCING_PER_CLASS * n_classes)
     value = fit_value(
-        latents[:, : active_axes(encoder)],
+        latents[:, :n_axes],
         torch.as_tensor(clean.values),
         n_inducing=n_inducing,
         steps=effort.value_steps,
@@ -150,7 +150,7 @@ def fit_novelty(
 ) -> NoveltyScale:
     """Novelty's scale from held-out pixels, or from drawn ones where those are too few."""
     pixels: Spectra | Pairs = held_out
-    spike = tensor(held_out.spike)
+    spike = torch.from_numpy(held_out.spike)
     if len(held_out) < novelty.MIN_PIXELS:
         warnings.warn(
             f"spectra hold {len(held_out)} pixels beside those of the training, and novelty "
@@ -162,6 +162,8 @@ def fit_novelty(
         pixels = source.draw(effort.simulated_pixels, rng)
         # the largest of so many channels' noise
         channels = len(source.model.continuum.energy) * PROFILE_CHANNELS
-        spike = tensor(rng.standard_normal((effort.simulated_pixels, channels)).max(1))
+        spike = torch.from_numpy(
+            rng.standard_normal((effort.simulated_pixels, channels)).max(1)
+        ).float()
     _, evidence = read(encoder, pixels, device)
     return novelty.fit_novelty_scale(evidence.residual.cpu(), evidence.unknown.cpu(), spike)

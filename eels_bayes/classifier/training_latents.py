@@ -7,7 +7,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from eels_bayes.arrays import tensor
 from eels_bayes.classifier.labels import Labelled
 from eels_bayes.effort import FULL, Effort
 from eels_bayes.forward_model.reinsertion import Reinsertion
@@ -64,7 +63,7 @@ def _latents_of(
 ) -> Tensor:
     """Latents (N, D) along ``axes`` of edges (N, L), with overlapping shapes drawn for each."""
     overlap = source.overlap(source.coefficients(len(edge), rng))
-    return encoded_draws(vae, tensor(edge + overlap), rng) @ axes
+    return encoded_draws(vae, edge + overlap, rng) @ axes
 
 
 def training_latents(
@@ -105,13 +104,14 @@ def class_variations(source: Reinsertion, rng: np.random.Generator) -> Tensor:
     n_classes = source.model.library.n_classes
     labels = np.repeat(np.arange(n_classes), N_VARIATIONS)
     edge, _, _ = source.model.library.vary(len(labels), rng, labels=labels)
-    clean = tensor(edge + source.overlap(source.coefficients(len(labels), rng)))
-    return clean.unflatten(0, (n_classes, N_VARIATIONS))
+    clean = edge + source.overlap(source.coefficients(len(labels), rng))
+    return torch.from_numpy(clean).float().unflatten(0, (n_classes, N_VARIATIONS))
 
 
 def prior_weights(class_weights: NDArray[np.float64]) -> Tensor:
     """Of the explicit prior's classes (K,) and, last, of "none of these"; (K + 1,)."""
-    return tensor(np.append(class_weights * (1 - NONE_WEIGHT), NONE_WEIGHT))
+    weights = np.append(class_weights * (1 - NONE_WEIGHT), NONE_WEIGHT)
+    return torch.from_numpy(weights).float()
 
 
 def prior_spectra(

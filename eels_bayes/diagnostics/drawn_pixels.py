@@ -83,7 +83,7 @@ def known_pixels(
     values = np.full(n, np.nan) if drawn.values is None else drawn.values
     pairs, edges = source.draw_edges(n, rng, edge=drawn.spectra, dose=doses)
     ok = (edges.flag == 0).numpy()
-    latent = encoded_draws(fitted.vae, pairs.clean, rng).numpy()
+    latent = encoded_draws(fitted.vae, pairs.clean.numpy(), rng).numpy()
     template = spectra[np.resize(np.flatnonzero(spectra.ok), n)]
     unknown = {
         name: np.full_like(getattr(template, name), np.nan) for name in ("counts", "norm", "shift")

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from eels_bayes.arrays import tensor
 from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.classifier.fitted import posterior
 from eels_bayes.data.spectra import Spectra
@@ -86,7 +85,7 @@ def support_distance(
     generator = torch.Generator().manual_seed(seed)
     data = {
         "spectrum": clean,
-        "clean latent": encoded_draws(fitted.vae, tensor(clean), rng).numpy(),
+        "clean latent": encoded_draws(fitted.vae, clean, rng).numpy(),
         "noisy latent": mixtures.draw(mixture, 1, generator)[:, 0].cpu().numpy(),
     }
     source = reinsertion(fitted.forward, spectra)
@@ -99,9 +98,7 @@ def support_distance(
     }
     options: dict[str, Any] = {"n_permutations": n_permutations, "seed": seed}
     before, after = {}, {}
-    latent = {
-        when: encoded_draws(fitted.vae, tensor(edge), rng).numpy() for when, edge in edges.items()
-    }
+    latent = {when: encoded_draws(fitted.vae, edge, rng).numpy() for when, edge in edges.items()}
     for space, sample in data.items():
         library = edges if space == "spectrum" else latent
         after[space] = mmd(library["after"], sample, **options)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from eels_bayes.arrays import Array
 from eels_bayes.effort import FULL
 from eels_bayes.latent.vae import SpectrumVAE
 from eels_bayes.randomness import own_randomness
@@ -71,9 +72,10 @@ def fit_vae(
     )
 
 
-def encoded_draws(vae: SpectrumVAE, clean: Tensor, rng: np.random.Generator) -> Tensor:
+def encoded_draws(vae: SpectrumVAE, clean: Array, rng: np.random.Generator) -> Tensor:
     """One draw (n, D) of the guide for each clean spectrum (n, L)."""
+    spectra = torch.as_tensor(clean, dtype=torch.float32, device=vae.log_b.device)
     with torch.no_grad():
-        mean, sd = (part.cpu() for part in vae.encode(clean.to(vae.log_b.device)))
+        mean, sd = (part.cpu() for part in vae.encode(spectra))
     noise = torch.as_tensor(rng.standard_normal(mean.shape), dtype=mean.dtype)
     return mean + sd * noise
