@@ -8,6 +8,7 @@ from typing import Any
 
 from eels_bayes.training import Schedule
 
+# Lengths chosen, not tuned: training stops sooner where the validation loss no longer falls.
 VAE_SCHEDULE = Schedule(epochs=20, steps=64, learning_rate=3e-3, patience=8)
 DENSE_SCHEDULE = Schedule(epochs=20, steps=100, learning_rate=3e-3, patience=5)
 
