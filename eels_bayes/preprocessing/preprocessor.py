@@ -232,8 +232,8 @@ class Preprocessor(CountsReader):
             stretches in a window, or not a single usable pixel.
         """
         if isinstance(data, Tensor):
-            if axis is None:
-                raise TypeError("counts as a tensor need their axis, an EnergyAxis in eV")
+            if not isinstance(axis, EnergyAxis):
+                raise TypeError(f"counts as a tensor need their axis, an EnergyAxis, got {axis!r}")
             if data.ndim != 2:
                 raise ValueError(f"counts have shape {tuple(data.shape)}; (n, E) is needed")
             if shift is None:

@@ -201,7 +201,7 @@ def test_a_noise_model_that_the_user_states_outweighs_the_file(
     (signal,) = load(tmp_path / "four.dm4")
     raw = read_counts(signal)
     assert raw.counts.shape == (4, 2048)
-    assert (raw.offset, raw.scale, raw.gain, raw.readout) == (300.0, 1.0, 1.0, 0.0)
+    assert (raw.axis.offset, raw.axis.scale, raw.gain, raw.readout) == (300.0, 1.0, 1.0, 0.0)
     assert raw.counts.min() < 0
     assert raw.info.shape == (2, 2)
     signal.metadata.Signal.Noise_properties.Variance_linear_model.gain_factor = 0.5

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import eels_bayes as eb
 from eels_bayes import tensor_file
+from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.data.flags import Flag
 from eels_bayes.fast import inductor_backend
 from eels_bayes.fast.classifier import load_fast
@@ -407,9 +408,8 @@ def odd_row(counts, kind, row, channels, power):
 def assert_flagged_alike(fast, clf, energy, rows, shift):
     """What the slow path flags is NaN, and nothing else is; the reading, for more."""
     found = fast(rows, shift)
-    slow = clf.preprocessor(
-        torch.from_numpy(rows), float(energy[0]), 0.25, torch.full((len(rows),), shift)
-    )
+    axis = EnergyAxis(float(energy[0]), 0.25, len(energy))
+    slow = clf.preprocessor(torch.from_numpy(rows), axis, torch.full((len(rows),), shift))
     np.testing.assert_array_equal(found.flag, slow.flag.numpy())
     ok = found.flag == 0
     for name in TOLERANCE:
