@@ -4,8 +4,9 @@ Every public name is importable from here and loads its module on first use (PEP
 ``import eels_bayes`` is light and a program that only predicts loads neither Pyro nor GPyTorch.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from eels_bayes.lazy import lazy_names
 
 if TYPE_CHECKING:
     from eels_bayes import active, diagnostics, metrics, plots, simulate
@@ -99,17 +100,4 @@ __all__ = [
     "simulate",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, _, attribute = _HOME[name].partition(":")
-    value: object = import_module(f"{__name__}.{module}")
-    if attribute:
-        value = getattr(value, attribute)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOME)

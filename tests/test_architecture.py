@@ -11,7 +11,7 @@ PACKAGE = "eels_bayes"
 
 # Ground to roof: a wing may import those of lower floors, never its own floor's neighbours.
 FLOORS = (
-    ("arrays", "validation", "randomness"),
+    ("lazy", "arrays", "validation", "randomness"),
     ("training", "tensor_file", "metrics", "arviz_bridge"),
     ("effort", "plots"),
     ("data", "uncertainty"),

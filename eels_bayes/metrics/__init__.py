@@ -5,8 +5,9 @@ takes ``mask``, (n,) bool, the rows to use; rows with NaN that it leaves in are 
 flagged pixel never vanishes silently from a score.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from eels_bayes.lazy import lazy_names
 
 if TYPE_CHECKING:
     from eels_bayes.metrics.confidence import Reliability, ece, reliability
@@ -38,17 +39,4 @@ __all__ = [
     "summary",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, _, attribute = _HOME[name].partition(":")
-    value: object = import_module(f"{__name__}.{module}")
-    if attribute:
-        value = getattr(value, attribute)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOME)

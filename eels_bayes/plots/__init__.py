@@ -7,8 +7,9 @@ The figures belong to pyplot, so that they show in notebooks, windows and galler
 with ``matplotlib.pyplot.close`` when done.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from eels_bayes.lazy import lazy_names
 
 if TYPE_CHECKING:
     from eels_bayes.plots.latent_figure import latent
@@ -53,17 +54,4 @@ __all__ = [
     "spectra_bands",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, _, attribute = _HOME[name].partition(":")
-    value: object = import_module(f"{__name__}.{module}")
-    if attribute:
-        value = getattr(value, attribute)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOME)

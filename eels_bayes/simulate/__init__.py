@@ -13,8 +13,9 @@ posterior under exactly this process can be computed: `SpectrumModel` gives the 
 cross-sections of exSpy (Egerton's SIGMAK and SIGMAL); white lines are Voigt profiles.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from eels_bayes.lazy import lazy_names
 
 if TYPE_CHECKING:
     from eels_bayes.simulate.annealing import Series, annealing_series, mean_counts
@@ -47,17 +48,4 @@ __all__ = [
     "mean_counts",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, _, attribute = _HOME[name].partition(":")
-    value: object = import_module(f"{__name__}.{module}")
-    if attribute:
-        value = getattr(value, attribute)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOME)

@@ -4,8 +4,9 @@ In the style of :mod:`eels_bayes.plots`. Bands are what a calibrated model would
 that what leaves them can be read as misfit.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from eels_bayes.lazy import lazy_names
 
 if TYPE_CHECKING:
     from eels_bayes.plots.diagnostic_figures.coverage_figure import coverage
@@ -38,17 +39,4 @@ __all__ = [
     "rank_histograms",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, _, attribute = _HOME[name].partition(":")
-    value: object = import_module(f"{__name__}.{module}")
-    if attribute:
-        value = getattr(value, attribute)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOME)
