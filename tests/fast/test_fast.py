@@ -497,7 +497,9 @@ def test_shifts_off_the_axis_are_flagged(fast, clf, counts, energy):
     inside = fast(counts[:2], np.array([789.875 - high, 389.875 - low]))
     assert (inside.flag == 0).all()
     slow = clf.preprocessor(
-        torch.from_numpy(counts[:5].astype(np.float32)), 390.0, 0.25, torch.from_numpy(shifts)
+        torch.from_numpy(counts[:5].astype(np.float32)),
+        EnergyAxis(390.0, 0.25, 1600),
+        torch.from_numpy(shifts),
     )
     np.testing.assert_array_equal(found.flag, slow.flag.numpy())
 
