@@ -139,6 +139,7 @@ class Effort:
             gp_steps=120,
             gp_learning_rate=0.08,
             value_latents=100,
+            value_steps=40,
             simulated_pixels=200,
             update_pixels=250,
             image_steps=40,

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 # Before anything imports matplotlib: figures are drawn to memory.
 os.environ["MPLBACKEND"] = "Agg"
@@ -40,30 +40,55 @@ def data_dir() -> Path:
     return DATA
 
 
-def real_and_written(
-    real: str, written: str, write: Callable[[Path, np.random.Generator], None]
-) -> Any:
-    """A fixture: the file `real` of the development data, then one that `write` makes like it."""
+class Specimen(NamedTuple):
+    """A file of the development data, and what writes one like it."""
+
+    real: str
+    written: str
+    write: Callable[[Path, np.random.Generator], None]
+
+    def written_in(self, folder: Path) -> Path:
+        """The file that is like the real one."""
+        path = folder / self.written
+        self.write(path, np.random.default_rng(0))
+        return path
+
+
+def real_and_written(specimen: Specimen) -> Any:
+    """A fixture: the real file, then the written one."""
 
     @pytest.fixture(scope="session", params=["real", "written"])
     def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
         if request.param == "real":
-            return request.getfixturevalue("data_dir") / real
-        path = tmp_path_factory.mktemp("written") / written
-        write(path, np.random.default_rng(0))
-        return path
+            return request.getfixturevalue("data_dir") / specimen.real
+        return specimen.written_in(tmp_path_factory.mktemp("written"))
 
     return file
 
 
-copper_zinc = real_and_written(
-    "CuZn_EELS_mapping_tutorial.hspy", "copper_zinc.dm4", specimens.copper_zinc
-)
+def real_or_written(specimen: Specimen) -> Any:
+    """A fixture for what takes long: the real file where it is, else the written one."""
+
+    @pytest.fixture(scope="session")
+    def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+        if DATA.is_dir():
+            return DATA / specimen.real
+        return specimen.written_in(tmp_path_factory.mktemp("written"))
+
+    return file
+
+
+COPPER_ZINC = Specimen("CuZn_EELS_mapping_tutorial.hspy", "copper_zinc.dm4", specimens.copper_zinc)
+FOUR_PIXELS = Specimen("eels_si.dm4", "four_pixels.dm4", specimens.four_pixels)
+
+copper_zinc = real_and_written(COPPER_ZINC)
+a_copper_zinc = real_or_written(COPPER_ZINC)
+four_pixels = real_and_written(FOUR_PIXELS)
+a_four_pixels = real_or_written(FOUR_PIXELS)
 oxide_interface = real_and_written(
-    "LSMO_STO_linescan.hspy", "oxide_interface.dm3", specimens.oxide_interface
+    Specimen("LSMO_STO_linescan.hspy", "oxide_interface.dm3", specimens.oxide_interface)
 )
-dark_noise = real_and_written("eels_spectrum.dm3", "dark_noise.dm3", specimens.dark_noise)
-four_pixels = real_and_written("eels_si.dm4", "four_pixels.dm4", specimens.four_pixels)
+dark_noise = real_and_written(Specimen("eels_spectrum.dm3", "dark_noise.dm3", specimens.dark_noise))
 
 
 @pytest.fixture

@@ -217,9 +217,9 @@ def edge_library(names, spectra):
 
 
 @pytest.fixture(scope="module")
-def of_a_file(copper_zinc):
+def of_a_file(a_copper_zinc):
     """A file's image, as it is read, with what a model fitted to a quarter of it says of it all."""
-    (signal,) = eb.load(copper_zinc)
+    (signal,) = eb.load(a_copper_zinc)
     signal = noise_model(signal, 4.0, 0.0)  # what its counts show
     pre = eb.Preprocessor((900, 1300), background=(780, 920))
     spectra = pre(signal.inav[::2, ::2])
