@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from eels_bayes.active.decisions import Costs, Decisions, decide
     from eels_bayes.classifier.classifier import EELSClassifier
     from eels_bayes.classifier.loading import load_model
+    from eels_bayes.data.detector_noise import Noise
     from eels_bayes.data.energy_axis import EnergyAxis
     from eels_bayes.data.fingerprints import FingerprintLibrary
     from eels_bayes.data.flags import Flag
@@ -47,6 +48,7 @@ _HOME = {
     "GPClassifier": "gp.classifier:GPClassifier",
     "ImageInfo": "data.spectra:ImageInfo",
     "LiveClassifier": "fast.live:LiveClassifier",
+    "Noise": "data.detector_noise:Noise",
     "Prediction": "prediction.prediction:Prediction",
     "Preprocessor": "preprocessing.preprocessor:Preprocessor",
     "Schedule": "training:Schedule",
@@ -80,6 +82,7 @@ __all__ = [
     "GPClassifier",
     "ImageInfo",
     "LiveClassifier",
+    "Noise",
     "Prediction",
     "Preprocessor",
     "Schedule",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 import os
+from collections.abc import Sequence
 
 import torch
 from numpy.typing import ArrayLike
@@ -268,8 +269,7 @@ class EELSClassifier:
         energy: ArrayLike,
         head: Head = "gp",
         backend: Backend = "torchscript",
-        gain: float = 1.0,
-        readout: float = 0.0,
+        noise: Sequence[float] | None = None,
         show_progressbar: bool = True,
     ) -> FastClassifier:
         """The fast path: raw counts to decisions in one frozen module, on one energy axis.
@@ -286,8 +286,8 @@ class EELSClassifier:
         backend : {"torchscript", "onnx", "inductor"}
             What runs it. "onnx" needs the extra of that name; "inductor" is machine code, the
             fastest, and needs a C++ compiler and a minute.
-        gain, readout : float
-            Counts, and counts squared: a detector count's variance is ``gain * counts + readout``.
+        noise : Noise or (gain, readout), optional
+            Of the counts; that of the fit by default.
         show_progressbar : bool
             Of the dense head's training.
 
@@ -311,8 +311,7 @@ class EELSClassifier:
             energy=energy,
             head=head,
             backend=backend,
-            gain=gain,
-            readout=readout,
+            noise=noise,
         )
 
     def latent_prior(self) -> FingerprintPrior:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from eels_bayes.classifier.compatibility import check_preprocessor
 from eels_bayes.classifier.fitted import Fitted, reader_of
 from eels_bayes.classifier.settings import Settings
 from eels_bayes.classifier.training_latents import training_latents
+from eels_bayes.data.detector_noise import given_noise
 from eels_bayes.data.energy_axis import EnergyAxis, limits
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.fast.backends import Backend
@@ -36,17 +37,11 @@ def compiled(
     energy: ArrayLike,
     head: Head,
     backend: Backend,
-    gain: float,
-    readout: float,
+    noise: Sequence[float] | None,
 ) -> FastClassifier:
     """The fast classifier of a fitted model; see `EELSClassifier.compile`."""
     axis = EnergyAxis(*validation.axis("energy", energy))
-    validation.positive("gain", gain)
-    if not 0 <= readout < math.inf:
-        raise ValueError(
-            f"readout must not be negative, got {readout}; a finite variance in counts squared "
-            "is needed"
-        )
+    own_noise = fitted.preprocessor.detector_noise if noise is None else given_noise(noise)
     if head not in ("gp", "dense"):
         raise ValueError(f"head must be 'gp' or 'dense', got {head!r}")
     check_preprocessor(fitted, preprocessor)
@@ -59,7 +54,7 @@ def compiled(
     if head == "dense":
         reader.heads = _dense_head(fitted, settings)
     own = copy.deepcopy(preprocessor)
-    graph = FastGraph(own, reader, axis, float(gain), float(readout))
+    graph = FastGraph(own, reader, axis, own_noise)
     if int(graph.plan(0.0).flag):
         (low, high), needed = limits(axis, 0.0), graph.needed()
         raise ValueError(

@@ -1,4 +1,4 @@
-"""HyperSpy signals in: files, energy axis, detector gain. HyperSpy is imported when needed."""
+"""HyperSpy signals in: files, energy axis, counts. HyperSpy is imported when needed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eels_bayes.data.detector_noise import Noise, stated_noise
 from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.data.spectra import ImageInfo
 
@@ -33,16 +34,18 @@ class RawImage:
         Counts, pixels in C order. May share memory with the signal: never write to it.
     axis : EnergyAxis
         Of the counts.
-    gain, readout : float
-        Variance of a count: ``gain * counts + readout``.
+    noise : Noise
+        Of the counts; their offset is subtracted where they are read, not here.
+    stated : str
+        What in the signal's metadata says so; '' where nothing does.
     info : ImageInfo
         Navigation shape, axes and metadata.
     """
 
     counts: NDArray[np.float32]
     axis: EnergyAxis
-    gain: float
-    readout: float
+    noise: Noise
+    stated: str
     info: ImageInfo
 
 
@@ -114,9 +117,7 @@ def read_counts(signal: EELSSpectrum) -> RawImage:
     Returns
     -------
     RawImage
-        Gain and readout come from ``metadata.Signal.Noise_properties.Variance_linear_model``:
-        ``variance = (gain_factor * counts + gain_offset) * correlation_factor``; 1 and 0 where
-        the signal has none.
+        Its noise is what the metadata state, see `detector_noise.stated_noise`.
 
     Raises
     ------
@@ -139,7 +140,7 @@ def read_counts(signal: EELSSpectrum) -> RawImage:
     flat = np.ascontiguousarray(counts.reshape(-1, counts.shape[-1]), dtype=np.float32)
     if not flat.flags.writeable:
         flat = flat.copy()  # torch warns about read-only memory
-    gain, readout = _noise(signal)
+    noise, stated = stated_noise(signal)
     nav = sorted(
         signal.axes_manager.navigation_axes, key=lambda nav_axis: int(nav_axis.index_in_array)
     )
@@ -149,9 +150,9 @@ def read_counts(signal: EELSSpectrum) -> RawImage:
         metadata=signal.metadata.as_dictionary(),
         title=str(signal.metadata.get_item("General.title", "")),
         energy=axis,
-        readout=readout,
+        readout=noise.readout,
     )
-    return RawImage(flat, axis, gain, readout, info)
+    return RawImage(flat, axis, noise, stated, info)
 
 
 def energy_axis(signal: EELSSpectrum) -> EnergyAxis:
@@ -236,22 +237,3 @@ def _is_spectrum(signal: Any) -> bool:
         return False
     return True
 
-
-def _noise(signal: Any) -> tuple[float, float]:
-    """Gain and readout variance of a signal's counts, or ValueError."""
-    node = "Signal.Noise_properties.Variance_linear_model."
-    values = [
-        float(signal.metadata.get_item(node + name, default))
-        for name, default in (
-            ("gain_factor", 1.0),
-            ("gain_offset", 0.0),
-            ("correlation_factor", 1.0),
-        )
-    ]
-    gain, readout = values[0] * values[2], values[1] * values[2]
-    if not (math.isfinite(gain) and math.isfinite(readout)) or gain <= 0:
-        raise ValueError(
-            f"metadata.{node[:-1]} gives a gain of {gain:g} and an offset of {readout:g}; a gain "
-            "above zero and a finite offset are needed (delete the node for plain Poisson noise)"
-        )
-    return gain, max(readout, 0.0)

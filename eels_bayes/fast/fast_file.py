@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from eels_bayes import tensor_file
+from eels_bayes.data.detector_noise import Noise, checked_noise
 from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.fast.backends import BACKENDS
 from eels_bayes.fast.dense_head import DenseHeads
@@ -46,6 +47,8 @@ def write(path: str | os.PathLike[str], parts: FastParts) -> None:
         "axis": list(graph.axis),
         "gain": graph.gain,
         "readout": graph.readout,
+        "offset": graph.offset,
+        "correlation_factor": graph.correlation_factor,
         "evidence": list(encoder.evidence.sizes),
         "latent_dim": encoder.latent_dim,
     }
@@ -96,13 +99,13 @@ def _rebuilt(tensors: dict[str, Tensor], config: dict[str, Any]) -> tuple[FastGr
     if config["head"] not in ("gp", "dense"):
         raise ValueError(f"head is {config['head']!r}")
     sizes = [int(size) for size in config["evidence"]]
-    gain, readout = _noise(config)
+    detector_noise = _noise(config)
     # before anything is built of these sizes
     _check_tensors(state, sizes, config)
     reader = _reader(state, sizes, config)
     preprocessor = Preprocessor.from_options(config["preprocessor"])
     preprocessor.load_state_dict(_below("preprocessor.", tensors))
-    graph = FastGraph(preprocessor, reader, _axis(config), gain, readout)
+    graph = FastGraph(preprocessor, reader, _axis(config), detector_noise)
     return graph.eval().requires_grad_(False), preprocessor
 
 
@@ -115,12 +118,10 @@ def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _noise(config: dict[str, Any]) -> tuple[float, float]:
-    """Gain and readout variance; ValueError where counts cannot have such a variance."""
-    gain, readout = float(config["gain"]), float(config["readout"])
-    if not (0 < gain < math.inf and 0 <= readout < math.inf):
-        raise ValueError(f"gain is {gain} and readout {readout}")
-    return gain, readout
+def _noise(config: dict[str, Any]) -> Noise:
+    """The noise of the counts; ValueError where none can be like this."""
+    plain = Noise()._asdict()  # files of before noise was measured hold gain and readout alone
+    return checked_noise(Noise(**{name: float(config.get(name, plain[name])) for name in plain}))
 
 
 def _axis(config: dict[str, Any]) -> EnergyAxis:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from eels_bayes.data.detector_noise import Noise
 from eels_bayes.data.energy_axis import EnergyAxis, common_limits, limits
 from eels_bayes.data.flags import Flag
 from eels_bayes.prediction.pixel_reader import Reader
@@ -83,8 +84,8 @@ class FastGraph(nn.Module):
     reader : Reader
     axis : EnergyAxis
         The detector's E channels.
-    gain, readout : float
-        Variance of a count: ``gain * counts + readout``.
+    detector_noise : Noise
+        Of the counts.
     """
 
     axis: EnergyAxis  # scripting would take it for a plain tuple otherwise
@@ -97,14 +98,14 @@ class FastGraph(nn.Module):
         preprocessor: Preprocessor,
         reader: Reader,
         axis: EnergyAxis,
-        gain: float,
-        readout: float,
+        detector_noise: Noise,
     ):
         super().__init__()
         pre = preprocessor
         self.reader, self.extractor = reader, pre.extractor
         self.axis = axis
-        self.gain, self.readout = gain, readout
+        # plain numbers, which TorchScript can read
+        self.gain, self.readout, self.offset, self.correlation_factor = map(float, detector_noise)
         self.step, self.unit = pre.step, pre.unit
         self.canonical = pre.extractor.axis()
         self.bins = pre.profile_axis()
@@ -191,6 +192,8 @@ class FastGraph(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Columns, labels and flags of counts (n, E) float32; the rest is a `Plan`."""
         # Spectra last from here on, so that channels are picked for many at once.
+        if self.offset != 0.0:
+            counts = counts - self.offset
         shown = torch.where(read, counts.t(), self.none).contiguous()
         # As a product of all of it: compilers then keep what is shown, instead of turning the
         # counts round anew for each channel that is picked.
@@ -217,11 +220,17 @@ class FastGraph(nn.Module):
         variance = noise.variance(canonical, self.gain, self.readout * self.step / self.axis.scale)
         fano = noise.fano_factor(variance, canonical)
         usual = Expected(some, root, per_root)
-        spike = excess(in_blocks(shown), self.near, usual, self.gain, self.readout)
+        alone = self.correlation_factor
+        spike = excess(
+            in_blocks(shown), self.near, usual, self.gain * alone, self.readout * alone
+        )
         # with the profile's factor at hand: `noise.noise_level` but for rounding
         per_channel = (self.step / self.bins.scale) / norm
         profile = (profile * per_channel).t()
         level = fano * per_channel
+        if self.correlation_factor < 1.0:
+            width = self.bins.scale / self.axis.scale
+            level = level * noise.channel_share(self.correlation_factor, width)
         reading = self.reader(profile, level, spike)
         scalars = torch.stack(
             (

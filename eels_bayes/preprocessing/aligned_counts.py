@@ -52,7 +52,7 @@ class Aligned(NamedTuple):
     canonical, variance : Tensor (n, C)
         Counts and their variance, as if no channels were mixed.
     factor : Tensor (n, C) or (1, C)
-        See `rebin`.
+        See `rebin`; with what neighbouring channels share, see `noise.mixed_share`.
     norm : Tensor (n,)
         Counts a channel that make an intensity of 1; 0 where there is no reference.
     profile : Tensor (n, B)
@@ -105,7 +105,13 @@ def canonical_counts(
 
 
 def aligned(
-    counts: Tensor, axis: EnergyAxis, shift: Tensor, gain: float, readout: float, layout: Layout
+    counts: Tensor,
+    axis: EnergyAxis,
+    shift: Tensor,
+    gain: float,
+    readout: float,
+    correlation_factor: float,
+    layout: Layout,
 ) -> Aligned:
     """Everything that is read of raw counts (n, E); arguments as in `Preprocessor.forward`."""
     bad_shift = ~torch.isfinite(shift)
@@ -120,7 +126,13 @@ def aligned(
     profile, _ = rebin(counts, axis, shift, bins)
     if bins.n > 0:
         spike = largest_spike(
-            counts, axis, shift, layout.typical, layout.typical_axis, gain, readout
+            counts,
+            axis,
+            shift,
+            layout.typical,
+            layout.typical_axis,
+            gain * correlation_factor,
+            readout * correlation_factor,
         )
     non_finite = bad_shift | ~torch.isfinite(profile).all(1)
     profile = profile * (step / bins.scale) / norm.unsqueeze(1)
@@ -130,6 +142,9 @@ def aligned(
     variance = noise.variance(canonical, gain, readout * step / axis.scale)
     fano = noise.fano_factor(variance, canonical)
     level = noise.noise_level(fano, norm, step, bins.scale)
+    if correlation_factor < 1.0:
+        level = level * noise.channel_share(correlation_factor, bins.scale / axis.scale)
+        factor = noise.mixed_share(factor, correlation_factor, step / axis.scale)
     return Aligned(
         canonical, variance, factor, norm, profile, level, spike, shift, non_finite, off_axis
     )

@@ -14,9 +14,8 @@ from eels_bayes.preprocessing.edge_extractor import EdgeExtractor
 from eels_bayes.preprocessing.images import SeriesImage
 from eels_bayes.preprocessing.power_law import USUAL_EXPONENT, exponent_prior
 from eels_bayes.preprocessing.rebinning import rebin
-from eels_bayes.preprocessing.windows import Windows
+from eels_bayes.preprocessing.windows import PROFILE_RANGE, Windows
 
-PROFILE_RANGE = (0.5, 1.5)  # of the window's ends: what lies farther says little about the edge
 PROFILE_MARGIN = 3.0  # eV that later images may drift beyond those calibrated on
 CALIBRATION_PIXELS = 5000  # of a series: the prior of the exponent is known to a per cent by then
 BIN_ROUNDING = 1e-6  # of a bin or an eV: borders this close are the same
@@ -153,5 +152,6 @@ def _exponents(
     chosen = slice(None, None, max(1, len(image.counts) // max(wanted, 1)))
     raw, axis = image.raw, extractor.axis()
     canonical, _ = rebin(image.counts[chosen], raw.axis, shift[chosen], axis)
-    variance = noise.variance(canonical, raw.gain, raw.readout * axis.scale / raw.axis.scale)
+    readout = raw.noise.readout * axis.scale / raw.axis.scale
+    variance = noise.variance(canonical, raw.noise.gain, readout)
     return extractor.free_exponents(canonical, variance)

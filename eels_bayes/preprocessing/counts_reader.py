@@ -6,14 +6,17 @@ Script-safe: plain tensors only.
 import torch
 from torch import Tensor, nn
 
+from eels_bayes.data.detector_noise import Noise
 from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.data.flags import Flag
 from eels_bayes.preprocessing.aligned_counts import Layout, aligned, canonical_counts, flagged
 from eels_bayes.preprocessing.alignment import SEARCH, align_axis, find_shift
 from eels_bayes.preprocessing.edge_extractor import EdgeExtractor, Edges, Processed
+from eels_bayes.preprocessing.noise import channel_share
 from eels_bayes.preprocessing.options import Options
 from eels_bayes.preprocessing.windows import profile_bin_width
 
+N_NOISES = 2 * len(Noise._fields)  # numbers of a stated noise, and of the believed one
 LEAST_ALIGN = 5  # channels of an align window: a line, an amplitude and a shift are fitted in it
 
 
@@ -31,6 +34,7 @@ class CountsReader(nn.Module):
         self.normalize, self.align = options.normalize, options.align
         self.align_by, self.align_to = options.align_by, options.align_to
         self.background_model, self.unit = options.background_model, options.unit
+        self.noise = options.noise
         shrunk = self.background_model == "shrunk"
         self.extractor = EdgeExtractor(self.window, self.background, shrunk)
         self.step = 0.0  # dispersion in eV; 0 until known
@@ -39,6 +43,7 @@ class CountsReader(nn.Module):
         self._off_axis, self._radius = int(Flag.OFF_AXIS), SEARCH
         self.register_buffer("reference", torch.zeros(0))
         self.register_buffer("_ready", torch.tensor(False))
+        self.register_buffer("noises", torch.zeros((0, N_NOISES), dtype=torch.float64))
         self.register_buffer("profile_bins", torch.zeros(2, dtype=torch.int64))
         self.register_buffer("typical", torch.zeros(0))
         self.register_buffer("typical_first", torch.tensor(0.0, dtype=torch.float64))
@@ -47,6 +52,7 @@ class CountsReader(nn.Module):
         self.typical_first: Tensor  # centre of its first channel, eV
         self.profile_bins: Tensor  # first and last + 1, counted in bins from the window's start
         self._ready: Tensor
+        self.noises: Tensor  # rows of what metadata state and what is believed instead
         if options.dispersion is not None:
             self._set_step(options.dispersion)
 
@@ -118,6 +124,7 @@ class CountsReader(nn.Module):
         shift: Tensor,
         gain: float = 1.0,
         readout: float = 0.0,
+        correlation_factor: float = 1.0,
     ) -> Processed:
         """Edge spectra of raw counts. Odd counts are flagged, never raised.
 
@@ -130,6 +137,8 @@ class CountsReader(nn.Module):
             Energy shift to remove, eV; see `estimate_shift`.
         gain, readout : float
             Variance of a count: ``gain * counts + readout``.
+        correlation_factor : float
+            Of that, what a single channel shows; see `Noise`.
 
         Returns
         -------
@@ -143,11 +152,12 @@ class CountsReader(nn.Module):
         """
         if not counts.is_floating_point():
             counts = counts.to(torch.float32)
-        raw = aligned(counts, axis, shift, gain, readout, self._layout())
+        raw = aligned(counts, axis, shift, gain, readout, correlation_factor, self._layout())
         edges = self.extract(raw.canonical, raw.variance, raw.norm, raw.factor)
         flag = edges.flag + raw.off_axis * self._off_axis
         flag = flag | (raw.non_finite * self.extractor.non_finite)
-        return flagged(raw, edges, flag, gain)
+        in_bins = channel_share(correlation_factor, self.bin_width / axis.scale)
+        return flagged(raw, edges, flag, gain * in_bins)
 
     def _layout(self) -> Layout:
         """What is read of a spectrum, for `aligned`."""

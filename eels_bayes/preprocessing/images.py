@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from eels_bayes.data.detector_noise import Noise
 from eels_bayes.data.energy_axis import LIMIT_SLACK, limits
 from eels_bayes.data.flags import describe
 from eels_bayes.data.hyperspy_io import RawImage, read_counts
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.preprocessing.dead_channels import FILLED_VARIANCE, fill_dead_channels
 from eels_bayes.preprocessing.edge_extractor import Processed
+from eels_bayes.preprocessing.noise import channel_share
 from eels_bayes.preprocessing.rebinning import rebin
 from eels_bayes.preprocessing.windows import FINEST, Windows, centers
 
@@ -87,9 +89,14 @@ class SeriesImage:
         return replace(self, counts=mean, raw=replace(self.raw, counts=mean.numpy()))
 
 
-def read_image(signal: Any, number: int, windows: Windows) -> SeriesImage:
-    """Counts of a signal, checked against what the windows need; see `check_image`."""
-    return check_image(read_counts(signal), number, windows)
+def read_image(
+    signal: Any, number: int, windows: Windows, believed: Callable[[RawImage], Noise]
+) -> SeriesImage:
+    """Counts of a signal less their offset, with the noise that is believed; see `check_image`."""
+    raw = read_counts(signal)
+    noise = believed(raw)
+    counts = raw.counts - np.float32(noise.offset) if noise.offset else raw.counts
+    return check_image(replace(raw, counts=counts, noise=noise), number, windows)
 
 
 def check_image(raw: RawImage, number: int, windows: Windows) -> SeriesImage:
@@ -125,7 +132,7 @@ def check_image(raw: RawImage, number: int, windows: Windows) -> SeriesImage:
                 f"the energy axis of {name} covers {low:g} to {high:g} eV; {what} needs "
                 f"{start:g} to {stop:g} eV"
             )
-    counts, filled, unfilled = fill_dead_channels(raw.counts, raw.gain)
+    counts, filled, unfilled = fill_dead_channels(raw.counts, raw.noise.gain)
     energy = centers(axis)[unfilled]
     for what, (start, stop) in needed.items():
         lost = energy[(energy > start) & (energy < stop)]
@@ -154,7 +161,12 @@ def edge_spectra(image: SeriesImage, shift: Tensor, windows: Windows, preprocess
     for start in range(0, len(image.counts), CHUNK):
         chunk = slice(start, start + CHUNK)
         part = preprocessor.forward(
-            image.counts[chunk], raw.axis, shift[chunk], raw.gain, raw.readout
+            image.counts[chunk],
+            raw.axis,
+            shift[chunk],
+            raw.noise.gain,
+            raw.noise.readout,
+            raw.noise.correlation_factor,
         )
         if image.filled.any():
             mask = torch.from_numpy(image.filled).float().expand(len(part.flag), -1)
@@ -164,12 +176,13 @@ def edge_spectra(image: SeriesImage, shift: Tensor, windows: Windows, preprocess
         parts.append(part)
     whole = Processed(*(torch.cat(field) for field in zip(*parts, strict=True)))
     n = len(whole.flag)
+    share = channel_share(raw.noise.correlation_factor, windows.bin_width / raw.axis.scale)
     arrays = {name: tensor.numpy() for name, tensor in whole._asdict().items()}
     return Spectra(
         energy=windows.energy,
         image=np.zeros(n, np.int64),
         position=np.arange(n),
-        images=(raw.info,),
+        images=(replace(raw.info, readout=raw.noise.readout * share),),
         profile_energy=windows.profile_energy,
         preprocessor=preprocessor,
         **arrays,

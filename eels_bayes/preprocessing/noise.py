@@ -37,6 +37,38 @@ def variance(
     return total
 
 
+def channel_share(correlation_factor: float, width: float) -> float:
+    """Variance of the mean of `width` neighbouring channels, over what that of many would have.
+
+    With electrons spread over neighbours a sum of b channels has the variance
+    ``1 - (1 - correlation_factor) / b`` a channel, in units of that of a long sum.
+    """
+    return 1.0 - (1.0 - correlation_factor) / max(width, 1.0)
+
+
+def mixed_share(factor: Tensor, correlation_factor: float, width: float) -> Tensor:
+    """What is left of a channel's variance where a shift mixed it, and neighbours share electrons.
+
+    Parameters
+    ----------
+    factor : Tensor (n, C) or (1, C)
+        Second result of `rebinning.rebin`: what is left of the variance of independent channels.
+    correlation_factor : float
+        See `detector_noise.Noise`.
+    width : float
+        Width of the new channels, in old ones.
+
+    Returns
+    -------
+    Tensor
+        ``factor`` where `correlation_factor` is 1; `channel_share` where nothing was mixed. The
+        products of neighbours' weights that enter beside the squares are those of new channels of
+        a whole number of old ones.
+    """
+    shared = torch.clamp(0.5 * (1.0 - factor), min=max(width, 1.0) - 1.0) / max(width, 1.0)
+    return correlation_factor * factor + (1.0 - correlation_factor) * shared
+
+
 def variance_by_pixel(
     counts: Tensor, gain: Tensor, readout: float, least_electrons: float = LEAST_ELECTRONS
 ) -> Tensor:

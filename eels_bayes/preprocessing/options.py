@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from eels_bayes import validation
+from eels_bayes.data.detector_noise import Noise, given_noise
 
 Interval = tuple[float, float]
 
 UNIT = 0.035  # of the mean in the normalize window: makes the paper's highest edges about 1
 POSITIONAL = ("window", "dispersion", "background", "normalize", "align")
-NAMED = ("align_by", "align_to", "background_model", "unit")
+NAMED = ("align_by", "align_to", "background_model", "unit", "noise")
+NOISES = ("auto", "measured", "metadata")
 
 
 class Options(NamedTuple):
@@ -24,6 +26,7 @@ class Options(NamedTuple):
     align_to: float | None
     background_model: str
     unit: float
+    noise: str | Noise
 
     def as_json(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -41,7 +44,7 @@ def check_options(
         Sequence[float] | None,
         Sequence[float] | None,
     ],
-    named: tuple[str, float | None, str, float],
+    named: tuple[str, float | None, str, float, str | Sequence[float]],
 ) -> Options:
     """Options that can be.
 
@@ -58,7 +61,7 @@ def check_options(
         Windows, names or numbers that cannot be.
     """
     window, dispersion, background, normalize, align = windows
-    align_by, align_to, background_model, unit = named
+    align_by, align_to, background_model, unit, noise = named
     options = Options(
         validation.interval("window", window),
         None if dispersion is None else validation.positive("dispersion", dispersion, "eV"),
@@ -69,6 +72,7 @@ def check_options(
         None if align_to is None else validation.positive("align_to", align_to, "eV"),
         validation.choice("background_model", background_model, ("shrunk", "power_law")),
         validation.positive("unit", unit),
+        _noise(noise),
     )
     peak, edge = options.align_to, options.align
     if peak is not None and (edge is None or not edge[0] <= peak <= edge[1]):
@@ -98,6 +102,13 @@ def arguments(options: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
             f"options holds {sorted(options)}; exactly {sorted((*POSITIONAL, *NAMED))} are needed"
         )
     return [options[name] for name in POSITIONAL], {name: options[name] for name in NAMED}
+
+
+def _noise(noise: str | Sequence[float]) -> str | Noise:
+    """Where the noise is from, or the noise itself: gain, readout and what else `Noise` holds."""
+    if isinstance(noise, str):
+        return validation.choice("noise", noise, NOISES)
+    return given_noise(noise)
 
 
 def _optional(name: str, value: Sequence[float] | None) -> Interval | None:

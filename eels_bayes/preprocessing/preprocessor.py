@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from eels_bayes.data.detector_noise import Noise
 from eels_bayes.data.energy_axis import EnergyAxis
-from eels_bayes.data.hyperspy_io import energy_axis
+from eels_bayes.data.hyperspy_io import RawImage, energy_axis, read_counts
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.preprocessing.alignment import image_shifts
 from eels_bayes.preprocessing.calibration import calibration
@@ -27,6 +28,7 @@ from eels_bayes.preprocessing.images import (
     series_spectra,
 )
 from eels_bayes.preprocessing.options import UNIT, Options, arguments, check_options
+from eels_bayes.preprocessing.series_noise import believed_noises
 from eels_bayes.preprocessing.windows import Windows, centers
 
 
@@ -58,6 +60,9 @@ class Preprocessor(CountsReader):
         exponent towards the series' own distribution of exponents (see `calibrate`).
     unit : float
         Share of the mean gross counts a channel in `normalize` that makes an intensity of 1.
+    noise : {"auto", "measured", "metadata"}, Noise or (gain, readout)
+        Of the counts. "auto" measures it (see `calibrate`) and believes the metadata where the
+        counts agree with them; else the counts, with a warning. The others overrule.
 
     Raises
     ------
@@ -89,7 +94,7 @@ class Preprocessor(CountsReader):
     ((6, 120), True, 0.5)
     """
 
-    __jit_unused_properties__ = ["energy", "canonical_energy", "profile_energy", "calibrated"]  # noqa: RUF012
+    __jit_unused_properties__ = ["energy", "canonical_energy", "profile_energy", "calibrated", "detector_noise"]  # noqa: RUF012
 
     def __init__(
         self,
@@ -103,10 +108,11 @@ class Preprocessor(CountsReader):
         align_to: float | None = None,
         background_model: str = "shrunk",
         unit: float = UNIT,
+        noise: str | Sequence[float] = "auto",
     ) -> None:
         options = check_options(
             (window, dispersion, background, normalize, align),
-            (align_by, align_to, background_model, unit),
+            (align_by, align_to, background_model, unit, noise),
         )
         super().__init__(options)
 
@@ -143,7 +149,7 @@ class Preprocessor(CountsReader):
 
     @torch.jit.unused
     def calibrate(self, signals: Any) -> "Preprocessor":
-        """Learn the alignment reference and the distribution of the background's exponents.
+        """Learn the noise, the alignment reference and the distribution of background exponents.
 
         Called by the first ``pre(signals)``; later calls reuse what it found, so that training
         and serving agree. Call it yourself to start over.
@@ -155,7 +161,9 @@ class Preprocessor(CountsReader):
             the brightest), placed at their median drift or at `align_to`. The prior of the
             exponent is the mean and spread over all images of the power laws behind the pixels'
             fits (at most about 5,000 pixels), so that a single streamed spectrum is treated as
-            in training. Fewer than three usable pixels leave the exponent free.
+            in training. Fewer than three usable pixels leave the exponent free. The noise is
+            measured from what pixels scatter about their image's mean spectrum, so far as it is
+            not given (see `noise_measurement`); two pixels at least are needed.
 
         Returns
         -------
@@ -166,15 +174,28 @@ class Preprocessor(CountsReader):
         ------
         TypeError, ValueError
             Signals that cannot be read, as in a call.
+
+        Warns
+        -----
+        UserWarning
+            Where the counts contradict the noise that metadata state.
         """
         signals = as_list(signals)
         self._forget()
         if self.step == 0:
             self._set_step(energy_axis(signals[0]).scale)
         windows = self._windows()
+        if self.noise in ("auto", "measured"):
+            raw = (read_counts(signal) for signal in signals)
+            believed = believed_noises(raw, len(signals), self.window, self.noise)
+            self.noises = torch.tensor(
+                [[*stated, *noise] for stated, noise in believed.items()], dtype=torch.float64
+            )
 
         def read() -> Iterator[SeriesImage]:
-            return (read_image(signal, k, windows) for k, signal in enumerate(signals))
+            return (
+                read_image(signal, k, windows, self._believed) for k, signal in enumerate(signals)
+            )
 
         with torch.no_grad():
             learned = calibration(
@@ -194,6 +215,29 @@ class Preprocessor(CountsReader):
         """Nothing is calibrated, and nothing needed of an axis but the windows."""
         self._ready.fill_(False)
         self.profile_bins = torch.zeros_like(self.profile_bins)
+        self.noises = self.noises[:0]
+
+    @property
+    def detector_noise(self) -> Noise:
+        """The noise that is believed, of most images; plain Poisson noise before calibration."""
+        if isinstance(self.noise, Noise):
+            return self.noise
+        rows = self.noises.tolist()
+        return Noise(*rows[0][len(Noise._fields) :]) if rows else Noise()
+
+    @torch.jit.unused
+    def _believed(self, raw: RawImage) -> Noise:
+        """The noise of an image: its metadata's where the counts that were calibrated on agreed."""
+        if isinstance(self.noise, Noise):
+            return self.noise
+        half, others = len(Noise._fields), []
+        for row in self.noises.tolist():
+            stated, noise = Noise(*row[:half]), Noise(*row[half:])
+            if stated == raw.noise:
+                return noise
+            if noise[:3] != stated[:3]:
+                others.append(noise)
+        return others[0] if others else raw.noise
 
     @torch.jit.unused
     def __call__(
@@ -203,6 +247,7 @@ class Preprocessor(CountsReader):
         shift: Tensor | None = None,
         gain: float = 1.0,
         readout: float = 0.0,
+        correlation_factor: float = 1.0,
         *,
         show_progressbar: bool | None = None,
     ) -> Any:
@@ -212,7 +257,7 @@ class Preprocessor(CountsReader):
         ----------
         data : EELSSpectrum, list of them, or Tensor (n, E)
             Raw counts. Signals are never changed.
-        axis, shift, gain, readout :
+        axis, shift, gain, readout, correlation_factor :
             For a tensor only; see `forward`.
         show_progressbar : bool, optional
             By default a bar appears when it takes more than three seconds.
@@ -238,7 +283,7 @@ class Preprocessor(CountsReader):
                 raise ValueError(f"counts have shape {tuple(data.shape)}; (n, E) is needed")
             if shift is None:
                 shift = torch.zeros(len(data), device=data.device)
-            return super().__call__(data, axis, shift, gain, readout)
+            return super().__call__(data, axis, shift, gain, readout, correlation_factor)
         signals = as_list(data)
         first_time = not self.calibrated
         if first_time:
@@ -257,7 +302,7 @@ class Preprocessor(CountsReader):
     def _process(self, signal: Any, number: int) -> Spectra:
         """Edge spectra of one image of the series."""
         windows = self._windows()
-        image = read_image(signal, number, windows)
+        image = read_image(signal, number, windows, self._believed)
         shift = image_shifts(image, self.reference, self.align, self.step, self.align_by)
         return edge_spectra(image, shift, windows, self)
 
@@ -277,6 +322,8 @@ class Preprocessor(CountsReader):
     def from_options(cls, options: dict[str, Any]) -> "Preprocessor":
         """Rebuild from `options`; `load_state_dict` then restores what was calibrated.
 
+        Options of before noise was measured state none, and leave it to the metadata.
+
         Parameters
         ----------
         options : dict
@@ -287,7 +334,7 @@ class Preprocessor(CountsReader):
         ValueError
             Options are missing, too many, or cannot be.
         """
-        positional, named = arguments(options)
+        positional, named = arguments({"noise": "metadata"} | options)
         return cls(*positional, **named)
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *how: Any) -> None:
@@ -295,4 +342,7 @@ class Preprocessor(CountsReader):
         typical = state_dict.get(f"{prefix}typical", self.typical)
         if typical.ndim == 1:
             self.typical = torch.zeros_like(typical)
+        noises = state_dict.setdefault(f"{prefix}noises", self.noises)
+        if noises.ndim == 2 and noises.shape[1] == self.noises.shape[1]:
+            self.noises = torch.zeros_like(noises)
         super()._load_from_state_dict(state_dict, prefix, *how)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from eels_bayes.data.energy_axis import EnergyAxis
 
 PROFILE_BIN = 2.0  # eV: finer than a core-loss feature, counts in it nearly Gaussian
+PROFILE_RANGE = (0.5, 1.5)  # of the window's ends: what lies farther says little about the edge
 FINEST = 0.999  # new channel width in units of the data's, with a slack for rounded axes
 LEAST_FIT = 4  # channels of a background: two parameters, and something left to see the noise by
 LEAST_WINDOW = 2  # channels of a window: an axis needs them
