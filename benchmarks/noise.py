@@ -5,9 +5,10 @@
     python benchmarks/noise.py files FILE [FILE ...]
 
 `warnings` counts false ones where metadata are right, and missed ones where they are wrong by a
-factor of 2, over doses, sizes and detectors. `reading` fits a series by what is measured, and by the
-true noise given, and compares the scores on another series of the same detector. `files` prints what
-is measured in files, beside an estimate by the scatter of single spectra about their neighbours.
+factor of 2, over doses, sizes and detectors. `reading` fits a series by what is measured, and by
+the true noise given, and compares the scores on another series of the same detector. `files` prints
+what is measured in files, beside an estimate by the scatter of single spectra about their
+neighbours.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from numpy.typing import NDArray
 
 import eels_bayes as eb
 from eels_bayes.data.detector_noise import LINEAR_MODEL
-from eels_bayes.data.hyperspy_io import read_counts
-from eels_bayes.preprocessing.noise_measurement import measured_noise
+from eels_bayes.data.hyperspy_io import RawImage, read_counts
+from eels_bayes.preprocessing.noise import channel_share
+from eels_bayes.preprocessing.noise_choice import chosen_noise
+from eels_bayes.preprocessing.noise_measurement import MeasuredNoise, measured_noise
 from eels_bayes.preprocessing.series_noise import usable
 
 SIZES = {10: (1, (2, 5)), 100: (1, (10, 10)), 10_000: (24, (21, 20))}  # pixels
@@ -106,9 +109,7 @@ def detected(
 
 def noise_warnings(signals: list[Any], noise: Any = "auto") -> tuple[eb.Preprocessor, list[str]]:
     """A preprocessor calibrated on the signals, and what it said of their noise."""
-    pre = eb.Preprocessor(
-        (677, 737), 0.25, (650, 680), (570, 592.5), (567.5, 627.5), noise=noise
-    )
+    pre = eb.Preprocessor((677, 737), 0.25, (650, 680), (570, 592.5), (567.5, 627.5), noise=noise)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         pre.calibrate(signals)
@@ -170,17 +171,25 @@ def compare_reading(first_seed: int, effort: eb.Effort) -> list[dict[str, Any]]:
     return rows
 
 
-def by_neighbours(counts: NDArray[Any], width: int) -> float:
+def by_neighbours(counts: NDArray[Any], width: int, apart: int) -> float:
     """Variance over mean of bins of `width` channels, by second differences of single spectra.
 
-    Knows nothing of other pixels; the median leaves edges out.
+    Of bins `apart` from each other, because near ones share electrons. It knows nothing of other
+    pixels; the median leaves edges out.
     """
     n = counts.shape[1] // width
     bins = counts[:, : n * width].reshape(len(counts), n, width).sum(2)
-    bend = bins[:, :-2] - 2 * bins[:, 1:-1] + bins[:, 2:]
-    level = (bins[:, :-2] + bins[:, 1:-1] + bins[:, 2:]) / 3
+    low, middle, high = bins[:, : -2 * apart], bins[:, apart:-apart], bins[:, 2 * apart :]
+    level = (low + middle + high) / 3
     known = level > 0
-    return float(np.median(bend[known] ** 2 / (6 * level[known])) / 0.4549)  # of a chi-squared
+    bend = np.square(low - 2 * middle + high)[known] / (6 * level[known])
+    return float(np.median(bend) / 0.4549)  # the median of a chi-squared of one
+
+
+def noise_said(raw: RawImage, found: MeasuredNoise) -> list[str]:
+    """What a user is told."""
+    message = chosen_noise(raw.noise, raw.stated, found).message
+    return [message] if message else []
 
 
 def print_files(paths: list[Path]) -> None:
@@ -196,11 +205,18 @@ def print_files(paths: list[Path]) -> None:
                 print("  too little to measure")
                 continue
             print(f"  measured: {found.noise}, gain +- {found.gain_error:.2g}")
-            for width, line in ((1, found.channel), (found.width, found.wide)):
+            for width, apart, line in ((1, 4, found.channel), (found.width, 1, found.wide)):
+                beside = by_neighbours(counts, width, apart)
                 print(
                     f"  variance over mean in {width * step:g} eV: {line.ratio:.3g} "
-                    f"+- {line.ratio_error:.2g}; by neighbours {by_neighbours(counts, width):.3g}"
+                    f"+- {line.ratio_error:.2g}; by neighbours {beside:.3g}"
                 )
+            noise = found.noise
+            width = max(1, round(2.0 / step))
+            in_bins = noise.gain * channel_share(noise.correlation_factor, width)
+            print(f"  so in {width * step:g} eV: {in_bins:.3g}")
+            for said in noise_said(raw, found):
+                print(f"  said: {said}")
 
 
 if __name__ == "__main__":

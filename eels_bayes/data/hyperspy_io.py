@@ -236,4 +236,3 @@ def _is_spectrum(signal: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return True
-

@@ -120,8 +120,9 @@ def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _noise(config: dict[str, Any]) -> Noise:
     """The noise of the counts; ValueError where none can be like this."""
-    plain = Noise()._asdict()  # files of before noise was measured hold gain and readout alone
-    return checked_noise(Noise(**{name: float(config.get(name, plain[name])) for name in plain}))
+    # files of before noise was measured hold gain and readout alone
+    given = Noise()._asdict() | {name: config[name] for name in Noise._fields if name in config}
+    return checked_noise(Noise(*(float(given[name]) for name in Noise._fields)))
 
 
 def _axis(config: dict[str, Any]) -> EnergyAxis:

@@ -221,9 +221,7 @@ class FastGraph(nn.Module):
         fano = noise.fano_factor(variance, canonical)
         usual = Expected(some, root, per_root)
         alone = self.correlation_factor
-        spike = excess(
-            in_blocks(shown), self.near, usual, self.gain * alone, self.readout * alone
-        )
+        spike = excess(in_blocks(shown), self.near, usual, self.gain * alone, self.readout * alone)
         # with the profile's factor at hand: `noise.noise_level` but for rounding
         per_channel = (self.step / self.bins.scale) / norm
         profile = (profile * per_channel).t()

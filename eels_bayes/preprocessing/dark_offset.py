@@ -1,11 +1,11 @@
 """Counts without an electron, from how bright and dark images of a series differ in shape.
 
 Images of one material differ in brightness, by thickness and current, and keep their shape. With an
-offset o in its counts an image a times as bright as the mean M is ``a M + o (1 - a)``: least squares
-on M and a constant, weighted by 1/M, find the constant ``k``, and the brightness ``t`` is the image's
-share of the mean's counts. Across images ``k = q (1 - t)`` with ``q = o / (1 - o / m)``, m the mean of
-M. By these weights the Poisson errors of k and t are uncorrelated, and a change of the background's
-exponent changes k alone, so that neither is taken for an offset.
+offset o in its counts an image a times as bright as the mean M is ``a M + o (1 - a)``: least
+squares on M and a constant, weighted by 1/M, find the constant ``k``, and the brightness ``t`` is
+the image's share of the mean's counts. Across images ``k = q (1 - t)`` with ``q = o / (1 - o /
+m)``, m the mean of M. By these weights the Poisson errors of k and t are uncorrelated, and a change
+of the background's exponent changes k alone, so that neither is taken for an offset.
 """
 
 from __future__ import annotations

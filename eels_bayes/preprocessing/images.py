@@ -176,13 +176,13 @@ def edge_spectra(image: SeriesImage, shift: Tensor, windows: Windows, preprocess
         parts.append(part)
     whole = Processed(*(torch.cat(field) for field in zip(*parts, strict=True)))
     n = len(whole.flag)
-    share = channel_share(raw.noise.correlation_factor, windows.bin_width / raw.axis.scale)
+    in_bins = channel_share(raw.noise.correlation_factor, windows.bin_width / raw.axis.scale)
     arrays = {name: tensor.numpy() for name, tensor in whole._asdict().items()}
     return Spectra(
         energy=windows.energy,
         image=np.zeros(n, np.int64),
         position=np.arange(n),
-        images=(replace(raw.info, readout=raw.noise.readout * share),),
+        images=(replace(raw.info, readout=raw.noise.readout * in_bins),),
         profile_energy=windows.profile_energy,
         preprocessor=preprocessor,
         **arrays,

@@ -125,9 +125,8 @@ def measured_noise(images: Sequence[Floats], step: float) -> MeasuredNoise | Non
     )
     factor, wide_error = 1.0, 0.0
     if growth > SHARED and growth - 1.0 > SIGNIFICANT * growth_error:
-        # a sum of b channels has whole - (whole - single) / b a channel
-        whole = (growth - 1.0 / width) / (1.0 - 1.0 / width)
-        factor, wide_error = 1.0 / whole, growth_error / growth
+        alone, whole = _shared(growth, width)
+        factor, wide_error = alone / whole, growth_error / growth
         gain, constant = gain * whole, constant * whole
         error = gain * np.hypot(error * whole / gain, wide_error)
     offset = -constant / gain if constant < 0 else 0.0
@@ -137,9 +136,29 @@ def measured_noise(images: Sequence[Floats], step: float) -> MeasuredNoise | Non
     )
 
 
+def _shared(growth: float, width: int) -> tuple[float, float]:
+    """Variance of a channel by itself and in a long sum, in units of what single ones scatter.
+
+    A bin of b channels has ``whole - (whole - alone) / b`` a channel, and what the line of a
+    stretch takes away is slow: twice ``whole`` of J bins.
+    """
+    equations = []
+    for b in (1, width):
+        bins = _bins(b)
+        equations.append([bins / b, bins * (1.0 - 1.0 / b) - 2.0])
+    right = [_bins(1) - 2.0, (_bins(width) - 2.0) * growth]
+    alone, whole = np.linalg.solve(equations, right)
+    return float(alone), float(whole)
+
+
+def _bins(width: int) -> int:
+    """Bins of `width` channels that make a stretch."""
+    return max(LEAST_BINS, STRETCH // width)
+
+
 def _stretches(counts: Floats, width: int) -> Floats:
     """Counts (n, E) in bins of `width` channels, by stretches: (n, S, J), mean of the channels."""
-    size = width * max(LEAST_BINS, STRETCH // width)
+    size = width * _bins(width)
     n, n_stretches = len(counts), counts.shape[1] // size
     cut = counts[:, : n_stretches * size]
     return cut.reshape(n, n_stretches, size // width, width).mean(-1)
@@ -151,8 +170,8 @@ def _residuals(stretches: Floats) -> Floats:
     x = np.linspace(-1.0, 1.0, stretches.shape[2])
     basis, _ = np.linalg.qr(np.stack([mean, mean * x], axis=-1))
     part = np.einsum("sjk,nsj->nsk", basis, stretches)
-    found: Floats = stretches - np.einsum("sjk,nsk->nsj", basis, part)
-    return found
+    left: Floats = stretches - np.einsum("sjk,nsk->nsj", basis, part)
+    return left
 
 
 def _scatter(images: Sequence[Floats], width: int) -> tuple[Floats, Floats, Floats]:
@@ -189,13 +208,13 @@ def _line(scatter: tuple[Floats, Floats, Floats]) -> Line | None:
     usual = float(np.median(level[level > 0]))
     gain, constant = float(np.median(variance)) / usual, 0.0
     keep = np.ones(len(level), dtype=bool)
-    covariance = np.eye(2)
+    covariance = np.zeros((2, 2))
     for _ in range(ROUNDS):
         expected = np.maximum(gain * level + constant, SMALL * abs(gain) * usual)
         weight = keep * freedom / (2.0 * expected**2)
         # in units of the usual level, so that both columns are alike
         design = np.stack([level / usual, np.ones_like(level)], axis=1)
-        covariance = np.linalg.pinv(design.T @ (weight[:, None] * design))
+        covariance[:] = np.linalg.pinv(design.T @ (weight[:, None] * design))
         slope, constant = covariance @ (design.T @ (weight * variance))
         gain = slope / usual
         expected = np.maximum(gain * level + constant, SMALL * abs(gain) * usual)

@@ -94,7 +94,13 @@ class Preprocessor(CountsReader):
     ((6, 120), True, 0.5)
     """
 
-    __jit_unused_properties__ = ["energy", "canonical_energy", "profile_energy", "calibrated", "detector_noise"]  # noqa: RUF012
+    __jit_unused_properties__ = [  # noqa: RUF012
+        "energy",
+        "canonical_energy",
+        "profile_energy",
+        "calibrated",
+        "detector_noise",
+    ]
 
     def __init__(
         self,
