@@ -140,7 +140,7 @@ def count_warnings(n: int, first_seed: int) -> None:
 def compare_reading(first_seed: int, effort: eb.Effort) -> list[dict[str, Any]]:
     """Scores by the measured noise and by the true one given, for every case and size."""
     rows = []
-    test = series_of(10_000, 1.0, first_seed + 1000)
+    test = eb.simulate.annealing_series(12, (12, 10), 1.0, first_seed + 1000)
     truth = test.truth["label"].to_numpy().ravel()
     print(f"{'':28s}{'pixels':>8s}{'NLL':>8s}{'true':>8s}{'ECE':>8s}  noise that is believed")
     for number, (name, (detector, stated)) in enumerate(CASES.items()):

@@ -129,7 +129,9 @@ def stated_noise(signal: Any) -> StatedNoise:
             return StatedNoise(Noise(1.0 / scale, 0.0, origin), "Brightness.Scale")
         if scale != 1.0:  # of another unit: says nothing of electrons
             return StatedNoise(Noise(), "")
-    return StatedNoise(Noise(gain, max(readout, 0.0), 0.0, factor), "Variance_linear_model")
+    more = max(factor, 1.0)  # nothing that is shared makes a single channel scatter more
+    noise = Noise(gain * more, max(readout, 0.0) * more, 0.0, min(factor, 1.0))
+    return StatedNoise(noise, "Variance_linear_model")
 
 
 def _brightness(signal: Any) -> tuple[float, float, str] | None:
