@@ -12,6 +12,7 @@ from eels_bayes.preprocessing.noise_measurement import MeasuredNoise
 
 CLOSE = math.log(1.15)  # variances that differ by less agree: it moves no probability noticeably
 ERRORS = 3.0  # of the measurement, by which they may differ besides
+TINY = 1e-12  # counts: guards the logarithm where there are none
 LEVELS = (0.1, 0.5, 0.9)  # quantiles of the mean counts at which variances are compared
 OVERRULE = "Preprocessor(noise=...) overrules"
 
@@ -69,7 +70,7 @@ def agree(stated: Noise, measured: MeasuredNoise) -> bool:
     line = measured.channel
     error = max(line.ratio_error / abs(line.ratio), measured.wide_error)
     levels = np.quantile(measured.levels, LEVELS)
-    usual = 0.5 * float(levels[1])
+    usual = max(0.5 * float(levels[1]), TINY)
     counts = np.maximum(levels - found.offset, usual)
     there = found.gain * counts + found.readout
     said = stated.gain * np.maximum(levels - stated.offset, usual) + stated.readout

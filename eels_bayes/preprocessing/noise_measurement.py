@@ -31,6 +31,7 @@ SPIKE = 8.0  # errors of one pixel's scatter in a stretch, above which a spike i
 SIGNIFICANT = 4.0  # errors: what is less is taken for nothing
 SHARED = 1.25  # variance in wide bins over that in single channels, below which none is shared
 SMALL = 0.05  # of the variance: a readout or an offset that makes less is taken for nothing
+FLAT = 1e-3  # of the variance over the mean: the least gain, where all is readout noise
 ROUNDS = 15  # of fitting a line and leaving out what is above: settled in about five
 LEAST_FREEDOM = 50.0  # degrees of freedom, with which a gain is known to a fifth
 RANK = 0.35  # of the rank of plain noise, below which components are missing: denoised
@@ -119,6 +120,7 @@ def measured_noise(images: Sequence[Floats], step: float) -> MeasuredNoise | Non
     sure = beside > SIGNIFICANT * channel.constant_error
     if sure and beside > SMALL * channel.gain * channel.level:
         gain, error, constant = channel.gain, channel.gain_error, channel.constant
+    gain = max(gain, FLAT * abs(channel.ratio))
     growth = wide.ratio / channel.ratio
     growth_error = growth * np.hypot(
         wide.ratio_error / wide.ratio, channel.ratio_error / channel.ratio
@@ -164,9 +166,12 @@ def _stretches(counts: Floats, width: int) -> Floats:
     return cut.reshape(n, n_stretches, size // width, width).mean(-1)
 
 
-def _residuals(stretches: Floats) -> Floats:
-    """What a line times the mean leaves (n, S, J)."""
-    mean = stretches.mean(0)
+def _residuals(stretches: Floats, clean: NDArray[np.bool_] | None = None) -> Floats:
+    """What a line times the mean of the `clean` pixels (n, S) leaves (n, S, J)."""
+    if clean is None:
+        mean = stretches.mean(0)
+    else:
+        mean = (stretches * clean[:, :, None]).sum(0) / np.maximum(clean.sum(0), 1)[:, None]
     x = np.linspace(-1.0, 1.0, stretches.shape[2])
     basis, _ = np.linalg.qr(np.stack([mean, mean * x], axis=-1))
     part = np.einsum("sjk,nsj->nsk", basis, stretches)
@@ -184,8 +189,10 @@ def _scatter(images: Sequence[Floats], width: int) -> tuple[Floats, Floats, Floa
             continue
         own = (bins - 2) * (1.0 - 1.0 / n)  # a pixel's degrees of freedom in a stretch
         scatter = np.square(_residuals(stretches)).sum(2) * (width / own)
-        usual = np.median(scatter, axis=0) / (1.0 - 2.0 / (9.0 * own)) ** 3  # of a chi-squared
-        hit = scatter > usual * (1.0 + SPIKE * np.sqrt(2.0 / own))
+        hit = _spiked(scatter, own)
+        if hit.any():  # a spike is in the mean, too
+            scatter = np.square(_residuals(stretches, ~hit)).sum(2) * (width / own)
+            hit |= _spiked(scatter, own)
         order = np.argsort(counts.sum(1))
         n_groups = min(MOST_GROUPS, max(1, n // LEAST_PIXELS))
         for group in np.array_split(order, n_groups):
@@ -198,6 +205,13 @@ def _scatter(images: Sequence[Floats], width: int) -> tuple[Floats, Floats, Floa
     level, variance, free = map(np.concatenate, (levels, variances, freedom))
     known = (free > 0) & np.isfinite(level) & np.isfinite(variance) & (variance > 0)
     return level[known], variance[known], free[known]
+
+
+def _spiked(scatter: Floats, freedom: float) -> NDArray[np.bool_]:
+    """Which pixels' stretches (n, S) scatter far more than the usual pixel's."""
+    usual = np.median(scatter, axis=0) / (1.0 - 2.0 / (9.0 * freedom)) ** 3  # of a chi-squared
+    hit: NDArray[np.bool_] = scatter > usual * (1.0 + SPIKE * np.sqrt(2.0 / freedom))
+    return hit
 
 
 def _line(scatter: tuple[Floats, Floats, Floats]) -> Line | None:

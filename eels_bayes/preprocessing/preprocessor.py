@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from eels_bayes.data.detector_noise import Noise
+from eels_bayes.data.detector_noise import Noise, checked_noise
 from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.data.hyperspy_io import RawImage, energy_axis, read_counts
 from eels_bayes.data.spectra import Spectra
@@ -352,3 +352,5 @@ class Preprocessor(CountsReader):
         if noises.ndim == 2 and noises.shape[1] == self.noises.shape[1]:
             self.noises = torch.zeros_like(noises)
         super()._load_from_state_dict(state_dict, prefix, *how)
+        for row in self.noises.reshape(-1, len(Noise._fields)).tolist():
+            checked_noise(Noise(*row))

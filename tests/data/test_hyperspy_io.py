@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from exspy.signals import EELSSpectrum
 
+import eels_bayes as eb
 from eels_bayes.data.hyperspy_io import load, read_counts
 from helpers import specimens
 
@@ -28,7 +29,7 @@ def test_counts_come_in_navigation_order(shape: tuple[int, ...]) -> None:
     assert raw.counts.dtype == np.float32
     np.testing.assert_array_equal(raw.counts.ravel(), np.arange(raw.counts.size))
     assert raw.info.shape == shape
-    assert (raw.axis[:2], raw.gain, raw.readout) == ((100.0, 0.5), 1.0, 0.0)
+    assert (raw.axis[:2], raw.noise, raw.stated) == ((100.0, 0.5), eb.Noise(), "")
     assert raw.info.title == "made"
     assert raw.axis.n == raw.counts.shape[1]
     assert raw.info.energy == raw.axis
@@ -99,9 +100,11 @@ def test_gain_and_readout_are_the_linear_variance_model() -> None:
         {"gain_factor": 0.5, "gain_offset": 4.0, "correlation_factor": 0.25},
     )
     raw = read_counts(signal)
-    assert (raw.gain, raw.readout) == (0.125, 1.0)
+    assert raw.noise == eb.Noise(0.5, 4.0, 0.0, 0.25) and raw.stated == "Variance_linear_model"
+    signal.metadata.Signal.Noise_properties.Variance_linear_model.correlation_factor = 1.5
+    assert read_counts(signal).noise == eb.Noise(0.75, 6.0)
     signal.metadata.Signal.Noise_properties.Variance_linear_model.gain_factor = 0.0
-    with pytest.raises(ValueError, match="a gain of 0 and an offset of 1; a gain above zero"):
+    with pytest.raises(ValueError, match="a gain of 0, an offset of 4 .* a gain above zero"):
         read_counts(signal)
 
 
@@ -189,7 +192,9 @@ def test_a_real_dm4_brings_its_gain(data_dir: Path) -> None:
     raw = read_counts(load(data_dir / "eels_si.dm4")[0])
     assert raw.counts.shape == (4, 2048)
     assert (raw.axis.offset, raw.axis.scale) == (300.0, 1.0)
-    assert raw.gain == pytest.approx(0.12853, rel=1e-4)
+    # the file's Brightness.Scale is 0.1285 electrons a count
+    assert raw.noise.gain == pytest.approx(1 / 0.1285347, rel=1e-6)
+    assert raw.stated == "Brightness.Scale"
     assert raw.counts.min() < 0
     assert raw.info.shape == (2, 2)
 
@@ -201,11 +206,11 @@ def test_a_noise_model_that_the_user_states_outweighs_the_file(
     (signal,) = load(tmp_path / "four.dm4")
     raw = read_counts(signal)
     assert raw.counts.shape == (4, 2048)
-    assert (raw.axis.offset, raw.axis.scale, raw.gain, raw.readout) == (300.0, 1.0, 1.0, 0.0)
+    assert (raw.axis.offset, raw.axis.scale, raw.noise) == (300.0, 1.0, eb.Noise())
     assert raw.counts.min() < 0
     assert raw.info.shape == (2, 2)
     signal.metadata.Signal.Noise_properties.Variance_linear_model.gain_factor = 0.5
     signal.metadata.Signal.Noise_properties.Variance_linear_model.gain_offset = 100.0
     again = read_counts(signal)
-    assert (again.gain, again.readout) == (0.5, 100.0)
+    assert again.noise == eb.Noise(0.5, 100.0)
     np.testing.assert_array_equal(again.counts, raw.counts)

@@ -135,7 +135,7 @@ def test_a_text_file_holds_one_spectrum(tmp_path: Path, with_energies: bool) -> 
     assert signal.metadata.Acquisition_instrument.TEM.beam_energy == 200.0
     raw = read_counts(eb.load(path)[0])
     np.testing.assert_array_equal(raw.counts, counts[None])
-    assert (raw.axis.offset, raw.axis.scale, raw.gain, raw.readout) == (440.0, 0.3, 1.0, 0.0)
+    assert (raw.axis.offset, raw.axis.scale, raw.noise) == (440.0, 0.3, eb.Noise())
     assert raw.info.shape == () and raw.info.title == "text"
 
 
@@ -211,7 +211,7 @@ def test_where_a_count_is_an_electron_its_variance_is_itself(tmp_path: Path, uni
     counts = in_order((2, 3, 9))
     write_dm(path, counts, energy_offset=440.0, energy_scale=0.5, brightness_unit=unit)
     raw = read_counts(eb.load(path)[0])
-    assert (raw.gain, raw.readout) == (1.0, 0.0)
+    assert raw.noise == eb.Noise()
 
 
 def test_what_a_count_is_worth_stays_known(tmp_path: Path) -> None:

@@ -177,11 +177,11 @@ def noise_model(signal, gain, readout, correlation=1.0):
 def test_gain_and_readout_are_those_of_the_metadata(backend, clf, signals, energy):
     signal = noise_model(signals[0], 2.0, 30.0, 1.5)
     spectra = clf.preprocessor(signal)
-    fast = compiled(clf, energy, backend, gain=3.0, readout=45.0)
+    fast = compiled(clf, energy, backend, noise=(3.0, 45.0))
     image, shift = signal.data.reshape(80, -1), float(spectra.shift[0])
     prediction = clf.predict(spectra)
     assert_agree(fast(image, shift), prediction)
-    for other in ({}, {"gain": 3.0}, {"readout": 45.0}):
+    for other in ({}, {"noise": (3.0,)}, {"noise": (1.0, 45.0)}):
         without = compiled(clf, energy, "torchscript", **other)(image, shift)
         assert np.abs(without.probabilities - prediction.probabilities).max() > 1e-3
 
@@ -221,7 +221,7 @@ def of_a_file(a_copper_zinc):
     """A file's image, as it is read, with what a model fitted to a quarter of it says of it all."""
     (signal,) = eb.load(a_copper_zinc)
     signal = noise_model(signal, 4.0, 0.0)  # what its counts show
-    pre = eb.Preprocessor((900, 1300), background=(780, 920))
+    pre = eb.Preprocessor((900, 1300), background=(780, 920), noise="metadata")
     spectra = pre(signal.inav[::2, ::2])
     clf = new(edge_library(["Cu_L3", "Zn_L3", "Cu_L3+Zn_L3"], spectra))
     clf.fit(spectra, show_progressbar=False)
@@ -231,7 +231,7 @@ def of_a_file(a_copper_zinc):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_an_image_of_a_file_is_read_as_by_the_slow_path(backend, of_a_file):
     signal, clf, prediction = of_a_file
-    fast = compiled(clf, signal.axes_manager.signal_axes[0].axis, backend, gain=4.0)
+    fast = compiled(clf, signal.axes_manager.signal_axes[0].axis, backend, noise=(4.0,))
     assert not fast.aligned and signal.data.dtype == np.int16
     rows = signal.data.reshape(-1, signal.data.shape[-1])
     found = fast(rows)
@@ -636,12 +636,14 @@ def test_energy_axes_that_do_not_do(clf, axis, error, message):
     [
         ({"head": "forest"}, ValueError, "head must be 'gp' or 'dense', got 'forest'"),
         ({"backend": "tvm"}, ValueError, r"backend must be one of .*'onnx', 'torchscript'"),
-        ({"gain": 0.0}, ValueError, "gain is 0; a finite number above zero is needed"),
-        ({"gain": np.inf}, ValueError, "gain is inf; a finite number above zero is needed"),
-        ({"gain": "1"}, TypeError, "gain is '1'; a finite number above zero is needed"),
-        ({"readout": -1.0}, ValueError, r"readout must not be negative, got -1\.0"),
-        ({"readout": np.nan}, ValueError, r"readout must not be negative, got nan"),
-        ({"readout": np.inf}, ValueError, r"readout .* inf"),
+        ({"noise": (0.0,)}, ValueError, "gain=0.0.*; a gain above zero, a readout variance of"),
+        ({"noise": (np.inf, 0.0)}, ValueError, "gain=inf"),
+        ({"noise": "1"}, TypeError, r"noise is '1'; give \(gain, readout\) or a Noise"),
+        ({"noise": ()}, TypeError, r"noise is \(\); give \(gain, readout\) or a Noise"),
+        ({"noise": (1.0, -1.0)}, ValueError, r"readout=-1\.0"),
+        ({"noise": (1.0, np.nan)}, ValueError, r"readout=nan"),
+        ({"noise": (1.0, 0.0, np.inf)}, ValueError, r"offset=inf"),
+        ({"noise": (1.0, 0.0, 0.0, 1.1)}, ValueError, r"correlation_factor=1\.1"),
     ],
 )
 def test_options_that_cannot_be(clf, energy, options, error, message):
@@ -675,12 +677,14 @@ def test_saved_and_loaded_says_the_same(fast, counts, spectra, reading, tmp_path
 def test_gain_readout_and_a_missing_value_survive_the_file(of_a_file, tmp_path):
     signal, clf, _ = of_a_file
     axis = signal.axes_manager.signal_axes[0].axis
-    fast = clf.compile(clf.preprocessor, energy=axis, gain=4.0, readout=9.0)
+    fast = clf.compile(clf.preprocessor, energy=axis, noise=eb.Noise(4.0, 9.0, 50.0, 0.5))
     fast.save(tmp_path / "model.fast")
     again = load_fast(tmp_path / "model.fast")
     rows = signal.data[0]
     assert_agree(again(rows), fast(rows), scale=0.01)
-    assert (again.graph.gain, again.graph.readout) == (4.0, 9.0) and not again.aligned
+    found = again.graph
+    noise = found.gain, found.readout, found.offset, found.correlation_factor
+    assert noise == (4.0, 9.0, 50.0, 0.5) and not again.aligned
     assert np.isnan(again(rows).value).all() and again.library["values"] is None
 
 
@@ -850,7 +854,7 @@ def test_every_wrong_shape_is_refused_or_does_no_harm(saved, counts, scripted, t
 @pytest.mark.parametrize("value", [None, -1, "x", [], {}, 10**9, 10**400], ids=lambda v: str(v)[:9])
 def test_settings_that_cannot_be_are_refused(saved, tmp_path, value):
     _, config = tensor_file.read(saved, KIND)
-    may_be = {"gain", "readout", "preprocessor.unit"} if value == 10**9 else set()
+    may_be = {"gain", "readout", "offset", "preprocessor.unit"} if value == 10**9 else set()
     if value is None:  # these may be left out, and no tensor says that they were not
         may_be = {"preprocessor.background", "preprocessor.normalize", "preprocessor.align_to"}
     changes = {name: {name: value} for name in config}

@@ -415,7 +415,8 @@ def test_level_is_the_noise_variance_of_an_intensity_of_one(gain: float, readout
     generator = torch.Generator().manual_seed(0)
     counts = noise.draw_counts(rate.expand(4000, -1), gain, generator)
     counts += readout**0.5 * torch.randn(counts.shape, generator=generator)
-    pre = eb.Preprocessor(**{**OPTIONS, "window": (677, 717), "dispersion": 1.0})
+    options = {**OPTIONS, "window": (677, 717), "dispersion": 1.0, "noise": (gain, readout)}
+    pre = eb.Preprocessor(**options)
     pre.calibrate(signal_of(counts[:50].numpy(), 500.25))
     out = pre(counts, eb.EnergyAxis(500.25, 0.5, 540), gain=gain, readout=readout)
     assert bool((out.flag == 0).all())
@@ -495,7 +496,8 @@ def test_the_plain_power_law_is_hyperspys(oxide_interface: Path) -> None:
                 background, "Power law", fast=False, show_progressbar=False
             )
         theirs = theirs.data[:, (energy >= window[0]) & (energy < window[1])]
-        pre = eb.Preprocessor(window, background=background, background_model="power_law")
+        options = {"background_model": "power_law", "noise": "measured"}
+        pre = eb.Preprocessor(window, background=background, **options)
         worst = np.abs(pre(signal).intensity - theirs).max(1) / theirs.std(1)
         assert worst.max() < 0.001
 
@@ -849,10 +851,12 @@ def test_dead_channels_are_filled_with_a_larger_sd(image: EELSSpectrum) -> None:
 
 def test_a_real_dm4_with_negative_counts(data_dir: Path) -> None:
     signal = eb.load(data_dir / "eels_si.dm4")[0]
-    spectra = eb.Preprocessor((700, 760), background=(600, 690))(signal)
+    options = {"background": (600, 690), "noise": "metadata"}
+    spectra = eb.Preprocessor((700, 760), **options)(signal)
     assert spectra.ok.all()
-    np.testing.assert_allclose(spectra.gain, 0.12853, rtol=1e-4)
-    far = eb.Preprocessor((2200, 2300), background=(2100, 2200))(signal)
+    # the file's Brightness.Scale is 0.1285 electrons a count
+    np.testing.assert_allclose(spectra.gain, 1 / 0.1285347, rtol=1e-6)
+    far = eb.Preprocessor((2200, 2300), background=(2100, 2200), noise="metadata")(signal)
     assert far.counts.min() < 0
     assert far.ok.all()
     assert np.isfinite(far.intensity).all()
@@ -862,8 +866,8 @@ def test_a_real_dm4_with_negative_counts(data_dir: Path) -> None:
 def test_negative_counts_of_a_file_stay(tmp_path: Path, rng: np.random.Generator) -> None:
     specimens.four_pixels(tmp_path / "dark.dm4", rng)
     signal = eb.load(tmp_path / "dark.dm4")[0]
-    near = eb.Preprocessor((700, 760), background=(600, 690))(signal)
-    far = eb.Preprocessor((2200, 2300), background=(2100, 2200))(signal)
+    near = eb.Preprocessor((700, 760), background=(600, 690), noise=(1.0, 100.0))(signal)
+    far = eb.Preprocessor((2200, 2300), background=(2100, 2200), noise=(1.0, 100.0))(signal)
     assert near.ok.all() and far.ok.all()
     assert near.counts.min() > 0 > far.counts.min()
     at = signal.axes_manager[-1].value_range_to_indices(2200.0, 2299.0)
@@ -874,7 +878,7 @@ def test_negative_counts_of_a_file_stay(tmp_path: Path, rng: np.random.Generator
 
 def test_copper_edges_are_as_strong_as_hyperspy_finds_them(copper_zinc: Path) -> None:
     copper = eb.load(copper_zinc)[0].inav[20:30, 20:28]
-    spectra = eb.Preprocessor((924, 1004), background=(780, 916))(copper)
+    spectra = eb.Preprocessor((924, 1004), background=(780, 916), noise="measured")(copper)
     assert spectra.ok.all()
     assert spectra.images[0].shape == (8, 10)
     with warnings.catch_warnings():
@@ -888,6 +892,6 @@ def test_copper_edges_are_as_strong_as_hyperspy_finds_them(copper_zinc: Path) ->
 
 def test_lanthanum_is_on_one_side_of_an_interface(oxide_interface: Path) -> None:
     lanthanum = eb.load(oxide_interface)[0]
-    found = eb.Preprocessor((825, 890), background=(760, 820))(lanthanum)
+    found = eb.Preprocessor((825, 890), background=(760, 820), noise="measured")(lanthanum)
     rise = found.intensity.mean(1)
     assert rise.max() > 3 * abs(rise.min())
