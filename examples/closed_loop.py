@@ -337,10 +337,6 @@ try:
         signal = EELSSpectrum(counts.reshape(*shape, -1))
         axis = signal.axes_manager[-1]
         axis.offset, axis.scale, axis.units = energy[0], energy[1] - energy[0], "eV"
-        signal.metadata.set_item(
-            "Signal.Noise_properties.Variance_linear_model",
-            {"gain_factor": gain, "gain_offset": 0.0, "correlation_factor": 1.0},
-        )
         pre = eb.Preprocessor(
             window=WINDOW,
             dispersion=DISPERSION,
@@ -348,13 +344,14 @@ try:
             normalize=REFERENCE,
             align=ALIGN,
             align_to=CR_L3,
+            noise=(gain, 0.0),  # the camera's own
         )
         effort = (
             eb.Effort(vae=eb.Schedule(8, 64, learning_rate=3e-3)) if args.smoke else eb.Effort()
         )
         clf = eb.EELSClassifier(library, effort=effort, seed=args.seed)
         clf.fit(pre(signal))
-        fast = clf.compile(clf.preprocessor, energy=energy, gain=gain)
+        fast = clf.compile(clf.preprocessor, energy=energy)
         drift = fast.drift(counts)
         judge(np.arange(n), acquired)
         surveyed = fast(counts, shift=drift)

@@ -28,8 +28,6 @@ import eels_bayes as eb
 SCALES = np.linspace(0.05, 0.95, 10)  # quantiles of the amplitudes that fingerprints are made for
 STANDS_OUT = 3.0  # errors by which an amplitude must exceed zero to count for them
 BEAM = {"beam_energy": 200.0, "convergence_angle": 10.0, "collection_angle": 20.0}  # keV, mrad
-APART = 4  # channels between those that the noise is measured by
-LOUDER = 1.3  # measured noise over the file's from which the measured one is believed
 
 parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -59,7 +57,7 @@ parser.add_argument(
 parser.add_argument(
     "--gain",
     type=float,
-    help="variance of a count; by default the file's, or the measured one where that is larger",
+    help="counts an electron; by default the file's, or what its counts show where they contradict",
 )
 parser.add_argument("--out", type=Path, default=Path("spectrum_image"), help="folder (%(default)s)")
 parser.add_argument("--save", type=Path, metavar="MODEL", help="keep the fitted model in a file")
@@ -162,41 +160,6 @@ def edge_library(
 
 
 # %% Signals
-def measured_gain(signal, low: float, high: float) -> float:
-    """Variance of a count from its scatter about neighbours in a smooth stretch; 0 if unknown.
-
-    Neighbours APART channels away, because nearer ones share electrons and look too quiet.
-    """
-    axis = signal.axes_manager.signal_axes[0].axis
-    counts = signal.data[..., (axis >= low) & (axis <= high)].astype(float)
-    level = counts.mean(-1, keepdims=True)
-    if counts.shape[-1] <= 2 * APART or not (level > 0).any():
-        return 0.0
-    level[~(level > 0)] = np.nan
-    below, here, above = (
-        counts[..., start : start + counts.shape[-1] - 2 * APART] for start in (0, APART, 2 * APART)
-    )
-    # The median leaves spikes out; 6 and 0.6745 make it the variance of one Gaussian channel.
-    scatter = np.nanmedian(np.abs(below - 2 * here + above) / np.sqrt(6 * level))
-    return float((scatter / 0.6745) ** 2)
-
-
-def set_gain(signal, low: float, high: float) -> None:
-    """Correct the noise model in a signal's metadata where the counts contradict it."""
-    model = "Signal.Noise_properties.Variance_linear_model"
-    stated, gain = signal.metadata.get_item(f"{model}.gain_factor", 1.0), args.gain
-    if gain is None:
-        gain = measured_gain(signal, low, high)
-        if gain <= LOUDER * stated:  # a smoothed file looks quieter than it is
-            return
-        print(
-            f"variance of a count: {stated:.3g} says the file, {gain:.3g} say the counts; "
-            "the counts are believed (--gain overrules)"
-        )
-    for name, value in (("gain_factor", gain), ("gain_offset", 0.0), ("correlation_factor", 1.0)):
-        signal.metadata.set_item(f"{model}.{name}", value)
-
-
 def thinned(signal):
     """About a hundred pixels, evenly from everywhere."""
     shape = signal.axes_manager.navigation_shape
@@ -213,8 +176,6 @@ if args.simulate:
     signals, truth = series.signals, series.truth.label.values.ravel()
 else:
     signals = eb.load(args.file)
-    for signal in signals:
-        set_gain(signal, *(args.background or args.window))
     if args.smoke:
         signals = [thinned(signal) for signal in signals]
 for signal in signals:
@@ -228,6 +189,8 @@ pre = eb.Preprocessor(
     args.normalize or (args.background if args.edges else None),
     args.align,
     unit=args.unit,
+    # measured, and compared with what the file states
+    noise="auto" if args.gain is None else (args.gain, 0.0),
 )
 spectra = pre(signals)
 print(spectra)

@@ -104,7 +104,7 @@ def test_gain_and_readout_are_the_linear_variance_model() -> None:
     signal.metadata.Signal.Noise_properties.Variance_linear_model.correlation_factor = 1.5
     assert read_counts(signal).noise == eb.Noise(0.75, 6.0)
     signal.metadata.Signal.Noise_properties.Variance_linear_model.gain_factor = 0.0
-    with pytest.raises(ValueError, match="a gain of 0, an offset of 4 .* a gain above zero"):
+    with pytest.raises(ValueError, match=r"a gain of 0, an offset of 4 .* a gain above zero"):
         read_counts(signal)
 
 
