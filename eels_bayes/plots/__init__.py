@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from eels_bayes.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from eels_bayes.plots.inspection_figure import inspection
     from eels_bayes.plots.latent_figure import latent
     from eels_bayes.plots.map_figures import class_maps, layers, maps, series_maps
     from eels_bayes.plots.map_panel import Layer, Pixel, nice_length
@@ -27,6 +28,7 @@ _HOME = {
     "class_colors": "style:class_colors",
     "class_maps": "map_figures:class_maps",
     "history": "score_figures:history",
+    "inspection": "inspection_figure:inspection",
     "latent": "latent_figure:latent",
     "layers": "map_figures:layers",
     "maps": "map_figures:maps",
@@ -44,6 +46,7 @@ __all__ = [
     "class_colors",
     "class_maps",
     "history",
+    "inspection",
     "latent",
     "layers",
     "maps",

@@ -5,6 +5,7 @@ signals are the Python side around it.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from eels_bayes.preprocessing.images import (
     read_image,
     series_spectra,
 )
+from eels_bayes.preprocessing.inspection import Inspection, drawn, inspected
 from eels_bayes.preprocessing.options import UNIT, Options, arguments, check_options
 from eels_bayes.preprocessing.series_noise import believed_noises
 from eels_bayes.preprocessing.windows import Windows, centers
@@ -311,6 +313,55 @@ class Preprocessor(CountsReader):
         image = read_image(signal, number, windows, self._believed)
         shift = image_shifts(image, self.reference, self.align, self.step, self.align_by)
         return edge_spectra(image, shift, windows, self)
+
+    @torch.jit.unused
+    def _inspected(self, signal: Any) -> Inspection:
+        """What a signal holds, in channels of its own where no dispersion is known yet."""
+        windows = self._windows()
+        if not self.step:
+            windows = replace(windows, step=energy_axis(signal).scale)
+        return inspected(signal, windows, self.noise)
+
+    @torch.jit.unused
+    def summary(self, signal: Any) -> str:
+        """What a signal holds, in words: axis, counts in the windows, background and noise.
+
+        Parameters
+        ----------
+        signal : EELSSpectrum
+            Not changed; nothing is calibrated.
+
+        Returns
+        -------
+        str
+            A line each; what contradicts the metadata is marked by "!".
+
+        Raises
+        ------
+        TypeError, ValueError
+            A signal that cannot be read.
+        """
+        return self._inspected(signal).words()
+
+    @torch.jit.unused
+    def plot(self, signal: Any) -> Any:
+        """What a signal holds, as a figure: mean spectrum, windows, background and noise.
+
+        Parameters
+        ----------
+        signal : EELSSpectrum
+            Not changed; nothing is calibrated.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        TypeError, ValueError
+            A signal that cannot be read.
+        """
+        return drawn(self._inspected(signal))
 
     @torch.jit.unused
     def options(self) -> dict[str, Any]:

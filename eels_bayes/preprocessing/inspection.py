@@ -1,0 +1,193 @@
+"""What a signal holds, before anything is fitted: its windows, its background and its noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from eels_bayes.data.detector_noise import Noise
+from eels_bayes.data.hyperspy_io import RawImage, read_counts
+from eels_bayes.plots.inspection_figure import inspection
+from eels_bayes.preprocessing.edge_extractor import EdgeExtractor
+from eels_bayes.preprocessing.noise import channel_share, variance
+from eels_bayes.preprocessing.noise_choice import Choice, chosen_noise
+from eels_bayes.preprocessing.noise_measurement import MeasuredNoise
+from eels_bayes.preprocessing.rebinning import rebin
+from eels_bayes.preprocessing.series_noise import NOISE_PIXELS, NoiseSample
+from eels_bayes.preprocessing.windows import Windows, centers
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Inspection:
+    """What `inspected` finds.
+
+    Attributes
+    ----------
+    raw : RawImage
+        As read.
+    windows : Windows
+    mean : (E,) array
+        Mean spectrum of the finite pixels, counts.
+    background : (amplitude, exponent) or None
+        Power law before the edge of the mean spectrum: counts a channel of the data at the
+        window's start, and exponent.
+    measured : MeasuredNoise or None
+        None where there are too few pixels.
+    choice : Choice
+        The noise that is believed, and what contradicts it.
+    """
+
+    raw: RawImage
+    windows: Windows
+    mean: Floats
+    background: tuple[float, float] | None
+    measured: MeasuredNoise | None
+    choice: Choice
+
+    def bands(self) -> dict[str, tuple[float, float]]:
+        """The windows (eV) by name."""
+        named = {
+            "background": self.windows.background,
+            "normalize": self.windows.normalize,
+            "align": self.windows.align,
+        }
+        return {"window": self.windows.window} | {k: v for k, v in named.items() if v is not None}
+
+    def words(self) -> str:
+        """All of it in words, a line each."""
+        raw, axis = self.raw, self.raw.axis
+        size = " x ".join(map(str, raw.info.shape)) or "one"
+        end = axis.offset + axis.scale * (axis.n - 1)
+        lines = [
+            f"{raw.info.title or 'untitled'}: {size} spectra of {axis.n} channels of "
+            f"{axis.scale:g} eV, {axis.offset:g} to {end:g} eV"
+        ]
+        energy = centers(axis)
+        for name, (low, high) in self.bands().items():
+            inside = (energy >= low) & (energy <= high)
+            level = (
+                f"{self.mean[inside].mean():.4g} counts a channel" if inside.any() else "off axis"
+            )
+            lines.append(f"{name} {low:g} to {high:g} eV: {level}")
+        if self.background is not None:
+            amplitude, exponent = self.background
+            lines.append(
+                f"background of the mean: {amplitude:.4g} counts a channel at "
+                f"{self.windows.window[0]:g} eV, exponent {exponent:.3g}"
+            )
+        source = raw.stated or "nothing in the metadata"
+        lines.append(f"noise stated by {source}: {in_words(raw.noise)}")
+        if self.measured is None:
+            lines.append("noise measured: too few spectra to tell")
+        else:
+            found = self.measured
+            lines.append(f"noise measured: {in_words(found.noise)}, gain +- {found.gain_error:.1g}")
+            gain, factor = found.noise.gain, found.noise.correlation_factor
+            wide = self.windows.bin_width
+            in_bin = gain * channel_share(factor, wide / axis.scale)
+            lines.append(
+                f"gain that it shows: {gain * factor:.3g} in one channel, "
+                f"{in_bin:.3g} in {wide:g} eV"
+            )
+        lines.append(f"believed: {in_words(self.choice.noise)}")
+        if self.choice.message:
+            lines.append(f"! {self.choice.message}")
+        return "\n".join(lines)
+
+
+def in_words(noise: Noise) -> str:
+    """A noise, its usual parts left out."""
+    parts = [f"gain {noise.gain:.4g}"]
+    if noise.readout:
+        parts.append(f"readout variance {noise.readout:.3g} counts squared")
+    if noise.offset:
+        parts.append(f"{noise.offset:.3g} counts without an electron")
+    if noise.correlation_factor < 1.0:
+        parts.append(f"correlation factor {noise.correlation_factor:.2g}")
+    return ", ".join(parts)
+
+
+def inspected(signal: Any, windows: Windows, noise: str | Noise) -> Inspection:
+    """Look at a signal.
+
+    Parameters
+    ----------
+    signal : EELSSpectrum
+        Not changed.
+    windows : Windows
+    noise : {"auto", "measured", "metadata"} or Noise
+        As in `Preprocessor`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A signal that cannot be read.
+    """
+    raw = read_counts(signal)
+    sample = NoiseSample(raw)
+    sample.add(raw, windows.window, NOISE_PIXELS)
+    measured = sample.measured()
+    choice = chosen_noise(raw.noise, raw.stated, measured)
+    if isinstance(noise, Noise):
+        choice = Choice(noise, "")
+    elif noise == "metadata":
+        choice = choice._replace(noise=raw.noise)
+    elif noise == "measured" and measured is not None:
+        choice = Choice(measured.noise, "")
+    finite = np.where(np.isfinite(raw.counts), raw.counts, np.nan)
+    number = np.maximum(np.isfinite(finite).sum(0), 1)
+    mean = np.nansum(finite, axis=0, dtype=np.float64) / number
+    mean -= choice.noise.offset
+    return Inspection(raw, windows, mean, _background(mean, raw, windows), measured, choice)
+
+
+def _background(mean: Floats, raw: RawImage, windows: Windows) -> tuple[float, float] | None:
+    """The power law of a mean spectrum, by unweighted least squares as HyperSpy fits it."""
+    if windows.background is None:
+        return None
+    extractor = EdgeExtractor(windows.window, windows.background, shrunk=False)
+    extractor.set_step(windows.step)
+    counts = torch.from_numpy(mean[None]).float()
+    canonical, _ = rebin(counts, raw.axis, torch.zeros(1), extractor.axis())
+    edges = extractor(canonical, variance(canonical, 1.0, 0.0), torch.ones(1))
+    amplitude, exponent = edges.background[0].tolist()
+    return amplitude * raw.axis.scale / windows.step, exponent
+
+
+def drawn(found: Inspection) -> Any:
+    """The figure of an inspection; see `plots.inspection_figure`."""
+    raw, measured = found.raw, found.measured
+    energy = centers(raw.axis)
+    background = None
+    if found.background is not None and found.windows.background is not None:
+        amplitude, exponent = found.background
+        start = found.windows.window[0]
+        reach = energy[
+            (energy >= found.windows.background[0]) & (energy <= found.windows.window[1])
+        ]
+        background = (reach, amplitude * (reach / start) ** -exponent)
+    lines = {f"stated ({raw.stated or 'nothing'})": _line(raw.noise)}
+    if measured is not None:
+        lines["measured, one channel"] = (measured.channel.gain, measured.channel.constant)
+        lines["measured, many channels"] = _line(measured.noise)
+    return inspection(
+        energy,
+        found.mean,
+        found.bands(),
+        background=background,
+        levels=() if measured is None else measured.levels,
+        variances=() if measured is None else measured.variances,
+        lines=lines,
+        title=raw.info.title,
+    )
+
+
+def _line(noise: Noise) -> tuple[float, float]:
+    """Gain and constant of a noise's variance."""
+    return noise.gain, noise.readout - noise.gain * noise.offset
