@@ -62,7 +62,7 @@ class Inspection:
     def words(self) -> str:
         """All of it in words, a line each."""
         raw, axis = self.raw, self.raw.axis
-        size = " x ".join(map(str, raw.info.shape)) or "one"
+        size = " x ".join(map(str, raw.info.shape)) or "1"
         end = axis.offset + axis.scale * (axis.n - 1)
         lines = [
             f"{raw.info.title or 'untitled'}: {size} spectra of {axis.n} channels of "
