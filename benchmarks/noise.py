@@ -144,7 +144,7 @@ def count_warnings(n: int, first_seed: int) -> None:
 
 
 def by_forward_model(pre: eb.Preprocessor, signals: list[Any], seen: list[Any]) -> Read:
-    """Class probabilities of the signals seen, by the forward model alone: nothing is left to chance.
+    """Class probabilities of the signals seen, by the forward model: nothing is left to chance.
 
     Networks are trained on draws, and move the scores by as much as what is compared here.
     """

@@ -6,6 +6,7 @@ import glob as globbing
 import math
 import os
 import re
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from exspy.signals import EELSSpectrum
     from numpy.typing import NDArray
 
+EELS_KINDS = ("", "EELS")  # HyperSpy's types of signals that may be EELS
+SEVERAL_READERS = "multiple file readers"  # of HyperSpy's error
+FOLDER_FORMATS = (".zspy", ".zarr")  # whose file is a folder
 _TO_EV = {"ev": 1.0, "kev": 1e3, "mev": 1e-3}
 
 
@@ -50,17 +54,22 @@ class RawImage:
 
 
 def load(
-    path: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, lazy: bool = False
+    path: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    lazy: bool = False,
+    **reader: Any,
 ) -> list[EELSSpectrum]:
     """Read EELS signals from files of any format that HyperSpy reads.
 
     Parameters
     ----------
     path : str, path, or several of them
-        File, or pattern such as ``"series/*.dm4"``, whose matches are sorted as people count
-        (2 before 10).
+        File, folder, or pattern such as ``"series/*.dm4"``; the files of a folder or a pattern are
+        sorted as people count (2 before 10).
     lazy : bool
         Leave the data on disk.
+    **reader
+        For ``hyperspy.api.load``, such as ``reader="HSPY"`` or what a format's reader takes.
 
     Returns
     -------
@@ -70,39 +79,72 @@ def load(
     Raises
     ------
     ValueError
-        No file matches; a file cannot be read; a file holds no spectra over an energy axis.
-    """
-    import hyperspy.api as hs
+        No file matches; a file cannot be read; a file holds no EELS spectra over an energy axis.
 
+    Warns
+    -----
+    UserWarning
+        Where spectra of another kind, such as X-ray spectra, are left out, or a folder's files.
+    """
     if isinstance(path, (str, os.PathLike)):
-        files = _expand(os.fspath(path))
+        patterns = [os.fspath(path)]
     elif isinstance(path, Iterable):
-        files = [file for pattern in path for file in _expand(os.fspath(pattern))]
-        if not files:
+        patterns = [os.fspath(pattern) for pattern in path]
+        if not patterns:
             raise ValueError("path is empty; name at least one file")
     else:
         raise TypeError(f"path is {path!r}; a file name, a pattern or a list of them is needed")
+    folders = [str(Path(pattern)) for pattern in patterns if _is_folder(Path(pattern))]
     signals: list[EELSSpectrum] = []
-    for file in files:
-        try:
-            loaded = hs.load(file, lazy=lazy)
-        except Exception as error:  # readers raise whatever the broken bytes lead to
-            raise ValueError(
-                f"{file} cannot be read ({type(error).__name__}: {error}); it may be truncated "
-                "or not a file that HyperSpy reads"
-            ) from error
-        loaded = loaded if isinstance(loaded, list) else [loaded]
+    for file in (file for pattern in patterns for file in _expand(pattern)):
+        loaded = _loaded(file, {"lazy": lazy, **reader})
         spectra = [signal for signal in loaded if _is_spectrum(signal)]
-        if not spectra:
+        in_folder = str(Path(file).parent) in folders
+        if not spectra and not in_folder:
             raise ValueError(
-                f"{file} holds {', '.join(map(repr, loaded)) or 'nothing'}; spectra over an "
+                f"{file} holds {', '.join(map(repr, loaded)) or 'nothing'}; EELS spectra over an "
                 "energy axis in eV are needed"
             )
+        others = [s for s in loaded if _kind(s) not in EELS_KINDS or not spectra]
+        if others:
+            warnings.warn(
+                f"{file} holds {', '.join(map(repr, others))} besides, which are left out: they "
+                "are no EELS spectra",
+                stacklevel=2,
+            )
         for signal in spectra:
-            if signal.metadata.Signal.signal_type != "EELS":
+            if _kind(signal) != "EELS":
                 signal.set_signal_type("EELS")
             signals.append(signal)
+    if not signals:
+        raise ValueError(f"{', '.join(folders)} holds no EELS spectra over an energy axis in eV")
     return signals
+
+
+def _loaded(file: str, options: dict[str, Any]) -> list[Any]:
+    """The signals of one file by HyperSpy, or ValueError with what would do."""
+    import hyperspy.api as hs
+
+    options = {"escape_square_brackets": True} | options  # a name is a name here, no pattern
+    try:
+        try:
+            loaded = hs.load(file, **options)
+        except ValueError as error:
+            if "reader" in options or SEVERAL_READERS not in str(error):
+                raise
+            # an ending that several formats share: HyperSpy's own first
+            loaded = hs.load(file, **options, reader="HSPY")
+    except ImportError as error:
+        raise ValueError(
+            f"{file} needs a package that is not installed ({error}); install it, or "
+            "'rosettasciio[all]' for those of all formats"
+        ) from error
+    except Exception as error:  # readers raise whatever the broken bytes lead to
+        raise ValueError(
+            f"{file} cannot be read ({type(error).__name__}: {error}); it may be truncated, not a "
+            "file that HyperSpy reads, or of a format that load(..., reader=...) must name"
+        ) from error
+    return loaded if isinstance(loaded, list) else [loaded]
 
 
 def read_counts(signal: EELSSpectrum) -> RawImage:
@@ -183,13 +225,33 @@ def energy_axis(signal: EELSSpectrum) -> EnergyAxis:
 
 
 def _expand(pattern: str) -> list[str]:
-    """Files that a name or a pattern stands for, sorted as people count."""
-    if Path(pattern).exists():  # a name with brackets in it is a name first
+    """Files that a name, a folder or a pattern stands for, sorted as people count."""
+    path = Path(pattern)
+    if _is_folder(path):
+        files = [str(file) for file in path.iterdir() if _is_data(file)]
+        if not files:
+            raise ValueError(f"the folder {pattern} holds no file that HyperSpy reads")
+        return sorted(files, key=_natural)
+    if path.exists():  # a name with brackets in it is a name first
         return [pattern]
     matches = sorted(globbing.glob(pattern), key=_natural)
     if not matches:
         raise ValueError(f"no file matches {pattern!r}")
     return matches
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether a path is a folder of files, and not a file that is a folder."""
+    return path.is_dir() and path.suffix.lower() not in FOLDER_FORMATS
+
+
+def _is_data(file: Path) -> bool:
+    """Whether a file's ending is that of a format that HyperSpy reads."""
+    from rsciio import IO_PLUGINS
+
+    ending = file.suffix.lower().removeprefix(".")
+    known = {known.lower() for plugin in IO_PLUGINS for known in plugin["file_extensions"]}
+    return not file.name.startswith(".") and ending in known
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
@@ -206,8 +268,9 @@ def _energy_factor(signal: Any) -> float:
         if signal.metadata.get_item("Signal.signal_type", "") == "EELS":
             return 1.0  # EELS signals built by hand often leave the units out
         raise ValueError("the signal axis has no units; an energy axis in eV is needed")
+    named = re.search(r"\((\w+)\)$", units.strip())  # "Energy Loss (eV)", as ISO 22029 has it
     # "MeV" and "meV" differ by nine orders of magnitude and only one is an energy loss
-    key = units.strip()
+    key = named[1] if named else units.strip()
     if key.lower() not in _TO_EV or key.startswith("M"):
         raise ValueError(f"the signal axis is in {units!r}; an energy axis in eV is needed")
     return _TO_EV[key.lower()]
@@ -228,8 +291,15 @@ def _require_spectrum(signal: Any) -> None:
         )
 
 
+def _kind(signal: Any) -> str:
+    """HyperSpy's type of a signal, '' for plain ones."""
+    return str(signal.metadata.get_item("Signal.signal_type", ""))
+
+
 def _is_spectrum(signal: Any) -> bool:
-    """Whether these are spectra over an energy axis in eV."""
+    """Whether these are spectra over an energy axis in eV, and of no other kind than EELS."""
+    if _kind(signal) not in EELS_KINDS:
+        return False
     try:
         _require_spectrum(signal)
         _energy_factor(signal)

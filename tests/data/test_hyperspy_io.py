@@ -7,7 +7,7 @@ import dask.array as da
 import hyperspy.api as hs
 import numpy as np
 import pytest
-from exspy.signals import EELSSpectrum
+from exspy.signals import EDSTEMSpectrum, EELSSpectrum
 
 import eels_bayes as eb
 from eels_bayes.data.hyperspy_io import load, read_counts
@@ -214,3 +214,52 @@ def test_a_noise_model_that_the_user_states_outweighs_the_file(
     again = read_counts(signal)
     assert again.noise == eb.Noise(0.5, 100.0)
     np.testing.assert_array_equal(again.counts, raw.counts)
+
+
+# What users bring
+
+
+def test_a_name_with_brackets_is_a_name(tmp_path: Path) -> None:
+    make().save(tmp_path / "name [1].hspy")
+    assert load(tmp_path / "name [1].hspy")[0].data.shape == (2, 3, 20)
+
+
+def test_an_ending_that_formats_share_is_hyperspys_first(tmp_path: Path) -> None:
+    make().save(tmp_path / "map.hspy")
+    (tmp_path / "map.hspy").rename(tmp_path / "map.hdf5")
+    assert load(tmp_path / "map.hdf5")[0].data.shape == (2, 3, 20)
+    with pytest.raises(
+        ValueError, match=r"map\.hdf5 cannot be read .* load\(\.\.\., reader=\.\.\."
+    ):
+        load(tmp_path / "map.hdf5", reader="USID")
+
+
+def test_a_folder_is_its_files(tmp_path: Path) -> None:
+    for n in (10, 2):
+        make(n=10 + n).save(tmp_path / f"{n}.hspy")
+    (tmp_path / "notes.txt2").write_text("nothing to read")
+    assert [signal.data.shape[-1] for signal in load(tmp_path)] == [12, 20]
+    hs.signals.Signal2D(np.ones((4, 5))).save(tmp_path / "dark field.hspy")
+    with pytest.warns(UserWarning, match=r"dark field\.hspy holds .* besides, which are left out"):
+        assert len(load(tmp_path)) == 2
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="empty holds no file that HyperSpy reads"):
+        load(tmp_path / "empty")
+
+
+def test_a_file_that_is_a_folder_is_a_file(tmp_path: Path) -> None:
+    make().save(tmp_path / "map.zspy")
+    assert load(tmp_path / "map.zspy")[0].data.shape == (2, 3, 20)
+
+
+def test_x_ray_spectra_are_no_eels_spectra(tmp_path: Path) -> None:
+    rays = EDSTEMSpectrum(np.ones((2, 3, 20)))
+    rays.axes_manager[-1].units = "keV"
+    rays.save(tmp_path / "rays.hspy")
+    with pytest.raises(ValueError, match="holds <EDSTEMSpectrum.*; EELS spectra over an energy"):
+        load(tmp_path / "rays.hspy")
+
+
+@pytest.mark.parametrize(("units", "factor"), [("Energy Loss (eV)", 1), ("energy (keV)", 1e3)])
+def test_units_may_stand_behind_the_quantity(units: str, factor: float) -> None:
+    assert read_counts(make(units=units)).axis.offset == pytest.approx(100 * factor)
