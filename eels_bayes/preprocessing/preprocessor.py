@@ -30,7 +30,7 @@ from eels_bayes.preprocessing.images import (
 )
 from eels_bayes.preprocessing.inspection import Inspection, drawn, inspected
 from eels_bayes.preprocessing.options import UNIT, Options, arguments, check_options
-from eels_bayes.preprocessing.series_noise import believed_noises
+from eels_bayes.preprocessing.series_noise import believed_noises, believed_of, main_noise
 from eels_bayes.preprocessing.windows import Windows, centers
 
 
@@ -196,9 +196,7 @@ class Preprocessor(CountsReader):
         if self.noise in ("auto", "measured"):
             raw = (read_counts(signal) for signal in signals)
             believed = believed_noises(raw, len(signals), self.window, self.noise)
-            self.noises = torch.tensor(
-                [[*stated, *noise] for stated, noise in believed.items()], dtype=torch.float64
-            )
+            self.noises = torch.tensor(believed, dtype=torch.float64)
 
         def read() -> Iterator[SeriesImage]:
             return (
@@ -230,22 +228,14 @@ class Preprocessor(CountsReader):
         """The noise that is believed, of most images; plain Poisson noise before calibration."""
         if isinstance(self.noise, Noise):
             return self.noise
-        rows = self.noises.tolist()
-        return Noise(*rows[0][len(Noise._fields) :]) if rows else Noise()
+        return main_noise(self.noises.tolist())
 
     @torch.jit.unused
     def _believed(self, raw: RawImage) -> Noise:
         """The noise of an image: its metadata's where the counts that were calibrated on agreed."""
         if isinstance(self.noise, Noise):
             return self.noise
-        half, others = len(Noise._fields), []
-        for row in self.noises.tolist():
-            stated, noise = Noise(*row[:half]), Noise(*row[half:])
-            if stated == raw.noise:
-                return noise
-            if noise[:3] != stated[:3]:
-                others.append(noise)
-        return others[0] if others else raw.noise
+        return believed_of(self.noises.tolist(), raw.noise)
 
     @torch.jit.unused
     def __call__(

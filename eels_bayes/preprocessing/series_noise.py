@@ -20,7 +20,7 @@ from eels_bayes.preprocessing.noise_measurement import (
 from eels_bayes.preprocessing.windows import PROFILE_RANGE, centers
 
 Floats = NDArray[np.float64]
-Believed = dict[Noise, Noise]  # by what metadata state
+Rows = list[list[float]]  # of what metadata state, and what is believed instead, behind each other
 
 NOISE_PIXELS = 2000  # of a series: the gain is known to a fraction of a per cent by then
 SURE = 3.0  # errors of an offset that brightness shows
@@ -84,7 +84,7 @@ def usable(counts: Floats) -> Floats:
 
 def believed_noises(
     images: Iterable[RawImage], n_images: int, window: tuple[float, float], how: str
-) -> Believed:
+) -> Rows:
     """What to believe of each noise that the images of a series state.
 
     Parameters
@@ -99,8 +99,8 @@ def believed_noises(
 
     Returns
     -------
-    dict of Noise to Noise
-        That of most images first.
+    list of list of float
+        The numbers of a stated noise, then of the believed one; those of most images first.
 
     Warns
     -----
@@ -114,7 +114,7 @@ def believed_noises(
         key = (raw.noise, round(raw.axis.scale, 6))
         samples.setdefault(key, NoiseSample(raw)).add(raw, window, wanted)
         number[key] = number.get(key, 0) + 1
-    believed: Believed = {}
+    believed: dict[Noise, Noise] = {}
     for key in sorted(samples, key=lambda key: -number[key]):
         sample = samples[key]
         measured = sample.measured()
@@ -125,4 +125,24 @@ def believed_noises(
         if message:
             warnings.warn(f"noise: {message}", stacklevel=5)
         believed.setdefault(sample.noise, noise)
-    return believed
+    return [[*stated, *noise] for stated, noise in believed.items()]
+
+
+def main_noise(rows: Rows) -> Noise:
+    """The noise that is believed of most images; plain Poisson noise without any."""
+    return Noise(*rows[0][len(Noise._fields) :]) if rows else Noise()
+
+
+def believed_of(rows: Rows, stated: Noise) -> Noise:
+    """The noise that is believed of an image, by what its metadata state.
+
+    Of metadata that were not calibrated on: theirs, unless the counts overruled others.
+    """
+    half, others = len(Noise._fields), []
+    for row in rows:
+        known, noise = Noise(*row[:half]), Noise(*row[half:])
+        if known == stated:
+            return noise
+        if noise[:3] != known[:3]:
+            others.append(noise)
+    return others[0] if others else stated
