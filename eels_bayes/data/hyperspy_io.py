@@ -69,7 +69,7 @@ def load(
     lazy : bool
         Leave the data on disk.
     **reader
-        For ``hyperspy.api.load``, such as ``reader="HSPY"`` or what a format's reader takes.
+        For ``hyperspy.api.load``, such as ``file_format="HSPY"`` or what a format's reader takes.
 
     Returns
     -------
@@ -130,10 +130,10 @@ def _loaded(file: str, options: dict[str, Any]) -> list[Any]:
         try:
             loaded = hs.load(file, **options)
         except ValueError as error:
-            if "reader" in options or SEVERAL_READERS not in str(error):
+            if "file_format" in options or SEVERAL_READERS not in str(error):
                 raise
             # an ending that several formats share: HyperSpy's own first
-            loaded = hs.load(file, **options, reader="HSPY")
+            loaded = hs.load(file, **options, file_format="HSPY")
     except ImportError as error:
         raise ValueError(
             f"{file} needs a package that is not installed ({error}); install it, or "
@@ -142,7 +142,7 @@ def _loaded(file: str, options: dict[str, Any]) -> list[Any]:
     except Exception as error:  # readers raise whatever the broken bytes lead to
         raise ValueError(
             f"{file} cannot be read ({type(error).__name__}: {error}); it may be truncated, not a "
-            "file that HyperSpy reads, or of a format that load(..., reader=...) must name"
+            "file that HyperSpy reads, or of a format that load(..., file_format=...) must name"
         ) from error
     return loaded if isinstance(loaded, list) else [loaded]
 

@@ -229,7 +229,7 @@ def test_an_ending_that_formats_share_is_hyperspys_first(tmp_path: Path) -> None
     (tmp_path / "map.hspy").rename(tmp_path / "map.hdf5")
     assert load(tmp_path / "map.hdf5")[0].data.shape == (2, 3, 20)
     with pytest.raises(ValueError, match=r"map\.hdf5 (cannot be read|needs a package)"):
-        load(tmp_path / "map.hdf5", reader="USID")
+        load(tmp_path / "map.hdf5", file_format="USID")
 
 
 def test_a_folder_is_its_files(tmp_path: Path) -> None:

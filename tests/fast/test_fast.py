@@ -241,6 +241,24 @@ def test_an_image_of_a_file_is_read_as_by_the_slow_path(backend, of_a_file):
     assert fast.drift(rows) == 0.0
 
 
+def test_it_takes_the_noise_of_the_fit(series, energy):
+    signals = [signal.deepcopy() for signal in series.signals]
+    for signal in signals:
+        signal.data = signal.data * np.float32(7.78) + np.float32(500.0)
+        del signal.metadata.Signal.Noise_properties
+    pre = eb.Preprocessor(
+        (677, 737), 0.5, background=(600, 675), normalize=(570, 592.5), align=(565, 600)
+    )
+    with pytest.warns(UserWarning, match="the counts are believed"):
+        spectra = pre(signals)
+    clf = new().fit(spectra, show_progressbar=False)
+    assert clf.preprocessor.detector_noise.gain == pytest.approx(7.78, rel=0.1)
+    assert clf.preprocessor.detector_noise.offset == pytest.approx(500.0, abs=250.0)
+    fast = clf.compile(clf.preprocessor, energy=energy)
+    counts = np.concatenate([signal.data.reshape(80, -1) for signal in signals])
+    assert_agree(fast(counts, spectra.shift), clf.predict(spectra))
+
+
 # --- one path for all sizes, orders and types
 
 
