@@ -145,8 +145,8 @@ def _unpack_fitted(tensors: dict[str, Tensor], config: dict[str, Any]) -> Fitted
     """What was fitted, out of `_pack_fitted`."""
     check_shapes(tensors, config)
     learned = _checked_names(tensors, config)
-    preprocessor = Preprocessor.from_options(config["preprocessor"])
-    preprocessor.load_state_dict(_prefixed("preprocessor", tensors))
+    own = _prefixed("preprocessor", tensors)
+    preprocessor = Preprocessor.restored(config["preprocessor"], own)
     vae = _vae(tensors, config)
     forward = _forward_model(tensors, config, preprocessor)
     encoder = _encoder(tensors, config, forward)

@@ -103,8 +103,8 @@ def _rebuilt(tensors: dict[str, Tensor], config: dict[str, Any]) -> tuple[FastGr
     # before anything is built of these sizes
     _check_tensors(state, sizes, config)
     reader = _reader(state, sizes, config)
-    preprocessor = Preprocessor.from_options(config["preprocessor"])
-    preprocessor.load_state_dict(_below("preprocessor.", tensors))
+    own = _below("preprocessor.", tensors)
+    preprocessor = Preprocessor.restored(config["preprocessor"], own)
     graph = FastGraph(preprocessor, reader, _axis(config), detector_noise)
     return graph.eval().requires_grad_(False), preprocessor
 
@@ -121,8 +121,8 @@ def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def _noise(config: dict[str, Any]) -> Noise:
     """The noise of the counts; ValueError where none can be like this."""
     # files of before noise was measured hold gain and readout alone
-    given = Noise()._asdict() | {name: config[name] for name in Noise._fields if name in config}
-    return checked_noise(Noise(*(float(given[name]) for name in Noise._fields)))
+    names = Noise._fields if "noise" in config["preprocessor"] else Noise._fields[:2]
+    return checked_noise(Noise(*(float(config[name]) for name in names)))
 
 
 def _axis(config: dict[str, Any]) -> EnergyAxis:

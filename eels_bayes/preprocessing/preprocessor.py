@@ -19,7 +19,7 @@ from eels_bayes.data.hyperspy_io import RawImage, energy_axis, read_counts
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.preprocessing.alignment import image_shifts
 from eels_bayes.preprocessing.calibration import calibration
-from eels_bayes.preprocessing.counts_reader import CountsReader
+from eels_bayes.preprocessing.counts_reader import N_NOISES, CountsReader
 from eels_bayes.preprocessing.images import (
     SeriesImage,
     all_reasons,
@@ -226,16 +226,14 @@ class Preprocessor(CountsReader):
     @property
     def detector_noise(self) -> Noise:
         """The noise that is believed, of most images; plain Poisson noise before calibration."""
-        if isinstance(self.noise, Noise):
-            return self.noise
-        return main_noise(self.noises.tolist())
+        given = self.noise
+        return given if isinstance(given, Noise) else main_noise(self.noises.tolist())
 
     @torch.jit.unused
     def _believed(self, raw: RawImage) -> Noise:
         """The noise of an image: its metadata's where the counts that were calibrated on agreed."""
-        if isinstance(self.noise, Noise):
-            return self.noise
-        return believed_of(self.noises.tolist(), raw.noise)
+        given, rows = self.noise, self.noises.tolist()
+        return given if isinstance(given, Noise) else believed_of(rows, raw.noise)
 
     @torch.jit.unused
     def __call__(
@@ -307,9 +305,7 @@ class Preprocessor(CountsReader):
     @torch.jit.unused
     def _inspected(self, signal: Any) -> Inspection:
         """What a signal holds, in channels of its own where no dispersion is known yet."""
-        windows = self._windows()
-        if not self.step:
-            windows = replace(windows, step=energy_axis(signal).scale)
+        windows = replace(self._windows(), step=self.step or energy_axis(signal).scale)
         return inspected(signal, windows, self.noise)
 
     @torch.jit.unused
@@ -340,16 +336,11 @@ class Preprocessor(CountsReader):
         Parameters
         ----------
         signal : EELSSpectrum
-            Not changed; nothing is calibrated.
+            As in `summary`.
 
         Returns
         -------
         matplotlib.figure.Figure
-
-        Raises
-        ------
-        TypeError, ValueError
-            A signal that cannot be read.
         """
         return drawn(self._inspected(signal))
 
@@ -369,8 +360,6 @@ class Preprocessor(CountsReader):
     def from_options(cls, options: dict[str, Any]) -> "Preprocessor":
         """Rebuild from `options`; `load_state_dict` then restores what was calibrated.
 
-        Options of before noise was measured state none, and leave it to the metadata.
-
         Parameters
         ----------
         options : dict
@@ -381,17 +370,28 @@ class Preprocessor(CountsReader):
         ValueError
             Options are missing, too many, or cannot be.
         """
-        positional, named = arguments({"noise": "metadata"} | options)
+        positional, named = arguments(options)
         return cls(*positional, **named)
 
+    @classmethod
+    def restored(cls, options: dict[str, Any], state: dict[str, Tensor]) -> "Preprocessor":
+        """The preprocessor of `options` and a ``state_dict``, as files hold them.
+
+        Files of before noise was measured state none, and leave it to the metadata.
+        """
+        if "noise" not in options:
+            options = options | {"noise": "metadata"}
+            state = state | {"noises": torch.zeros((0, N_NOISES), dtype=torch.float64)}
+        preprocessor = cls.from_options(options)
+        preprocessor.load_state_dict(state)
+        return preprocessor
+
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *how: Any) -> None:
-        # as long as the range that was calibrated on
-        typical = state_dict.get(f"{prefix}typical", self.typical)
-        if typical.ndim == 1:
-            self.typical = torch.zeros_like(typical)
-        noises = state_dict.setdefault(f"{prefix}noises", self.noises)
-        if noises.ndim == 2 and noises.shape[1] == self.noises.shape[1]:
-            self.noises = torch.zeros_like(noises)
+        # as long as what was calibrated on
+        for name in ("typical", "noises"):
+            given, own = state_dict.get(f"{prefix}{name}"), getattr(self, name)
+            if given is not None and given.shape[1:] == own.shape[1:] and given.ndim == own.ndim:
+                setattr(self, name, torch.zeros_like(given))
         super()._load_from_state_dict(state_dict, prefix, *how)
         for row in self.noises.reshape(-1, len(Noise._fields)).tolist():
             checked_noise(Noise(*row))

@@ -864,6 +864,7 @@ def test_every_wrong_shape_is_refused_or_does_no_harm(saved, counts, scripted, t
     for name in ("preprocessor.typical", "reader.table"):
         n = len(tensors[name])
         assert accepted.pop(name) == {(n + 1,), (n - 1,)}
+    assert accepted.pop("preprocessor.noises") == {(3, 8)}  # as many as images state
     # and what is left is one number for a number, one row for a vector
     for name, shapes in accepted.items():
         assert shapes == {(1, *tensors[name].shape)}, (name, shapes)

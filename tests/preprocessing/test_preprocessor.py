@@ -878,7 +878,7 @@ def test_negative_counts_of_a_file_stay(tmp_path: Path, rng: np.random.Generator
 
 def test_copper_edges_are_as_strong_as_hyperspy_finds_them(copper_zinc: Path) -> None:
     copper = eb.load(copper_zinc)[0].inav[20:30, 20:28]
-    spectra = eb.Preprocessor((924, 1004), background=(780, 916), noise="measured")(copper)
+    spectra = eb.Preprocessor((924, 1004), background=(780, 916), noise="metadata")(copper)
     assert spectra.ok.all()
     assert spectra.images[0].shape == (8, 10)
     with warnings.catch_warnings():

@@ -111,8 +111,7 @@ def test_what_was_believed_is_kept_for_later_signals(series: eb.simulate.Series)
     signals = changed(series, lambda counts: 5.0 * counts, stated=0.2)
     with pytest.warns(UserWarning, match="the counts are believed"):
         pre = calibrated(signals)
-    again = eb.Preprocessor.from_options(pre.options())
-    again.load_state_dict(pre.state_dict())
+    again = eb.Preprocessor.restored(pre.options(), pre.state_dict())
     assert again.detector_noise == pre.detector_noise
     one_pixel = signals[0].inav[0, 0]
     with warnings.catch_warnings():
