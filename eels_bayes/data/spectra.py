@@ -84,7 +84,8 @@ class Spectra:
     counts : ndarray (n, C) float32
         Aligned, rebinned counts on the preprocessor's canonical axis.
     gain : ndarray (n,) float32
-        Variance per detector count.
+        Variance per detector count in the profile's bins; a single channel has less where
+        detectors spread electrons.
     preprocessor : Preprocessor
         What made the spectra.
 
