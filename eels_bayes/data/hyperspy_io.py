@@ -154,7 +154,8 @@ def read_counts(signal: EELSSpectrum) -> RawImage:
     ----------
     signal : EELSSpectrum, LazyEELSSpectrum or Signal1D
         Counts over any navigation axes and one uniform, ascending energy axis in eV (keV and meV
-        are converted). Lazy data are computed with all energies in one chunk.
+        are converted). Lazy data are computed with all energies in one chunk; what is masked
+        becomes NaN.
 
     Returns
     -------
@@ -177,6 +178,8 @@ def read_counts(signal: EELSSpectrum) -> RawImage:
     where = signal.axes_manager.signal_axes[0].index_in_array
     if signal._lazy:
         data = data.rechunk({where: -1}).compute()
+    if isinstance(data, np.ma.MaskedArray):  # what is masked is not measured
+        data = data.astype(np.float32).filled(np.nan)
     counts = np.moveaxis(np.asarray(data), where, -1)
     shape = counts.shape[:-1]
     flat = np.ascontiguousarray(counts.reshape(-1, counts.shape[-1]), dtype=np.float32)

@@ -63,7 +63,7 @@ def inspection(
         left.margins(x=0)
         left.legend(fontsize=7)
         _noise_panel(right, levels, variances, lines or {})
-        figure.suptitle(title.replace("$", r"\$"), size=9)
+        figure.suptitle(title, size=9)
     return figure
 
 

@@ -36,6 +36,9 @@ _STYLE: Any = {
     "legend.frameon": False,
     "hatch.linewidth": 0.5,
     "savefig.dpi": 150.0,
+    # Titles and class names are what users and files call things: "$" is no formula there. Axes
+    # with powers of ten need `plain_decades`.
+    "text.parse_math": False,
 }
 
 
@@ -47,6 +50,14 @@ def figure_style() -> Iterator[Any]:
 
     with mpl.rc_context(_STYLE):
         yield plt
+
+
+def plain_decades(axis: Any) -> None:
+    """Label a logarithmic axis by plain numbers, as formulas are not drawn."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def class_colors(n_classes: int) -> list[tuple[float, float, float]]:

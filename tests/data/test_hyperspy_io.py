@@ -262,3 +262,13 @@ def test_x_ray_spectra_are_no_eels_spectra(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("units", "factor"), [("Energy Loss (eV)", 1), ("energy (keV)", 1e3)])
 def test_units_may_stand_behind_the_quantity(units: str, factor: float) -> None:
     assert read_counts(make(units=units)).axis.offset == pytest.approx(100 * factor)
+
+
+def test_what_is_masked_is_not_measured() -> None:
+    signal = make()
+    hidden = np.zeros(signal.data.shape, bool)
+    hidden[0, 1, 3] = True
+    signal.data = np.ma.array(signal.data, mask=hidden)
+    counts = read_counts(signal).counts.reshape(2, 3, 20)
+    np.testing.assert_array_equal(np.isnan(counts), hidden)
+    np.testing.assert_array_equal(counts[~hidden], signal.data[~hidden])

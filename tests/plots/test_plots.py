@@ -539,3 +539,15 @@ def test_history_marks_the_best_epoch() -> None:
 def test_an_empty_history_is_refused(nothing: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="history is empty; fit first"):
         plots.history(nothing)
+
+
+def test_names_with_dollars_are_drawn_as_they_are() -> None:
+    labels = np.array([[0, 1], [1, 0]])
+    names = ("costs $5", r"a$\frac$")
+    drawn = [
+        plots.class_maps([labels], names, titles=["$x_"]),
+        plots.reliability(np.full((8, 2), 0.5), np.arange(8) % 2, title="$^"),
+    ]
+    for figure in drawn:
+        figure.canvas.draw()
+    assert set(names) <= set(keys(drawn[0]))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from eels_bayes.plots.style import OKABE_ITO, figure_style
+from eels_bayes.plots.style import OKABE_ITO, figure_style, plain_decades
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,6 +53,7 @@ def active_units(variance: ArrayLike, kl: ArrayLike, *, threshold: float = THRES
         ax.bar(at, np.maximum(variance[order], floor), color=colors)
         ax.axhline(threshold, color=OKABE_ITO[4], ls="--", lw=1.2, label=f"threshold {threshold:g}")
         ax.set(yscale="log", ylabel="variance of the mean", ylim=(floor, None))
+        plain_decades(ax.yaxis)
         ax.set_title(f"{int(active.sum())} of {len(at)} latents active")
         figure.legend(*ax.get_legend_handles_labels(), loc="outside upper right")
         below.bar(at, kl[order], color=colors)
