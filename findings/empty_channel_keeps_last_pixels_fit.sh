@@ -4,7 +4,8 @@
 # HyperSpy's estimate_poissonian_noise_variance takes the counts for their variance. A channel without counts has the
 # variance 0 and the weight infinity: the fit of that pixel does nothing, and its parameters stay what they were, at
 # the value of the pixel fitted before, or at the start value where no pixel went through. That is what the maps show.
-# Only the std, which is not a number there, tells. At a mean of one count no pixel is fitted at all.
+# Only the std, which is not a number there, tells which pixels they are; a logged warning says that a covariance
+# could not be estimated, not where. At a mean of one count no pixel is fitted at all.
 #
 # Where no channel is empty the answer is too small by about one count: low counts get the larger weight.
 #
