@@ -179,7 +179,7 @@ def read_counts(signal: EELSSpectrum) -> RawImage:
     if signal._lazy:
         data = data.rechunk({where: -1}).compute()
     if isinstance(data, np.ma.MaskedArray):  # what is masked is not measured
-        data = data.astype(np.float32).filled(np.nan)
+        data = np.ma.filled(data.astype(np.float32), np.nan)
     counts = np.moveaxis(np.asarray(data), where, -1)
     shape = counts.shape[:-1]
     flat = np.ascontiguousarray(counts.reshape(-1, counts.shape[-1]), dtype=np.float32)

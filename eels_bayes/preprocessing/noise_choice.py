@@ -60,7 +60,8 @@ def chosen_noise(stated: Noise, source: str, measured: MeasuredNoise | None) -> 
     doubt = ""
     if found.readout > 0 and found.readout > ERRORS * stated.readout:
         low = found.readout / found.gain
-        doubt = f"; as well, counts may be {low:.3g} too low, with noise=Noise(offset={-low:.3g})"
+        other = f"noise=Noise({found.gain:.3g}, offset={-low:.3g})"
+        doubt = f"; as well, counts may be {low:.3g} too low, with {other}"
     return Choice(found, f"{says}, but {shown}: the counts are believed{doubt} ({OVERRULE})")
 
 
