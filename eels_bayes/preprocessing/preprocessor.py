@@ -193,7 +193,7 @@ class Preprocessor(CountsReader):
         if self.step == 0:
             self._set_step(energy_axis(signals[0]).scale)
         windows = self._windows()
-        if self.noise in ("auto", "measured"):
+        if isinstance(self.noise, str):
             raw = (read_counts(signal) for signal in signals)
             believed = believed_noises(raw, len(signals), self.window, self.noise)
             self.noises = torch.tensor(believed, dtype=torch.float64)

@@ -94,8 +94,8 @@ def believed_noises(
     n_images : int
     window : (low, high)
         The edge, eV.
-    how : {"auto", "measured"}
-        Whether metadata that the counts agree with are believed.
+    how : {"auto", "measured", "metadata"}
+        Whether metadata are believed where the counts agree with them, never, or always.
 
     Returns
     -------
@@ -117,7 +117,7 @@ def believed_noises(
     believed: dict[Noise, Noise] = {}
     for key in sorted(samples, key=lambda key: -number[key]):
         sample = samples[key]
-        measured = sample.measured()
+        measured = None if how == "metadata" else sample.measured()
         if how == "measured" and measured is not None:
             noise, message = measured.noise, ""
         else:

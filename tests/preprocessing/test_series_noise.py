@@ -55,7 +55,7 @@ def test_counts_overrule_metadata_that_are_wrong(series: eb.simulate.Series, sta
     # whoever asks for it gets it
     for noise, expected in (
         ("measured", pre.detector_noise),
-        ("metadata", eb.Noise()),  # of each signal's own
+        ("metadata", eb.Noise(stated)),
         ((3.0, 4.0), eb.Noise(3.0, 4.0)),
     ):
         assert calibrated(signals, noise=noise).detector_noise == expected
