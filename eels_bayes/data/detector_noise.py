@@ -108,14 +108,11 @@ def stated_noise(signal: Any) -> StatedNoise:
         return _of_variance(variance, signal)
     if signal.metadata.get_item(f"{LINEAR_MODEL}.gain_factor", None) is None:
         return StatedNoise(Noise(), "")
-    gain, readout, factor = (
-        float(signal.metadata.get_item(f"{LINEAR_MODEL}.{name}", default))
-        for name, default in (
-            ("gain_factor", 1.0),
-            ("gain_offset", 0.0),
-            ("correlation_factor", 1.0),
-        )
-    )
+    node = signal.metadata.get_item(LINEAR_MODEL)
+    gain = float(node.get_item("gain_factor"))
+    readout = float(node.get_item("gain_offset", None) or 0.0)  # None where a reader has none
+    factor = node.get_item("correlation_factor", None)
+    factor = 1.0 if factor is None else float(factor)
     if not all(map(math.isfinite, (gain, readout, factor))) or gain <= 0 or factor <= 0:
         raise ValueError(
             f"metadata.{LINEAR_MODEL} gives a gain of {gain:g}, an offset of {readout:g} and a "

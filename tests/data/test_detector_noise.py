@@ -35,6 +35,14 @@ def test_nothing_stated_is_plain_poisson_noise(signal: EELSSpectrum) -> None:
     assert stated_noise(signal) == (eb.Noise(), "")
 
 
+def test_what_is_none_is_not_stated(signal: EELSSpectrum) -> None:
+    numbers = {"gain_factor": None, "gain_offset": None, "correlation_factor": None}
+    signal.metadata.set_item(LINEAR_MODEL, numbers)
+    assert stated_noise(signal) == (eb.Noise(), "")
+    signal.metadata.set_item(f"{LINEAR_MODEL}.gain_factor", 3.0)
+    assert stated_noise(signal).noise == eb.Noise(3.0)
+
+
 def test_electrons_a_count_are_the_inverse_of_a_gain(tmp_path: Path) -> None:
     found = written(tmp_path / "camera.dm4", brightness_scale=0.25, brightness_unit="e-")
     # HyperSpy copies the scale as it is
