@@ -1,7 +1,7 @@
 """Noise measured from counts: against the truth, against metadata, and on real files.
 
     python benchmarks/noise.py warnings [--n 200] [--first-seed N]
-    python benchmarks/noise.py reading [--first-seed N] [--sizes N ...] [--full] [--json FILE]
+    python benchmarks/noise.py reading [--first-seed N] [--cases C ...] [--sizes N ...] [--full] [--json FILE]
     python benchmarks/noise.py files FILE [FILE ...]
 
 `warnings` counts false ones where metadata are right, and missed ones where they are wrong by a
@@ -165,13 +165,17 @@ def by_classifier(pre: eb.Preprocessor, signals: list[Any], seen: list[Any]) -> 
     return pred.probabilities, pred.ok
 
 
-def compare_reading(first_seed: int, sizes: list[int], read: Reader) -> list[dict[str, Any]]:
+def compare_reading(
+    cases: list[str], first_seed: int, sizes: list[int], read: Reader
+) -> list[dict[str, Any]]:
     """Scores by the measured noise and by the true one given, for every case and size."""
     rows = []
     test = eb.simulate.annealing_series(12, (12, 10), 1.0, first_seed + 1000)
     truth = test.truth["label"].to_numpy().ravel()
     print(f"{'':28s}{'pixels':>8s}{'NLL':>8s}{'true':>8s}{'ECE':>8s}  noise that is believed")
     for number, (name, (detector, stated)) in enumerate(CASES.items()):
+        if name not in cases:
+            continue
         seen = detected(test, detector, stated, first_seed).signals
         for size in sizes:
             signals = detected(series_of(size, 1.0, first_seed + number), detector, stated, number)
@@ -254,6 +258,7 @@ if __name__ == "__main__":
     parser.add_argument("--n", type=int, default=200)
     parser.add_argument("--first-seed", type=int, default=SEEDS)
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), choices=list(SIZES))
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     parser.add_argument("--full", action="store_true", help="networks too: minutes each")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
@@ -261,7 +266,7 @@ if __name__ == "__main__":
         count_warnings(args.n, args.first_seed)
     if args.what in (None, "reading"):
         reader = by_classifier if args.full else by_forward_model
-        table = compare_reading(args.first_seed, args.sizes, reader)
+        table = compare_reading(args.cases, args.first_seed, args.sizes, reader)
         if args.json:
             args.json.write_text(json.dumps(table, indent=1))
     if args.what == "files":

@@ -16,6 +16,7 @@ from eels_bayes.data.energy_axis import LIMIT_SLACK, limits
 from eels_bayes.data.flags import describe
 from eels_bayes.data.hyperspy_io import RawImage, read_counts
 from eels_bayes.data.spectra import Spectra
+from eels_bayes.preprocessing.borders import measured_channels, without_borders
 from eels_bayes.preprocessing.dead_channels import FILLED_VARIANCE, fill_dead_channels
 from eels_bayes.preprocessing.edge_extractor import Processed
 from eels_bayes.preprocessing.noise import channel_share
@@ -74,13 +75,14 @@ class SeriesImage:
     raw: RawImage
 
     def clear_range(self, shift: Tensor, window: tuple[float, float]) -> tuple[float, float]:
-        """Energies (low, high) around ``window`` that all pixels have once shifted, eV."""
+        """Energies (low, high) around ``window`` that most pixels have once shifted, eV."""
         raw = self.raw
         centre, scale = centers(raw.axis), raw.axis.scale
         below = centre[self.dead & (centre < window[0])]
         above = centre[self.dead & (centre > window[1])]
-        low = float(below[-1] if len(below) else centre[0] - scale) + 0.5 * scale
-        high = float(above[0] if len(above) else centre[-1] + scale) - 0.5 * scale
+        first, last = measured_channels(self.counts.numpy())
+        low = max([float(centre[first]) - scale, *below[-1:].tolist()]) + 0.5 * scale
+        high = min([float(centre[last - 1]) + scale, *above[:1].tolist()]) - 0.5 * scale
         return low - float(shift.min()), high - float(shift.max())
 
     def averaged(self) -> "SeriesImage":
@@ -95,7 +97,8 @@ def read_image(
     """Counts of a signal less their offset, with the noise that is believed; see `check_image`."""
     raw = read_counts(signal)
     noise = believed(raw)
-    counts = raw.counts - np.float32(noise.offset) if noise.offset else raw.counts
+    counts = without_borders(raw.counts, noise.gain)
+    counts = counts - np.float32(noise.offset) if noise.offset else counts
     return check_image(replace(raw, counts=counts, noise=noise), number, windows)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from eels_bayes.data.detector_noise import Noise
 from eels_bayes.data.hyperspy_io import RawImage
+from eels_bayes.preprocessing.borders import without_borders
 from eels_bayes.preprocessing.dark_offset import Offset, offset_by_brightness
 from eels_bayes.preprocessing.noise_choice import chosen_noise
 from eels_bayes.preprocessing.noise_measurement import (
@@ -46,7 +47,7 @@ class NoiseSample:
         energy = centers(raw.axis)
         near = (energy > PROFILE_RANGE[0] * window[0]) & (energy < PROFILE_RANGE[1] * window[1])
         every = max(1, len(raw.counts) // wanted)
-        counts = raw.counts[::every, near].astype(float)
+        counts = without_borders(raw.counts[::every], raw.noise.gain)[:, near].astype(float)
         if len(counts) >= LEAST_PIXELS:
             self.images.append(usable(counts))
         else:
