@@ -1,7 +1,7 @@
 """Noise measured from counts: against the truth, against metadata, and on real files.
 
     python benchmarks/noise.py warnings [--n 200] [--first-seed N]
-    python benchmarks/noise.py reading [--first-seed N] [--cases C ...] [--sizes N ...] [--full] [--json FILE]
+    python benchmarks/noise.py reading [--cases C ...] [--sizes N ...] [--full] [--json FILE]
     python benchmarks/noise.py files FILE [FILE ...]
 
 `warnings` counts false ones where metadata are right, and missed ones where they are wrong by a
