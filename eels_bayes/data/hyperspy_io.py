@@ -86,14 +86,7 @@ def load(
     UserWarning
         Where spectra of another kind, such as X-ray spectra, are left out, or a folder's files.
     """
-    if isinstance(path, (str, os.PathLike)):
-        patterns = [os.fspath(path)]
-    elif isinstance(path, Iterable):
-        patterns = [os.fspath(pattern) for pattern in path]
-        if not patterns:
-            raise ValueError("path is empty; name at least one file")
-    else:
-        raise TypeError(f"path is {path!r}; a file name, a pattern or a list of them is needed")
+    patterns = _patterns(path)
     folders = [str(Path(pattern)) for pattern in patterns if _is_folder(Path(pattern))]
     signals: list[EELSSpectrum] = []
     for file in (file for pattern in patterns for file in _expand(pattern)):
@@ -225,6 +218,18 @@ def energy_axis(signal: EELSSpectrum) -> EnergyAxis:
             "axis is needed: reverse data and axis first"
         )
     return EnergyAxis(offset, scale, int(axis.size))
+
+
+def _patterns(path: Any) -> list[str]:
+    """Names and patterns, one or several, as a list of them."""
+    if isinstance(path, (str, os.PathLike)):
+        return [os.fspath(path)]
+    if not isinstance(path, Iterable):
+        raise TypeError(f"path is {path!r}; a file name, a pattern or a list of them is needed")
+    patterns = [os.fspath(pattern) for pattern in path]
+    if not patterns:
+        raise ValueError("path is empty; name at least one file")
+    return patterns
 
 
 def _expand(pattern: str) -> list[str]:
