@@ -71,7 +71,8 @@ def given_noise(noise: Sequence[float]) -> Noise:
     TypeError, ValueError
         If it is neither, or cannot be.
     """
-    if isinstance(noise, str) or not isinstance(noise, Sequence) or not 1 <= len(noise) <= 4:
+    numbers = isinstance(noise, Sequence) and not isinstance(noise, str)
+    if not numbers or not 1 <= len(noise) <= len(Noise._fields):
         raise TypeError(f"noise is {noise!r}; give (gain, readout) or a Noise")
     return checked_noise(Noise(*map(float, noise)))
 

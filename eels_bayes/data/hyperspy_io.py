@@ -188,7 +188,6 @@ def read_counts(signal: EELSSpectrum) -> RawImage:
         metadata=signal.metadata.as_dictionary(),
         title=str(signal.metadata.get_item("General.title", "")),
         energy=axis,
-        readout=noise.readout,
     )
     return RawImage(flat, axis, noise, stated, info)
 

@@ -13,7 +13,8 @@ def without_borders(counts: NDArray[np.float32], gain: float = 1.0) -> NDArray[n
 
     The same array where there are none; `gain` is counts an electron.
     """
-    low, high = border_lengths(counts)
+    # spectra that hold nothing else have no ends
+    low, high = _before_and_behind(np.isfinite(counts) & (counts != 0))
     present = np.where(np.isfinite(counts), counts, 0.0)
     measured = np.maximum(counts.shape[1] - low - high, 1)
     bright = present.sum(1) > LEAST_ELECTRONS * gain * measured
@@ -26,26 +27,18 @@ def without_borders(counts: NDArray[np.float32], gain: float = 1.0) -> NDArray[n
     return np.where(outside, np.float32(np.nan), counts)
 
 
-def border_lengths(counts: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Channels (n,) at the low and at the high end of spectra (n, E) that hold 0 or NaN.
-
-    0 for spectra that hold nothing else.
-    """
-    something = np.isfinite(counts) & (counts != 0)
-    any_at_all = something.any(1)
-    low = np.where(any_at_all, something.argmax(1), 0)
-    high = np.where(any_at_all, something[:, ::-1].argmax(1), 0)
-    return low, high
-
-
 def measured_channels(counts: NDArray[np.float32]) -> tuple[int, int]:
     """First channel, and last + 1, that most pixels (n, E) have measured."""
-    missing = ~np.isfinite(counts)
-    n_channels = counts.shape[1]
-    some = ~missing.all(1)
-    if not some.any():
-        return 0, n_channels
-    low = np.where(missing[some], 0, 1).argmax(1)
-    high = np.where(missing[some], 0, 1)[:, ::-1].argmax(1)
-    first, last = (int(np.quantile(end, MOST_PIXELS, method="lower")) for end in (low, high))
-    return first, n_channels - last
+    known = np.isfinite(counts)
+    known = known[known.any(1)]
+    if not len(known):
+        return 0, counts.shape[1]
+    first, last = (
+        int(np.quantile(end, MOST_PIXELS, method="lower")) for end in _before_and_behind(known)
+    )
+    return first, counts.shape[1] - last
+
+
+def _before_and_behind(present: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Channels (n,) before the first and behind the last that is present (n, E); 0 without any."""
+    return present.argmax(1), present[:, ::-1].argmax(1)

@@ -13,8 +13,9 @@ from eels_bayes.data.detector_noise import Noise
 from eels_bayes.data.hyperspy_io import RawImage, read_counts
 from eels_bayes.plots.inspection_figure import inspection
 from eels_bayes.preprocessing.edge_extractor import EdgeExtractor
+from eels_bayes.preprocessing.images import group_means
 from eels_bayes.preprocessing.noise import channel_share, variance
-from eels_bayes.preprocessing.noise_choice import Choice, chosen_noise
+from eels_bayes.preprocessing.noise_choice import Choice, beside_gain, chosen_noise
 from eels_bayes.preprocessing.noise_measurement import MeasuredNoise
 from eels_bayes.preprocessing.rebinning import rebin
 from eels_bayes.preprocessing.series_noise import NOISE_PIXELS, NoiseSample
@@ -103,14 +104,7 @@ class Inspection:
 
 def in_words(noise: Noise) -> str:
     """A noise, its usual parts left out."""
-    parts = [f"gain {noise.gain:.4g}"]
-    if noise.readout:
-        parts.append(f"readout variance {noise.readout:.3g} counts squared")
-    if noise.offset:
-        parts.append(f"{noise.offset:.3g} counts without an electron")
-    if noise.correlation_factor < 1.0:
-        parts.append(f"correlation factor {noise.correlation_factor:.2g}")
-    return ", ".join(parts)
+    return ", ".join([f"gain {noise.gain:.4g}", *beside_gain(noise)])
 
 
 def inspected(signal: Any, windows: Windows, noise: str | Noise) -> Inspection:
@@ -133,16 +127,8 @@ def inspected(signal: Any, windows: Windows, noise: str | Noise) -> Inspection:
     sample = NoiseSample(raw)
     sample.add(raw, windows.window, NOISE_PIXELS)
     measured = sample.measured()
-    choice = chosen_noise(raw.noise, raw.stated, measured)
-    if isinstance(noise, Noise):
-        choice = Choice(noise, "")
-    elif noise == "metadata":
-        choice = choice._replace(noise=raw.noise)
-    elif noise == "measured" and measured is not None:
-        choice = Choice(measured.noise, "")
-    finite = np.where(np.isfinite(raw.counts), raw.counts, np.nan)
-    number = np.maximum(np.isfinite(finite).sum(0), 1)
-    mean = np.nansum(finite, axis=0, dtype=np.float64) / number
+    choice = chosen_noise(raw.noise, raw.stated, measured, noise)
+    mean = group_means(torch.from_numpy(raw.counts)[None])[0].numpy().astype(float)
     mean -= choice.noise.offset
     return Inspection(raw, windows, mean, _background(mean, raw, windows), measured, choice)
 

@@ -30,8 +30,10 @@ class Choice(NamedTuple):
     message: str
 
 
-def chosen_noise(stated: Noise, source: str, measured: MeasuredNoise | None) -> Choice:
-    """The metadata where the counts agree with them, else the counts.
+def chosen_noise(
+    stated: Noise, source: str, measured: MeasuredNoise | None, how: str | Noise = "auto"
+) -> Choice:
+    """The metadata where the counts agree with them, else the counts, unless one is asked for.
 
     Parameters
     ----------
@@ -41,9 +43,21 @@ def chosen_noise(stated: Noise, source: str, measured: MeasuredNoise | None) -> 
         What states it; '' where nothing does.
     measured : MeasuredNoise or None
         By the counts; None where there are too few to tell.
+    how : {"auto", "measured", "metadata"} or Noise
+        As in `Preprocessor`.
     """
+    if isinstance(how, Noise):
+        return Choice(how, "")
     if measured is None:
         return Choice(stated, "")
+    if how == "measured":
+        return Choice(measured.noise, "")
+    choice = _compared(stated, source, measured)
+    return choice._replace(noise=stated) if how == "metadata" else choice
+
+
+def _compared(stated: Noise, source: str, measured: MeasuredNoise) -> Choice:
+    """What is believed of both, and what contradicts it."""
     found = measured.noise
     if agree(stated, measured):
         factor = min(stated.correlation_factor, found.correlation_factor)
@@ -81,11 +95,16 @@ def agree(stated: Noise, measured: MeasuredNoise) -> bool:
 def _words(noise: Noise, error: float = 0.0) -> str:
     """A noise in words."""
     gain = f"{noise.gain:.3g}" + (f" +- {error:.1g}" if error else "")
-    parts = [f"a gain of {gain}"]
+    return ", ".join([f"a gain of {gain}", *beside_gain(noise)])
+
+
+def beside_gain(noise: Noise) -> list[str]:
+    """What a noise holds beside its gain, in words; what is as usual is left out."""
+    parts = []
     if noise.readout:
         parts.append(f"a readout variance of {noise.readout:.3g} counts squared")
     if noise.offset:
         parts.append(f"{noise.offset:.3g} counts without an electron")
     if noise.correlation_factor < 1.0:
         parts.append(f"{noise.correlation_factor:.2g} of that variance in a single channel")
-    return ", ".join(parts)
+    return parts

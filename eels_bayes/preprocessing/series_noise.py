@@ -113,16 +113,14 @@ def believed_noises(
     number: dict[tuple[Noise, float], int] = {}
     for raw in images:
         key = (raw.noise, round(raw.axis.scale, 6))
-        samples.setdefault(key, NoiseSample(raw)).add(raw, window, wanted)
+        sample = samples.setdefault(key, NoiseSample(raw))
+        if how != "metadata":
+            sample.add(raw, window, wanted)
         number[key] = number.get(key, 0) + 1
     believed: dict[Noise, Noise] = {}
     for key in sorted(samples, key=lambda key: -number[key]):
         sample = samples[key]
-        measured = None if how == "metadata" else sample.measured()
-        if how == "measured" and measured is not None:
-            noise, message = measured.noise, ""
-        else:
-            noise, message = chosen_noise(sample.noise, sample.source, measured)
+        noise, message = chosen_noise(sample.noise, sample.source, sample.measured(), how)
         if message:
             warnings.warn(f"noise: {message}", stacklevel=5)
         believed.setdefault(sample.noise, noise)
