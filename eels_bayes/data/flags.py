@@ -15,7 +15,7 @@ class Flag(enum.IntFlag):
 
 
 REASONS: dict[Flag, str] = {
-    Flag.NON_FINITE: "NaN or infinite counts",
+    Flag.NON_FINITE: "NaN, infinite, saturated or wrapped counts",
     Flag.DEAD: "the same counts in every channel",
     Flag.NO_BACKGROUND: "no counts above the noise in the background window",
     Flag.NO_REFERENCE: "no counts above the noise in the normalize window",

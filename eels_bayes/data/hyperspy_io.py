@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eels_bayes.data.detector_limits import Limits, measured_counts
 from eels_bayes.data.detector_noise import Noise, stated_noise
 from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.data.spectra import ImageInfo
@@ -44,6 +45,8 @@ class RawImage:
         What in the signal's metadata says so; '' where nothing does.
     info : ImageInfo
         Navigation shape, axes and metadata.
+    limits : Limits
+        What is beyond what can be counted, and NaN.
     """
 
     counts: NDArray[np.float32]
@@ -51,6 +54,7 @@ class RawImage:
     noise: Noise
     stated: str
     info: ImageInfo
+    limits: Limits
 
 
 def load(
@@ -147,8 +151,8 @@ def read_counts(signal: EELSSpectrum) -> RawImage:
     ----------
     signal : EELSSpectrum, LazyEELSSpectrum or Signal1D
         Counts over any navigation axes and one uniform, ascending energy axis in eV (keV and meV
-        are converted). Lazy data are computed with all energies in one chunk; what is masked
-        becomes NaN.
+        are converted). Lazy data are computed with all energies in one chunk; what is masked,
+        saturated or wrapped becomes NaN.
 
     Returns
     -------
@@ -171,11 +175,9 @@ def read_counts(signal: EELSSpectrum) -> RawImage:
     where = signal.axes_manager.signal_axes[0].index_in_array
     if signal._lazy:
         data = data.rechunk({where: -1}).compute()
-    if isinstance(data, np.ma.MaskedArray):  # what is masked is not measured
-        data = np.ma.filled(data.astype(np.float32), np.nan)
-    counts = np.moveaxis(np.asarray(data), where, -1)
+    counts = np.moveaxis(data, where, -1)
     shape = counts.shape[:-1]
-    flat = np.ascontiguousarray(counts.reshape(-1, counts.shape[-1]), dtype=np.float32)
+    flat, limits = measured_counts(counts.reshape(-1, counts.shape[-1]))
     if not flat.flags.writeable:
         flat = flat.copy()  # torch warns about read-only memory
     noise, stated = stated_noise(signal)
@@ -189,7 +191,7 @@ def read_counts(signal: EELSSpectrum) -> RawImage:
         title=str(signal.metadata.get_item("General.title", "")),
         energy=axis,
     )
-    return RawImage(flat, axis, noise, stated, info)
+    return RawImage(flat, axis, noise, stated, info, limits)
 
 
 def energy_axis(signal: EELSSpectrum) -> EnergyAxis:

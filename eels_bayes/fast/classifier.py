@@ -13,11 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from eels_bayes.data.detector_limits import countable
 from eels_bayes.fast import fast_file, program_export
 from eels_bayes.fast.backends import BACKENDS, Backend
 from eels_bayes.fast.graph import CHUNK, N_COLUMNS, FastGraph
 from eels_bayes.fast.parts import FastParts, Head
 from eels_bayes.preprocessing.alignment import FADED, SEARCH, align_axis, find_shift
+from eels_bayes.preprocessing.borders import without_borders
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 
 
@@ -104,6 +106,7 @@ class FastClassifier:
         self.energy = graph.axis.offset + graph.axis.scale * np.arange(graph.axis.n)
         self.aligned = preprocessor.align is not None
         self._preprocessor = preprocessor
+        self._ceiling = float(preprocessor.ceiling)
         self._run = BACKENDS[backend](self.graph)
 
     def __repr__(self) -> str:
@@ -112,16 +115,18 @@ class FastClassifier:
             f"{self.energy[0]:g} eV; head {self.head!r}, backend {self.backend!r}>"
         )
 
-    def __call__(self, counts: ArrayLike, shift: float | ArrayLike = 0.0) -> FastReading:
+    def __call__(self, counts: ArrayLike, shift: float | ArrayLike | None = None) -> FastReading:
         """Read spectra.
 
         Parameters
         ----------
         counts : (n, E) or (E,) array_like
-            Raw counts on `energy`. Odd ones (NaN, zeros, spikes) are flagged, never raised.
-        shift : float or (n,) array_like
-            Energy drift to remove, eV: an image's own is ``fast.drift(counts)``, a stream's is
-            kept by `LiveClassifier`. Each change of it costs about a millisecond.
+            Raw counts on `energy`. Odd ones (NaN, masked, zeros, spikes, saturated) are flagged,
+            never raised.
+        shift : float or (n,) array_like, optional
+            Energy drift to remove, eV. If left out, these counts' own as of one image,
+            ``fast.drift(counts)``; a stream's is kept by `LiveClassifier`. Each change of it costs
+            about a millisecond.
 
         Returns
         -------
@@ -134,6 +139,8 @@ class FastClassifier:
             Another number of channels than `energy`, or of shifts than spectra.
         """
         rows, single = self._rows(counts)
+        if shift is None:
+            shift = self._drift(rows)
         if isinstance(shift, float) and 0 < len(rows) <= CHUNK:
             columns, labels, flag = self._run(rows, shift)
         else:
@@ -158,11 +165,11 @@ class FastClassifier:
 
     def _rows(self, counts: ArrayLike) -> tuple[NDArray[np.float32], bool]:
         """Counts as torch takes them (n, E), and whether they were a single spectrum."""
-        if isinstance(counts, np.ndarray) and counts.dtype == np.float32 and counts.flags.carray:
+        if type(counts) is np.ndarray and counts.dtype == np.float32 and counts.flags.carray:
             rows = counts  # as it is: asking costs a twentieth of the reading
         else:
             with np.errstate(over="ignore"):  # what becomes infinite is flagged
-                rows = np.require(counts, np.float32, ("C", "W"))
+                rows = np.require(countable(counts), np.float32, ("C", "W"))
         single = rows.ndim == 1
         rows = rows[None] if single else rows
         if rows.ndim != 2 or rows.shape[1] != len(self.energy):
@@ -171,6 +178,10 @@ class FastClassifier:
                 f"({len(self.energy)},) is needed: channels from {self.energy[0]:g} to "
                 f"{self.energy[-1]:g} eV"
             )
+        if self._ceiling < np.inf:
+            rows = np.where(rows >= self._ceiling, np.float32(np.nan), rows)
+        if not (rows[:, 0].all() and rows[:, -1].all()):  # zeros at an end may fill it up
+            rows = without_borders(rows, self.graph.gain)
         return rows, single
 
     def _in_chunks(
@@ -205,10 +216,15 @@ class FastClassifier:
         ValueError
             Another number of channels than `energy`.
         """
-        rows, pre = torch.from_numpy(self._rows(counts)[0]), self._preprocessor
-        if pre.align is None:
+        return self._drift(self._rows(counts)[0])
+
+    def _drift(self, rows: NDArray[np.float32]) -> float:
+        """Energy drift (eV) of the mean of counts (n, E)."""
+        pre = self._preprocessor
+        if pre.align is None or not len(rows):
             return 0.0
-        finite = torch.where(torch.isfinite(rows), rows, torch.nan)
+        counts = torch.from_numpy(rows)
+        finite = torch.where(torch.isfinite(counts), counts, torch.nan)
         mean = torch.nan_to_num(finite.nanmean(0, keepdim=True))
         with torch.inference_mode():
             shift, seen = find_shift(

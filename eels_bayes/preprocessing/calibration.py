@@ -1,12 +1,14 @@
 """What a preprocessor learns from the images of a series."""
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from eels_bayes.data.detector_limits import Limits
 from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.preprocessing import noise
 from eels_bayes.preprocessing.alignment import image_shifts, series_reference
@@ -38,6 +40,8 @@ class Calibration(NamedTuple):
         Centre of the typical spectrum's first channel, eV.
     typical : Tensor (M,)
         Shape of the series' mean spectrum, in channels of the dispersion.
+    ceiling : float
+        Counts at which channels saturate; infinite where none does.
     """
 
     reference: Tensor
@@ -45,6 +49,7 @@ class Calibration(NamedTuple):
     profile_bins: tuple[int, int]
     typical_first: float
     typical: Tensor
+    ceiling: float
 
 
 def calibration(
@@ -68,25 +73,33 @@ def calibration(
         Laid out for the windows' step.
     align_to, align_by :
         As in `Preprocessor`.
+
+    Warns
+    -----
+    UserWarning
+        Where counts are beyond what can be counted.
     """
     reference = torch.zeros(0)
     if windows.align is not None:
         means = [image.averaged() for image in read()]
         reference = series_reference(means, windows.align, windows.step, align_to)
-    clear, fits, aligned = [], [], []
+    clear, fits, aligned, limits, n_pixels = [], [], [], Limits(), 0
     for image in read():
+        limits, n_pixels = limits.beside(image.raw.limits), n_pixels + len(image.counts)
         shift = image_shifts(image, reference, windows.align, windows.step, align_by)
         clear.append(image.clear_range(shift, windows.window))
         aligned.append((image.averaged(), shift.mean().reshape(1)))
         if windows.background is not None:
             fits.append(_exponents(image, shift, CALIBRATION_PIXELS // n_images, extractor))
+    if beyond := limits.words(n_pixels):
+        warnings.warn(f"counts: {beyond}", stacklevel=4)
     bins = profile_bins(clear, windows)
     first, shape = typical_spectrum(aligned, windows, bins)
     exponent = torch.tensor([USUAL_EXPONENT, math.inf])
     if fits:
         exponents, variances = (torch.cat(parts) for parts in zip(*fits, strict=True))
         exponent = torch.tensor(exponent_prior(exponents, variances))
-    return Calibration(reference, exponent, bins, first, shape)
+    return Calibration(reference, exponent, bins, first, shape, limits.ceiling)
 
 
 def profile_bins(clear: Sequence[tuple[float, float]], windows: Windows) -> tuple[int, int]:

@@ -3,6 +3,8 @@
 Script-safe: plain tensors only.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -47,11 +49,13 @@ class CountsReader(nn.Module):
         self.register_buffer("profile_bins", torch.zeros(2, dtype=torch.int64))
         self.register_buffer("typical", torch.zeros(0))
         self.register_buffer("typical_first", torch.tensor(0.0, dtype=torch.float64))
+        self.register_buffer("ceiling", torch.tensor(math.inf, dtype=torch.float64))
         self.reference: Tensor
         self.typical: Tensor  # shape of the series' mean spectrum, channels of the dispersion
         self.typical_first: Tensor  # centre of its first channel, eV
         self.profile_bins: Tensor  # first and last + 1, counted in bins from the window's start
         self._ready: Tensor
+        self.ceiling: Tensor  # counts at which the series' channels saturate; infinite if none does
         self.noises: Tensor  # rows of what metadata state and what is believed instead
         if options.dispersion is not None:
             self._set_step(options.dispersion)

@@ -97,8 +97,8 @@ class Inspection:
                 f"{in_bin:.3g} in {wide:g} eV"
             )
         lines.append(f"believed: {in_words(self.choice.noise)}")
-        if self.choice.message:
-            lines.append(f"! {self.choice.message}")
+        beyond = raw.limits.words(len(raw.counts))
+        lines += [f"! {message}" for message in (beyond, self.choice.message) if message]
         return "\n".join(lines)
 
 

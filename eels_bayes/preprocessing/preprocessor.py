@@ -186,7 +186,7 @@ class Preprocessor(CountsReader):
         Warns
         -----
         UserWarning
-            Where the counts contradict the noise that metadata state.
+            Where counts contradict the noise that metadata state, or are too large to be counted.
         """
         signals = as_list(signals)
         self._forget()
@@ -212,6 +212,7 @@ class Preprocessor(CountsReader):
         self.profile_bins = torch.tensor(learned.profile_bins)
         self.typical = learned.typical
         self.typical_first.fill_(learned.typical_first)
+        self.ceiling.fill_(learned.ceiling)
         self.extractor.exponent = learned.exponent
         self._ready.fill_(True)
         return self
@@ -377,8 +378,10 @@ class Preprocessor(CountsReader):
     def restored(cls, options: dict[str, Any], state: dict[str, Tensor]) -> "Preprocessor":
         """The preprocessor of `options` and a ``state_dict``, as files hold them.
 
-        Files of before noise was measured state none, and leave it to the metadata.
+        Files of before noise was measured state none, and leave it to the metadata; older ones do
+        not know either where counts saturate.
         """
+        state = {"ceiling": torch.tensor(torch.inf, dtype=torch.float64)} | state
         if "noise" not in options:
             options = options | {"noise": "metadata"}
             state = state | {"noises": torch.zeros((0, N_NOISES), dtype=torch.float64)}

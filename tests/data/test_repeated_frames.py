@@ -190,7 +190,10 @@ def test_a_pixel_flagged_in_all_frames_stays_flagged(frames):
     flags = (eb.Flag.NON_FINITE, eb.Flag.DEAD, eb.Flag.DEAD)
     both = eb.combine([flagged(f, [3], flag) for f, flag in zip(frames, flags, strict=True)])
     assert both.flag[3] == eb.Flag.NON_FINITE | eb.Flag.DEAD
-    assert both.reasons()[3] == "NaN or infinite counts; the same counts in every channel"
+    assert (
+        both.reasons()[3]
+        == "NaN, infinite, saturated or wrapped counts; the same counts in every channel"
+    )
     assert both.ok.sum() == len(both) - 1
     for name in ("intensity", "sd", "profile", "background"):
         assert np.isnan(getattr(both, name)[3]).all(), name

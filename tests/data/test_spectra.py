@@ -83,7 +83,8 @@ def test_reasons_are_words() -> None:
     assert spectra.reasons() == [
         "",
         "the same counts in every channel",
-        "NaN or infinite counts; energies that are needed leave the axis after alignment",
+        "NaN, infinite, saturated or wrapped counts; "
+        "energies that are needed leave the axis after alignment",
     ]
     assert "3 pixels (1 usable) of 1 images" in repr(spectra)
 

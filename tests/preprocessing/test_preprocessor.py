@@ -698,7 +698,7 @@ def test_a_window_that_alignment_moves_off_the_axis_is_flagged() -> None:
 
 def test_no_usable_pixel_is_an_error_that_says_why() -> None:
     for counts, why in (
-        (np.full((2, 540), np.nan), "NaN or infinite counts"),
+        (np.full((2, 540), np.nan), "NaN, infinite, saturated or wrapped counts"),
         (np.zeros((2, 540)), "the same counts in every channel"),
         (-rates(2, np.random.default_rng(0)), "no counts above the noise in the background"),
     ):

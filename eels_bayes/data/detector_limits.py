@@ -1,0 +1,148 @@
+"""Counts that were too large for a detector or for the integers of a file."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEAST_CHANNELS = 3  # of a spectrum at the very same highest count: fewer may be chance
+LEAST_BITS = 16  # of integers that may have wrapped: 8 bits cannot be told from a steep line
+NEAR = 6  # channels between counts at one end of the range and at the other
+MOST_BITS = 16  # of integers whose largest is a limit that counts reach
+OUTER = 0.25  # of the integers' range: wrapped counts jump from the last quarter to the first
+
+
+class Limits(NamedTuple):
+    """What of n spectra is beyond what can be counted.
+
+    Attributes
+    ----------
+    ceiling : float
+        Counts at which channels saturate; infinite where none does.
+    saturated, wrapped : int
+        How many spectra have channels at the ceiling, and how many have gone round the range of
+        their integers.
+    """
+
+    ceiling: float = math.inf
+    saturated: int = 0
+    wrapped: int = 0
+
+    def beside(self, other: Limits) -> Limits:
+        """Of both together; the lower ceiling."""
+        return Limits(
+            min(self.ceiling, other.ceiling),
+            self.saturated + other.saturated,
+            self.wrapped + other.wrapped,
+        )
+
+    def words(self, n: int) -> str:
+        """What was found in n spectra, '' where nothing."""
+        parts = []
+        if self.saturated:
+            parts.append(
+                f"{self.saturated} of {n} spectra have channels at {self.ceiling:g} counts, where "
+                "the detector or the file saturates"
+            )
+        if self.wrapped:
+            parts.append(
+                f"{self.wrapped} of {n} spectra jump by the range of their integers, as counts do "
+                "that were too large for them"
+            )
+        if not parts:
+            return ""
+        return (
+            "; ".join(parts)
+            + ": these channels or spectra are not read, and spectra that would be "
+            "read there are flagged. Expose shorter, or sum frames in 32 bits or as floats"
+        )
+
+
+def measured_counts(counts: NDArray[Any]) -> tuple[NDArray[np.float32], Limits]:
+    """Counts (n, E) as float32, with NaN where a channel saturates, masks, or integers wrapped.
+
+    Of a spectrum whose integers wrapped nothing is known: all of it is NaN. A channel saturates
+    that holds the largest integer, or, where several channels of a spectrum do, the highest count
+    of all: the tail of a distribution thins out towards its end, and is cut off by a limit.
+    Without any of these the result may share memory with `counts`.
+    """
+    masked = isinstance(counts, np.ma.MaskedArray)
+    mask = np.ma.getmaskarray(counts) if masked else None
+    plain = np.asarray(counts)
+    flat = np.ascontiguousarray(plain, dtype=np.float32)
+    ceiling = _ceiling(plain if mask is None else np.where(mask, 0, plain))
+    wrapped = _wrapped(plain)
+    over = plain >= ceiling if math.isfinite(ceiling) else np.zeros(plain.shape, bool)
+    over &= np.isfinite(flat) & ~wrapped[:, None]
+    lost = over | wrapped[:, None]
+    if mask is not None:
+        lost |= mask
+    if lost.any():
+        flat = np.where(lost, np.float32(np.nan), flat)
+    # as counts are read: in single precision
+    return flat, Limits(float(np.float32(ceiling)), int(over.any(1).sum()), int(wrapped.sum()))
+
+
+def countable(counts: Any) -> Any:
+    """Array-like counts without what is masked, or at the end of its integers' range: NaN there."""
+    masked, plain = isinstance(counts, np.ma.MaskedArray), np.asarray(counts)
+    ceiling = integer_ceiling(plain)
+    lost = np.ma.getmaskarray(counts) if masked else np.zeros(1, bool)
+    if ceiling < math.inf:
+        lost = lost | (plain >= ceiling)
+    return np.where(lost, np.float32(np.nan), plain) if lost.any() else plain
+
+
+def integer_ceiling(counts: NDArray[Any]) -> float:
+    """The largest integer that the counts' type holds, infinite where counts do not come near."""
+    if counts.dtype.kind in "iu" and 8 * counts.dtype.itemsize <= MOST_BITS:
+        return float(np.iinfo(counts.dtype).max)
+    return math.inf
+
+
+def _ceiling(counts: NDArray[Any]) -> float:
+    """Counts (n, E) at which channels saturate; infinite where none does."""
+    if not counts.size:
+        return math.inf
+    peak = float(counts.max())
+    if not math.isfinite(peak):
+        known = counts[np.isfinite(counts)]
+        peak = float(known.max()) if known.size else 0.0
+    if peak <= 0:
+        return math.inf
+    if peak >= integer_ceiling(counts):
+        return peak
+    at = counts == peak
+    often = at.sum(1)
+    # the same count in every channel is a dead spectrum
+    if not ((often >= LEAST_CHANNELS) & (often < counts.shape[1])).any():
+        return math.inf
+    below = counts[counts < peak]
+    return peak if at.sum() > (below == below.max()).sum() else math.inf
+
+
+def _wrapped(counts: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which spectra (n, E) jump between the ends of their integers' range, and stay there."""
+    none = np.zeros(len(counts), bool)
+    if counts.dtype.kind not in "iu" or 8 * counts.dtype.itemsize < LEAST_BITS:
+        return none
+    if not counts.size or counts.shape[1] < 2 * NEAR:
+        return none
+    bounds = np.iinfo(counts.dtype)
+    low = bounds.min + OUTER * (bounds.max - bounds.min)
+    high = bounds.max - OUTER * (bounds.max - bounds.min)
+    if counts.max() < high or counts.min() > low:
+        return none
+    # zeros fill up borders; a spike is one channel alone
+    bottom, top = (counts < low) & (counts != 0), counts > high
+    bottoms, tops = (at[:, :-1] & at[:, 1:] for at in (bottom, top))
+    between = np.cumsum(~(bottom | top), axis=1)
+    found = none
+    for apart in range(2, NEAR + 1):  # where noise makes counts jump more than once
+        here, there = slice(None, -apart), slice(apart, None)
+        jump = bottoms[:, here] & tops[:, there] | tops[:, here] & bottoms[:, there]
+        found = found | (jump & (between[:, :-1][:, here] == between[:, 1:][:, there])).any(1)
+    return found
