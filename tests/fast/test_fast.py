@@ -139,6 +139,41 @@ def test_images_by_their_own_drift_are_read_as_by_the_slow_path(fast, clf, spect
         assert_agree(fast(image, drift), prediction, slice(80 * k, 80 * k + 80))
 
 
+def test_the_drift_is_removed_unless_another_is_asked_for(scripted, clf, spectra, signals):
+    image, prediction = signals[3].data.reshape(80, -1), clf.predict(spectra)
+    assert abs(float(spectra.shift[240])) > 0.2
+    assert_agree(scripted(image), prediction, slice(240, 320))
+    moved = scripted(image, 0.0).probabilities - prediction.probabilities[240:320]
+    assert np.abs(moved).max() > 0.05
+    # a single spectrum is an image of its own
+    alone = clf.predict(clf.preprocessor(signals[3].inav[2, 1]))
+    assert_agree(scripted(signals[3].inav[2, 1].data[None]), alone)
+
+
+def test_what_was_not_measured_is_flagged(scripted, counts, spectra):
+    shift, given = float(spectra.shift[0]), counts[:4].copy()
+    good = scripted(given, shift)
+    assert (good.flag == 0).all()
+    given[0, :600] = 0  # a border, filled up
+    masked = np.ma.array(given, mask=False)
+    masked[1, 700] = np.ma.masked
+    found = scripted(masked, shift)
+    assert found.flag.tolist() == [eb.Flag.NON_FINITE, eb.Flag.NON_FINITE, 0, 0]
+    np.testing.assert_array_equal(found.probabilities[2:], good.probabilities[2:])
+    full = np.round(counts[:4]).astype(np.uint16)
+    full[2, 700] = 65535
+    assert scripted(full, shift).flag.tolist() == [0, 0, eb.Flag.NON_FINITE, 0]
+
+
+def test_counts_at_the_ceiling_of_the_series_are_flagged(scripted, counts, spectra, tmp_path):
+    shift, ceiling = float(spectra.shift[0]), float(counts[:4, 600:].max(1)[1])
+    saturating = copy.copy(scripted)
+    saturating._ceiling = ceiling
+    found = saturating(counts[:4], shift).flag
+    needed = (counts[:4, 600:] >= ceiling).any(1)
+    assert found[1] == eb.Flag.NON_FINITE and (found[needed] != 0).all()
+
+
 def test_pixels_of_another_day_are_read_as_by_the_slow_path(fast, clf):
     process = eb.simulate.Process(spikes=0.2, unknown=0.2)
     series = eb.simulate.annealing_series(n_images=2, shape=(6, 5), seed=1, process=process)
@@ -154,7 +189,7 @@ def test_machine_code_reads_as_the_slow_path(machine_code, clf, spectra, counts,
     assert_agree(reading, expected)
     for n in (1, 7, 200):
         assert_agree(machine_code(counts[:n], spectra.shift[:n]), reading, slice(0, n), 0.1)
-    assert machine_code(counts[:0]).probabilities.shape == (0, 4)
+    assert machine_code(counts[:0], 0.0).probabilities.shape == (0, 4)
     rows = counts[:6].astype(np.float32)
     rows[0, 900], rows[1, 1200], rows[2], rows[3], rows[4] = np.nan, np.inf, 0.0, 7.0, 1e30
     found = assert_flagged_alike(machine_code, clf, energy, rows, 0.4)
@@ -234,7 +269,7 @@ def test_an_image_of_a_file_is_read_as_by_the_slow_path(backend, of_a_file):
     fast = compiled(clf, signal.axes_manager.signal_axes[0].axis, backend, noise=(4.0,))
     assert not fast.aligned and signal.data.dtype == np.int16
     rows = signal.data.reshape(-1, signal.data.shape[-1])
-    found = fast(rows)
+    found = fast(rows, 0.0)
     assert_agree(found, prediction)
     assert prediction.ok.sum() > 1900 and len(np.unique(prediction.labels[prediction.ok])) >= 3
     assert np.isnan(found.value).all() and np.isnan(found.value_sd).all()
@@ -291,7 +326,7 @@ def test_a_single_spectrum_without_the_static_runtime(saved, scripted, counts, m
     monkeypatch.delattr(torch._C, "_jit_to_static_module")
     plain = load_fast(saved)
     for row in counts[:10]:
-        assert_agree(plain(row), scripted(row), (), scale=0.01)
+        assert_agree(plain(row), scripted(row, 0.0), (), scale=0.01)
 
 
 @pytest.mark.parametrize("n", [0, 1, CHUNK, CHUNK + 1])
@@ -383,14 +418,14 @@ def test_it_says_what_it_is(fast, energy, clf):
 
 
 def test_it_keeps_its_own_model(clf, energy, scripted, counts, spectra):
-    before = scripted(counts[:20])
+    before = scripted(counts[:20], 0.0)
     own = copy.deepcopy(clf)
     fast = own.compile(own.preprocessor, energy=energy)
     with torch.no_grad():
         for parameter in own.fitted.encoder.parameters():
             parameter.zero_()
         own.preprocessor.typical.zero_()
-    assert_agree(fast(counts[:20]), before, scale=0.01)
+    assert_agree(fast(counts[:20], 0.0), before, scale=0.01)
 
 
 # --- odd counts
@@ -465,7 +500,7 @@ def test_odd_counts_among_good_ones(fast, clf, counts, energy, kind):
     found = assert_flagged_alike(fast, clf, energy, rows, 0.0)
     others = np.array([0, 2, 3, 5])
     assert (found.flag[others] == 0).all()
-    expected = fast(counts[others])
+    expected = fast(counts[others], 0.0)
     for name, tolerance in TOLERANCE.items():
         np.testing.assert_allclose(
             getattr(found, name)[others], getattr(expected, name), rtol=0, atol=tolerance
@@ -485,7 +520,7 @@ def test_counts_beyond_single_precision(fast, counts):
     rows = counts[:3].astype(np.float64)
     rows[1] *= 1e300
     rows[2, 700] = -1e300
-    found = fast(rows)
+    found = fast(rows, 0.0)
     np.testing.assert_array_equal(found.flag, [0, Flag.NON_FINITE, Flag.NON_FINITE])
     assert np.isfinite(fast.drift(rows))
 
@@ -498,11 +533,11 @@ def test_odd_channels_that_nothing_needs(fast, clf, counts, energy):
     rows[:, outside] = np.array([[np.nan], [np.inf], [-np.inf]])
     found = assert_flagged_alike(fast, clf, energy, rows, 0.0)
     assert (found.flag == 0).all()
-    assert_agree(found, fast(counts[:3]))
+    assert_agree(found, fast(counts[:3], 0.0))
     rows[:, outside] = np.array([[1e6], [1e20], [1e30]])
     found = assert_flagged_alike(fast, clf, energy, rows, 0.0)
     assert (found.flag == 0).all()
-    assert_agree(found, fast(counts[:3]))
+    assert_agree(found, fast(counts[:3], 0.0))
 
 
 def test_shifts_off_the_axis_are_flagged(fast, clf, counts, energy):
@@ -536,7 +571,7 @@ def test_a_shift_that_is_no_number_is_flagged(fast, counts, shift):
     assert (found.flag == Flag.NON_FINITE).all() and np.isnan(found.probabilities).all()
     mixed = fast(counts[:3], [0.0, shift, 0.0])
     np.testing.assert_array_equal(mixed.flag, [0, Flag.NON_FINITE, 0])
-    assert_agree(fast(counts[2]), mixed, 2)
+    assert_agree(fast(counts[2], 0.0), mixed, 2)
 
 
 # --- the drift
@@ -699,18 +734,18 @@ def test_gain_readout_and_a_missing_value_survive_the_file(of_a_file, tmp_path):
     fast.save(tmp_path / "model.fast")
     again = load_fast(tmp_path / "model.fast")
     rows = signal.data[0]
-    assert_agree(again(rows), fast(rows), scale=0.01)
+    assert_agree(again(rows, 0.0), fast(rows, 0.0), scale=0.01)
     found = again.graph
     noise = found.gain, found.readout, found.offset, found.correlation_factor
     assert noise == (4.0, 9.0, 50.0, 0.5) and not again.aligned
-    assert np.isnan(again(rows).value).all() and again.library["values"] is None
+    assert np.isnan(again(rows, 0.0).value).all() and again.library["values"] is None
 
 
 def test_another_backend_may_run_the_file(saved, counts, exported_to_onnx, scripted):
     again = load_fast(saved, backend="onnx")
     assert again.backend == "onnx"
-    assert_agree(again(counts[:40]), exported_to_onnx(counts[:40]), scale=0.01)
-    assert_agree(again(counts[:40]), scripted(counts[:40]))
+    assert_agree(again(counts[:40], 0.0), exported_to_onnx(counts[:40], 0.0), scale=0.01)
+    assert_agree(again(counts[:40], 0.0), scripted(counts[:40], 0.0))
     with pytest.raises(ValueError, match=r"backend must be one of .* got 'tvm'"):
         load_fast(saved, backend="tvm")
 
@@ -842,7 +877,7 @@ def test_every_missing_setting_is_named(saved, tmp_path):
 
 def test_every_wrong_shape_is_refused_or_does_no_harm(saved, counts, scripted, tmp_path):
     tensors, _ = tensor_file.read(saved, KIND)
-    expected = scripted(counts[:3])
+    expected = scripted(counts[:3], 0.0)
     accepted = {}
     for name, value in tensors.items():
         flat = value.reshape(-1)
@@ -859,7 +894,7 @@ def test_every_wrong_shape_is_refused_or_does_no_harm(saved, counts, scripted, t
             else:
                 accepted.setdefault(name, set()).add(tuple(change.shape))
                 if change.numel() == value.numel():
-                    assert_agree(again(counts[:3]), expected, scale=0.01)
+                    assert_agree(again(counts[:3], 0.0), expected, scale=0.01)
     # these may have any length
     for name in ("preprocessor.typical", "reader.table"):
         n = len(tensors[name])
@@ -1041,15 +1076,15 @@ def test_the_torchscript_archive_needs_torch_alone(scripted, counts, tmp_path):
     about = json.loads(in_a_new_process(ONLY_TORCH, *paths, folder=tmp_path))
     assert_about(about, scripted)
     still, moved, single = torch.load(tmp_path / "out.pt")
-    assert_columns(still, scripted(rows))
+    assert_columns(still, scripted(rows, 0.0))
     assert still[2][3] == Flag.NON_FINITE and still[1][3] == -1
     assert_columns(moved, scripted(rows, 0.75))
-    assert_columns(single, scripted(rows[:1]))
+    assert_columns(single, scripted(rows[:1], 0.0))
     scripted(rows, 0.75)
     scripted.export(str(tmp_path / "again.ts.pt"))  # what is exported knows of no drift
     with torch.inference_mode():
         again = torch.jit.load(tmp_path / "again.ts.pt")(torch.from_numpy(rows))
-    assert_columns(again, scripted(rows))
+    assert_columns(again, scripted(rows, 0.0))
 
 
 def test_the_package_of_machine_code_needs_torch_alone(machine_code, counts, tmp_path):
@@ -1075,7 +1110,7 @@ def test_no_file_makes_a_compiler_run(monkeypatch, scripted, counts, saved, tmp_
     monkeypatch.setenv("CXX", "no-such-compiler")
     loaded = tampered(saved, tmp_path / "model.fast", backend="inductor")
     assert loaded.backend == "torchscript"
-    assert_agree(loaded(counts[:5]), scripted(counts[:5]), scale=0.1)
+    assert_agree(loaded(counts[:5], 0.0), scripted(counts[:5], 0.0), scale=0.1)
 
 
 def test_the_onnx_model_needs_counts_alone(exported_to_onnx, counts, tmp_path):
@@ -1096,7 +1131,7 @@ def test_the_onnx_model_needs_counts_alone(exported_to_onnx, counts, tmp_path):
     rows = counts[:50].astype(np.float32)
     rows[2, 700] = np.nan
     for n in (0, 1, 5, 50):
-        assert_columns(session.run(None, {"counts": rows[:n]}), fast(rows[:n]))
+        assert_columns(session.run(None, {"counts": rows[:n]}), fast(rows[:n], 0.0))
     plan = fast.graph.plan(0.75)._asdict()
     fed = {f"plan_{name}": tensor.numpy() for name, tensor in plan.items()}
     known = {one.name for one in session.get_overridable_initializers()}
