@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from eels_bayes.data.detector_noise import Noise, checked_noise
+from eels_bayes.data.detector_noise import Noise
 from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.data.hyperspy_io import RawImage, energy_axis, read_counts
 from eels_bayes.data.spectra import Spectra
@@ -29,7 +29,7 @@ from eels_bayes.preprocessing.images import (
     series_spectra,
 )
 from eels_bayes.preprocessing.inspection import Inspection, drawn, inspected
-from eels_bayes.preprocessing.options import UNIT, Options, arguments, check_options
+from eels_bayes.preprocessing.options import UNIT, arguments, check_options
 from eels_bayes.preprocessing.series_noise import believed_noises, believed_of, main_noise
 from eels_bayes.preprocessing.windows import Windows, centers
 
@@ -344,18 +344,6 @@ class Preprocessor(CountsReader):
         """
         return drawn(self._inspected(signal))
 
-    @torch.jit.unused
-    def options(self) -> dict[str, Any]:
-        """The constructor's arguments as plain JSON values, the dispersion resolved.
-
-        Returns
-        -------
-        dict
-            By the arguments' names.
-        """
-        given = {name: getattr(self, name) for name in Options._fields if name != "dispersion"}
-        return Options(dispersion=self.step or None, **given).as_json()
-
     @classmethod
     def from_options(cls, options: dict[str, Any]) -> "Preprocessor":
         """Rebuild from `options`; `load_state_dict` then restores what was calibrated.
@@ -385,13 +373,3 @@ class Preprocessor(CountsReader):
         preprocessor = cls.from_options(options)
         preprocessor.load_state_dict(state)
         return preprocessor
-
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *how: Any) -> None:
-        # as long as what was calibrated on
-        for name in ("typical", "noises"):
-            given, own = state_dict.get(f"{prefix}{name}"), getattr(self, name)
-            if given is not None and given.shape[1:] == own.shape[1:] and given.ndim == own.ndim:
-                setattr(self, name, torch.zeros_like(given))
-        super()._load_from_state_dict(state_dict, prefix, *how)
-        for row in self.noises.reshape(-1, len(Noise._fields)).tolist():
-            checked_noise(Noise(*row))
