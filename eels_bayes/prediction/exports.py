@@ -11,13 +11,8 @@ import xarray
 
 from eels_bayes import arviz_bridge
 from eels_bayes.data.flags import describe
-from eels_bayes.prediction.quantities import (
-    MAPS,
-    TEXT,
-    PixelQuantities,
-    axis_unit,
-    axis_values,
-)
+from eels_bayes.data.navigation_axes import axis_unit, axis_values
+from eels_bayes.prediction.quantities import MAPS, TEXT, PixelQuantities
 
 if TYPE_CHECKING:
     from hyperspy.signals import BaseSignal
@@ -100,8 +95,9 @@ def _coordinates(prediction: PixelQuantities) -> dict[str, Any]:
         for axis, cell, name in ((-1, "col", "x"), (-2, "row", "y")):
             if len(info.shape) >= -axis:
                 index[cell][in_image] = cells[axis]
-                place[name][in_image] = axis_values(info, axis)[cells[axis]]
-                units[name].add(axis_unit(info, axis))
+                values = axis_values(info.axes[axis], info.shape[axis])
+                place[name][in_image] = values[cells[axis]]
+                units[name].add(axis_unit(info.axes[axis]))
     coords: dict[str, Any] = {
         "pixel": ("pixel", np.arange(n)),
         "image": ("pixel", prediction.image),
