@@ -71,8 +71,8 @@ def _panel(prediction: PixelQuantities, name: str, image: int) -> NDArray[Any]:
     panel = prediction.map(name, image)
     if panel.ndim > 2:
         raise ValueError(
-            f"images[{image}] has {panel.ndim} navigation axes; maps need at most two. "
-            "Browse to_signals() instead"
+            f"images[{image}] has {panel.ndim} navigation axes; maps need at most two. Read it as "
+            "a series of frames, Preprocessor(frames='auto'), or browse to_signals()"
         )
     return panel if panel.ndim else panel.reshape(1, 1)
 
