@@ -36,7 +36,7 @@ class CountsReader(nn.Module):
         self.normalize, self.align = options.normalize, options.align
         self.align_by, self.align_to = options.align_by, options.align_to
         self.background_model, self.unit = options.background_model, options.unit
-        self.noise = options.noise
+        self.noise, self.frames = options.noise, options.frames
         shrunk = self.background_model == "shrunk"
         self.extractor = EdgeExtractor(self.window, self.background, shrunk)
         self.step = 0.0  # dispersion in eV; 0 until known
