@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -55,6 +55,15 @@ class RawImage:
     stated: str
     info: ImageInfo
     limits: Limits
+
+
+class Head(NamedTuple):
+    """What a signal says of its counts; the fields are those of `RawImage`."""
+
+    axis: EnergyAxis
+    noise: Noise
+    stated: str
+    info: ImageInfo
 
 
 def load(
@@ -166,32 +175,49 @@ def read_counts(signal: EELSSpectrum) -> RawImage:
     ValueError
         Not one-dimensional spectra; no energy axis in eV; axis not uniform or not ascending.
     """
-    axis = energy_axis(signal)
-    data = signal.data
+    head = read_head(signal)
+    counts, limits = flat_counts(signal.data, energy_index(signal))
+    return RawImage(counts, *head, limits)
+
+
+def read_head(signal: EELSSpectrum) -> Head:
+    """Everything but the counts, which are not computed; errors as in `read_counts`."""
+    axis, data = energy_axis(signal), signal.data
     if data.dtype.kind not in "iuf":
         raise TypeError(f"the signal's data are {data.dtype}; real counts are needed")
     if data.size == 0:
         raise ValueError(f"the signal is empty: its data have shape {data.shape}")
-    where = signal.axes_manager.signal_axes[0].index_in_array
-    if signal._lazy:
-        data = data.rechunk({where: -1}).compute()
-    counts = np.moveaxis(data, where, -1)
-    shape = counts.shape[:-1]
-    flat, limits = measured_counts(counts.reshape(-1, counts.shape[-1]))
-    if not flat.flags.writeable:
-        flat = flat.copy()  # torch warns about read-only memory
     noise, stated = stated_noise(signal)
-    nav = sorted(
-        signal.axes_manager.navigation_axes, key=lambda nav_axis: int(nav_axis.index_in_array)
-    )
+    axes = navigation_axes(signal)
     info = ImageInfo(
-        shape=tuple(int(n) for n in shape),
-        axes=tuple(nav_axis.get_axis_dictionary() for nav_axis in nav),
+        shape=tuple(int(axis["size"]) for axis in axes),
+        axes=axes,
         metadata=signal.metadata.as_dictionary(),
         title=str(signal.metadata.get_item("General.title", "")),
         energy=axis,
     )
-    return RawImage(flat, axis, noise, stated, info, limits)
+    return Head(axis, noise, stated, info)
+
+
+def navigation_axes(signal: EELSSpectrum) -> tuple[dict[str, Any], ...]:
+    """HyperSpy's dictionaries of the navigation axes, numpy order."""
+    axes = sorted(signal.axes_manager.navigation_axes, key=lambda axis: int(axis.index_in_array))
+    return tuple(axis.get_axis_dictionary() for axis in axes)
+
+
+def energy_index(signal: EELSSpectrum) -> int:
+    """Which axis of a signal's data is that of the energy."""
+    return int(signal.axes_manager.signal_axes[0].index_in_array)
+
+
+def flat_counts(data: Any, energy: int) -> tuple[NDArray[np.float32], Limits]:
+    """Counts (n, E) of data with their energies along the axis `energy`; see `read_counts`."""
+    if hasattr(data, "dask"):
+        data = data.rechunk({energy: -1}).compute()
+    counts = np.moveaxis(data, energy, -1)
+    flat, limits = measured_counts(counts.reshape(-1, counts.shape[-1]))
+    # torch warns about read-only memory
+    return flat if flat.flags.writeable else flat.copy(), limits
 
 
 def energy_axis(signal: EELSSpectrum) -> EnergyAxis:

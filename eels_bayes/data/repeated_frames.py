@@ -19,6 +19,8 @@ def combine(frames: Sequence[Spectra]) -> Spectra:
     variances follow. Continuum, thickness and edge of a pixel are the same in every frame, so that
     only spectra can be combined, never posteriors: their product would count what the frames share
     more than once. Compared with the sum of the raw counts, each frame has its own drift removed.
+    These frames repeat one measurement; the frames of a stack (`Preprocessor`) are images of a
+    series, which may change from one to the next.
 
     Parameters
     ----------

@@ -12,6 +12,7 @@ from eels_bayes.data import spectra_exports
 from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.data.flags import describe
 from eels_bayes.data.pixel_index import checked_index, per_pixel_fields, rows_of
+from eels_bayes.data.stacks import Frame
 from eels_bayes.validation import same_axis
 
 if TYPE_CHECKING:
@@ -31,13 +32,15 @@ class ImageInfo:
     axes : tuple of dict
         HyperSpy's dictionaries of the navigation axes, numpy order.
     metadata : dict
-        HyperSpy's metadata as a plain dictionary.
+        HyperSpy's metadata as a plain dictionary; of a frame, those of its stack.
     title : str
-        Title of the signal.
+        Title of the signal; of a frame, with its place along the stack's outer axes.
     energy : EnergyAxis
         The detector's channels.
     readout : float
         Variance of a channel's counts that does not depend on them, counts squared.
+    frame : Frame, optional
+        Which frame of which stack the image is, where a signal was read as a series of frames.
     """
 
     shape: tuple[int, ...]
@@ -46,6 +49,7 @@ class ImageInfo:
     title: str
     energy: EnergyAxis
     readout: float = 0.0
+    frame: Frame | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +66,7 @@ class Spectra:
     image, position : ndarray (n,) int64
         Index into `images`, and flat C-order index in that image's navigation shape.
     images : tuple of ImageInfo
-        One for each spectrum image.
+        One for each spectrum image, or frame of a stack.
     flag : ndarray (n,) int64
         `Flag` values; 0 is OK.
     background : ndarray (n, 2) float32
@@ -226,10 +230,10 @@ class Spectra:
         return replace(parts[0], images=tuple(images), **joined)
 
     def to_signals(self) -> list[EELSSpectrum]:
-        """One HyperSpy signal of edge spectra per image, NaN where there is no usable pixel.
+        """One HyperSpy signal of edge spectra per signal given, NaN where there is no usable pixel.
 
-        Navigation axes and metadata are the image's own; what was done is in
-        ``metadata.eels_bayes``.
+        Frames of a stack come back as the stack. Navigation axes and metadata are the given
+        signal's own; what was done is in ``metadata.eels_bayes``.
 
         Returns
         -------

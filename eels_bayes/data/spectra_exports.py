@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from eels_bayes.data.flags import REASONS
+from eels_bayes.data.given_signals import given_signals, outer_coordinates
 
 if TYPE_CHECKING:
     import xarray
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def to_signals(spectra: Any) -> list[EELSSpectrum]:
-    """One signal of edge spectra per image; see `Spectra.to_signals`."""
+    """One signal of edge spectra per signal given; see `Spectra.to_signals`."""
     from exspy.signals import EELSSpectrum
 
     step = float(spectra.energy[1] - spectra.energy[0]) if len(spectra.energy) > 1 else 1.0
@@ -28,13 +27,12 @@ def to_signals(spectra: Any) -> list[EELSSpectrum]:
         "navigate": False,
     }
     signals = []
-    for k, info in enumerate(spectra.images):
-        of_image = spectra.image == k
-        data = np.full((int(np.prod(info.shape)), len(spectra.energy)), np.nan, np.float32)
-        data[spectra.position[of_image]] = spectra.intensity[of_image]
-        axes = [copy.deepcopy(axis) for axis in info.axes] + [dict(energy_axis)]
+    for given in given_signals(spectra.images, spectra.image, spectra.position):
+        axes = [copy.deepcopy(axis) for axis in given.whole.axes] + [dict(energy_axis)]
         signal = EELSSpectrum(
-            data.reshape(*info.shape, -1), axes=axes, metadata=copy.deepcopy(info.metadata)
+            given.filled(spectra.intensity),
+            axes=axes,
+            metadata=copy.deepcopy(given.whole.metadata),
         )
         signal.metadata.add_dictionary({"eels_bayes": {"quantity": "edge spectrum"}})
         options = getattr(spectra.preprocessor, "options", None)
@@ -49,24 +47,24 @@ def to_xarray(spectra: Any) -> xarray.Dataset:
     import xarray
 
     unit = "counts per channel"
-    return xarray.Dataset(
-        {
-            "intensity": (("pixel", "energy"), spectra.intensity, {"units": "norm"}),
-            "sd": (("pixel", "energy"), spectra.sd, {"units": "norm"}),
-            "profile": (("pixel", "bin"), spectra.profile, {"units": "norm"}),
-            "background": ("pixel", spectra.background[:, 0], {"units": "norm"}),
-            "exponent": ("pixel", spectra.background[:, 1], {"units": ""}),
-            "level": ("pixel", spectra.level, {"units": "norm"}),
-            "spike": ("pixel", spectra.spike, {"units": "sd"}),
-            "norm": ("pixel", spectra.norm, {"units": unit}),
-            "shift": ("pixel", spectra.shift, {"units": "eV"}),
-            "gain": ("pixel", spectra.gain, {"units": "counts"}),
-            "flag": ("pixel", spectra.flag, {"reasons": str(REASONS)}),
-        },
-        coords={
-            "energy": ("energy", spectra.energy, {"units": "eV"}),
-            "bin": ("bin", spectra.profile_energy, {"units": "eV"}),
-            "image": ("pixel", spectra.image),
-            "position": ("pixel", spectra.position),
-        },
-    )
+    variables = {
+        "intensity": (("pixel", "energy"), spectra.intensity, {"units": "norm"}),
+        "sd": (("pixel", "energy"), spectra.sd, {"units": "norm"}),
+        "profile": (("pixel", "bin"), spectra.profile, {"units": "norm"}),
+        "background": ("pixel", spectra.background[:, 0], {"units": "norm"}),
+        "exponent": ("pixel", spectra.background[:, 1], {"units": ""}),
+        "level": ("pixel", spectra.level, {"units": "norm"}),
+        "spike": ("pixel", spectra.spike, {"units": "sd"}),
+        "norm": ("pixel", spectra.norm, {"units": unit}),
+        "shift": ("pixel", spectra.shift, {"units": "eV"}),
+        "gain": ("pixel", spectra.gain, {"units": "counts"}),
+        "flag": ("pixel", spectra.flag, {"reasons": str(REASONS)}),
+    }
+    coords = {
+        "energy": ("energy", spectra.energy, {"units": "eV"}),
+        "bin": ("bin", spectra.profile_energy, {"units": "eV"}),
+        "image": ("pixel", spectra.image),
+        "position": ("pixel", spectra.position),
+    }
+    places, taken = (spectra.images, spectra.image, spectra.position), {*variables, *coords}
+    return xarray.Dataset(variables, coords=coords | outer_coordinates(*places, taken=taken))

@@ -11,13 +11,9 @@ import xarray
 
 from eels_bayes import arviz_bridge
 from eels_bayes.data.flags import describe
-from eels_bayes.prediction.quantities import (
-    MAPS,
-    TEXT,
-    PixelQuantities,
-    axis_unit,
-    axis_values,
-)
+from eels_bayes.data.given_signals import GivenSignal, given_signals, outer_coordinates
+from eels_bayes.data.navigation_axes import axis_unit, axis_values
+from eels_bayes.prediction.quantities import MAPS, TEXT, PixelQuantities
 
 if TYPE_CHECKING:
     from hyperspy.signals import BaseSignal
@@ -30,44 +26,44 @@ EXTRA_DIMENSION = {"probabilities": "class", "latent_mean": "latent", "latent_sd
 
 
 def signals(prediction: PixelQuantities) -> dict[str, list[BaseSignal]]:
-    """HyperSpy signals of every quantity, one for each image; see `Prediction.to_signals`."""
+    """Signals of every quantity, one for each signal given; see `Prediction.to_signals`."""
     names = ["probabilities", *MAPS, "latent_mean", "latent_sd", "flag"]
     if not prediction.has_value:
         names = [name for name in names if not name.startswith("value")]
-    images = range(len(prediction.images))
-    return {name: [_signal(prediction, name, image) for image in images] for name in names}
+    given = given_signals(prediction.images, prediction.image, prediction.position)
+    return {name: [_signal(prediction, name, one) for one in given] for name in names}
 
 
-def _signal(prediction: PixelQuantities, name: str, image: int) -> BaseSignal:
-    """One quantity of one image, with the image's navigation axes and metadata."""
+def _signal(prediction: PixelQuantities, name: str, given: GivenSignal) -> BaseSignal:
+    """One quantity of one signal, with that signal's navigation axes and metadata."""
     from hyperspy.signals import BaseSignal, Signal1D
 
-    info, data = prediction.images[image], prediction.map(name, image)
-    metadata = _metadata(prediction, name, image)
-    axes = [copy.deepcopy(axis) for axis in info.axes]
-    if data.ndim > len(info.shape):
+    whole, data = given.whole, given.filled(getattr(prediction, name))
+    metadata = _metadata(prediction, name, given)
+    axes = [copy.deepcopy(axis) for axis in whole.axes]
+    if data.ndim > len(whole.shape):
         axes.append({"name": EXTRA_DIMENSION[name], "size": data.shape[-1], "navigate": False})
         return Signal1D(data, axes=axes, metadata=metadata)
-    if not info.shape:  # as HyperSpy itself does when it sums a single spectrum
+    if not whole.shape:  # as HyperSpy itself does when it sums a single spectrum
         return BaseSignal(data.reshape(1), metadata=metadata)
     return BaseSignal(data, axes=axes, metadata=metadata)
 
 
-def _metadata(prediction: PixelQuantities, name: str, image: int) -> dict[str, Any]:
-    """The image's metadata, and what the numbers of this quantity are."""
-    metadata = copy.deepcopy(prediction.images[image].metadata)
+def _metadata(prediction: PixelQuantities, name: str, given: GivenSignal) -> dict[str, Any]:
+    """The signal's metadata, and what the numbers of this quantity are."""
+    metadata = copy.deepcopy(given.whole.metadata)
     signal = metadata.setdefault("Signal", {})
     for key in COUNTS_METADATA:
         signal.pop(key, None)
     unit = MAPS[name].unit if name in MAPS else ""
     signal["quantity"] = f"{TEXT[name]} ({unit})" if unit else TEXT[name]
-    flagged = prediction.flag[(prediction.image == image) & ~prediction.ok]
-    reasons = Counter(describe(int(flag)) for flag in flagged)
+    flag = prediction.flag[given.rows]
+    reasons = Counter(describe(int(flag)) for flag in flag[flag != 0])
     metadata["eels_bayes"] = metadata.get("eels_bayes", {}) | {
         "quantity": name,
         "unit": unit,
         "class_names": list(prediction.class_names),
-        "image": image,
+        "image": given.images if len(given.images) > 1 else given.images[0],
         "flagged": [f"{count} pixels: {text}" for text, count in reasons.items()],
     }
     return metadata
@@ -100,8 +96,9 @@ def _coordinates(prediction: PixelQuantities) -> dict[str, Any]:
         for axis, cell, name in ((-1, "col", "x"), (-2, "row", "y")):
             if len(info.shape) >= -axis:
                 index[cell][in_image] = cells[axis]
-                place[name][in_image] = axis_values(info, axis)[cells[axis]]
-                units[name].add(axis_unit(info, axis))
+                values = axis_values(info.axes[axis], info.shape[axis])
+                place[name][in_image] = values[cells[axis]]
+                units[name].add(axis_unit(info.axes[axis]))
     coords: dict[str, Any] = {
         "pixel": ("pixel", np.arange(n)),
         "image": ("pixel", prediction.image),
@@ -112,7 +109,9 @@ def _coordinates(prediction: PixelQuantities) -> dict[str, Any]:
     for name, values in place.items():
         unit = units[name].pop() if len(units[name]) == 1 else ""
         coords[name] = ("pixel", values, {"units": unit} if unit else {})
-    return coords
+    taken = {*coords, *TEXT, "class", "latent", "reason"}
+    places = (prediction.images, prediction.image, prediction.position)
+    return coords | outer_coordinates(*places, taken=taken)
 
 
 def inference_data(prediction: PixelQuantities, *, draws: int, chains: int, seed: int) -> Any:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eels_bayes.data.navigation_axes import axis_unit
 from eels_bayes.data.spectra import ImageInfo
-from eels_bayes.prediction.quantities import MAPS, PixelQuantities, axis_unit
+from eels_bayes.prediction.quantities import MAPS, PixelQuantities
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,8 +71,8 @@ def _panel(prediction: PixelQuantities, name: str, image: int) -> NDArray[Any]:
     panel = prediction.map(name, image)
     if panel.ndim > 2:
         raise ValueError(
-            f"images[{image}] has {panel.ndim} navigation axes; maps need at most two. "
-            "Browse to_signals() instead"
+            f"images[{image}] has {panel.ndim} navigation axes; maps need at most two. Read it as "
+            "a series of frames, Preprocessor(frames='auto'), or browse to_signals()"
         )
     return panel if panel.ndim else panel.reshape(1, 1)
 
@@ -121,11 +122,13 @@ def _pixel(info: ImageInfo) -> Pixel:
 
     if not info.shape:
         return Pixel()
-    width, unit = abs(float(info.axes[-1].get("scale", 1.0))), axis_unit(info, -1)
+    width, unit = abs(float(info.axes[-1].get("scale", 1.0))), axis_unit(info.axes[-1])
     if len(info.shape) == 1:
         return Pixel(1.0, width or 1.0, unit)
     height = abs(float(info.axes[-2].get("scale", 1.0)))
     # Two different units say nothing about the shape of a pixel.
     return (
-        Pixel(height, width, unit) if axis_unit(info, -2) == unit and height and width else Pixel()
+        Pixel(height, width, unit)
+        if axis_unit(info.axes[-2]) == unit and height and width
+        else Pixel()
     )

@@ -270,10 +270,11 @@ class Prediction:
         return flat.reshape((*shape, *values.shape[1:]))
 
     def to_signals(self) -> dict[str, list[BaseSignal]]:
-        """HyperSpy signals of every quantity, one for each image.
+        """HyperSpy signals of every quantity, one for each signal that was given.
 
-        Navigation axes (name, units, scale, offset) and metadata are the image's own; what the
-        numbers are is in ``metadata.eels_bayes`` and ``metadata.Signal.quantity``.
+        Frames of a stack come back as the stack. Navigation axes (name, units, scale, offset) and
+        metadata are the given signal's own; what the numbers are is in ``metadata.eels_bayes`` and
+        ``metadata.Signal.quantity``.
 
         Returns
         -------
@@ -292,7 +293,9 @@ class Prediction:
         xarray.Dataset
             Coordinates of a pixel: its ``image`` and that image's ``title``, flat ``position``,
             ``row`` and ``col`` (the last two navigation axes; row 0 in a line scan) and their
-            calibrated ``y`` and ``x``. Units and long names are in the variables' attributes.
+            calibrated ``y`` and ``x``; and along the outer axes of a stack, or of an image with
+            more than two axes, the calibrated position by the axis' name, such as ``time``.
+            Units and long names are in the variables' attributes.
         """
         return exports.dataset(self)
 

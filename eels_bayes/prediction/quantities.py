@@ -67,18 +67,3 @@ class PixelQuantities(Protocol):
     def __getitem__(self, index: NDArray[Any]) -> PixelQuantities: ...
     def reasons(self) -> list[str]: ...
     def map(self, quantity: str, image: int = 0) -> NDArray[Any]: ...
-
-
-def axis_values(info: ImageInfo, axis: int) -> NDArray[np.float64]:
-    """Calibrated positions along one navigation axis of an image, in the axis's unit."""
-    values = info.axes[axis]
-    if "axis" in values:  # HyperSpy's non-uniform DataAxis
-        return np.asarray(values["axis"], dtype=float)
-    steps = np.arange(info.shape[axis])
-    return np.asarray(values.get("offset", 0.0) + values.get("scale", 1.0) * steps, dtype=float)
-
-
-def axis_unit(info: ImageInfo, axis: int) -> str:
-    """Unit of one navigation axis of an image; '' where it has none."""
-    unit = info.axes[axis].get("units")
-    return unit.strip() if isinstance(unit, str) else ""

@@ -4,11 +4,12 @@ Script-safe: plain tensors only.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from eels_bayes.data.detector_noise import Noise
+from eels_bayes.data.detector_noise import Noise, checked_noise
 from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.data.flags import Flag
 from eels_bayes.preprocessing.aligned_counts import Layout, aligned, canonical_counts, flagged
@@ -36,7 +37,7 @@ class CountsReader(nn.Module):
         self.normalize, self.align = options.normalize, options.align
         self.align_by, self.align_to = options.align_by, options.align_to
         self.background_model, self.unit = options.background_model, options.unit
-        self.noise = options.noise
+        self.noise, self.frames = options.noise, options.frames
         shrunk = self.background_model == "shrunk"
         self.extractor = EdgeExtractor(self.window, self.background, shrunk)
         self.step = 0.0  # dispersion in eV; 0 until known
@@ -204,3 +205,25 @@ class CountsReader(nn.Module):
             return start
         aligned = EnergyAxis(self.align[0] + 0.5 * self.step, self.step, self.reference.shape[0])
         return find_shift(counts, axis, start, self.reference, aligned, self._radius)[0]
+
+    @torch.jit.unused
+    def options(self) -> dict[str, Any]:
+        """The constructor's arguments as plain JSON values, the dispersion resolved.
+
+        Returns
+        -------
+        dict
+            By the arguments' names.
+        """
+        given = {name: getattr(self, name) for name in Options._fields if name != "dispersion"}
+        return Options(dispersion=self.step or None, **given).as_json()
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *how: Any) -> None:
+        # as long as what was calibrated on
+        for name in ("typical", "noises"):
+            given, own = state_dict.get(f"{prefix}{name}"), getattr(self, name)
+            if given is not None and given.shape[1:] == own.shape[1:] and given.ndim == own.ndim:
+                setattr(self, name, torch.zeros_like(given))
+        super()._load_from_state_dict(state_dict, prefix, *how)
+        for row in self.noises.reshape(-1, len(Noise._fields)).tolist():
+            checked_noise(Noise(*row))

@@ -14,8 +14,9 @@ from tqdm.auto import tqdm
 from eels_bayes.data.detector_noise import Noise
 from eels_bayes.data.energy_axis import LIMIT_SLACK, limits
 from eels_bayes.data.flags import describe
-from eels_bayes.data.hyperspy_io import RawImage, read_counts
+from eels_bayes.data.hyperspy_io import RawImage
 from eels_bayes.data.spectra import Spectra
+from eels_bayes.data.unread_images import UnreadImage
 from eels_bayes.preprocessing.borders import measured_channels, without_borders
 from eels_bayes.preprocessing.dead_channels import FILLED_VARIANCE, fill_dead_channels
 from eels_bayes.preprocessing.edge_extractor import Processed
@@ -92,10 +93,10 @@ class SeriesImage:
 
 
 def read_image(
-    signal: Any, number: int, windows: Windows, believed: Callable[[RawImage], Noise]
+    image: UnreadImage, number: int, windows: Windows, believed: Callable[[RawImage], Noise]
 ) -> SeriesImage:
-    """Counts of a signal less their offset, with the noise that is believed; see `check_image`."""
-    raw = read_counts(signal)
+    """Counts of an image less their offset, with the noise that is believed; see `check_image`."""
+    raw = image.read()
     noise = believed(raw)
     counts = without_borders(raw.counts, noise.gain)
     counts = counts - np.float32(noise.offset) if noise.offset else counts
@@ -193,18 +194,20 @@ def edge_spectra(image: SeriesImage, shift: Tensor, windows: Windows, preprocess
 
 
 def series_spectra(
-    signals: list[Any], process: Callable[[Any, int], Spectra], show_progressbar: bool | None
+    images: list[UnreadImage],
+    process: Callable[[UnreadImage, int], Spectra],
+    show_progressbar: bool | None,
 ) -> Spectra:
-    """Edge spectra of all images, by what makes them of a signal and its number."""
+    """Edge spectra of all images, by what makes them of an image and its number."""
     bar = tqdm(
-        signals,
+        images,
         desc="preprocess",
         unit="image",
         disable=show_progressbar is False,
         delay=0 if show_progressbar else BAR_DELAY,
     )
     with torch.no_grad():
-        return Spectra.concatenate([process(signal, k) for k, signal in enumerate(bar)])
+        return Spectra.concatenate([process(image, k) for k, image in enumerate(bar)])
 
 
 def all_reasons(spectra: Spectra) -> str:

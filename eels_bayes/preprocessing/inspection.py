@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +11,14 @@ import torch
 from numpy.typing import NDArray
 
 from eels_bayes.data.detector_noise import Noise
-from eels_bayes.data.hyperspy_io import RawImage, read_counts
+from eels_bayes.data.hyperspy_io import RawImage
+from eels_bayes.data.unread_images import UnreadImage
 from eels_bayes.plots.inspection_figure import inspection
 from eels_bayes.preprocessing.edge_extractor import EdgeExtractor
 from eels_bayes.preprocessing.images import group_means
 from eels_bayes.preprocessing.noise import channel_share, variance
 from eels_bayes.preprocessing.noise_choice import Choice, beside_gain, chosen_noise
-from eels_bayes.preprocessing.noise_measurement import MeasuredNoise
+from eels_bayes.preprocessing.noise_measurement import LEAST_PIXELS, MeasuredNoise
 from eels_bayes.preprocessing.rebinning import rebin
 from eels_bayes.preprocessing.series_noise import NOISE_PIXELS, NoiseSample
 from eels_bayes.preprocessing.windows import Windows, centers
@@ -31,7 +33,9 @@ class Inspection:
     Attributes
     ----------
     raw : RawImage
-        As read.
+        As read; of a stack, the first frame.
+    n_frames : int
+        1 where the signal is no stack.
     windows : Windows
     mean : (E,) array
         Mean spectrum of the finite pixels, counts.
@@ -45,6 +49,7 @@ class Inspection:
     """
 
     raw: RawImage
+    n_frames: int
     windows: Windows
     mean: Floats
     background: tuple[float, float] | None
@@ -60,13 +65,21 @@ class Inspection:
         }
         return {"window": self.windows.window} | {k: v for k, v in named.items() if v is not None}
 
+    @property
+    def title(self) -> str:
+        """Title of the signal."""
+        info = self.raw.info
+        return info.title if info.frame is None else info.frame.stack.title
+
     def words(self) -> str:
         """All of it in words, a line each."""
         raw, axis = self.raw, self.raw.axis
         size = " x ".join(map(str, raw.info.shape)) or "1"
         end = axis.offset + axis.scale * (axis.n - 1)
+        if raw.info.frame is not None:
+            size = f"a stack of {self.n_frames} frames of {size}"
         lines = [
-            f"{raw.info.title or 'untitled'}: {size} spectra of {axis.n} channels of "
+            f"{self.title or 'untitled'}: {size} spectra of {axis.n} channels of "
             f"{axis.scale:g} eV, {axis.offset:g} to {end:g} eV"
         ]
         energy = centers(axis)
@@ -107,13 +120,13 @@ def in_words(noise: Noise) -> str:
     return ", ".join([f"gain {noise.gain:.4g}", *beside_gain(noise)])
 
 
-def inspected(signal: Any, windows: Windows, noise: str | Noise) -> Inspection:
+def inspected(images: Sequence[UnreadImage], windows: Windows, noise: str | Noise) -> Inspection:
     """Look at a signal.
 
     Parameters
     ----------
-    signal : EELSSpectrum
-        Not changed.
+    images : sequence of UnreadImage
+        The signal, or its frames; read one by one.
     windows : Windows
     noise : {"auto", "measured", "metadata"} or Noise
         As in `Preprocessor`.
@@ -123,14 +136,17 @@ def inspected(signal: Any, windows: Windows, noise: str | Noise) -> Inspection:
     TypeError, ValueError
         A signal that cannot be read.
     """
-    raw = read_counts(signal)
-    sample = NoiseSample(raw)
-    sample.add(raw, windows.window, NOISE_PIXELS)
+    raw = images[0].read()
+    sample, means = NoiseSample(raw), []
+    for k, image in enumerate(images):
+        frame = image.read() if k else raw
+        sample.add(frame, windows.window, max(LEAST_PIXELS, NOISE_PIXELS // len(images)))
+        means.append(group_means(torch.from_numpy(frame.counts)[None])[0].numpy().astype(float))
     measured = sample.measured()
     choice = chosen_noise(raw.noise, raw.stated, measured, noise)
-    mean = group_means(torch.from_numpy(raw.counts)[None])[0].numpy().astype(float)
-    mean -= choice.noise.offset
-    return Inspection(raw, windows, mean, _background(mean, raw, windows), measured, choice)
+    mean = np.mean(means, axis=0) - choice.noise.offset
+    background = _background(mean, raw, windows)
+    return Inspection(raw, len(images), windows, mean, background, measured, choice)
 
 
 def _background(mean: Floats, raw: RawImage, windows: Windows) -> tuple[float, float] | None:
@@ -170,7 +186,7 @@ def drawn(found: Inspection) -> Any:
         levels=() if measured is None else measured.levels,
         variances=() if measured is None else measured.variances,
         lines=lines,
-        title=raw.info.title,
+        title=found.title,
     )
 
 

@@ -5,12 +5,13 @@ from typing import Any, NamedTuple
 
 from eels_bayes import validation
 from eels_bayes.data.detector_noise import Noise, given_noise
+from eels_bayes.data.unread_images import Frames
 
 Interval = tuple[float, float]
 
 UNIT = 0.035  # of the mean in the normalize window: makes the paper's highest edges about 1
 POSITIONAL = ("window", "dispersion", "background", "normalize", "align")
-NAMED = ("align_by", "align_to", "background_model", "unit", "noise")
+NAMED = ("align_by", "align_to", "background_model", "unit", "noise", "frames")
 NOISES = ("auto", "measured", "metadata")
 
 
@@ -27,6 +28,7 @@ class Options(NamedTuple):
     background_model: str
     unit: float
     noise: str | Noise
+    frames: Frames
 
     def as_json(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -44,7 +46,7 @@ def check_options(
         Sequence[float] | None,
         Sequence[float] | None,
     ],
-    named: tuple[str, float | None, str, float, str | Sequence[float]],
+    named: tuple[str, float | None, str, float, str | Sequence[float], str | Sequence[str] | None],
 ) -> Options:
     """Options that can be.
 
@@ -61,7 +63,7 @@ def check_options(
         Windows, names or numbers that cannot be.
     """
     window, dispersion, background, normalize, align = windows
-    align_by, align_to, background_model, unit, noise = named
+    align_by, align_to, background_model, unit, noise, frames = named
     options = Options(
         validation.interval("window", window),
         None if dispersion is None else validation.positive("dispersion", dispersion, "eV"),
@@ -73,6 +75,7 @@ def check_options(
         validation.choice("background_model", background_model, ("shrunk", "power_law")),
         validation.positive("unit", unit),
         _noise(noise),
+        _frames(frames),
     )
     peak, edge = options.align_to, options.align
     if peak is not None and (edge is None or not edge[0] <= peak <= edge[1]):
@@ -109,6 +112,19 @@ def _noise(noise: str | Sequence[float]) -> str | Noise:
     if isinstance(noise, str):
         return validation.choice("noise", noise, NOISES)
     return given_noise(noise)
+
+
+def _frames(frames: str | Sequence[str] | None) -> Frames:
+    """What numbers the frames of a stack: "auto", an axis' name, several names or nothing."""
+    if frames is None or isinstance(frames, str):
+        return frames
+    several = isinstance(frames, Sequence) and len(frames) > 0
+    if not several or not all(isinstance(name, str) for name in frames):
+        raise TypeError(
+            f"frames is {frames!r}; give 'auto', the name of a navigation axis or several of "
+            "them, or None"
+        )
+    return tuple(frames)
 
 
 def _optional(name: str, value: Sequence[float] | None) -> Interval | None:

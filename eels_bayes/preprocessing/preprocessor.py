@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from eels_bayes.data.detector_noise import Noise, checked_noise
+from eels_bayes.data.detector_noise import Noise
 from eels_bayes.data.energy_axis import EnergyAxis
-from eels_bayes.data.hyperspy_io import RawImage, energy_axis, read_counts
+from eels_bayes.data.hyperspy_io import RawImage, energy_axis
 from eels_bayes.data.spectra import Spectra
+from eels_bayes.data.unread_images import UnreadImage, unread_images
 from eels_bayes.preprocessing.alignment import image_shifts
 from eels_bayes.preprocessing.calibration import calibration
 from eels_bayes.preprocessing.counts_reader import N_NOISES, CountsReader
@@ -29,7 +30,7 @@ from eels_bayes.preprocessing.images import (
     series_spectra,
 )
 from eels_bayes.preprocessing.inspection import Inspection, drawn, inspected
-from eels_bayes.preprocessing.options import UNIT, Options, arguments, check_options
+from eels_bayes.preprocessing.options import UNIT, arguments, check_options
 from eels_bayes.preprocessing.series_noise import believed_noises, believed_of, main_noise
 from eels_bayes.preprocessing.windows import Windows, centers
 
@@ -65,6 +66,11 @@ class Preprocessor(CountsReader):
     noise : {"auto", "measured", "metadata"}, Noise or (gain, readout)
         Of the counts. "auto" measures it (see `calibrate`) and believes the metadata where the
         counts agree with them; else the counts, with a warning. The others overrule.
+    frames : "auto", str, sequence of str or None
+        Which navigation axes number the frames of a stack, such as the time of an in-situ series.
+        Frames are images of the series, each with a drift of its own. "auto": all axes but the two
+        innermost, so that (t, y, x) is a series of maps; else the axis of this name, wherever it
+        stands, or axes; None: a signal is one image.
 
     Raises
     ------
@@ -117,10 +123,11 @@ class Preprocessor(CountsReader):
         background_model: str = "shrunk",
         unit: float = UNIT,
         noise: str | Sequence[float] = "auto",
+        frames: str | Sequence[str] | None = "auto",
     ) -> None:
         options = check_options(
             (window, dispersion, background, normalize, align),
-            (align_by, align_to, background_model, unit, noise),
+            (align_by, align_to, background_model, unit, noise, frames),
         )
         super().__init__(options)
 
@@ -189,23 +196,22 @@ class Preprocessor(CountsReader):
             Where counts contradict the noise that metadata state, or are too large to be counted.
         """
         signals = as_list(signals)
+        images = unread_images(signals, self.frames)
         self._forget()
         if self.step == 0:
             self._set_step(energy_axis(signals[0]).scale)
         windows = self._windows()
         if isinstance(self.noise, str):
-            raw = (read_counts(signal) for signal in signals)
-            believed = believed_noises(raw, len(signals), self.window, self.noise)
+            raw = (image.read() for image in images)
+            believed = believed_noises(raw, len(images), self.window, self.noise)
             self.noises = torch.tensor(believed, dtype=torch.float64)
 
         def read() -> Iterator[SeriesImage]:
-            return (
-                read_image(signal, k, windows, self._believed) for k, signal in enumerate(signals)
-            )
+            return (read_image(image, k, windows, self._believed) for k, image in enumerate(images))
 
         with torch.no_grad():
             learned = calibration(
-                read, len(signals), windows, self.extractor, self.align_to, self.align_by
+                read, len(images), windows, self.extractor, self.align_to, self.align_by
             )
         if self.align is not None:
             self.reference = learned.reference
@@ -285,7 +291,8 @@ class Preprocessor(CountsReader):
         first_time = not self.calibrated
         if first_time:
             self.calibrate(signals)
-        spectra = series_spectra(signals, self._process, show_progressbar)
+        images = unread_images(signals, self.frames)
+        spectra = series_spectra(images, self._process, show_progressbar)
         if not spectra.ok.any():
             if first_time:
                 self._forget()  # nothing was learned from these
@@ -296,10 +303,10 @@ class Preprocessor(CountsReader):
         return spectra
 
     @torch.jit.unused
-    def _process(self, signal: Any, number: int) -> Spectra:
+    def _process(self, unread: UnreadImage, number: int) -> Spectra:
         """Edge spectra of one image of the series."""
         windows = self._windows()
-        image = read_image(signal, number, windows, self._believed)
+        image = read_image(unread, number, windows, self._believed)
         shift = image_shifts(image, self.reference, self.align, self.step, self.align_by)
         return edge_spectra(image, shift, windows, self)
 
@@ -307,7 +314,7 @@ class Preprocessor(CountsReader):
     def _inspected(self, signal: Any) -> Inspection:
         """What a signal holds, in channels of its own where no dispersion is known yet."""
         windows = replace(self._windows(), step=self.step or energy_axis(signal).scale)
-        return inspected(signal, windows, self.noise)
+        return inspected(unread_images([signal], self.frames), windows, self.noise)
 
     @torch.jit.unused
     def summary(self, signal: Any) -> str:
@@ -345,18 +352,6 @@ class Preprocessor(CountsReader):
         """
         return drawn(self._inspected(signal))
 
-    @torch.jit.unused
-    def options(self) -> dict[str, Any]:
-        """The constructor's arguments as plain JSON values, the dispersion resolved.
-
-        Returns
-        -------
-        dict
-            By the arguments' names.
-        """
-        given = {name: getattr(self, name) for name in Options._fields if name != "dispersion"}
-        return Options(dispersion=self.step or None, **given).as_json()
-
     @classmethod
     def from_options(cls, options: dict[str, Any]) -> "Preprocessor":
         """Rebuild from `options`; `load_state_dict` then restores what was calibrated.
@@ -378,23 +373,14 @@ class Preprocessor(CountsReader):
     def restored(cls, options: dict[str, Any], state: dict[str, Tensor]) -> "Preprocessor":
         """The preprocessor of `options` and a ``state_dict``, as files hold them.
 
-        Files of before noise was measured state none, and leave it to the metadata; older ones do
-        not know either where counts saturate.
+        Files of before noise was measured state none, and leave it to the metadata; those of before
+        stacks had frames read a signal as one image, and do not know where counts saturate.
         """
         state = {"ceiling": torch.tensor(torch.inf, dtype=torch.float64)} | state
+        options = {"frames": None} | options
         if "noise" not in options:
             options = options | {"noise": "metadata"}
             state = state | {"noises": torch.zeros((0, N_NOISES), dtype=torch.float64)}
         preprocessor = cls.from_options(options)
         preprocessor.load_state_dict(state)
         return preprocessor
-
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *how: Any) -> None:
-        # as long as what was calibrated on
-        for name in ("typical", "noises"):
-            given, own = state_dict.get(f"{prefix}{name}"), getattr(self, name)
-            if given is not None and given.shape[1:] == own.shape[1:] and given.ndim == own.ndim:
-                setattr(self, name, torch.zeros_like(given))
-        super()._load_from_state_dict(state_dict, prefix, *how)
-        for row in self.noises.reshape(-1, len(Noise._fields)).tolist():
-            checked_noise(Noise(*row))
