@@ -40,9 +40,9 @@ def arviz() -> Any:
 
 
 def dataset(variables: dict[str, Any], **coords: Array) -> xarray.Dataset:
-    """Variables {name: (dims, values)} as a Dataset; coordinates not given are numbers."""
+    """Variables {name: (dims, values, ...)} as a Dataset; coordinates not given are numbers."""
     sizes: dict[str, int] = {}
-    for dims, values in variables.values():
+    for dims, values, *_ in variables.values():
         sizes |= dict(zip(dims, values.shape, strict=True))
     numbered = {dim: np.arange(size) for dim, size in sizes.items()}
     return xarray.Dataset(variables, coords=numbered | coords)

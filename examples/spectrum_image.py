@@ -69,6 +69,9 @@ if bool(args.file) == bool(args.simulate):
 
 
 # %% Fingerprints
+FLUORINE = {"value_name": "fluorine fraction", "value_range": (0.0, 1.0)}
+
+
 def read_library(path: Path) -> eb.FingerprintLibrary:
     """Fingerprints from an npz file."""
     with np.load(path, allow_pickle=False) as file:
@@ -77,16 +80,16 @@ def read_library(path: Path) -> eb.FingerprintLibrary:
     if missing:
         raise SystemExit(f"{path} lacks {', '.join(sorted(missing))}; it holds {', '.join(arrays)}")
     names = arrays.get("class_name")
-    values = next(
-        (arrays[k] for k in ("value", "values", "fluorine_fraction") if k in arrays), None
-    )
+    value = next((k for k in ("value", "values", "fluorine_fraction") if k in arrays), None)
     return eb.FingerprintLibrary.from_arrays(
         arrays["energy"],
         arrays["intensity"],
         arrays["label"],
         class_names=None if names is None else [str(name) for name in names],
-        values=values,
+        values=None if value is None else arrays[value],
         nuisances=arrays.get("nuisances"),
+        source=path.name,
+        **(FLUORINE if value == "fluorine_fraction" else {}),
     )
 
 
@@ -156,7 +159,10 @@ def edge_library(
     step = spectra.energy[1] - spectra.energy[0]
     # A tenth of the intensity fills the gaps between the scales.
     known = eb.Variations(shift=0.25 * step, broadening=0.5 * step, intensity=0.1)
-    return eb.FingerprintLibrary.from_arrays(spectra.energy, rows, labels, variations=known)
+    source = "hydrogenic cross-sections by exSpy"
+    return eb.FingerprintLibrary.from_arrays(
+        spectra.energy, rows, labels, variations=known, source=source
+    )
 
 
 # %% Signals

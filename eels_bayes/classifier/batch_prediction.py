@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from eels_bayes.arrays import tensor
 from eels_bayes.classifier.compatibility import checked_weights
+from eels_bayes.classifier.digest import digest
 from eels_bayes.classifier.fitted import Fitted, reader_of
 from eels_bayes.classifier.settings import Settings
 from eels_bayes.data.spectra import Spectra
@@ -54,7 +55,7 @@ def predict(
         image = np.minimum(spectra.image, len(of_images) - 1)
         columns = _columns(fitted, spectra, settings, of_images[image] / overall)
     weight, mean, sd = (columns.pop(f"component_{name}") for name in ("weight", "mean", "sd"))
-    labels = np.full(len(spectra), -1)
+    labels, library = np.full(len(spectra), -1), fitted.forward.library
     labels[ok] = columns["probabilities"][ok].argmax(1)
     return Prediction(
         labels=labels,
@@ -64,6 +65,10 @@ def predict(
         position=spectra.position,
         images=spectra.images,
         joint=JointPosterior(weight, mean, sd, fitted.gp),
+        value_name=library.value_name,
+        value_unit=library.value_unit,
+        value_range=library.value_range,
+        model=digest(fitted),
         **columns,
         **({} if fitted.value is None else {"value_reach": fitted.value.reach.numpy()}),
     )

@@ -13,14 +13,14 @@ from collections.abc import Sequence
 import torch
 from numpy.typing import ArrayLike
 
-from eels_bayes import tensor_file
 from eels_bayes.classifier.batch_prediction import Context, predict
 from eels_bayes.classifier.compatibility import check_spectra, checked_weights
 from eels_bayes.classifier.compiling import compiled
 from eels_bayes.classifier.denoising import Denoised, denoised
 from eels_bayes.classifier.fitted import Fitted, explicit_prior, required
 from eels_bayes.classifier.fitting import Run, check_training_spectra, fit_run
-from eels_bayes.classifier.model_file import KIND, Contents, pack
+from eels_bayes.classifier.model_file import Contents, write
+from eels_bayes.classifier.provenance import Provenance, in_short, provenance_of
 from eels_bayes.classifier.settings import Plan, Prior, Settings, check_options
 from eels_bayes.classifier.update import Updated, updated
 from eels_bayes.data.fingerprints import FingerprintLibrary
@@ -71,8 +71,7 @@ class EELSClassifier:
     Examples
     --------
     >>> import eels_bayes as eb
-    >>> library = eb.FingerprintLibrary.example()
-    >>> eb.EELSClassifier(library, latent_dim=8, effort=eb.Effort.quick())
+    >>> eb.EELSClassifier(eb.FingerprintLibrary.example(), effort=eb.Effort.quick())
     <EELSClassifier: 50 % F, 25 % F, 12.5 % F, 0 % F; not fitted>
     """
 
@@ -98,7 +97,7 @@ class EELSClassifier:
         self._run: Run | None = None
 
     def __repr__(self) -> str:
-        state = "fitted" if self.fitted else "not fitted"
+        state = in_short(self.fitted) if self.fitted else "not fitted"
         return f"<EELSClassifier: {', '.join(self.library.class_names)}; {state}>"
 
     def fit(self, spectra: Spectra, *, show_progressbar: bool = True) -> EELSClassifier:
@@ -303,15 +302,9 @@ class EELSClassifier:
             If the preprocessor is another than the fit's, the axis is uneven, too coarse or does
             not cover what is needed, a variance cannot be, or head or backend is unknown.
         """
+        known, settings = (required(self.fitted), self.library), self._settings(show_progressbar)
         return compiled(
-            required(self.fitted),
-            self.library,
-            preprocessor,
-            self._settings(show_progressbar),
-            energy=energy,
-            head=head,
-            backend=backend,
-            noise=noise,
+            *known, preprocessor, settings, energy=energy, head=head, backend=backend, noise=noise
         )
 
     def latent_prior(self) -> FingerprintPrior:
@@ -343,10 +336,8 @@ class EELSClassifier:
 
         Raises
         ------
-        RuntimeError
-            Before ``fit``.
-        TypeError, ValueError
-            If spectra are none, or lie on other axes or were made otherwise than those of the fit.
+        RuntimeError, TypeError, ValueError
+            Before ``fit``; or if spectra are none, lie on other axes or were made otherwise.
         """
         fitted = required(self.fitted)
         check_spectra(fitted, spectra)
@@ -367,6 +358,21 @@ class EELSClassifier:
         """
         return required(self.fitted).preprocessor
 
+    @property
+    def provenance(self) -> Provenance:
+        """Where the fitted model comes from; printed, it is all of it in words.
+
+        Returns
+        -------
+        Provenance
+
+        Raises
+        ------
+        RuntimeError
+            Before ``fit``.
+        """
+        return provenance_of(required(self.fitted), self.seed, self.effort)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model to one file of tensors and JSON; see :func:`load_model`.
 
@@ -377,14 +383,12 @@ class EELSClassifier:
 
         Raises
         ------
-        RuntimeError
-            Before ``fit``.
-        OSError
-            If the file cannot be written.
+        RuntimeError, OSError
+            Before ``fit``, or if the file cannot be written.
         """
         fitted, plan = required(self.fitted), self._plan()
         contents = Contents(fitted, plan, self.effort, self.seed, self.history)
-        tensor_file.write(path, KIND, *pack(contents))
+        write(path, contents)
 
     def _plan(self) -> Plan:
         """What a fit is to find."""

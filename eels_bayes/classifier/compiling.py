@@ -11,7 +11,9 @@ from numpy.typing import ArrayLike
 
 from eels_bayes import validation
 from eels_bayes.classifier.compatibility import check_preprocessor
+from eels_bayes.classifier.digest import digest
 from eels_bayes.classifier.fitted import Fitted, reader_of
+from eels_bayes.classifier.model_library import library_words
 from eels_bayes.classifier.settings import Settings
 from eels_bayes.classifier.training_latents import training_latents
 from eels_bayes.data.detector_noise import given_noise
@@ -61,7 +63,9 @@ def compiled(
             f"energy covers {low:g} to {high:g} eV; {needed[0]:g} to {needed[1]:g} eV are needed"
         )
     shown = _plain_library(library.resample(fitted.energy))
-    return FastClassifier(graph, own, fitted.class_names, head, backend, shown)
+    shown |= library_words(fitted.forward.library)
+    model = digest(fitted)
+    return FastClassifier(graph, own, fitted.class_names, head, backend, shown, model)
 
 
 def _dense_head(fitted: Fitted, settings: Settings) -> DenseHeads:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from eels_bayes.arrays import tensor
+from eels_bayes.classifier.fit_record import FitRecord
 from eels_bayes.classifier.labels import Labelled
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.forward_model.model import ForwardModel
@@ -52,6 +53,8 @@ class Fitted:
         How frequent each class is where nothing is known of a pixel.
     labelled : Labelled
         Every label given so far.
+    record : FitRecord or None
+        When and from what it was fitted; ``None`` where an older file does not say.
     """
 
     preprocessor: Preprocessor
@@ -65,6 +68,7 @@ class Fitted:
     class_names: tuple[str, ...]
     class_weights: NDArray[np.float64]
     labelled: Labelled
+    record: FitRecord | None = None
 
 
 def required(fitted: Fitted | None) -> Fitted:
@@ -119,5 +123,6 @@ def reader_of(fitted: Fitted) -> Reader:
         fitted.gp.constants(),
         None if value is None else value.constants,
         torch.tensor(0.0) if value is None else value.noise_var,
+        fitted.forward.library.value_range,
     )
     return Reader(fitted.encoder, heads, fitted.novelty).eval()

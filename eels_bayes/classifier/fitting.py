@@ -6,12 +6,13 @@ What is done of a fit under way is kept in a `Run`, so that an interrupted fit g
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from eels_bayes.classifier.fit_record import record_of
 from eels_bayes.classifier.fitted import Fitted
 from eels_bayes.classifier.labels import nothing_labelled
 from eels_bayes.classifier.learning import learn
@@ -91,7 +92,7 @@ def fit_run(run: Run, plan: Plan, settings: Settings) -> Fitted:
     source = reinsertion(run.forward, spectra)
     training, held_out = split(spectra, settings.seed)
     vae = _fit_clean_vae(run, plan, settings, source, training)
-    return learn(
+    fitted = learn(
         # A copy: calibrating the user's anew must not change the fitted model.
         copy.deepcopy(spectra.preprocessor),
         spectra.energy,
@@ -102,6 +103,7 @@ def fit_run(run: Run, plan: Plan, settings: Settings) -> Fitted:
         settings,
         held_out=held_out,
     )
+    return replace(fitted, record=record_of(spectra))
 
 
 def split(spectra: Spectra, seed: int) -> tuple[Spectra, Spectra]:

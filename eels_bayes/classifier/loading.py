@@ -16,7 +16,8 @@ def load_model(
 ) -> EELSClassifier:
     """Read a classifier that :meth:`EELSClassifier.save` wrote.
 
-    The file is data: tensors and plain values. Opening it runs nothing from it.
+    The file is data: tensors and plain values. Opening it runs nothing from it. What it comes from
+    is in ``provenance``; files of before this was kept say that it is unknown.
 
     Parameters
     ----------

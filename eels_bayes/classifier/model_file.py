@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
+from eels_bayes import tensor_file
+from eels_bayes.classifier.fit_record import FitRecord
 from eels_bayes.classifier.fitted import Fitted
 from eels_bayes.classifier.labels import Labelled
-from eels_bayes.classifier.model_library import exactly, library_from, library_tensors
+from eels_bayes.classifier.model_library import (
+    exactly,
+    library_from,
+    library_tensors,
+    library_words,
+)
 from eels_bayes.classifier.model_shapes import check_shapes
 from eels_bayes.classifier.settings import Plan
 from eels_bayes.effort import Effort
@@ -64,10 +73,15 @@ class Contents(NamedTuple):
     history: dict[str, dict[str, list[float]]]
 
 
+def write(path: str | os.PathLike[str], contents: Contents) -> None:
+    """Write one file; see `EELSClassifier.save`."""
+    tensor_file.write(path, KIND, *pack(contents))
+
+
 def pack(contents: Contents) -> tuple[dict[str, Any], dict[str, Any]]:
     """Tensors and plain JSON values that :func:`unpack` rebuilds the contents from."""
-    tensors, config = _pack_fitted(contents.fitted)
-    plan = contents.plan
+    tensors, config = pack_fitted(contents.fitted)
+    plan, record = contents.plan, contents.fitted.record
     tensors |= library_tensors("library", plan.library)
     if plan.class_weights is not None:
         tensors["class_weights"] = plan.class_weights
@@ -79,6 +93,8 @@ def pack(contents: Contents) -> tuple[dict[str, Any], dict[str, Any]]:
         "effort": contents.effort.options(),
         "history": contents.history,
     }
+    if record is not None:
+        config["classifier"]["fit"] = record.options()
     return tensors, config
 
 
@@ -88,18 +104,19 @@ def unpack(tensors: dict[str, Tensor], config: dict[str, Any]) -> Contents:
     history, seed = options.pop("history"), options.pop("seed")
     # Files of before `Effort` hold the VAE's schedule alone.
     effort = options.pop("effort", None) or {"vae": options.pop("vae_schedule")}
+    record = FitRecord.restored(options.pop("fit")) if "fit" in options else None
     weights = tensors.get("class_weights")
     plan = Plan(
-        library=library_from("library", tensors, config["class_names"], config["variations"]),
+        library=library_from("library", tensors, config),
         class_weights=None if weights is None else weights.numpy(),
         **options,
     )
-    fitted = _unpack_fitted(tensors, config)
+    fitted = replace(_unpack_fitted(tensors, config), record=record)
     return Contents(fitted, plan, Effort.from_options(effort), seed, history)
 
 
-def _pack_fitted(fitted: Fitted) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Tensors and plain JSON values of what was fitted."""
+def pack_fitted(fitted: Fitted) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tensors and plain JSON values of what was fitted, but for its record."""
     forward = fitted.forward
     tensors: dict[str, Any] = {
         "energy": fitted.energy,
@@ -132,7 +149,8 @@ def _pack_fitted(fitted: Fitted) -> tuple[dict[str, Any], dict[str, Any]]:
             "pixel_names": list(fitted.labelled.pixel_names),
             "latent_names": list(fitted.labelled.latent_names),
         },
-        "variations": vars(forward.library.variations),
+        "library": library_words(forward.library),
+        "variations": {k: float(v) for k, v in vars(forward.library.variations).items()},
         "library_fit": {k: float(v) for k, v in vars(forward.library_fit).items()},
         "latent_dim": fitted.vae.latent_dim,
         "likelihood": fitted.vae.likelihood,
@@ -142,7 +160,7 @@ def _pack_fitted(fitted: Fitted) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _unpack_fitted(tensors: dict[str, Tensor], config: dict[str, Any]) -> Fitted:
-    """What was fitted, out of `_pack_fitted`."""
+    """What was fitted, out of `pack_fitted`."""
     check_shapes(tensors, config)
     learned = _checked_names(tensors, config)
     own = _prefixed("preprocessor", tensors)
@@ -223,7 +241,7 @@ def _forward_model(
     ):
         raise ValueError("continuum.energy and preprocessor.profile_bins do not fit together")
     return ForwardModel(
-        library=library_from("shown", tensors, config["class_names"], config["variations"]),
+        library=library_from("shown", tensors, config),
         library_fit=exactly(LibraryFit, config["library_fit"]),
         continuum=Continuum(window=(low, high), **continuum),
         **{name: tensors[f"forward.{name}"].numpy() for name in _FORWARD},

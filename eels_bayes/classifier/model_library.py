@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from torch import Tensor
 
 from eels_bayes.data.fingerprints import FingerprintLibrary
+from eels_bayes.data.value_range import plain_range, range_of_plain
 from eels_bayes.data.variations import Variations
 from eels_bayes.forward_model.edge_shapes import LibraryFit
 
@@ -36,18 +36,36 @@ def library_tensors(prefix: str, library: FingerprintLibrary) -> dict[str, Any]:
     return tensors
 
 
+def library_words(library: FingerprintLibrary) -> dict[str, Any]:
+    """What a library says of its values and of its source, as plain values."""
+    return {
+        "value_name": library.value_name,
+        "value_unit": library.value_unit,
+        "value_range": plain_range(library.value_range),
+        "source": library.source,
+    }
+
+
 def library_from(
-    prefix: str, tensors: dict[str, Tensor], class_names: Sequence[str], variations: dict[str, Any]
+    prefix: str, tensors: dict[str, Tensor], config: dict[str, Any]
 ) -> FingerprintLibrary:
-    """The library of `library_tensors`."""
-    arrays = {
+    """The library of `library_tensors`, with names, variations and words of a file's settings.
+
+    Files of before libraries had words hold none.
+    """
+    words: dict[str, Any] = {}
+    if "library" in config:
+        words = {**config["library"]}
+        words["value_range"] = range_of_plain(words["value_range"])
+    arrays: dict[str, Any] = {
         name: tensors[f"{prefix}.{name}"].numpy()
         for name in ("energy", "intensity", "labels", "nuisances")
     }
     values = tensors.get(f"{prefix}.values")
     return FingerprintLibrary(
         **arrays,
-        class_names=tuple(class_names),
+        class_names=tuple(config["class_names"]),
         values=None if values is None else values.numpy(),
-        variations=exactly(Variations, variations),
+        variations=exactly(Variations, config["variations"]),
+        **words,
     )

@@ -6,6 +6,7 @@ model, and so everything that follows from it in closed form, the noisy encoder 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,6 +47,21 @@ def updated(
     recalibrate: bool,
 ) -> Updated:
     """A model that knows more, from what a model was before; see `EELSClassifier.update`."""
+    after = _learned(before, new, labels, settings, spectra, recalibrate)
+    record = before.fitted.record
+    record = None if record is None else record.after_update()
+    return after._replace(fitted=replace(after.fitted, record=record))
+
+
+def _learned(
+    before: Updated,
+    new: FingerprintLibrary | Spectra | ArrayLike,
+    labels: ArrayLike | None,
+    settings: Settings,
+    spectra: Spectra | None,
+    recalibrate: bool,
+) -> Updated:
+    """As `updated`, but for the record."""
     fitted = before.fitted
     if not isinstance(new, FingerprintLibrary):
         if isinstance(new, Spectra):

@@ -48,6 +48,9 @@ def example_arrays() -> dict[str, Any]:
         "class_names": [f"{100 * fraction:g} % F" for fraction, *_ in STRUCTURES],
         "values": values,
         "nuisances": residual / residual.max(),
+        "value_name": "fluorine fraction",
+        "value_range": (0.0, 1.0),
+        "source": "parametric example, F K edge of Cr2TiC2OxFy",
     }
 
 

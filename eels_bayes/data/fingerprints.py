@@ -18,7 +18,15 @@ from numpy.typing import ArrayLike
 from eels_bayes.arrays import Floats, Ints
 from eels_bayes.data.energy_resampling import check_energy, check_rows, interpolate
 from eels_bayes.data.example_library import example_arrays
-from eels_bayes.data.library_arrays import check_library, encode, floats, integers, is_text
+from eels_bayes.data.library_arrays import (
+    check_library,
+    check_words,
+    encode,
+    floats,
+    integers,
+    is_text,
+)
+from eels_bayes.data.value_range import ANY_VALUE, ValueRange, checked_range
 from eels_bayes.data.variations import Variations, draw_varied
 
 
@@ -46,12 +54,20 @@ class FingerprintLibrary:
         Overlapping shapes that a pixel of any class may carry, same unit, shape (Q, N); Q may be 0.
     variations
         How measured spectra differ from the fingerprints.
+    value_name, value_unit
+        What the values are, as maps and files name it: "fluorine fraction"; '' for no unit.
+    value_range
+        Lowest and highest value that is possible: predictions and their intervals stay within.
+    source
+        Where the fingerprints come from, in words: a file, a calculation, a paper.
 
     Raises
     ------
     ValueError
-        Where shapes disagree, energies do not ascend, a number is not finite, a class is empty, or
-        there is only one class.
+        Where shapes disagree, energies do not ascend, a number is not finite, a class is empty,
+        there is only one class, or a value is not possible.
+    TypeError
+        Where words are none.
     """
 
     energy: Floats
@@ -61,6 +77,10 @@ class FingerprintLibrary:
     values: Floats | None
     nuisances: Floats
     variations: Variations = field(default_factory=Variations)
+    value_name: str = "value"
+    value_unit: str = ""
+    value_range: ValueRange = ANY_VALUE
+    source: str = ""
 
     def __post_init__(self) -> None:
         check_library(
@@ -71,6 +91,7 @@ class FingerprintLibrary:
             self.values,
             self.nuisances,
         )
+        check_words(self.value_name, self.value_unit, self.value_range, self.source, self.values)
 
     @classmethod
     def from_arrays(
@@ -83,6 +104,10 @@ class FingerprintLibrary:
         nuisances: ArrayLike | None = None,
         *,
         variations: Variations | None = None,
+        value_name: str = "value",
+        value_unit: str = "",
+        value_range: Sequence[float] = ANY_VALUE,
+        source: str = "",
     ) -> FingerprintLibrary:
         """A library from plain arrays, which are copied.
 
@@ -104,13 +129,15 @@ class FingerprintLibrary:
             Overlapping shapes, shape (Q, N) or (N,).
         variations
             Default `Variations()`.
+        value_name, value_unit, value_range, source
+            As the class has them.
 
         Raises
         ------
         ValueError
             As the class does.
         TypeError
-            Where labels are neither integers nor strings.
+            Where labels are neither integers nor strings, or words are none.
 
         Examples
         --------
@@ -136,7 +163,9 @@ class FingerprintLibrary:
         shapes = np.zeros((0, len(axis))) if nuisances is None else floats("nuisances", nuisances)
         if shapes.ndim == 1:
             shapes = shapes[None]
-        return cls(axis, rows, codes, names, per_fingerprint, shapes, variations or Variations())
+        variations = variations or Variations()
+        words = (value_name, value_unit, checked_range(value_range), source)
+        return cls(axis, rows, codes, names, per_fingerprint, shapes, variations, *words)
 
     @classmethod
     def example(cls) -> FingerprintLibrary:
@@ -147,7 +176,7 @@ class FingerprintLibrary:
         1.08) of each class. It covers 600 to 800 eV, so that any window around the edge can be cut
         out with `resample`. The maximum of the first class is 1.0. One nuisance shape of unit
         maximum: the Cr L1 step with an AlF3 peak between 697 and 700 eV. `values` are the fluorine
-        fractions.
+        fractions, between 0 and 1.
 
         Returns
         -------
@@ -305,14 +334,12 @@ class FingerprintLibrary:
             n_classes = max(self.n_classes, int(codes.max(initial=-1)) + 1)
             new = (f"class {k}" for k in range(self.n_classes, n_classes))
             names = (*self.class_names, *new)
-        return FingerprintLibrary(
-            self.energy,
-            np.concatenate([self.intensity, interpolate(self.energy, axis, rows)]),
-            np.concatenate([self.labels, codes]),
-            names,
-            self._joined_values(codes, values),
-            self.nuisances,
-            self.variations,
+        return dataclasses.replace(
+            self,
+            intensity=np.concatenate([self.intensity, interpolate(self.energy, axis, rows)]),
+            labels=np.concatenate([self.labels, codes]),
+            class_names=names,
+            values=self._joined_values(codes, values),
         )
 
     def _joined_values(self, codes: Ints, values: ArrayLike | None) -> Floats | None:

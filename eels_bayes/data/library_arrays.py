@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from eels_bayes.arrays import Floats, Ints
 from eels_bayes.data.energy_resampling import check_energy, check_rows
+from eels_bayes.data.value_range import ValueRange, checked_range
 
 AXIS_EVENNESS = 1e-3  # of a channel: axes in files are rounded to fewer digits
 
@@ -118,3 +119,21 @@ def check_library(
             )
         if not np.isfinite(values).all():
             raise ValueError("values holds NaN or infinity; give finite numbers, or None")
+
+
+def check_words(
+    value_name: str, value_unit: str, value_range: ValueRange, source: str, values: Floats | None
+) -> None:
+    """Raise TypeError or ValueError unless they can be, and values lie within what is possible."""
+    words = {"value_name": value_name, "value_unit": value_unit, "source": source}
+    for name, text in words.items():
+        if not isinstance(text, str):
+            raise TypeError(f"{name} is a {type(text).__name__}; give words")
+    if not value_name.strip():
+        raise ValueError('value_name is empty; give the quantity, for example "valence"')
+    low, high = checked_range(value_range)
+    if values is not None and (values.min() < low or values.max() > high):
+        raise ValueError(
+            f"values run from {values.min():g} to {values.max():g}, beyond value_range "
+            f"({low:g}, {high:g}); give a range that holds all that is possible"
+        )

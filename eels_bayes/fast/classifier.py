@@ -74,7 +74,9 @@ class FastClassifier:
         What runs the graph.
     library : mapping
         What the classes look like, as plain values: "energy" (eV), "spectra" (a row a class, edge
-        units) and "values".
+        units) and "values"; with "value_name", "value_unit", "value_range" and "source".
+    model : str
+        Digest of the model that was compiled, as `Prediction.model`; '' where it is not known.
 
     Attributes
     ----------
@@ -97,6 +99,7 @@ class FastClassifier:
         head: Head,
         backend: Backend,
         library: Mapping[str, Any],
+        model: str = "",
     ):
         if backend not in BACKENDS:
             raise ValueError(f"backend must be one of {sorted(BACKENDS)}, got {backend!r}")
@@ -104,6 +107,7 @@ class FastClassifier:
         self.class_names = tuple(class_names)
         self.head, self.backend, self.library = head, backend, dict(library)
         self.energy = graph.axis.offset + graph.axis.scale * np.arange(graph.axis.n)
+        self.model = model
         self.aligned = preprocessor.align is not None
         self._preprocessor = preprocessor
         self._ceiling = float(preprocessor.ceiling)
@@ -161,6 +165,7 @@ class FastClassifier:
             self.head,
             self.backend,
             self.library,
+            self.model,
         )
 
     def _rows(self, counts: ArrayLike) -> tuple[NDArray[np.float32], bool]:

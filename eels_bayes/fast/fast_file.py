@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from eels_bayes import tensor_file
 from eels_bayes.data.detector_noise import Noise, checked_noise
 from eels_bayes.data.energy_axis import EnergyAxis
+from eels_bayes.data.value_range import range_of_plain
 from eels_bayes.fast.backends import BACKENDS
 from eels_bayes.fast.dense_head import DenseHeads
 from eels_bayes.fast.graph import N_COLUMNS, FastGraph
@@ -26,6 +27,7 @@ from eels_bayes.uncertainty.packed_gp import GPConstants
 
 KIND = "fast"  # what the file says that it holds
 LIBRARY = ("energy", "spectra", "values")  # what the library in it must have
+HEX = set("0123456789abcdef")  # what a digest is written in
 MOST_CHANNELS = 10**6  # of a detector that a file may name: a damaged number must not fill memory
 
 
@@ -43,6 +45,7 @@ def write(path: str | os.PathLike[str], parts: FastParts) -> None:
         "head": parts.head,
         "backend": parts.backend,
         "library": parts.library,
+        "model": parts.model,
         "preprocessor": parts.preprocessor.options(),
         "axis": list(graph.axis),
         "gain": graph.gain,
@@ -72,6 +75,9 @@ def read(path: str | os.PathLike[str]) -> FastParts:
         library = dict(config["library"])
         if not set(LIBRARY) <= set(library):
             raise ValueError("the library lacks its energy, spectra or values")
+        model = config.get("model", "")  # files of before models had a digest name none
+        if not isinstance(model, str) or not set(model) <= HEX:
+            raise ValueError(f"model is {model!r}")
         if config["backend"] not in list(BACKENDS):
             raise ValueError(f"backend is {config['backend']!r}")
         _try_out(graph, names, config)
@@ -79,7 +85,8 @@ def read(path: str | os.PathLike[str]) -> FastParts:
         raise ValueError(
             f"{os.fspath(path)} holds no complete fast classifier ({error}); save it again"
         ) from error
-    return FastParts(graph, preprocessor, names, config["head"], config["backend"], library)
+    head, backend = config["head"], config["backend"]
+    return FastParts(graph, preprocessor, names, head, backend, library, model)
 
 
 def _try_out(graph: FastGraph, names: tuple[str, ...], config: dict[str, Any]) -> None:
@@ -156,20 +163,22 @@ def _reader(state: dict[str, Tensor], sizes: list[int], config: dict[str, Any]) 
     """The reader that these tensors are the state of."""
     evidence = PixelEvidence((sizes[0], sizes[1], sizes[2], sizes[3]))
     encoder = NoisyEncoder(evidence, config["latent_dim"])
-    heads = _gp_heads(state) if config["head"] == "gp" else _dense_heads(config)
+    heads = _gp_heads(state, config) if config["head"] == "gp" else _dense_heads(config)
     reader = Reader(encoder, heads, NoveltyScale(*(state[name] for name in NoveltyScale._fields)))
     reader.load_state_dict(state)
     return reader
 
 
-def _gp_heads(state: dict[str, Tensor]) -> nn.Module:
+def _gp_heads(state: dict[str, Tensor], config: dict[str, Any]) -> nn.Module:
     """The GP heads of the reader's state, with a value where it has one."""
 
     def constants(prefix: str) -> GPConstants:
         return GPConstants(*(state[f"heads.{prefix}_{name}"] for name in GPConstants._fields))
 
     value = constants("value") if "heads.value_mean" in state else None
-    return GPHeads(constants("classes"), value, state["heads.value_noise"])
+    # files of before values had a range name none
+    value_range = range_of_plain(config["library"].get("value_range", [None, None]))
+    return GPHeads(constants("classes"), value, state["heads.value_noise"], value_range)
 
 
 def _dense_heads(config: dict[str, Any]) -> nn.Module:

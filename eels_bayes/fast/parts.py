@@ -25,7 +25,10 @@ class FastParts(NamedTuple):
     backend : {"torchscript", "onnx", "inductor"}
     library : dict
         What the classes look like, as plain values: "energy" (eV), "spectra" (a row a class, edge
-        units) and "values".
+        units) and "values"; with "value_name", "value_unit", "value_range" and "source", see
+        `FingerprintLibrary`.
+    model : str
+        Digest of the model that was compiled; '' where an older file does not say.
     """
 
     graph: FastGraph
@@ -34,3 +37,4 @@ class FastParts(NamedTuple):
     head: Head
     backend: Backend
     library: dict[str, Any]
+    model: str

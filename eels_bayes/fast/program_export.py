@@ -37,6 +37,7 @@ def _about(parts: FastParts) -> dict[str, Any]:
     graph = parts.graph
     return {
         "version": import_module("eels_bayes").__version__,
+        "model": parts.model,
         "class_names": list(parts.class_names),
         "library": parts.library,
         "columns": [*(f"probability of {name}" for name in parts.class_names), *COLUMNS],

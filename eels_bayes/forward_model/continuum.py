@@ -10,7 +10,7 @@ it; how far that reaches is the covariance's matter, which is learned.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -126,15 +126,8 @@ def extended(library: FingerprintLibrary, energy: Array) -> FingerprintLibrary:
         at = [np.interp(energy, library.energy, row, left=0.0) for row in rows]
         return np.reshape(at, (len(rows), len(energy))) * envelope
 
-    return FingerprintLibrary(
-        energy,
-        wide(library.intensity),
-        library.labels,
-        library.class_names,
-        library.values,
-        wide(library.nuisances),
-        library.variations,
-    )
+    intensity, nuisances = wide(library.intensity), wide(library.nuisances)
+    return replace(library, energy=energy, intensity=intensity, nuisances=nuisances)
 
 
 def tail(library: FingerprintLibrary, energy: Array) -> Array:

@@ -13,7 +13,7 @@ from eels_bayes import arviz_bridge
 from eels_bayes.data.flags import describe
 from eels_bayes.data.given_signals import GivenSignal, given_signals, outer_coordinates
 from eels_bayes.data.navigation_axes import axis_unit, axis_values
-from eels_bayes.prediction.quantities import MAPS, TEXT, PixelQuantities
+from eels_bayes.prediction.quantities import MAPS, TEXT, PixelQuantities, quantity
 
 if TYPE_CHECKING:
     from hyperspy.signals import BaseSignal
@@ -55,14 +55,15 @@ def _metadata(prediction: PixelQuantities, name: str, given: GivenSignal) -> dic
     signal = metadata.setdefault("Signal", {})
     for key in COUNTS_METADATA:
         signal.pop(key, None)
-    unit = MAPS[name].unit if name in MAPS else ""
-    signal["quantity"] = f"{TEXT[name]} ({unit})" if unit else TEXT[name]
+    text, unit, _ = quantity(prediction, name)
+    signal["quantity"] = f"{text} ({unit})" if unit else text
     flag = prediction.flag[given.rows]
     reasons = Counter(describe(int(flag)) for flag in flag[flag != 0])
     metadata["eels_bayes"] = metadata.get("eels_bayes", {}) | {
         "quantity": name,
         "unit": unit,
         "class_names": list(prediction.class_names),
+        "model": prediction.model,
         "image": given.images if len(given.images) > 1 else given.images[0],
         "flagged": [f"{count} pixels: {text}" for text, count in reasons.items()],
     }
@@ -72,15 +73,18 @@ def _metadata(prediction: PixelQuantities, name: str, given: GivenSignal) -> dic
 def dataset(prediction: PixelQuantities) -> xarray.Dataset:
     """Every quantity over pixels, classes and latent dimensions; see `Prediction.to_xarray`."""
     variables: dict[str, Any] = {}
-    for name, text in TEXT.items():
+    for name in TEXT:
         dims = ("pixel", EXTRA_DIMENSION[name]) if name in EXTRA_DIMENSION else ("pixel",)
-        attrs = {"long_name": text}
-        if name in MAPS and MAPS[name].unit == "nats":
-            attrs["units"] = "nats"
-        variables[name] = (dims, getattr(prediction, name), attrs)
+        variables[name] = (dims, getattr(prediction, name), _attributes(prediction, name))
     variables["reason"] = ("pixel", np.array(prediction.reasons(), dtype=str))
     coords = {"class": ("class", np.array(prediction.class_names)), **_coordinates(prediction)}
-    return xarray.Dataset(variables, coords=coords)
+    return xarray.Dataset(variables, coords=coords, attrs={"model": prediction.model})
+
+
+def _attributes(prediction: PixelQuantities, name: str) -> dict[str, str]:
+    """What xarray calls a quantity, and its unit where it has one."""
+    text, unit, _ = quantity(prediction, name)
+    return {"long_name": text} | ({"units": unit} if unit else {})
 
 
 def _coordinates(prediction: PixelQuantities) -> dict[str, Any]:
@@ -129,16 +133,16 @@ def inference_data(prediction: PixelQuantities, *, draws: int, chains: int, seed
     if prediction.has_value:
         noise = rng.standard_normal(shape, dtype=np.float32)
         values = (kept.value + kept.value_sd * noise).astype(np.float32)
-        posterior["value"] = (dims, values)
+        values = values.clip(*prediction.value_range)
+        posterior["value"] = (dims, values, _attributes(prediction, "value"))
     quantities = dataset(prediction).isel(pixel=prediction.ok)
     pixel = quantities.pixel.values
-    return arviz_bridge.inference_data(
-        {
-            "posterior": arviz_bridge.dataset(posterior, pixel=pixel),
-            "sample_stats": arviz_bridge.dataset({"lp": (dims, np.log(probability))}, pixel=pixel),
-            "constant_data": quantities,
-        }
-    )
+    groups = {
+        "posterior": arviz_bridge.dataset(posterior, pixel=pixel),
+        "sample_stats": arviz_bridge.dataset({"lp": (dims, np.log(probability))}, pixel=pixel),
+    }
+    groups = {name: group.assign_attrs(quantities.attrs) for name, group in groups.items()}
+    return arviz_bridge.inference_data(groups | {"constant_data": quantities})
 
 
 def _drawn_classes(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from eels_bayes.data.value_range import ANY_VALUE, ValueRange
 from eels_bayes.uncertainty.decomposition import Decomposition, entropies
 from eels_bayes.uncertainty.packed_gp import GPConstants, PackedGP, pack, place
 from eels_bayes.uncertainty.psi_statistics import distinct_moments
@@ -64,11 +65,22 @@ class GPHeads(nn.Module):
         Of one function, where the library has values.
     value_noise : Tensor, scalar
         Variance of the value at a known latent.
+    value_range : (low, high)
+        What values are possible: the mean is moved to the nearest of them, and so nearer to every
+        value that can be true. The sd stays that of the posterior.
     """
 
-    def __init__(self, classes: GPConstants, value: GPConstants | None, value_noise: Tensor):
+    def __init__(
+        self,
+        classes: GPConstants,
+        value: GPConstants | None,
+        value_noise: Tensor,
+        value_range: ValueRange = ANY_VALUE,
+    ):
         super().__init__()
         n_classes = classes.mean.shape[0]
+        self.value_low, self.value_high = value_range
+        self.bounded = value_range != ANY_VALUE
         self.has_value = value is not None
         gps = [classes] if value is None else [classes, value]
         for name, gp in zip(("classes", "value"), gps, strict=False):
@@ -169,6 +181,8 @@ class GPHeads(nn.Module):
         if self.has_value:
             center, square = of_pixel.narrow(1, n_classes + 2, 2).unbind(1)
             value = center + self.value_center
+            if self.bounded:
+                value = value.clamp(self.value_low, self.value_high)
             value_sd = ((square - center * center).clamp(min=0.0) + self.value_noise).sqrt()
         else:
             value = value_sd = torch.full_like(parts.total, float("nan"))

@@ -9,7 +9,7 @@ import numpy as np
 
 from eels_bayes.data.navigation_axes import axis_unit
 from eels_bayes.data.spectra import ImageInfo
-from eels_bayes.prediction.quantities import MAPS, PixelQuantities
+from eels_bayes.prediction.quantities import MAPS, PixelQuantities, Quantity, quantity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,7 +34,13 @@ def map_figure(
     panels = {name: [_panel(prediction, name, k) for k in image_numbers] for name in names}
     limits = _color_limits(panels)
     layers = [
-        _layer(name, panels[name], limits.get(name), prediction.class_names) for name in names
+        _layer(
+            quantity(prediction, name),
+            panels[name],
+            limits.get(name),
+            prediction.class_names if name == "labels" else None,
+        )
+        for name in names
     ]
     titles = [prediction.images[k].title for k in image_numbers]
     pixels = [_pixel(prediction.images[k]) for k in image_numbers]
@@ -97,23 +103,15 @@ def _from_zero(panels: Sequence[NDArray[Any]]) -> tuple[float, float]:
 
 
 def _layer(
-    name: str,
+    shown: Quantity,
     panels: Sequence[NDArray[Any]],
     limits: tuple[float, float] | None,
-    class_names: Sequence[str],
+    class_names: Sequence[str] | None,
 ) -> Layer:
     """One quantity over all images, as `plots` draws it."""
     from eels_bayes.plots.map_panel import Layer
 
-    quantity = MAPS[name]
-    return Layer(
-        quantity.text,
-        panels,
-        quantity.unit,
-        quantity.cmap,
-        limits,
-        class_names if name == "labels" else None,
-    )
+    return Layer(shown.text, panels, shown.unit, shown.cmap, limits, class_names)
 
 
 def _pixel(info: ImageInfo) -> Pixel:

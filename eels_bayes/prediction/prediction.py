@@ -14,6 +14,7 @@ import numpy as np
 from eels_bayes.data.flags import describe
 from eels_bayes.data.pixel_index import checked_index, per_pixel_fields, rows_of
 from eels_bayes.data.spectra import ImageInfo
+from eels_bayes.data.value_range import ANY_VALUE, ValueRange
 from eels_bayes.gp.reach import gaussian_reach
 from eels_bayes.prediction import exports, maps
 
@@ -43,11 +44,18 @@ class Prediction:
     novelty : ndarray (n,)
         In [0, 1]; 1 is nothing like the training data.
     value, value_sd : ndarray (n,)
-        Posterior mean and standard deviation of the library's value (its unit); NaN where the
-        library has none.
+        Posterior mean, within `value_range`, and standard deviation of the library's value (its
+        unit); NaN where the library has none. The sd is that of the posterior as it is, which may
+        reach beyond the range.
     value_reach : ndarray (T,)
         How many `value_sd` the central intervals of the value reach to either side, at the levels
         (t + 0.5) / T; see `value_interval`.
+    value_name, value_unit : str
+        What the value is, by the library: "fluorine fraction"; '' for no unit.
+    value_range : (low, high)
+        What values are possible, by the library.
+    model : str
+        Digest of the model that says so: `EELSClassifier.provenance` of the same model has it.
     latent_mean, latent_sd : ndarray (n, D)
         Mean and standard deviation of the latent posterior.
     flag : ndarray (n,) of int
@@ -120,6 +128,10 @@ class Prediction:
     images: tuple[ImageInfo, ...]
     value_reach: NDArray[Any] = field(default_factory=gaussian_reach)
     joint: JointPosterior | None = None
+    value_name: str = "value"
+    value_unit: str = ""
+    value_range: ValueRange = ANY_VALUE
+    model: str = ""
 
     def __post_init__(self) -> None:
         n, n_classes = len(self.flag), len(self.class_names)
@@ -203,7 +215,8 @@ class Prediction:
         """Central interval of the value that holds it with probability `level`.
 
         As many sd around the mean as hold it among pixels drawn from the forward model; the
-        posterior has several modes, so this is not a Gaussian's number.
+        posterior has several modes, so this is not a Gaussian's number. What lies beyond
+        `value_range` is cut off, which no true value can be lost by.
 
         Parameters
         ----------
@@ -224,7 +237,8 @@ class Prediction:
             raise ValueError(f"level must lie between 0 and 1, got {level}")
         grid = (np.arange(len(self.value_reach)) + 0.5) / len(self.value_reach)
         reach = np.interp(level, grid, self.value_reach) * self.value_sd
-        return self.value - reach, self.value + reach
+        low, high = self.value_range
+        return (self.value - reach).clip(low, high), (self.value + reach).clip(low, high)
 
     def reasons(self) -> list[str]:
         """Why each pixel is flagged.
@@ -273,7 +287,8 @@ class Prediction:
         """HyperSpy signals of every quantity, one for each signal that was given.
 
         Frames of a stack come back as the stack. Navigation axes (name, units, scale, offset) and
-        metadata are the given signal's own; what the numbers are is in ``metadata.eels_bayes`` and
+        metadata are the given signal's own; what the numbers are is in ``metadata.eels_bayes``,
+        with the model's digest, and
         ``metadata.Signal.quantity``.
 
         Returns
@@ -295,7 +310,8 @@ class Prediction:
             ``row`` and ``col`` (the last two navigation axes; row 0 in a line scan) and their
             calibrated ``y`` and ``x``; and along the outer axes of a stack, or of an image with
             more than two axes, the calibrated position by the axis' name, such as ``time``.
-            Units and long names are in the variables' attributes.
+            Units and long names are in the variables' attributes, the model's digest in those of
+            the Dataset.
         """
         return exports.dataset(self)
 
@@ -305,10 +321,11 @@ class Prediction:
         The draws are independent, so chains are only blocks of them: they give ArviZ what its
         convergence checks expect. ``class`` is drawn from the class probabilities; ``value``, where
         the library has values, from a Normal with the predictive's mean and sd (separately from
-        ``class``). Groups: ``posterior`` over (chain, draw, pixel); ``sample_stats`` with ``lp``,
-        the log probability of the class drawn; ``constant_data`` with every quantity of
-        :meth:`to_xarray`. Take some pixels first, ``pred[mask].to_inference_data()``, where a
-        whole series would be too large: 12 bytes for each draw and pixel, 16 with values.
+        ``class``), moved to the end of `value_range` where it lies beyond. Groups: ``posterior``
+        over (chain, draw, pixel); ``sample_stats`` with ``lp``, the log probability of the class
+        drawn; ``constant_data`` with every quantity of :meth:`to_xarray`. Take some pixels first,
+        ``pred[mask].to_inference_data()``, where a whole series would be too large: 12 bytes for
+        each draw and pixel, 16 with values.
 
         Parameters
         ----------
@@ -367,4 +384,6 @@ class Prediction:
         return maps.map_figure(self, quantities, images, columns)
 
 
-_PER_PIXEL = per_pixel_fields(Prediction, shared=("class_names", "images", "value_reach", "joint"))
+_SHARED = ("class_names", "images", "value_reach", "joint")
+_OF_MODEL = ("value_name", "value_unit", "value_range", "model")
+_PER_PIXEL = per_pixel_fields(Prediction, shared=_SHARED + _OF_MODEL)

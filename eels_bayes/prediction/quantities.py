@@ -38,6 +38,7 @@ TEXT = {name: quantity.text for name, quantity in MAPS.items()} | {
     "latent_sd": "Latent standard deviation",
     "flag": "Flag",
 }
+OF_VALUE = ("value", "value_sd")  # the quantities that a library has its own words for
 
 
 class PixelQuantities(Protocol):
@@ -51,6 +52,14 @@ class PixelQuantities(Protocol):
     def value(self) -> NDArray[Any]: ...
     @property
     def value_sd(self) -> NDArray[Any]: ...
+    @property
+    def value_name(self) -> str: ...
+    @property
+    def value_unit(self) -> str: ...
+    @property
+    def value_range(self) -> tuple[float, float]: ...
+    @property
+    def model(self) -> str: ...
     @property
     def flag(self) -> NDArray[np.int64]: ...
     @property
@@ -67,3 +76,18 @@ class PixelQuantities(Protocol):
     def __getitem__(self, index: NDArray[Any]) -> PixelQuantities: ...
     def reasons(self) -> list[str]: ...
     def map(self, quantity: str, image: int = 0) -> NDArray[Any]: ...
+
+
+def quantity(prediction: PixelQuantities, name: str) -> Quantity:
+    """Text, unit and colours of one quantity; the value's are the library's own words."""
+    if name not in OF_VALUE:
+        return MAPS.get(name, Quantity(TEXT[name], ""))
+    of_spread = MAPS[name].text.removeprefix(MAPS["value"].text)
+    text = _as_title(prediction.value_name) + of_spread
+    return MAPS[name]._replace(text=text, unit=prediction.value_unit)
+
+
+def _as_title(name: str) -> str:
+    """A name with a capital, where it begins with a word and not with a symbol such as pH."""
+    word = name[:2].isalpha() and name[:2].islower() and len(name) > 1
+    return name[0].upper() + name[1:] if word else name

@@ -98,7 +98,7 @@ def test_history_holds_every_stage(fitted):
     assert set(fitted.history) == {"forward model", "VAE", "GP"}
     assert len(fitted.history["VAE"]["validation"]) == SHORT.vae.epochs
     assert all(np.isfinite(v).all() for part in fitted.history.values() for v in part.values())
-    assert repr(fitted).endswith("fitted>") and "not fitted" in repr(new())
+    assert "not fitted" not in repr(fitted) and repr(new()).endswith("; not fitted>")
 
 
 def test_same_seed_same_model_and_global_generators_untouched(fitted, spectra, prediction):
@@ -534,7 +534,7 @@ def test_every_missing_part_is_named(saved, tmp_path):
         else:
             accepted.add(name)
     assert not accepted
-    for name in config:
+    for name in config.keys() - {"library"}:  # which older files lack, see test_provenance
         tensor_file.write(path, KIND, tensors, {k: v for k, v in config.items() if k != name})
         with pytest.raises(ValueError, match=name):
             load_model(path)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from eels_bayes.data.energy_resampling import shift_and_broaden
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.variations import Variations
+from eels_bayes.forward_model.continuum import extended
 
 ENERGY = np.arange(100.0, 160.0, 0.25)
 
@@ -207,6 +208,43 @@ def test_with_fingerprints_adds_to_old_and_new_classes(small: FingerprintLibrary
     np.testing.assert_array_equal(more.nuisances, small.nuisances)
 
 
+WORDS = {
+    "value_name": "valence",
+    "value_unit": "e",
+    "value_range": (0.0, 8.0),
+    "source": "calculated",
+}
+
+
+def words_of(library: FingerprintLibrary) -> dict:
+    return {name: getattr(library, name) for name in WORDS}
+
+
+def test_words_of_a_library_outlast_whatever_is_made_of_it(small: FingerprintLibrary) -> None:
+    assert words_of(small) == {
+        "value_name": "value",
+        "value_unit": "",
+        "value_range": (-np.inf, np.inf),
+        "source": "",
+    }
+    rows = [bump(), bump(height=3)]
+    named = FingerprintLibrary.from_arrays(ENERGY, rows, [0, 1], values=[2, 3], **WORDS)
+    assert words_of(named) == WORDS
+    axis = np.arange(110.0, 150.0, 0.5)
+    wide = np.arange(100.0, 200.0, 0.5)
+    for other in (
+        named.resample(axis),
+        named.with_fingerprints(ENERGY, bump(), ["new"], values=[8.0]),
+        extended(named, wide),
+    ):
+        assert words_of(other) == WORDS
+    with pytest.raises(ValueError, match=r"values run from 2 to 8.5, beyond value_range \(0, 8\)"):
+        named.with_fingerprints(ENERGY, bump(), ["new"], values=[8.5])
+    example = FingerprintLibrary.example()
+    assert example.value_name == "fluorine fraction" and example.value_range == (0.0, 1.0)
+    assert "parametric" in example.source
+
+
 ROWS = np.ones((3, len(ENERGY)))
 BAD = ROWS.copy()
 BAD[1, 5] = np.nan
@@ -230,6 +268,16 @@ BAD[1, 5] = np.nan
         ({"values": [1, 2, 3, 4]}, r"values has shape \(4,\); give one a class \(2,\)"),
         ({"values": [1, np.inf]}, "values holds NaN or infinity"),
         ({"nuisances": np.ones(7)}, r"nuisances has shape \(1, 7\)"),
+        (
+            {"values": [-0.1, 1], "value_range": (0, 1)},
+            r"values run from -0.1 to 1, beyond value_range \(0, 1\); give a range that holds",
+        ),
+        ({"value_range": (1, 0)}, r"value_range must be two numbers .* got \(1, 0\)"),
+        ({"value_range": (1, 1)}, "value_range must be two numbers"),
+        ({"value_range": (0, np.nan)}, "value_range must be two numbers"),
+        ({"value_range": 3}, "value_range must be two numbers .* got 3"),
+        ({"value_range": (0, 1, 2)}, "value_range must be two numbers"),
+        ({"value_name": " "}, "value_name is empty; give the quantity"),
     ],
 )
 def test_wrong_arrays_are_named(change: dict, message: str) -> None:
@@ -241,6 +289,9 @@ def test_wrong_arrays_are_named(change: dict, message: str) -> None:
 def test_wrong_calls_are_named(small: FingerprintLibrary, rng: np.random.Generator) -> None:
     with pytest.raises(TypeError, match="labels has dtype float64; give integers"):
         FingerprintLibrary.from_arrays(ENERGY, ROWS, [0.0, 1.0, 1.0])
+    for name in ("value_name", "value_unit", "source"):
+        with pytest.raises(TypeError, match=f"{name} is a int; give words"):
+            FingerprintLibrary.from_arrays(ENERGY, ROWS, [0, 1, 1], **{name: 3})
     with pytest.raises(ValueError, match=r"labels has shape \(2,\); give one class .* n = 3"):
         small.vary(3, rng, labels=[0, 1])
     with pytest.raises(ValueError, match=r"labels run from 0 to 2; classes are 0..1"):

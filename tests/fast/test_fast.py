@@ -23,7 +23,7 @@ from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.data.flags import Flag
 from eels_bayes.fast import inductor_backend
 from eels_bayes.fast.classifier import load_fast
-from eels_bayes.fast.fast_file import KIND
+from eels_bayes.fast.fast_file import KIND, LIBRARY
 from eels_bayes.fast.graph import CHUNK, N_COLUMNS
 from eels_bayes.prediction.novelty import N_TABLE
 
@@ -741,6 +741,45 @@ def test_gain_readout_and_a_missing_value_survive_the_file(of_a_file, tmp_path):
     assert np.isnan(again(rows, 0.0).value).all() and again.library["values"] is None
 
 
+def test_the_file_says_which_model_it_is_of(saved, clf, scripted):
+    again = load_fast(saved)
+    assert again.model == clf.provenance.model == scripted.model != ""
+    words = {"value_name": "fluorine fraction", "value_unit": "", "value_range": [0.0, 1.0]}
+    assert words.items() <= again.library.items()
+    assert again.library["source"] == clf.library.source
+
+
+def test_files_of_before_values_had_a_range_give_what_they_gave(saved, scripted, counts, tmp_path):
+    tensors, config = tensor_file.read(saved, KIND)
+    del config["model"]
+    config["library"] = {name: config["library"][name] for name in LIBRARY}
+    tensor_file.write(tmp_path / "old.fast", KIND, tensors, config)
+    old = load_fast(tmp_path / "old.fast")
+    assert old.model == "" and set(old.library) == set(LIBRARY)
+    found, known = old(counts), scripted(counts)
+    np.testing.assert_array_equal(found.value.clip(0.0, 1.0), known.value)
+    np.testing.assert_array_equal(found.value_sd, known.value_sd)
+    np.testing.assert_array_equal(found.probabilities, known.probabilities)
+
+
+@pytest.mark.parametrize("ends", [[0.2, 0.3], [0.2, None], [None, 0.3]])
+def test_values_stay_within_their_range(saved, fast, counts, tmp_path, ends):
+    _, config = tensor_file.read(saved, KIND)
+    tampered(saved, tmp_path / "model.fast", library={**config["library"], "value_range": ends})
+    narrow = load_fast(tmp_path / "model.fast", backend=fast.backend)
+    low, high = (-np.inf if ends[0] is None else ends[0], np.inf if ends[1] is None else ends[1])
+    expected = fast(counts[:90]).value.clip(low, high)
+    np.testing.assert_allclose(narrow(counts[:90]).value, expected, rtol=0, atol=1e-5)
+    assert len(np.unique(expected)) > 1 and np.isin(np.float32([low, high]), expected).any()
+
+
+@pytest.mark.parametrize("ends", [[1.0, 0.0], [0.0], "01", 3, None, [0.0, "x"]])
+def test_a_range_that_is_none_is_refused(saved, tmp_path, ends):
+    _, config = tensor_file.read(saved, KIND)
+    with pytest.raises(ValueError, match=r"no complete fast classifier \(.*"):
+        tampered(saved, tmp_path / "model.fast", library={**config["library"], "value_range": ends})
+
+
 def test_another_backend_may_run_the_file(saved, counts, exported_to_onnx, scripted):
     again = load_fast(saved, backend="onnx")
     assert again.backend == "onnx"
@@ -865,7 +904,7 @@ def test_every_missing_part_is_refused(saved, tmp_path):
 def test_every_missing_setting_is_named(saved, tmp_path):
     tensors, config = tensor_file.read(saved, KIND)
     path, escaped = tmp_path / "model.fast", {}
-    for name in config:
+    for name in config.keys() - {"model"}:  # which older files lack
         tensor_file.write(path, KIND, tensors, {k: v for k, v in config.items() if k != name})
         try:
             with pytest.raises(ValueError, match=rf"no complete fast classifier \(.*{name}"):
@@ -1057,7 +1096,7 @@ def assert_columns(found, reading):
 
 
 def assert_about(about, fast):
-    assert about["version"] == eb.__version__
+    assert about["version"] == eb.__version__ and about["model"] == fast.model != ""
     assert about["class_names"] == list(fast.class_names)
     assert about["columns"] == [f"probability of {name}" for name in fast.class_names] + [
         *("total", "aleatoric", "encoder", "classifier", "novelty", "value", "value_sd")

@@ -119,6 +119,7 @@ def in_parts(clf, profile, level, spike, ratio=None, light=LIGHT):
     value = (weights * center).sum(1)
     second = (weights * (spread + center**2)).sum(1)
     value_sd = (second - value**2 + fitted.value.noise_var).sqrt()
+    value = value.clamp(*fitted.forward.library.value_range)
 
     scale = NoveltyScale(*(x.double() for x in fitted.novelty))
     energy = novelty.misfit_energy(found.residual, scale.whitening, scale.center)
@@ -389,6 +390,32 @@ def test_packed_heads_say_what_each_gp_says(reader):
     torch.testing.assert_close(found.value.double(), value, rtol=0, atol=1e-4)
 
 
+@given(
+    ends=st.lists(st.floats(-2, 2), min_size=2, max_size=2, unique=True).map(sorted),
+    truth=st.floats(0, 1),
+)
+@settings(max_examples=20)
+def test_a_value_within_its_range_is_never_further_from_what_is_possible(reader, ends, truth):
+    """The mean alone moves, to the nearest end, and so towards all that the truth can be."""
+    low, high = ends
+    gps = [
+        GPConstants(*(getattr(reader.heads, f"{name}_{field}") for field in GPConstants._fields))
+        for name in ("classes", "value")
+    ]
+    rng = torch.Generator().manual_seed(0)
+    dim = gps[0].inducing.shape[1]
+    mean, var = torch.randn(20, dim, generator=rng), torch.rand(20, dim, generator=rng)
+    read = Gaussians(torch.ones(20), torch.arange(20), mean, var)
+    noise = torch.tensor(0.01)
+    free, bounded = (GPHeads(*gps, noise, r)(read, 20, None) for r in ((-np.inf, np.inf), ends))
+    assert ((bounded.value >= np.float32(low)) & (bounded.value <= np.float32(high))).all()
+    inside = (free.value >= low) & (free.value <= high)
+    assert torch.equal(bounded.value[inside], free.value[inside])
+    assert torch.equal(bounded.value_sd, free.value_sd)
+    possible = low + truth * (high - low)
+    assert ((bounded.value - possible).abs() <= (free.value - possible).abs() + 1e-5).all()
+
+
 def test_numbers_come_back_from_the_state(reader, pixels, reading):
     """What is packed is not stored: it follows from what is."""
     state = reader.heads.state_dict()
@@ -398,7 +425,7 @@ def test_numbers_come_back_from_the_state(reader, pixels, reading):
         GPConstants(*(state[f"{name}_{field}"] for field in GPConstants._fields))
         for name in ("classes", "value")
     ]
-    heads = GPHeads(*gps, state["value_noise"])
+    heads = GPHeads(*gps, state["value_noise"], (0.0, 1.0))
     again = copy.deepcopy(reader)
     again.heads = heads
     for one, other in zip(again(*pixels), reading, strict=True):

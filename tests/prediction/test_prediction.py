@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eels_bayes.arviz_bridge import inference_data
 from eels_bayes.data.energy_axis import EnergyAxis
@@ -136,6 +138,27 @@ def test_intervals_of_the_value_are_a_gaussians_unless_calibrated() -> None:
             pred.value_interval(level)
 
 
+@given(
+    mean=st.floats(-0.5, 1.5),
+    sd=st.floats(1e-3, 2.0),
+    truth=st.floats(0.0, 1.0),
+    level=st.floats(0.01, 0.99),
+)
+def test_what_is_not_possible_is_cut_off_and_no_truth_is_lost(
+    mean: float, sd: float, truth: float, level: float
+) -> None:
+    """Within the range every interval holds what it held, and it still holds the mean."""
+    free = replace(prediction(((),)), value=np.array([mean]), value_sd=np.array([sd]))
+    bounded = replace(free, value=free.value.clip(0.0, 1.0), value_range=(0.0, 1.0))
+    (low,), (high,) = bounded.value_interval(level)
+    assert 0.0 <= low <= bounded.value[0] <= high <= 1.0
+    (free_low,), (free_high,) = free.value_interval(level)
+    if free_low <= truth <= free_high:
+        assert low <= truth + 1e-12 and high >= truth - 1e-12
+    if free_low >= 0.0 and free_high <= 1.0:  # nothing is cut off
+        assert (low, high) == (free_low, free_high)
+
+
 @pytest.mark.parametrize(
     "index", [slice(2, 9, 2), np.array([5, 0, 7]), [1, 2], np.arange(30) % 3 == 0]
 )
@@ -258,6 +281,38 @@ def test_signals_keep_axes_and_metadata() -> None:
     assert units.Signal.quantity == "Total uncertainty (nats)"
 
 
+def test_values_go_by_the_librarys_name_and_unit() -> None:
+    words = {"value_name": "valence", "value_unit": "e", "model": "0123456789abcdef"}
+    pred = replace(prediction(((4, 3),)), value_range=(0.0, 8.0), **words)
+    assert pred[:3].value_name == "valence" and pred[:3].model == pred.model
+    signals = pred.to_signals()
+    assert signals["value"][0].metadata.Signal.quantity == "Valence (e)"
+    assert signals["value_sd"][0].metadata.Signal.quantity == "Valence: standard deviation (e)"
+    assert signals["value"][0].metadata.eels_bayes.unit == "e"
+    assert signals["total"][0].metadata.Signal.quantity == "Total uncertainty (nats)"
+    assert {s[0].metadata.eels_bayes.model for s in signals.values()} == {pred.model}
+    data = pred.to_xarray()
+    assert data["value"].attrs == {"long_name": "Valence", "units": "e"}
+    assert data["value_sd"].attrs == {"long_name": "Valence: standard deviation", "units": "e"}
+    assert data.attrs == {"model": pred.model}
+    drawn = pred.to_inference_data(draws=3)
+    assert drawn["posterior"]["value"].attrs == data["value"].attrs
+    for group in ("posterior", "sample_stats", "constant_data"):
+        assert drawn[group].attrs["model"] == pred.model
+    for symbol in ("pH", "x", "x in Cr2TiC2OxFy"):  # no word: its case means something
+        assert replace(pred, value_name=symbol).to_xarray()["value"].attrs["long_name"] == symbol
+
+
+@pytest.mark.usefixtures("close_figures")
+def test_maps_are_titled_by_the_values_name() -> None:
+    pred = replace(prediction(((4, 3),)), value_name="fluorine fraction", value_unit="%")
+    figure = pred.plot_maps(["value", "value_sd"])
+    texts = [text.get_text() for text in figure.texts]
+    assert texts[1:] == ["Fluorine fraction", "Fluorine fraction: standard deviation"]
+    bars = [ax for ax in figure.axes if ax not in panels(figure)]
+    assert sum("%" in ax.get_ylabel() + ax.get_xlabel() + ax.get_title() for ax in bars) == 2
+
+
 def test_no_value_signals_without_values() -> None:
     signals = prediction(values=False).to_signals()
     assert "value" not in signals
@@ -378,6 +433,15 @@ def test_inference_data_draws_follow_the_prediction() -> None:
     np.testing.assert_allclose(np.exp(lp), picked)
     np.testing.assert_array_equal(data["constant_data"]["total"], pred.total[kept])
     np.testing.assert_array_equal(data["constant_data"]["pixel"], kept)
+
+
+def test_drawn_values_are_possible_ones() -> None:
+    free = prediction(((4, 3),), flagged=(3,))
+    bounded = replace(free, value_range=(0.1, 0.4))
+    one, other = (p.to_inference_data(draws=200)["posterior"]["value"] for p in (free, bounded))
+    assert float(one.min()) < 0.1 and float(one.max()) > 0.4
+    np.testing.assert_array_equal(other, one.clip(np.float32(0.1), np.float32(0.4)))
+    assert other.dtype == one.dtype == np.float32
 
 
 def test_arviz_summarises_the_draws() -> None:

@@ -1,0 +1,98 @@
+"""Where a fitted model comes from, in words."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from eels_bayes.classifier.digest import digest
+from eels_bayes.classifier.fit_record import FitRecord
+from eels_bayes.classifier.fitted import Fitted
+from eels_bayes.data.detector_noise import Noise
+from eels_bayes.effort import FULL, Effort
+from eels_bayes.preprocessing.inspection import in_words
+
+UNKNOWN = "unknown"
+SHORT = 8  # digits of the digest that tell a user's models apart
+
+
+@dataclass(frozen=True, repr=False)
+class Provenance:
+    """Where a fitted model comes from; printed, it is all of it in words.
+
+    Attributes
+    ----------
+    model : str
+        Digest of what its predictions follow from; results have it too. The same in memory and
+        after loading, another after an update.
+    fit : FitRecord or None
+        Version, date, number of spectra and titles of their signals; None where an older file
+        does not say.
+    library : str
+        Source of the fingerprints, see `FingerprintLibrary`; '' where it was not given.
+    noise : Noise
+        Of the counts, as the fit believed it (of most images).
+    seed : int
+    effort : Effort
+    """
+
+    model: str
+    fit: FitRecord | None
+    library: str
+    noise: Noise
+    seed: int
+    effort: Effort
+
+    def __repr__(self) -> str:
+        lines = {
+            "model": self.model,
+            **_of_fit(self.fit),
+            "library": self.library or UNKNOWN,
+            "noise": in_words(self.noise),
+            "seed": str(self.seed),
+            "effort": effort_in_words(self.effort),
+        }
+        return "\n".join(f"{name + ':':10}{text}" for name, text in lines.items())
+
+
+def provenance_of(fitted: Fitted, seed: int, effort: Effort) -> Provenance:
+    """The provenance of a fitted model; what its fit alone knows is in its record."""
+    library, noise = fitted.forward.library, fitted.preprocessor.detector_noise
+    return Provenance(digest(fitted), fitted.record, library.source, noise, seed, effort)
+
+
+def in_short(fitted: Fitted) -> str:
+    """Date and digest of a fitted model, for a line."""
+    record = fitted.record
+    date = "at an unknown date" if record is None else (record.updated or record.date)[:10]
+    learned = "updated" if record is not None and record.updated else "fitted"
+    return f"{learned} {date}, model {digest(fitted)[:SHORT]}"
+
+
+def effort_in_words(effort: Effort) -> str:
+    """Full, quick, or what is not as in the full one."""
+    for name, known in (("full", FULL), ("quick", Effort.quick())):
+        if effort == known:
+            return name
+    names = (field.name for field in dataclasses.fields(effort))
+    given = {name: getattr(effort, name) for name in names}
+    other = [f"{name}={it!r}" for name, it in given.items() if it != getattr(FULL, name)]
+    return f"full but for {', '.join(other)}"
+
+
+def _of_fit(record: FitRecord | None) -> dict[str, str]:
+    """Lines of what is known of the fit."""
+    if record is None:
+        return dict.fromkeys(("fitted", "to"), UNKNOWN)
+    titles = ", ".join(repr(title) for title in record.titles if title)
+    left = record.n_signals - len(record.titles)
+    more = f" and {left} more" if titles and left else ""
+    lines = {
+        "fitted": f"{record.date} by eels_bayes {record.version}",
+        "to": f"{record.n_pixels} spectra of {record.n_signals} signals"
+        + (f": {titles}{more}" if titles else ""),
+    }
+    if record.n_updates:
+        times = "once" if record.n_updates == 1 else f"{record.n_updates} times"
+        lines["updated"] = f"{times}, last {record.updated}"
+    return lines
