@@ -376,8 +376,9 @@ class Preprocessor(CountsReader):
         Files of before noise was measured state none, and leave it to the metadata; those of before
         stacks had frames read a signal as one image, and do not know where counts saturate.
         """
-        state = {"ceiling": torch.tensor(torch.inf, dtype=torch.float64)} | state
-        options = {"frames": None} | options
+        if "frames" not in options:
+            options = options | {"frames": None}
+            state = {"ceiling": torch.tensor(torch.inf, dtype=torch.float64)} | state
         if "noise" not in options:
             options = options | {"noise": "metadata"}
             state = state | {"noises": torch.zeros((0, N_NOISES), dtype=torch.float64)}
