@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from eels_bayes.classifier.classifier import EELSClassifier
     from eels_bayes.classifier.loading import load_model
     from eels_bayes.data.detector_noise import Noise
+    from eels_bayes.data.dual_eels import DualEELS, load_dual
     from eels_bayes.data.energy_axis import EnergyAxis
     from eels_bayes.data.fingerprints import FingerprintLibrary
     from eels_bayes.data.flags import Flag
@@ -38,6 +39,7 @@ __version__ = "0.1.0.dev0"
 _HOME = {
     "Costs": "active.decisions:Costs",
     "Decisions": "active.decisions:Decisions",
+    "DualEELS": "data.dual_eels:DualEELS",
     "EELSClassifier": "classifier.classifier:EELSClassifier",
     "Effort": "effort:Effort",
     "EnergyAxis": "data.energy_axis:EnergyAxis",
@@ -62,6 +64,7 @@ _HOME = {
     "diagnostics": "diagnostics",
     "fit_gp": "gp.fit:fit_gp",
     "load": "data.hyperspy_io:load",
+    "load_dual": "data.dual_eels:load_dual",
     "load_fast": "fast.classifier:load_fast",
     "load_model": "classifier.loading:load_model",
     "metrics": "metrics",
@@ -72,6 +75,7 @@ _HOME = {
 __all__ = [
     "Costs",
     "Decisions",
+    "DualEELS",
     "EELSClassifier",
     "Effort",
     "EnergyAxis",
@@ -96,6 +100,7 @@ __all__ = [
     "diagnostics",
     "fit_gp",
     "load",
+    "load_dual",
     "load_fast",
     "load_model",
     "metrics",

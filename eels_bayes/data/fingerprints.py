@@ -9,8 +9,9 @@ that a pixel of any class may carry.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,8 +27,12 @@ from eels_bayes.data.library_arrays import (
     integers,
     is_text,
 )
+from eels_bayes.data.plural_scattering import scattered
 from eels_bayes.data.value_range import ANY_VALUE, ValueRange, checked_range
 from eels_bayes.data.variations import Variations, draw_varied
+
+if TYPE_CHECKING:
+    from exspy.signals import EELSSpectrum
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,6 +245,40 @@ class FingerprintLibrary:
             intensity=interpolate(axis, self.energy, self.intensity),
             nuisances=interpolate(axis, self.energy, self.nuisances),
         )
+
+    def scattered(self, low_loss: EELSSpectrum | Iterable[EELSSpectrum]) -> FingerprintLibrary:
+        """The library as a sample that is not thin shows it: edges with plural scattering.
+
+        Fingerprints and nuisances are convolved with the low loss, its total taken for one and its
+        zero-loss peak for one channel: an edge keeps its area over all energies, and loses height.
+        Where the thickness varies, up to five groups of pixels, from thin to thick, give every
+        class fingerprints of their own; nuisances take the mean.
+
+        Parameters
+        ----------
+        low_loss
+            Low-loss spectra of the experiment, one signal or several, any pixels. A level that
+            they have 10 eV and more below the zero-loss peak is subtracted.
+
+        Returns
+        -------
+        FingerprintLibrary
+            On the same axis, with M fingerprints for each group.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Where a low loss has no zero-loss peak or a saturated one, channels wider than 1 eV,
+            under 11 eV behind the peak, or no counts; or the library's axis is not uniform.
+
+        Warns
+        -----
+        UserWarning
+            Where over 2 % of the electrons seem to lie beyond the low loss's end, or the library
+            begins above an onset: below its axis an edge is taken for zero.
+        """
+        fingerprints = (self.energy, self.intensity, self.labels, self.values, self.nuisances)
+        return dataclasses.replace(self, **scattered(*fingerprints, low_loss))
 
     def vary(
         self, n: int, rng: np.random.Generator, *, labels: ArrayLike | None = None

@@ -87,7 +87,8 @@ def load(
     Returns
     -------
     list of EELSSpectrum
-        All EELS signals, in the order of the files. Always a list.
+        All EELS signals, in the order of the files. Always a list. Where some of them are low
+        loss (see `is_low_loss`) and others are not, those that are not; `load_dual` gives both.
 
     Raises
     ------
@@ -97,8 +98,29 @@ def load(
     Warns
     -----
     UserWarning
-        Where spectra of another kind, such as X-ray spectra, are left out, or a folder's files.
+        Where low losses are left out, spectra of another kind, such as X-ray spectra, or a
+        folder's files.
     """
+    signals = load_all(path, lazy=lazy, **reader)
+    core_loss = [signal for signal in signals if not is_low_loss(signal)]
+    n_low = len(signals) - len(core_loss)
+    if not core_loss or not n_low:
+        return signals
+    warnings.warn(
+        f"{n_low} of {len(signals)} EELS signals hold the zero-loss peak and are left out; "
+        "eb.load_dual, called the same way, gives both core loss and low loss",
+        stacklevel=2,
+    )
+    return core_loss
+
+
+def load_all(
+    path: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    lazy: bool = False,
+    **reader: Any,
+) -> list[EELSSpectrum]:
+    """Core losses and low losses alike, in the order of the files; see `load`."""
     patterns = _patterns(path)
     folders = [str(Path(pattern)) for pattern in patterns if _is_folder(Path(pattern))]
     signals: list[EELSSpectrum] = []
@@ -116,7 +138,7 @@ def load(
             warnings.warn(
                 f"{file} holds {', '.join(map(repr, others))} besides, which are left out: they "
                 "are no EELS spectra",
-                stacklevel=2,
+                stacklevel=3,
             )
         for signal in spectra:
             if _kind(signal) != "EELS":
@@ -125,6 +147,15 @@ def load(
     if not signals:
         raise ValueError(f"{', '.join(folders)} holds no EELS spectra over an energy axis in eV")
     return signals
+
+
+def is_low_loss(signal: EELSSpectrum) -> bool:
+    """Whether these spectra hold the zero-loss peak: 0 eV lies inside their energy axis.
+
+    An axis that begins at 0 was not calibrated, as a rule, and says nothing.
+    """
+    axis = signal.axes_manager.signal_axes[0]
+    return bool(axis.low_value < 0.0 < axis.high_value)
 
 
 def _loaded(file: str, options: dict[str, Any]) -> list[Any]:
