@@ -186,7 +186,8 @@ class Preprocessor(CountsReader):
         Warns
         -----
         UserWarning
-            Where the counts contradict the noise that metadata state.
+            Where the counts contradict the noise that metadata state, or a power law in the
+            background window.
         """
         signals = as_list(signals)
         self._forget()
@@ -320,7 +321,7 @@ class Preprocessor(CountsReader):
         Returns
         -------
         str
-            A line each; what contradicts the metadata is marked by "!".
+            A line each; what contradicts metadata or windows is marked by "!".
 
         Raises
         ------
