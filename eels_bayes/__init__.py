@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from eels_bayes.latent.vae import SpectrumVAE
     from eels_bayes.plots import diagnostic_figures as diagnostic_plots
     from eels_bayes.prediction.prediction import Prediction
+    from eels_bayes.preprocessing.axis_calibration import calibrate_axis
     from eels_bayes.preprocessing.preprocessor import Preprocessor
     from eels_bayes.training import Schedule
 
@@ -58,6 +59,7 @@ _HOME = {
     "SpectrumVAE": "latent.vae:SpectrumVAE",
     "Variations": "data.variations:Variations",
     "active": "active",
+    "calibrate_axis": "preprocessing.axis_calibration:calibrate_axis",
     "combine": "data.repeated_frames:combine",
     "decide": "active.decisions:decide",
     "diagnostic_plots": "plots.diagnostic_figures",
@@ -94,6 +96,7 @@ __all__ = [
     "SpectrumVAE",
     "Variations",
     "active",
+    "calibrate_axis",
     "combine",
     "decide",
     "diagnostic_plots",

@@ -12,6 +12,7 @@ from eels_bayes.data.detector_limits import Limits
 from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.preprocessing import noise
 from eels_bayes.preprocessing.alignment import image_shifts, series_reference
+from eels_bayes.preprocessing.background_check import warn_of_background
 from eels_bayes.preprocessing.edge_extractor import EdgeExtractor
 from eels_bayes.preprocessing.images import SeriesImage
 from eels_bayes.preprocessing.power_law import USUAL_EXPONENT, exponent_prior
@@ -77,13 +78,15 @@ def calibration(
     Warns
     -----
     UserWarning
-        Where counts are beyond what can be counted.
+        Where counts are too large to be counted, or a power law is not what the background window
+        holds; see `background_check`.
     """
     reference = torch.zeros(0)
     if windows.align is not None:
         means = [image.averaged() for image in read()]
         reference = series_reference(means, windows.align, windows.step, align_to)
-    clear, fits, aligned, limits, n_pixels = [], [], [], Limits(), 0
+    clear, fits, aligned, sums = [], [], [], []
+    limits, n_pixels = Limits(), 0
     for image in read():
         limits, n_pixels = limits.beside(image.raw.limits), n_pixels + len(image.counts)
         shift = image_shifts(image, reference, windows.align, windows.step, align_by)
@@ -91,6 +94,7 @@ def calibration(
         aligned.append((image.averaged(), shift.mean().reshape(1)))
         if windows.background is not None:
             fits.append(_exponents(image, shift, CALIBRATION_PIXELS // n_images, extractor))
+            sums.append(_sums(image, shift, extractor))
     if beyond := limits.words(n_pixels):
         warnings.warn(f"counts: {beyond}", stacklevel=4)
     bins = profile_bins(clear, windows)
@@ -99,6 +103,9 @@ def calibration(
     if fits:
         exponents, variances = (torch.cat(parts) for parts in zip(*fits, strict=True))
         exponent = torch.tensor(exponent_prior(exponents, variances))
+    if windows.background is not None:
+        counts, variance = torch.stack(sums).sum(0)
+        warn_of_background(counts, variance, windows.background, windows.window, extractor.axis())
     return Calibration(reference, exponent, bins, first, shape, limits.ceiling)
 
 
@@ -168,3 +175,13 @@ def _exponents(
     readout = raw.noise.readout * axis.scale / raw.axis.scale
     variance = noise.variance(canonical, raw.noise.gain, readout)
     return extractor.free_exponents(canonical, variance)
+
+
+def _sums(image: SeriesImage, shift: Tensor, extractor: EdgeExtractor) -> Tensor:
+    """Sum of an image's finite pixels on the canonical axis, and its variance; (2, C)."""
+    mean, axis = image.averaged(), extractor.axis()
+    n = torch.isfinite(image.counts).any(1).sum()
+    canonical, _ = rebin(mean.counts, mean.raw.axis, shift.mean().reshape(1), axis)
+    readout = mean.raw.noise.readout * axis.scale / mean.raw.axis.scale
+    variance = noise.variance(canonical, mean.raw.noise.gain, readout)
+    return n * torch.cat([canonical, variance]).double()

@@ -14,6 +14,7 @@ from eels_bayes.data.detector_noise import Noise
 from eels_bayes.data.hyperspy_io import RawImage
 from eels_bayes.data.unread_images import UnreadImage
 from eels_bayes.plots.inspection_figure import inspection
+from eels_bayes.preprocessing.background_check import background_doubts
 from eels_bayes.preprocessing.edge_extractor import EdgeExtractor
 from eels_bayes.preprocessing.images import group_means
 from eels_bayes.preprocessing.noise import channel_share, variance
@@ -46,6 +47,8 @@ class Inspection:
         None where there are too few pixels.
     choice : Choice
         The noise that is believed, and what contradicts it.
+    doubts : str
+        What speaks against the background window, and what would do; '' where nothing does.
     """
 
     raw: RawImage
@@ -55,6 +58,7 @@ class Inspection:
     background: tuple[float, float] | None
     measured: MeasuredNoise | None
     choice: Choice
+    doubts: str
 
     def bands(self) -> dict[str, tuple[float, float]]:
         """The windows (eV) by name."""
@@ -95,6 +99,8 @@ class Inspection:
                 f"background of the mean: {amplitude:.4g} counts a channel at "
                 f"{self.windows.window[0]:g} eV, exponent {exponent:.3g}"
             )
+        if self.doubts:
+            lines.append(f"! {self.doubts}")
         source = raw.stated or "nothing in the metadata"
         lines.append(f"noise stated by {source}: {in_words(raw.noise)}")
         if self.measured is None:
@@ -145,21 +151,35 @@ def inspected(images: Sequence[UnreadImage], windows: Windows, noise: str | Nois
     measured = sample.measured()
     choice = chosen_noise(raw.noise, raw.stated, measured, noise)
     mean = np.mean(means, axis=0) - choice.noise.offset
-    background = _background(mean, raw, windows)
-    return Inspection(raw, len(images), windows, mean, background, measured, choice)
+    background, doubts = _background(mean, raw, windows, choice.noise)
+    return Inspection(raw, len(images), windows, mean, background, measured, choice, doubts)
 
 
-def _background(mean: Floats, raw: RawImage, windows: Windows) -> tuple[float, float] | None:
-    """The power law of a mean spectrum, by unweighted least squares as HyperSpy fits it."""
+def _background(
+    mean: Floats, raw: RawImage, windows: Windows, noise: Noise
+) -> tuple[tuple[float, float] | None, str]:
+    """The power law of a mean spectrum, by unweighted least squares as HyperSpy fits it.
+
+    And what speaks against its window.
+    """
     if windows.background is None:
-        return None
+        return None, ""
     extractor = EdgeExtractor(windows.window, windows.background, shrunk=False)
     extractor.set_step(windows.step)
     counts = torch.from_numpy(mean[None]).float()
     canonical, _ = rebin(counts, raw.axis, torch.zeros(1), extractor.axis())
     edges = extractor(canonical, variance(canonical, 1.0, 0.0), torch.ones(1))
     amplitude, exponent = edges.background[0].tolist()
-    return amplitude * raw.axis.scale / windows.step, exponent
+    readout = noise.readout * windows.step / raw.axis.scale
+    n = int(np.isfinite(raw.counts).any(axis=1).sum())
+    doubts = background_doubts(
+        n * canonical[0],
+        n * variance(canonical, noise.gain, readout)[0],
+        windows.background,
+        windows.window,
+        extractor.axis(),
+    )
+    return (amplitude * raw.axis.scale / windows.step, exponent), doubts
 
 
 def drawn(found: Inspection) -> Any:

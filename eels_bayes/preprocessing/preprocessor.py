@@ -193,7 +193,8 @@ class Preprocessor(CountsReader):
         Warns
         -----
         UserWarning
-            Where counts contradict the noise that metadata state, or are too large to be counted.
+            Where counts contradict the noise that metadata state or a power law in the background
+            window, or are too large to be counted.
         """
         signals = as_list(signals)
         images = unread_images(signals, self.frames)
@@ -328,7 +329,7 @@ class Preprocessor(CountsReader):
         Returns
         -------
         str
-            A line each; what contradicts the metadata is marked by "!".
+            A line each; what contradicts metadata or windows is marked by "!".
 
         Raises
         ------

@@ -118,19 +118,28 @@ def canonical_axis(window: Interval, background: Interval | None, step: float) -
     return EnergyAxis(window[0] - n_before * step, step, n_before + n_window)
 
 
+def nearest_channel(energy: float, axis: EnergyAxis) -> int:
+    """The channel nearest to an energy above zero (eV): half-way the lower one, as in HyperSpy.
+
+    What rounding of decimal numbers leaves of half a channel is half a channel.
+    """
+    return math.ceil((energy - axis.offset) / axis.scale - 0.5 - CHANNEL_ROUNDING)
+
+
 def background_channels(
     background: Interval, window: Interval, axis: EnergyAxis
 ) -> tuple[int, int]:
     """First channel of the fit window (eV) on the canonical axis, and last + 1.
 
-    The channels nearest to both ends, both included, as HyperSpy does.
+    The channels nearest to both ends, both included, as ``remove_background(fast=False)`` of
+    HyperSpy does.
 
     Raises
     ------
     ValueError
         There are too few, or they do not lie above 0 eV.
     """
-    first, last = (math.floor((end - axis.offset) / axis.scale + 0.5) for end in background)
+    first, last = (nearest_channel(end, axis) for end in background)
     last = min(last + 1, axis.n)
     if last - first < LEAST_FIT:
         raise ValueError(

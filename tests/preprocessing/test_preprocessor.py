@@ -150,6 +150,7 @@ def test_the_dispersion_is_the_first_signals_and_wider_channels_are_sums(
     assert sums == pytest.approx(fine.counts.shape[1] * 0.5 / (wide.counts.shape[1] * 2), rel=0.03)
 
 
+@pytest.mark.filterwarnings("ignore:background")  # some lie over an edge
 @settings(max_examples=60)
 @given(
     window=st.tuples(st.floats(600, 680), st.floats(20, 60)),
@@ -310,6 +311,7 @@ def test_the_profile_is_the_sum_of_the_aligned_counts_over_the_norm(
     np.testing.assert_allclose(out.profile[:, window], gross, rtol=1e-3 if shift == -0.83 else 1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:background")  # one spectrum is flat
 def test_profiles_are_as_wide_as_all_images_allow(image: EELSSpectrum) -> None:
     def span(signals: Any, **options: Any) -> list[float]:
         pre = eb.Preprocessor(**{**OPTIONS, **options})
@@ -408,6 +410,7 @@ def test_a_pixel_that_drifts_beyond_the_calibrated_range_is_off_axis(image: EELS
     assert bare(counts, AXIS, shift).flag.tolist() == [0] * 5
 
 
+@pytest.mark.filterwarnings("ignore:background.*exponent")  # which is 0
 @pytest.mark.parametrize(("gain", "readout"), [(1.0, 0.0), (0.3, 0.0), (2.5, 0.0), (0.5, 40.0)])
 def test_level_is_the_noise_variance_of_an_intensity_of_one(gain: float, readout: float) -> None:
     # flat, so that readout noise is the same share of all bins; bins are whole channels
