@@ -38,7 +38,7 @@ N_INDUCING, INDUCING_PER_CLASS = 8, 3
 # Inducing points of the value's GP: at the least, and a class. Chosen, not tuned.
 VALUE_INDUCING, VALUE_INDUCING_PER_CLASS = 8, 2
 # Detector channels a bin of the profile, roughly: of how many channels' noise a simulated pixel's
-# spike is the largest. Bins are 2 eV wide, detector channels about a quarter of an eV.
+# spike is the largest. Of bins of 2 eV, with channels of a quarter of an eV; finer ones hold fewer.
 PROFILE_CHANNELS = 8
 # Calls from the warning about few pixels up to the user's line, which calls `EELSClassifier.fit`.
 WARNED_CALL = 5

@@ -21,7 +21,6 @@ SHAPES = {
     "encoder.slope": "CSD",
     "encoder.spread": "CD",
     "preprocessor._ready": "",
-    "preprocessor.profile_bins": "2",
     "gp.inducing": "MA",
     "gp.variational_mean": "GM",
     "continuum.energy": "B",

@@ -72,8 +72,8 @@ class Spectra:
     background : ndarray (n, 2) float32
         Background at the window's start in units of `norm`, and its exponent.
     profile : ndarray (n, B) float32
-        The whole aligned spectrum, background and all: mean counts a channel in bins of about
-        2 eV, units of `norm`. What lies beside the window tells the background beneath it.
+        The whole aligned spectrum, background and all: mean counts a channel in bins as fine
+        as the edge, units of `norm`. What lies beside the window tells the background beneath it.
     profile_energy : ndarray (B,) float64
         Centres of these bins, eV.
     level : ndarray (n,) float32

@@ -13,7 +13,7 @@ from torch import Tensor
 from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.preprocessing.power_law import USUAL_EXPONENT, fit_shrunk, log_energies
 from eels_bayes.preprocessing.reference import stands_out
-from eels_bayes.preprocessing.windows import background_channels, centers, profile_bin_width
+from eels_bayes.preprocessing.windows import background_channels, bin_channels, centers
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -97,7 +97,7 @@ def warn_of_background(
 def _doubts(counts: Floats, variance: Floats, u: Floats, energy: Floats) -> Doubts:
     """Fit the power law to channels (B,) and look at what it leaves in bins of about 2 eV."""
     step = float(energy[1] - energy[0])
-    width = max(1, min(round(profile_bin_width(step) / step), len(counts) // LEAST_BINS))
+    width = max(1, min(bin_channels(step), len(counts) // LEAST_BINS))
     fit = fit_shrunk(
         torch.from_numpy(counts)[None],
         torch.from_numpy(variance.sum(keepdims=True) / counts.sum()),

@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -17,7 +18,8 @@ from eels_bayes.preprocessing.edge_extractor import EdgeExtractor
 from eels_bayes.preprocessing.images import SeriesImage
 from eels_bayes.preprocessing.power_law import USUAL_EXPONENT, exponent_prior
 from eels_bayes.preprocessing.rebinning import rebin
-from eels_bayes.preprocessing.windows import PROFILE_RANGE, Windows
+from eels_bayes.preprocessing.sharpness import sharp_channels
+from eels_bayes.preprocessing.windows import PROFILE_RANGE, Windows, bin_channels
 
 PROFILE_MARGIN = 3.0  # eV that later images may drift beyond those calibrated on
 CALIBRATION_PIXELS = 5000  # of a series: the prior of the exponent is known to a per cent by then
@@ -35,8 +37,8 @@ class Calibration(NamedTuple):
         The reference edge in the align window; empty without one.
     exponent : Tensor (2,)
         Mean and sd of the background's exponents; the sd is infinite where it stays free.
-    profile_bins : (int, int)
-        First bin of the profile and last + 1, counted from the window's start.
+    profile_bins : (int, int, int)
+        First bin of the profile and last + 1, counted from the window's start; channels of a bin.
     typical_first : float
         Centre of the typical spectrum's first channel, eV.
     typical : Tensor (M,)
@@ -47,7 +49,7 @@ class Calibration(NamedTuple):
 
     reference: Tensor
     exponent: Tensor
-    profile_bins: tuple[int, int]
+    profile_bins: tuple[int, int, int]
     typical_first: float
     typical: Tensor
     ceiling: float
@@ -97,16 +99,26 @@ def calibration(
             sums.append(_sums(image, shift, extractor))
     if beyond := limits.words(n_pixels):
         warnings.warn(f"counts: {beyond}", stacklevel=4)
+    if windows.background is not None:
+        counts, variance = torch.stack(sums).sum(0)
+        warn_of_background(counts, variance, windows.background, windows.window, extractor.axis())
+        windows = replace(windows, bin_channels=_sharp(counts, variance, extractor))
     bins = profile_bins(clear, windows)
     first, shape = typical_spectrum(aligned, windows, bins)
     exponent = torch.tensor([USUAL_EXPONENT, math.inf])
     if fits:
         exponents, variances = (torch.cat(parts) for parts in zip(*fits, strict=True))
         exponent = torch.tensor(exponent_prior(exponents, variances))
-    if windows.background is not None:
-        counts, variance = torch.stack(sums).sum(0)
-        warn_of_background(counts, variance, windows.background, windows.window, extractor.axis())
-    return Calibration(reference, exponent, bins, first, shape, limits.ceiling)
+    return Calibration(reference, exponent, (*bins, windows.n_in_bin), first, shape, limits.ceiling)
+
+
+def _sharp(counts: Tensor, variance: Tensor, extractor: EdgeExtractor) -> int:
+    """Channels of bins that show the edge of a series' summed counts (C,)."""
+    edges = extractor(counts[None].float(), variance[None].float(), torch.ones(1))
+    edge = edges.intensity[0].double()
+    if not torch.isfinite(edge).all():
+        return bin_channels(extractor.axis().scale)
+    return sharp_channels(edge, variance[-len(edge) :], extractor.axis().scale)
 
 
 def profile_bins(clear: Sequence[tuple[float, float]], windows: Windows) -> tuple[int, int]:

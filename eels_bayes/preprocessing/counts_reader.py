@@ -17,7 +17,7 @@ from eels_bayes.preprocessing.alignment import SEARCH, align_axis, find_shift
 from eels_bayes.preprocessing.edge_extractor import EdgeExtractor, Edges, Processed
 from eels_bayes.preprocessing.noise import channel_share
 from eels_bayes.preprocessing.options import Options
-from eels_bayes.preprocessing.windows import profile_bin_width
+from eels_bayes.preprocessing.windows import bin_channels
 
 N_NOISES = 2 * len(Noise._fields)  # numbers of a stated noise, and of the believed one
 LEAST_ALIGN = 5  # channels of an align window: a line, an amplitude and a shift are fitted in it
@@ -41,20 +41,20 @@ class CountsReader(nn.Module):
         shrunk = self.background_model == "shrunk"
         self.extractor = EdgeExtractor(self.window, self.background, shrunk)
         self.step = 0.0  # dispersion in eV; 0 until known
-        self.bin_width = 0.0  # of the profile, eV
         # plain numbers, which TorchScript can read
         self._off_axis, self._radius = int(Flag.OFF_AXIS), SEARCH
         self.register_buffer("reference", torch.zeros(0))
         self.register_buffer("_ready", torch.tensor(False))
         self.register_buffer("noises", torch.zeros((0, N_NOISES), dtype=torch.float64))
-        self.register_buffer("profile_bins", torch.zeros(2, dtype=torch.int64))
+        self.register_buffer("profile_bins", torch.zeros(3, dtype=torch.int64))
         self.register_buffer("typical", torch.zeros(0))
         self.register_buffer("typical_first", torch.tensor(0.0, dtype=torch.float64))
         self.register_buffer("ceiling", torch.tensor(math.inf, dtype=torch.float64))
         self.reference: Tensor
         self.typical: Tensor  # shape of the series' mean spectrum, channels of the dispersion
         self.typical_first: Tensor  # centre of its first channel, eV
-        self.profile_bins: Tensor  # first and last + 1, counted in bins from the window's start
+        # first and last + 1, counted in bins from the window's start, and channels of a bin
+        self.profile_bins: Tensor
         self._ready: Tensor
         self.ceiling: Tensor  # counts at which the series' channels saturate; infinite if none does
         self.noises: Tensor  # rows of what metadata state and what is believed instead
@@ -73,7 +73,7 @@ class CountsReader(nn.Module):
                 )
             self.reference = torch.zeros(n_align, device=self.reference.device)
         self.step = step
-        self.bin_width = profile_bin_width(step)
+        self.profile_bins[2] = bin_channels(step)
 
     def rebin(self, counts: Tensor, axis: EnergyAxis, shift: Tensor) -> tuple[Tensor, Tensor]:
         """Counts on the canonical axis, with variance factors: `rebinning.rebin`.
@@ -161,7 +161,7 @@ class CountsReader(nn.Module):
         edges = self.extract(raw.canonical, raw.variance, raw.norm, raw.factor)
         flag = edges.flag + raw.off_axis * self._off_axis
         flag = flag | (raw.non_finite * self.extractor.non_finite)
-        in_bins = channel_share(correlation_factor, self.bin_width / axis.scale)
+        in_bins = channel_share(correlation_factor, self.profile_axis().scale / axis.scale)
         return flagged(raw, edges, flag, gain * in_bins)
 
     def _layout(self) -> Layout:
@@ -181,9 +181,10 @@ class CountsReader(nn.Module):
 
     def profile_axis(self) -> EnergyAxis:
         """The profile's bins; none before calibration."""
-        first = self.window[0] - 0.5 * self.step + self.bin_width * float(self.profile_bins[0])
+        width = self.step * float(self.profile_bins[2])
+        first = self.window[0] - 0.5 * self.step + width * float(self.profile_bins[0])
         bins = int(self.profile_bins[1] - self.profile_bins[0])
-        return EnergyAxis(first + 0.5 * self.bin_width, self.bin_width, bins)
+        return EnergyAxis(first + 0.5 * width, width, bins)
 
     @torch.jit.export
     def estimate_shift(self, counts: Tensor, axis: EnergyAxis) -> Tensor:
@@ -225,5 +226,7 @@ class CountsReader(nn.Module):
             if given is not None and given.shape[1:] == own.shape[1:] and given.ndim == own.ndim:
                 setattr(self, name, torch.zeros_like(given))
         super()._load_from_state_dict(state_dict, prefix, *how)
+        if self.step and int(self.profile_bins[2]) < 1:
+            raise ValueError(f"profile_bins are {self.profile_bins.tolist()}; a bin has a channel")
         for row in self.noises.reshape(-1, len(Noise._fields)).tolist():
             checked_noise(Noise(*row))

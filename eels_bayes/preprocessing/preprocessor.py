@@ -32,7 +32,7 @@ from eels_bayes.preprocessing.images import (
 from eels_bayes.preprocessing.inspection import Inspection, drawn, inspected
 from eels_bayes.preprocessing.options import UNIT, arguments, check_options
 from eels_bayes.preprocessing.series_noise import believed_noises, believed_of, main_noise
-from eels_bayes.preprocessing.windows import Windows, centers
+from eels_bayes.preprocessing.windows import Windows, bin_channels, centers
 
 
 class Preprocessor(CountsReader):
@@ -106,6 +106,7 @@ class Preprocessor(CountsReader):
         "energy",
         "canonical_energy",
         "profile_energy",
+        "bin_width",
         "calibrated",
         "detector_noise",
     ]
@@ -134,10 +135,9 @@ class Preprocessor(CountsReader):
     @torch.jit.unused
     def _windows(self) -> Windows:
         """What is read of a spectrum, once the dispersion is known."""
-        first, last = (int(edge) for edge in self.profile_bins)
-        return Windows(
-            self.window, self.background, self.normalize, self.align, self.step, (first, last)
-        )
+        first, last, n = (int(edge) for edge in self.profile_bins)
+        known = (self.window, self.background, self.normalize, self.align, self.step)
+        return Windows(*known, (first, last), n)
 
     @property
     def energy(self) -> NDArray[np.float64]:
@@ -156,6 +156,11 @@ class Preprocessor(CountsReader):
         A bin begins where the window does.
         """
         return self._windows().profile_energy if self.step else np.zeros(0)
+
+    @property
+    def bin_width(self) -> float:
+        """Width of the profiles' bins, eV: what shows the edge, known after calibration."""
+        return self._windows().bin_width
 
     @property
     def calibrated(self) -> bool:
@@ -228,7 +233,7 @@ class Preprocessor(CountsReader):
     def _forget(self) -> None:
         """Nothing is calibrated, and nothing needed of an axis but the windows."""
         self._ready.fill_(False)
-        self.profile_bins = torch.zeros_like(self.profile_bins)
+        self.profile_bins = torch.tensor([0, 0, bin_channels(self.step) if self.step else 0])
         self.noises = self.noises[:0]
 
     @property
@@ -380,9 +385,16 @@ class Preprocessor(CountsReader):
         if "frames" not in options:
             options = options | {"frames": None}
             state = {"ceiling": torch.tensor(torch.inf, dtype=torch.float64)} | state
+            state |= _with_usual_bins(state, options["dispersion"])
         if "noise" not in options:
             options = options | {"noise": "metadata"}
             state = state | {"noises": torch.zeros((0, N_NOISES), dtype=torch.float64)}
         preprocessor = cls.from_options(options)
         preprocessor.load_state_dict(state)
         return preprocessor
+
+
+def _with_usual_bins(state: dict[str, Tensor], step: float) -> dict[str, Tensor]:
+    """A ``state_dict``'s bins, in files of before they were of any width but the usual one."""
+    bins = state["profile_bins"]
+    return {"profile_bins": torch.cat([bins, bins.new_tensor([bin_channels(step)])])}

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from eels_bayes.data.energy_axis import EnergyAxis
 
-PROFILE_BIN = 2.0  # eV: finer than a core-loss feature, counts in it nearly Gaussian
+BIN_WIDTHS = (2.0, 1.0, 0.5, 0.25)  # eV of a profile's bins: the widest that shows all of the edge
 PROFILE_RANGE = (0.5, 1.5)  # of the window's ends: what lies farther says little about the edge
 FINEST = 0.999  # new channel width in units of the data's, with a slack for rounded axes
 LEAST_FIT = 4  # channels of a background: two parameters, and something left to see the noise by
@@ -32,6 +32,8 @@ class Windows:
         Channel width of the edge spectra.
     profile_bins : (int, int)
         First bin of the profile and last + 1, counted from the window's start.
+    bin_channels : int
+        Channels of a bin; about 2 eV of them before calibration.
     """
 
     window: Interval
@@ -40,11 +42,17 @@ class Windows:
     align: Interval | None
     step: float
     profile_bins: tuple[int, int] = (0, 0)
+    bin_channels: int = 0
 
     @property
     def bin_width(self) -> float:
-        """Width of the profile's bins, eV: whole channels, about 2 eV."""
-        return profile_bin_width(self.step)
+        """Width of the profile's bins, eV: whole channels."""
+        return self.step * self.n_in_bin
+
+    @property
+    def n_in_bin(self) -> int:
+        """Channels of a bin, known or not."""
+        return self.bin_channels or bin_channels(self.step)
 
     @property
     def energy(self) -> NDArray[np.float64]:
@@ -89,9 +97,9 @@ def centers(axis: EnergyAxis) -> NDArray[np.float64]:
     return axis.offset + axis.scale * np.arange(axis.n, dtype=np.float64)
 
 
-def profile_bin_width(step: float) -> float:
-    """Width of the profile's bins (eV) for channels of `step` eV: whole channels, about 2 eV."""
-    return step * max(1, round(PROFILE_BIN / step))
+def bin_channels(step: float, width: float = BIN_WIDTHS[0]) -> int:
+    """Channels of `step` eV in a profile's bin of about `width` eV, one at least."""
+    return max(1, round(width / step))
 
 
 def edge_channels(window: Interval, step: float) -> int:
