@@ -71,6 +71,11 @@ def given_noise(noise: Sequence[float]) -> Noise:
     TypeError, ValueError
         If it is neither, or cannot be.
     """
+    if hasattr(noise, "axes_manager"):
+        raise TypeError(
+            f"noise is {noise!r}; a variance belongs to its counts: set it with "
+            "signal.set_noise_variance(variance) and give noise='metadata', or give (gain, readout)"
+        )
     numbers = isinstance(noise, Sequence) and not isinstance(noise, str)
     if not numbers or not 1 <= len(noise) <= len(Noise._fields):
         raise TypeError(f"noise is {noise!r}; give (gain, readout) or a Noise")

@@ -112,3 +112,8 @@ def test_noise_that_cannot_be_is_refused(noise: tuple[float, ...]) -> None:
 def test_what_is_no_noise_is_refused(noise: Any) -> None:
     with pytest.raises(TypeError, match=r"give \(gain, readout\) or a Noise"):
         given_noise(noise)
+
+
+def test_a_variance_as_an_argument_is_told_where_it_belongs(signal: EELSSpectrum) -> None:
+    with pytest.raises(TypeError, match=r"set_noise_variance\(variance\) and give noise='metad"):
+        eb.Preprocessor((677, 737), noise=signal)  # type: ignore[arg-type]
