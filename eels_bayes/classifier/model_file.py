@@ -152,6 +152,7 @@ def pack_fitted(fitted: Fitted) -> tuple[dict[str, Any], dict[str, Any]]:
         "library": library_words(forward.library),
         "variations": {k: float(v) for k, v in vars(forward.library.variations).items()},
         "library_fit": {k: float(v) for k, v in vars(forward.library_fit).items()},
+        "converged": forward.converged,
         "latent_dim": fitted.vae.latent_dim,
         "likelihood": fitted.vae.likelihood,
         "preprocessor": fitted.preprocessor.options(),
@@ -234,7 +235,7 @@ def _forward_model(
     """The forward model, if its bins are the preprocessor's."""
     continuum = {name: tensors[f"continuum.{name}"].numpy() for name in _CONTINUUM}
     low, high = continuum.pop("window").tolist()
-    first, last = preprocessor.profile_bins.tolist()
+    first, last, _ = preprocessor.profile_bins.tolist()
     # as many, before so many are made
     if last - first != len(continuum["energy"]) or not same_axis(
         preprocessor.profile_energy, continuum["energy"]
@@ -242,10 +243,17 @@ def _forward_model(
         raise ValueError("continuum.energy and preprocessor.profile_bins do not fit together")
     return ForwardModel(
         library=library_from("shown", tensors, config),
-        library_fit=exactly(LibraryFit, config["library_fit"]),
+        # files of before know of no move, and not whether the fit was at its end
+        library_fit=exactly(LibraryFit, {"moved": 0.0} | config["library_fit"]),
+        converged=bool(config.get("converged", True)),
         continuum=Continuum(window=(low, high), **continuum),
-        **{name: tensors[f"forward.{name}"].numpy() for name in _FORWARD},
+        **_arrays(tensors),
     )
+
+
+def _arrays(tensors: dict[str, Tensor]) -> dict[str, Any]:
+    """The forward model's plain arrays by name."""
+    return {name: tensors[f"forward.{name}"].numpy() for name in _FORWARD}
 
 
 def _encoder(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import softmax
@@ -20,13 +21,14 @@ PATIENCE = 10  # iterations over which the gain is judged: single steps may be s
 MEMORY = 10  # steps that an accelerated one is mixed from; chosen, not tuned
 DAMPING = 1e-6  # of the mixture's weights, over the mean square change: against rounding
 SLACK = 1e-3  # nats a pixel that an accelerated step may lose
+LEAST_SHARE = 1 / 64  # of a plain step: where less is worse as well, there is nowhere to go
 VARIED = ("intensity", "shift", "broadening")  # the common factors' scales
 LEAST_IN_VECTOR = 1e-10  # of a component, where a logarithm is taken of it
 LEAST_SCALE = 1e-9  # of a variation, where a logarithm is taken of it
 # Where a leap may land at most: far beyond what data show, and near enough to come back from.
 LOG_SD_RANGE = (-20.0, 20.0)  # log of the population's sd over its prior's
-LIBRARY_LOW = (-2.0, -10.0, 0.0)  # log gain; shift, eV; broadening, eV^2
-LIBRARY_HIGH = (2.0, 10.0, 100.0)
+LIBRARY_LOW = (-20.0, -30.0, 0.0)  # log gain; shift, eV; broadening, eV^2
+LIBRARY_HIGH = (20.0, 30.0, 100.0)
 LOG_VARIED_RANGE = (-12.0, 3.0)  # log of a variation: relative, eV and eV
 
 
@@ -49,8 +51,38 @@ class Stepping:
 DEFAULT_STEPPING = Stepping()
 
 
+class Step(NamedTuple):
+    """A plain step: where it leads, and what there was before it, nats a pixel.
+
+    ``objective`` is what steps raise, see `objective.log_prior`; ``likelihood`` its part that the
+    counts say.
+    """
+
+    state: State
+    objective: float
+    likelihood: float
+
+
+class Climb(NamedTuple):
+    """A fit that has ended.
+
+    Attributes
+    ----------
+    state : State
+        The last that was not found worse than one before.
+    likelihood : list of float
+        Log-likelihood of every step that was taken, nats a pixel.
+    converged : bool
+        Whether it ended because nothing more was to be gained.
+    """
+
+    state: State
+    likelihood: list[float]
+    converged: bool
+
+
 def converged(history: list[float], tolerance: float = TOLERANCE) -> bool:
-    """Whether the last ten log-likelihoods, nats a pixel, gained less than ``tolerance``."""
+    """Whether the last ten objectives, nats a pixel, gained less than ``tolerance``."""
     return len(history) > PATIENCE and history[-1] - history[-PATIENCE] < tolerance
 
 
@@ -102,30 +134,37 @@ class State:
         return State(
             Population(weight / weight.sum(), vector[n : n + p] * width, root @ root.T),
             images,
-            LibraryFit(float(np.exp(gain)), float(shift), float(broadening)),
+            replace(
+                self.library_fit,
+                gain=float(np.exp(gain)),
+                shift=float(shift),
+                broadening=float(broadening),
+            ),
             replace(self.library, variations=Variations(**varied)),
         )
 
 
 def accelerated(
     start: State,
-    improve: Callable[[State], tuple[State, float]],
+    improve: Callable[[State], Step],
     width: Array,
     steps: int,
     *,
     stepping: Stepping = DEFAULT_STEPPING,
     show_progressbar: bool = False,
-) -> tuple[State, list[float]]:
+) -> Climb:
     """Iterate expectation-maximisation, each step mixed with the last few.
 
-    Anderson's acceleration with a damped least-squares fit, begun afresh where the likelihood falls
-    (Henderson and Varadhan, J. Comput. Graph. Stat. 28, 834 (2019)).
+    Anderson's acceleration with a damped least-squares fit, begun afresh where the objective falls
+    (Henderson and Varadhan, J. Comput. Graph. Stat. 28, 834 (2019)). The library's shift enters by
+    its slope, so that on narrow lines a plain step may go too far as well: then half of it is
+    tried, and half of that.
 
     Parameters
     ----------
     start : State
     improve : callable
-        One step: the improved state, and the log-likelihood before it, nats a pixel.
+        One plain step.
     width : (P,) array
         Prior sd of the continuum's coefficients.
     steps : int
@@ -135,26 +174,32 @@ def accelerated(
 
     Returns
     -------
-    state : State
-        The best one.
-    history : list of float
-        Log-likelihood of every step that was taken, nats a pixel.
+    Climb
     """
     history: list[float] = []
-    now, best = start, start
+    likelihoods: list[float] = []
+    now, best = start, start  # what is tried, and a plain step from the last that was taken
+    taken, share = start, 1.0  # and how much of that step
     points: list[Array] = []
     improvements: list[Array] = []
     bar = trange(steps, desc="forward model", disable=not show_progressbar)
     for _ in bar:
         try:
-            improved, likelihood = improve(now)
+            improved, objective, likelihood = improve(now)
         except np.linalg.LinAlgError:  # a leap to where there is no covariance
-            likelihood = -np.inf
-        if history and likelihood < max(history) - SLACK:
+            objective = -np.inf
+        if history and objective < max(history) - SLACK:
+            if now is best:  # no leap
+                share *= 0.5
+                if share < LEAST_SHARE:
+                    break
+                first, last = taken.vector(width), best.vector(width)
+                best = best.replaced(first + 0.5 * (last - first), width)
             now, points, improvements = best, [], []
             continue
-        best = improved
-        history.append(likelihood)
+        taken, best, share = now, improved, 1.0
+        history.append(objective)
+        likelihoods.append(likelihood)
         bar.set_postfix(loglik=f"{likelihood:.4f}", refresh=False)
         if converged(history, stepping.tolerance):
             break
@@ -165,7 +210,10 @@ def accelerated(
         if len(points) > 1:
             now = improved.replaced(_leap(points, improvements), width)
     bar.close()
-    return best, history
+    # the last step is not known to be one upwards yet
+    if history and (share < 1.0 or improve(best).objective < max(history) - SLACK):
+        best = taken
+    return Climb(best, likelihoods, bool(converged(history, stepping.tolerance)))
 
 
 def _leap(points: list[Array], improvements: list[Array]) -> Array:

@@ -19,6 +19,7 @@ from eels_bayes.forward_model.factor_mixture import (
     weights_of_images,
 )
 from eels_bayes.forward_model.model import ForwardModel
+from eels_bayes.forward_model.registration import placed
 
 MIXED = 0.1  # share of mixed pixels expected beforehand ...
 MIXED_WEIGHT = 0.25  # ... as if seen in so many of the pixels: noise hides what is mixed
@@ -57,7 +58,8 @@ def fit_weights(
     ForwardModel
         Its ``log_likelihood`` is of these iterations.
     """
-    library = replace(library.resample(spectra.energy), variations=model.library.variations)
+    here = placed(library, spectra.energy, model.library_fit.moved)
+    library = replace(here, variations=model.library.variations)
     shown = model.library_fit.apply(library.energy, library.intensity)
     weight = np.full(len(components(library)), 1.0 / len(components(library)))
     shares, pair_weights = by_class(library, weight)

@@ -75,15 +75,17 @@ class Continuum:
         free, nuisances = self._beside(energy, self.free[1:]), extended(library, energy).nuisances
         return np.concatenate([power * np.array(smooth), free, nuisances]).T
 
-    def prior_variances(self, library: FingerprintLibrary) -> Array:
+    def prior_variances(self, library: FingerprintLibrary, gain: float = 1.0) -> Array:
         """Rough variances (P,) of ``u`` to begin with, as weak as a pixel or two.
+
+        ``gain`` is what the library's unit is multiplied with.
 
         Those of amplitude, exponent, smooth misfit and overlap are the constants of this module;
         free shapes are as the data show them.
         """
         peak = float(np.abs(library.intensity).max())
         overlap = [
-            (OVERLAP_SD * peak / max(np.abs(row).max(), LEAST_PEAK)) ** 2
+            (OVERLAP_SD * gain * peak / max(np.abs(row).max(), LEAST_PEAK)) ** 2
             for row in library.nuisances
         ]
         n_free = len(self.free) - 1

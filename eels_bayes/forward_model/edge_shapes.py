@@ -31,17 +31,21 @@ class LibraryFit:
         By which the experiment's edges lie above the library's, eV.
     broadening : float
         Variance of a Gaussian that the experiment's edges are broadened with, eV^2.
+    moved : float
+        The part of the shift by which the library's axis is moved before it is cut to the window,
+        eV; see `registration`.
     """
 
     gain: float = 1.0
     shift: float = 0.0
     broadening: float = 0.0
+    moved: float = 0.0
 
     def apply(self, energy: Array, intensity: Array) -> Array:
-        """Fingerprints (M, N) on ``energy`` (N,) as this experiment shows them."""
+        """Fingerprints (M, N) on ``energy`` (N,), moved already, as this experiment shows them."""
         step = energy[1] - energy[0]
         sigma = np.sqrt(max(self.broadening, 0.0)) / step
-        return self.gain * shift_and_broaden(intensity, self.shift / step, sigma)
+        return self.gain * shift_and_broaden(intensity, (self.shift - self.moved) / step, sigma)
 
 
 def onto_bins(energy: Array, fine: Array, rows: Array) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 from eels_bayes.arrays import Array
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.variations import Variations
-from eels_bayes.forward_model.acceleration import VARIED, State
+from eels_bayes.forward_model.acceleration import VARIED, State, Step
 from eels_bayes.forward_model.class_weights import shared_out
 from eels_bayes.forward_model.directions import spanned
 from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes
@@ -21,6 +21,7 @@ from eels_bayes.forward_model.factor_mixture import (
     maximisation,
 )
 from eels_bayes.forward_model.image_offsets import offsets, recentred
+from eels_bayes.forward_model.objective import log_prior
 
 VARIATION_PIXELS = 100.0  # weight of the library's own variations, in pixels; chosen, not tuned
 EXPLORED = (-1.0, 1.0)  # eV of shift that the compressed space allows for
@@ -67,8 +68,8 @@ class Problem:
     offset_variances: Array
     class_weights: Array | None
 
-    def improve(self, old: State) -> tuple[State, float]:
-        """One step of expectation-maximisation, and the log-likelihood before it, nats a pixel."""
+    def improve(self, old: State) -> Step:
+        """One step of expectation-maximisation."""
         population, images = old.population, old.images
         shapes = [
             Shape(self.basis.T @ shape.mean, self.basis.T @ shape.loadings)
@@ -89,17 +90,23 @@ class Problem:
             _moved(old.library_fit, step.common, old.library),
             _varied(self.library, old.library, step),
         )
-        return state, step.log_likelihood
+        prior = log_prior(
+            population, images, step.pixels, self.prior_covariance, self.offset_variances
+        )
+        return Step(state, step.log_likelihood + prior, step.log_likelihood)
 
 
-def span(energy: Array, library: FingerprintLibrary, columns: Array, white: Array) -> Array:
+def span(
+    energy: Array, library: FingerprintLibrary, fit: LibraryFit, columns: Array, white: Array
+) -> Array:
     """Orthonormal basis (B, R) of all that is not noise.
 
     The noise is white, so what is orthogonal to every shape says nothing of any of them.
     """
     directions = [columns]
     for shift in (0.0, *EXPLORED):
-        for shape in edge_shapes(energy, library, LibraryFit(shift=shift), white):
+        there = LibraryFit(shift=fit.shift + shift, moved=fit.moved)
+        for shape in edge_shapes(energy, library, there, white):
             directions += [shape.mean[:, None], shape.loadings]
     stacked = np.concatenate(directions, axis=1)
     stacked = stacked / np.maximum(np.linalg.norm(stacked, axis=0), SMALLEST_NORM)
@@ -109,10 +116,11 @@ def span(energy: Array, library: FingerprintLibrary, columns: Array, white: Arra
 def _moved(fit: LibraryFit, common: Array, library: FingerprintLibrary) -> LibraryFit:
     """The library's standing after an E-step that found the common factors' means."""
     vary = library.variations
-    return LibraryFit(
-        float(fit.gain * (1.0 + vary.intensity * common[0])),
-        float(fit.shift + vary.shift * common[1]),
-        float(max(0.0, fit.broadening + np.sqrt(2.0) * vary.broadening**2 * common[2])),
+    return replace(
+        fit,
+        gain=float(fit.gain * (1.0 + vary.intensity * common[0])),
+        shift=float(fit.shift + vary.shift * common[1]),
+        broadening=float(max(0.0, fit.broadening + np.sqrt(2.0) * vary.broadening**2 * common[2])),
     )
 
 

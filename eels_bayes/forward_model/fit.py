@@ -11,7 +11,13 @@ from eels_bayes.arrays import Array
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.effort import FULL, Effort
-from eels_bayes.forward_model.acceleration import DEFAULT_STEPPING, State, Stepping, accelerated
+from eels_bayes.forward_model.acceleration import (
+    DEFAULT_STEPPING,
+    Climb,
+    State,
+    Stepping,
+    accelerated,
+)
 from eels_bayes.forward_model.class_weights import MIXED, by_class
 from eels_bayes.forward_model.components import components
 from eels_bayes.forward_model.continuum import Continuum, learn_continuum
@@ -20,6 +26,7 @@ from eels_bayes.forward_model.em_steps import Problem, span
 from eels_bayes.forward_model.factor_mixture import Images, Population
 from eels_bayes.forward_model.image_offsets import pooled
 from eels_bayes.forward_model.model import ForwardModel
+from eels_bayes.forward_model.registration import check_background, placed, registered
 from eels_bayes.forward_model.whitening import Whitening
 
 LEAST_BINS = 8  # of a profile: fewer cannot tell an edge from its continuum
@@ -83,10 +90,12 @@ def fit_forward_model(
     Raises
     ------
     ValueError
-        If the profiles are too short to tell an edge from its continuum.
+        If the profiles are too short to tell an edge from its continuum, or the fingerprints still
+        hold their background.
     """
-    library = library.resample(spectra.energy)
-    energy = spectra.profile_energy
+    check_background(library)
+    given, energy = library, spectra.profile_energy
+    library = given.resample(spectra.energy)
     if len(energy) < LEAST_BINS:
         raise ValueError(
             f"the spectra's profiles hold {len(energy)} bins; at least {LEAST_BINS} are needed to "
@@ -103,16 +112,21 @@ def fit_forward_model(
     white, center = 1.0 / np.sqrt(mean_profile), continuum.center(energy)
     deviation = (pixels.profile - center) * white
     whitening = Whitening.of(deviation, pixels.level, mean_profile, center)
-    problem = _problem(library, energy, continuum, whitening, pixels, class_weights)
-    state, history = accelerated(
-        _first_state(problem, start),
+    if start is None:
+        fit = registered(given, spectra.energy, continuum, whitening, pixels.profile, pixels.level)
+    else:
+        fit = start.library_fit
+    library = placed(given, spectra.energy, fit.moved)
+    problem = _problem(library, fit, energy, continuum, whitening, pixels, class_weights)
+    climb = accelerated(
+        _first_state(problem, fit, start),
         problem.improve,
         np.sqrt(np.diag(problem.prior_covariance)),
         effort.forward_iterations,
         stepping=stepping,
         show_progressbar=show_progressbar,
     )
-    return _fitted(problem, continuum, whitening, state, history)
+    return _fitted(problem, continuum, whitening, climb)
 
 
 def _chosen_pixels(spectra: Spectra, n_pixels: int, rng: np.random.Generator) -> _Pixels:
@@ -163,6 +177,7 @@ def _learned_continuum(
 
 def _problem(
     library: FingerprintLibrary,
+    fit: LibraryFit,
     energy: Array,
     continuum: Continuum,
     whitening: Whitening,
@@ -173,8 +188,8 @@ def _problem(
     white = 1.0 / np.sqrt(whitening.mean_profile)
     target, noise = whitening.apply(pixels.profile, pixels.level)
     columns = continuum.columns(energy, library) * white[:, None]
-    basis = span(energy, library, columns, white)
-    variances = continuum.prior_variances(library)
+    basis = span(energy, library, fit, columns, white)
+    variances = continuum.prior_variances(library, fit.gain)
     shared = IMAGE_SHARE * variances
     shared[len(shared) - len(library.nuisances) :] *= OVERLAP_SHARE
     return Problem(
@@ -192,7 +207,7 @@ def _problem(
     )
 
 
-def _first_state(problem: Problem, start: ForwardModel | None) -> State:
+def _first_state(problem: Problem, fit: LibraryFit, start: ForwardModel | None) -> State:
     """Where the fit begins: at the priors, or at what ``start`` found."""
     library = problem.library
     members, n_classes = components(library), library.n_classes
@@ -200,11 +215,9 @@ def _first_state(problem: Problem, start: ForwardModel | None) -> State:
     weight[n_classes:] = MIXED / max(1, len(members) - n_classes)
     covariance = problem.prior_covariance
     population = Population(weight, np.zeros(len(covariance)), covariance)
-    fit = LibraryFit()
     if start is not None:
         population = Population(weight, start.mean, start.covariance)
         library = replace(library, variations=start.library.variations)
-        fit = start.library_fit
     images = Images.alike(population, int(problem.image.max(initial=0)) + 1)
     return State(population, images, fit, library)
 
@@ -213,11 +226,10 @@ def _fitted(
     problem: Problem,
     continuum: Continuum,
     whitening: Whitening,
-    state: State,
-    history: list[float],
+    climb: Climb,
 ) -> ForwardModel:
     """The model of a fit that has ended."""
-    library = problem.library
+    library, state = problem.library, climb.state
     population = pooled(state.population, state.images, np.bincount(problem.image))
     shares, pair_weights = by_class(library, population.weight)
     shown = state.library_fit.apply(library.energy, library.intensity)
@@ -232,5 +244,6 @@ def _fitted(
         covariance=population.covariance,
         class_weights=shares,
         pair_weights=pair_weights,
-        log_likelihood=np.array(history),
+        log_likelihood=np.array(climb.likelihood),
+        converged=climb.converged,
     )

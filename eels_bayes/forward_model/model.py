@@ -1,6 +1,6 @@
 """The generative model of an experiment's pixels, fitted without labels.
 
-A pixel's profile (its whole spectrum in bins of about 2 eV, in units of its norm) is
+A pixel's profile (its whole spectrum in bins as fine as the edge, in units of its norm) is
 
     y = center + columns u + (1 + e) f_k(E - d) + noise,    e ~ N(0, t^2),  d ~ N(0, s^2)
 
@@ -51,6 +51,8 @@ class ForwardModel:
         weight of pure pixels.
     log_likelihood : (I,) array
         Mean log-likelihood of each iteration, nats a pixel.
+    converged : bool
+        Whether the fit ended because nothing more was to be gained.
     """
 
     library: FingerprintLibrary
@@ -64,6 +66,7 @@ class ForwardModel:
     class_weights: Array
     pair_weights: Array
     log_likelihood: Array
+    converged: bool = True
 
     @property
     def white(self) -> Array:

@@ -1,0 +1,173 @@
+"""Where a library stands in an experiment before its fit begins: any factor, many eV off.
+
+Expectation-maximisation finds the nearest maximum, and narrow lines have many. So the mixture of
+pure classes on the continuum is tried at shifts and factors far around, with some pixels: the
+continuum is integrated out as the prior has it, which leaves two numbers a pixel, class and shift.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.special import logsumexp
+
+from eels_bayes.arrays import Array
+from eels_bayes.data.fingerprints import FingerprintLibrary
+from eels_bayes.forward_model.continuum import Continuum
+from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes
+from eels_bayes.forward_model.whitening import Whitening
+
+PIXELS = 1000  # that registration looks at, at most: what it finds is refined by all
+REACH = 15.0  # eV to either side that are tried: axes stand 8 or 12 eV off
+STEPS_PER_BIN = 4  # shifts tried a bin
+FACTORS = np.geomspace(0.05, 3.0, 25)  # of the factor that explains the mean edge by any one class
+WEIGHT_STEPS = 4  # of expectation-maximisation of the classes' weights at each factor
+NEAR = (0.5, 2.0, 1.0)  # factors and shift (eV) from which the fit gets there by itself
+SURELY = 0.02  # nats a pixel that another start must be better by
+BEGINS = 0.5  # of its maximum: an edge that high in its first channels has something under it
+EMPTY = 0.02  # of the strongest class's norm: a class below has no edge
+
+
+def check_background(library: FingerprintLibrary) -> None:
+    """Raise ValueError where fingerprints still hold their background.
+
+    An edge begins from nothing; a background falls from the first channel on.
+    """
+    highest = np.abs(library.intensity).max(1)
+    seen = highest > EMPTY * highest.max()
+    first = library.intensity[:, :2].mean(1)[seen] / highest[seen]
+    last = library.intensity[:, -2:].mean(1)[seen] / highest[seen]
+    if len(first) and (first > BEGINS).all() and (first > last).all():
+        raise ValueError(
+            f"the fingerprints begin at {100 * first.min():.0f} % of their maximum or more, at "
+            f"{library.energy[0]:g} eV, and end lower: they seem to hold their background still; "
+            "subtract it before they are made a library"
+        )
+
+
+def placed(library: FingerprintLibrary, energy: Array, moved: float) -> FingerprintLibrary:
+    """A library with its axis moved (eV), on the channels ``energy`` (N,), eV.
+
+    A library that is moved may leave channels of the axis uncovered; there it goes on with its
+    end values.
+    """
+    if moved == 0.0:
+        return library.resample(energy)
+    axis = library.energy + moved
+    step = axis[1] - axis[0]
+    before = max(0, int(np.ceil((axis[0] - energy[0]) / step)))
+    behind = max(0, int(np.ceil((energy[-1] - axis[-1]) / step)))
+
+    def wide(rows: Array) -> Array:
+        """Rows (M, N) with further channels at either end."""
+        return np.pad(rows, ((0, 0), (before, behind)), mode="edge")
+
+    wider = replace(
+        library,
+        energy=np.concatenate(
+            [
+                axis[0] - step * np.arange(before, 0, -1),
+                axis,
+                axis[-1] + step * np.arange(1, behind + 1),
+            ]
+        ),
+        intensity=wide(library.intensity),
+        nuisances=wide(library.nuisances),
+    )
+    return wider.resample(energy)
+
+
+def registered(
+    library: FingerprintLibrary,
+    axis: Array,
+    continuum: Continuum,
+    whitening: Whitening,
+    profile: Array,
+    level: Array,
+) -> LibraryFit:
+    """Factor and shift to begin with.
+
+    Parameters
+    ----------
+    library : FingerprintLibrary
+        As given, on its own axis.
+    axis : (N,) array
+        Channels of the edge spectra, eV.
+    continuum : Continuum
+    whitening : Whitening
+    profile, level : (n, B) and (n,) arrays
+        Pixels, in units of their norm, and their noise levels.
+
+    Returns
+    -------
+    LibraryFit
+        Gain 1 and nothing moved where the fit finds its way from there.
+    """
+    every = max(1, len(profile) // PIXELS)
+    target, noise = whitening.apply(profile[::every], level[::every])
+    inverse = _without_continuum(library, continuum, whitening, float(np.median(noise)))
+    projected = target @ inverse
+    white = 1.0 / np.sqrt(whitening.mean_profile)
+    bin_width = float(continuum.energy[1] - continuum.energy[0])
+    n_steps = int(np.ceil(REACH / bin_width * STEPS_PER_BIN))
+    best = (-np.inf, 1.0, 0.0)
+    usual = -np.inf
+    for step in range(-n_steps, n_steps + 1):
+        moved = step * bin_width / STEPS_PER_BIN
+        here = placed(library, axis, moved)
+        shapes = edge_shapes(continuum.energy, here, LibraryFit(), white)[: here.n_classes]
+        means = np.array([shape.mean for shape in shapes])
+        for likelihood, factor in _by_factor(projected @ means.T, means @ inverse @ means.T):
+            best = max(best, (likelihood, factor, moved))
+            if NEAR[0] <= factor <= NEAR[1] and abs(moved) <= NEAR[2]:
+                usual = max(usual, likelihood)
+    likelihood, factor, moved = best
+    if likelihood < usual + SURELY:
+        return LibraryFit()
+    near = NEAR[0] <= factor <= NEAR[1]
+    return LibraryFit(gain=1.0 if near else factor, shift=moved, moved=moved)
+
+
+def _without_continuum(
+    library: FingerprintLibrary, continuum: Continuum, whitening: Whitening, noise: float
+) -> Array:
+    """Inverse covariance (B, B) of a whitened pixel without an edge."""
+    energy = continuum.energy
+    smooth = replace(library, nuisances=library.nuisances[:0])
+    columns = continuum.columns(energy, smooth) / np.sqrt(whitening.mean_profile)[:, None]
+    spread = columns * np.sqrt(continuum.prior_variances(smooth))
+    inverse: Array = np.linalg.inv(noise * np.eye(len(energy)) + spread @ spread.T)
+    return inverse
+
+
+def _by_factor(overlap: Array, square: Array) -> list[tuple[float, float]]:
+    """Log-likelihood over that without any edge (nats a pixel), and factor, at each tried.
+
+    Parameters
+    ----------
+    overlap : (n, K) array
+        Pixels times classes, through the inverse covariance.
+    square : (K, K) array
+        Classes times classes.
+    """
+    norm = np.diag(square)
+    seen = norm > EMPTY**2 * norm.max()
+    if not seen.any() or norm.max() <= 0:
+        return [(0.0, 1.0)]
+    # what would explain the mean by the class that explains it best
+    gains = overlap[:, seen].mean(0) / norm[seen]
+    largest = float(gains.max())
+    if largest <= 0:
+        return [(0.0, 1.0)]
+    found = []
+    for factor in largest * FACTORS:
+        given = factor * overlap - 0.5 * factor**2 * norm
+        log_weight = np.full(len(norm), -np.log(len(norm)))
+        for _ in range(WEIGHT_STEPS):
+            joint = given + log_weight
+            total = logsumexp(joint, axis=1)
+            share = np.exp(joint - total[:, None]).mean(0)
+            log_weight = np.log((share + 1.0 / len(given)) / (1.0 + len(share) / len(given)))
+        found.append((float(total.mean()), float(factor)))
+    return found

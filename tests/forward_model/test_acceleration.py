@@ -1,0 +1,60 @@
+"""Steps that go too far are halved, and what was found worse is never what a fit ends with."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import eels_bayes as eb
+from eels_bayes.forward_model.acceleration import State, Step, Stepping, accelerated
+from eels_bayes.forward_model.edge_shapes import LibraryFit
+from eels_bayes.forward_model.factor_mixture import Images, Population
+
+WIDTH = np.ones(1)
+PLAIN = Stepping(memory=1)
+
+
+def start(shift: float = 0.0) -> State:
+    """A state of which the shift alone matters."""
+    population = Population(np.ones(1), np.zeros(1), np.eye(1))
+    fit = LibraryFit(shift=shift)
+    return State(population, Images.alike(population), fit, eb.FingerprintLibrary.example())
+
+
+def stepping_to(best: float, stretch: float, seen: list[float]):
+    """A step towards the best shift, too long by a factor."""
+
+    def improve(state: State) -> Step:
+        shift = state.library_fit.shift
+        seen.append(shift)
+        height = -((shift - best) ** 2)
+        fit = dataclasses.replace(state.library_fit, shift=shift + stretch * (best - shift))
+        return Step(dataclasses.replace(state, library_fit=fit), height, height)
+
+    return improve
+
+
+@pytest.mark.parametrize("stretch", [0.5, 1.0, 1.9, 2.5, 7.0])
+@pytest.mark.parametrize("memory", [1, 10])
+def test_steps_that_go_too_far_arrive(stretch: float, memory: int) -> None:
+    found = accelerated(
+        start(), stepping_to(2.0, stretch, []), WIDTH, 300, stepping=Stepping(memory=memory)
+    )
+    assert found.state.library_fit.shift == pytest.approx(2.0, abs=0.1)  # as the slack allows
+    assert found.converged
+    assert (np.diff(found.likelihood) > -2e-3).all()
+
+
+def test_steps_that_only_harm_end_where_they_began() -> None:
+    seen: list[float] = []
+    found = accelerated(start(1.0), stepping_to(1.0 - 1e-9, -1e9, seen), WIDTH, 75, stepping=PLAIN)
+    assert found.state.library_fit.shift == pytest.approx(1.0, abs=0.05)
+    assert not found.converged
+    assert len(seen) < 15  # and no step is tried twice
+    assert len(seen) == len(set(seen))
+
+
+def test_what_was_found_worse_is_not_what_it_ends_with() -> None:
+    for steps in range(2, 12):
+        found = accelerated(start(), stepping_to(2.0, 40.0, []), WIDTH, steps, stepping=PLAIN)
+        assert (found.state.library_fit.shift - 2.0) ** 2 <= 4.0 + 1e-9
