@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any
 
-import numpy as np
-
+from eels_bayes.data.given_signals import given_signals
 from eels_bayes.data.spectra import Spectra
 
 MOST_TITLES = 20  # of signals that are kept: a series may have thousands
@@ -75,8 +74,10 @@ def now() -> str:
 
 def record_of(spectra: Spectra) -> FitRecord:
     """The record of a fit to spectra that ends now."""
-    used = np.unique(spectra.image[spectra.ok])
-    titles = (spectra.images[k].title for k in used[:MOST_TITLES])
+    ok = spectra.ok
+    used = given_signals(spectra.images, spectra.image[ok], spectra.position[ok])
+    used = [signal for signal in used if len(signal.rows)]
+    titles = (signal.whole.title for signal in used[:MOST_TITLES])
     return FitRecord(
         version=import_module("eels_bayes").__version__,
         date=now(),

@@ -84,8 +84,8 @@ def _of_fit(record: FitRecord | None) -> dict[str, str]:
     """Lines of what is known of the fit."""
     if record is None:
         return dict.fromkeys(("fitted", "to"), UNKNOWN)
-    titles = ", ".join(repr(title) for title in record.titles if title)
-    left = record.n_signals - len(record.titles)
+    shown = [repr(title) for title in record.titles if title]
+    titles, left = ", ".join(shown), record.n_signals - len(shown)
     more = f" and {left} more" if titles and left else ""
     lines = {
         "fitted": f"{record.date} by eels_bayes {record.version}",

@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 LEAST_CHANNELS = 3  # of a spectrum at the very same highest count: fewer may be chance
 LEAST_BITS = 16  # of integers that may have wrapped: 8 bits cannot be told from a steep line
-NEAR = 6  # channels between counts at one end of the range and at the other
+NEAR = 6  # channels between counts at one end of the range and at the other, at most
+BOTTOM_RUN, TOP_RUN = 2, 16  # channels that stay at either end of the range, at least
+HIGHEST = 4  # of the counts below the highest, by which the step between counts is known
+LEAST_CEILING = 50.0  # such steps: fewer are a few electrons, which chance repeats
 MOST_BITS = 16  # of integers whose largest is a limit that counts reach
 OUTER = 0.25  # of the integers' range: wrapped counts jump from the last quarter to the first
 
@@ -87,13 +90,25 @@ def measured_counts(counts: NDArray[Any]) -> tuple[NDArray[np.float32], Limits]:
 
 
 def countable(counts: Any) -> Any:
-    """Array-like counts without what is masked, or at the end of its integers' range: NaN there."""
+    """Array-like counts without what is masked, or too large for its integers: NaN there."""
     masked, plain = isinstance(counts, np.ma.MaskedArray), np.asarray(counts)
     ceiling = integer_ceiling(plain)
     lost = np.ma.getmaskarray(counts) if masked else np.zeros(1, bool)
     if ceiling < math.inf:
         lost = lost | (plain >= ceiling)
+    if plain.ndim in (1, 2):
+        lost = lost | _wrapped(np.atleast_2d(plain))[:, None].reshape((-1, 1)[-plain.ndim :])
     return np.where(lost, np.float32(np.nan), plain) if lost.any() else plain
+
+
+def below_ceiling(counts: NDArray[np.float32], ceiling: float) -> NDArray[np.float32]:
+    """Counts (n, E) with NaN at the ceiling; where some are above it, it is another exposure's."""
+    if not ceiling < math.inf:
+        return counts
+    at = counts == np.float32(ceiling)
+    if not at.any() or (counts > ceiling).any():
+        return counts
+    return np.where(at, np.float32(np.nan), counts)
 
 
 def integer_ceiling(counts: NDArray[Any]) -> float:
@@ -121,7 +136,14 @@ def _ceiling(counts: NDArray[Any]) -> float:
     if not ((often >= LEAST_CHANNELS) & (often < counts.shape[1])).any():
         return math.inf
     below = counts[counts < peak]
-    return peak if at.sum() > (below == below.max()).sum() else math.inf
+    highest = [peak]
+    for _ in range(HIGHEST):
+        rest = below[below < highest[-1]]
+        if rest.size:
+            highest.append(float(rest.max()))
+    if peak < LEAST_CEILING * float((-np.diff(highest)).min()):
+        return math.inf
+    return peak if at.sum() > (below == highest[1]).sum() else math.inf
 
 
 def _wrapped(counts: NDArray[Any]) -> NDArray[np.bool_]:
@@ -129,20 +151,34 @@ def _wrapped(counts: NDArray[Any]) -> NDArray[np.bool_]:
     none = np.zeros(len(counts), bool)
     if counts.dtype.kind not in "iu" or 8 * counts.dtype.itemsize < LEAST_BITS:
         return none
-    if not counts.size or counts.shape[1] < 2 * NEAR:
+    if not counts.size or counts.shape[1] < TOP_RUN + BOTTOM_RUN:
         return none
     bounds = np.iinfo(counts.dtype)
     low = bounds.min + OUTER * (bounds.max - bounds.min)
     high = bounds.max - OUTER * (bounds.max - bounds.min)
     if counts.max() < high or counts.min() > low:
         return none
-    # zeros fill up borders; a spike is one channel alone
-    bottom, top = (counts < low) & (counts != 0), counts > high
-    bottoms, tops = (at[:, :-1] & at[:, 1:] for at in (bottom, top))
-    between = np.cumsum(~(bottom | top), axis=1)
+    # Zeros fill up borders, a spike is one channel alone, and a zero-loss peak is narrow: what is
+    # near the top stays there for many channels.
+    bottoms = _runs((counts < low) & (counts != 0), BOTTOM_RUN)
+    tops = _runs(counts > high, TOP_RUN)
+    middle = np.cumsum((counts >= low) & (counts <= high), axis=1)
     found = none
-    for apart in range(2, NEAR + 1):  # where noise makes counts jump more than once
-        here, there = slice(None, -apart), slice(apart, None)
-        jump = bottoms[:, here] & tops[:, there] | tops[:, here] & bottoms[:, there]
-        found = found | (jump & (between[:, :-1][:, here] == between[:, 1:][:, there])).any(1)
+    for apart in range(NEAR + 1):  # where noise makes counts jump more than once
+        for first, second, run in ((bottoms, tops, BOTTOM_RUN), (tops, bottoms, TOP_RUN)):
+            gap = run + apart
+            if gap >= second.shape[1]:
+                continue
+            here = first[:, : second.shape[1] - gap] & second[:, gap:][:, : first.shape[1]]
+            n = here.shape[1]
+            clear = middle[:, gap - 1 : gap - 1 + n] == middle[:, run - 1 : run - 1 + n]
+            found = found | (here & clear).any(1)
     return found
+
+
+def _runs(at: NDArray[np.bool_], n: int) -> NDArray[np.bool_]:
+    """Where n channels in a row of (n_spectra, E) begin: (n_spectra, E - n + 1)."""
+    total = np.cumsum(at, axis=1, dtype=np.int32)
+    total = np.concatenate([np.zeros((len(at), 1), np.int32), total], axis=1)
+    runs: NDArray[np.bool_] = total[:, n:] - total[:, :-n] == n
+    return runs

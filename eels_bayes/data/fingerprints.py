@@ -278,7 +278,8 @@ class FingerprintLibrary:
             begins above an onset: below its axis an edge is taken for zero.
         """
         fingerprints = (self.energy, self.intensity, self.labels, self.values, self.nuisances)
-        return dataclasses.replace(self, **scattered(*fingerprints, low_loss))
+        source = f"{self.source}, with plural scattering".removeprefix(", ")
+        return dataclasses.replace(self, source=source, **scattered(*fingerprints, low_loss))
 
     def vary(
         self, n: int, rng: np.random.Generator, *, labels: ArrayLike | None = None

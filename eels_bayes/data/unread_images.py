@@ -68,7 +68,9 @@ class UnreadImage:
         return RawImage(counts, *head._replace(info=info), limits)
 
 
-def unread_images(signals: Sequence[Any], frames: Frames) -> list[UnreadImage]:
+def unread_images(
+    signals: Sequence[Any], frames: Frames, *, needed: bool = True
+) -> list[UnreadImage]:
     """The images of signals, in their order, frames in that of the stack's outer axes.
 
     Parameters
@@ -77,6 +79,8 @@ def unread_images(signals: Sequence[Any], frames: Frames) -> list[UnreadImage]:
     frames : "auto", str, tuple of str or None
         What numbers frames: all navigation axes but the two innermost, those of these names, or
         nothing.
+    needed : bool
+        Whether a name must be that of an axis; a signal without it is one image else.
 
     Raises
     ------
@@ -85,7 +89,8 @@ def unread_images(signals: Sequence[Any], frames: Frames) -> list[UnreadImage]:
     """
     axes = [navigation_axes(s) if hasattr(s, "axes_manager") else () for s in signals]
     names = [[axis_name(axis) for axis in of_signal] for of_signal in axes]
-    _check_names(frames, {name for of_signal in names for name in of_signal})
+    if needed:
+        _check_names(frames, {name for of_signal in names for name in of_signal})
     images: list[UnreadImage] = []
     for signal, of_signal in zip(signals, names, strict=True):
         outer = _outer(of_signal, frames)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from eels_bayes.data.detector_limits import countable
+from eels_bayes.data.detector_limits import below_ceiling, countable
 from eels_bayes.fast import fast_file, program_export
 from eels_bayes.fast.backends import BACKENDS, Backend
 from eels_bayes.fast.graph import CHUNK, N_COLUMNS, FastGraph
@@ -129,8 +129,8 @@ class FastClassifier:
             never raised.
         shift : float or (n,) array_like, optional
             Energy drift to remove, eV. If left out, these counts' own as of one image,
-            ``fast.drift(counts)``; a stream's is kept by `LiveClassifier`. Each change of it costs
-            about a millisecond.
+            ``fast.drift(counts)``: of a single spectrum that is noisy, and a stream's is kept by
+            `LiveClassifier`. Each change of it costs about a millisecond.
 
         Returns
         -------
@@ -183,8 +183,7 @@ class FastClassifier:
                 f"({len(self.energy)},) is needed: channels from {self.energy[0]:g} to "
                 f"{self.energy[-1]:g} eV"
             )
-        if self._ceiling < np.inf:
-            rows = np.where(rows >= self._ceiling, np.float32(np.nan), rows)
+        rows = below_ceiling(rows, self._ceiling)
         if not (rows[:, 0].all() and rows[:, -1].all()):  # zeros at an end may fill it up
             rows = without_borders(rows, self.graph.gain)
         return rows, single
@@ -265,6 +264,7 @@ class FastClassifier:
         ``forward(counts (n, E) float32)`` gives columns (n, K + 7), labels (n,) and flags (n,), see
         `FastGraph`; ``set_shift(eV)`` changes the drift that is removed. The package and
         the ONNX model take the plan of a drift as further inputs; the model's default to that of 0.
+        What is masked, saturated or filled up must be NaN there; programs cannot know.
         The archive's extra file ``eels_bayes.json``, and the others' metadata ``eels_bayes``, name
         classes, columns, energy axis and version, and hold the library's spectra.
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from eels_bayes.data.detector_limits import countable
 from eels_bayes.fast.live_statistics import Counters, Latencies, percentiles
 
 POLL = 0.1  # s between looks at whether the run has ended: short for a person, long for a CPU
@@ -129,7 +130,7 @@ def read_source(items: Iterator[Any], inbox: Inbox, n_channels: int) -> None:
 def _spectra(item: Any, number: int, n_channels: int) -> NDArray[Any]:
     """Counts (m, E) of one item; a copy, because a source may fill its buffer anew."""
     try:
-        counts = np.array(item)
+        counts = np.array(countable(item))
     except ValueError:  # of lists that are not rectangular
         counts = np.array(None)
     if counts.dtype.kind in "iuf" and counts.ndim in (1, 2) and counts.shape[-1] == n_channels:

@@ -20,6 +20,7 @@ TOLERANCE = 1e-4  # nats a pixel in `PATIENCE` iterations that is gained at the 
 PATIENCE = 10  # iterations over which the gain is judged: single steps may be small
 MEMORY = 10  # steps that an accelerated one is mixed from; chosen, not tuned
 DAMPING = 1e-6  # of the mixture's weights, over the mean square change: against rounding
+TINY = 1e-30  # of the mixture's weights: steps that no longer change have no mean square
 SLACK = 1e-3  # nats a pixel that an accelerated step may lose
 LEAST_SHARE = 1 / 64  # of a plain step: where less is worse as well, there is nowhere to go
 VARIED = ("intensity", "shift", "broadening")  # the common factors' scales
@@ -82,8 +83,12 @@ class Climb(NamedTuple):
 
 
 def converged(history: list[float], tolerance: float = TOLERANCE) -> bool:
-    """Whether the last ten objectives, nats a pixel, gained less than ``tolerance``."""
-    return len(history) > PATIENCE and history[-1] - history[-PATIENCE] < tolerance
+    """Whether the last steps' best objective, nats a pixel, is no more than ``tolerance`` better.
+
+    The best and not the last one, as leaps may lose a little.
+    """
+    before, after = history[:-PATIENCE], history[-PATIENCE:]
+    return len(before) > 0 and max(after) - max(before) < tolerance
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,7 +226,7 @@ def _leap(points: list[Array], improvements: list[Array]) -> Array:
     residuals = np.array(improvements) - np.array(points)
     change = np.diff(residuals, axis=0).T
     gram = change.T @ change
-    damping = DAMPING * np.trace(gram) / len(gram) * np.eye(len(gram))
+    damping = (DAMPING * np.trace(gram) / len(gram) + TINY) * np.eye(len(gram))
     share = np.linalg.solve(gram + damping, change.T @ residuals[-1])
     leap: Array = improvements[-1] - np.diff(improvements, axis=0).T @ share
     return leap

@@ -86,7 +86,7 @@ def calibrate_axis(
     validation.choice("feature", feature, ("onset", "maximum"))
     search, wanted, name = _asked(edge, energy, feature, step)
     axis, counts, variance = summed_spectrum(signals, axes, search)
-    if edge == ZERO_LOSS:
+    if isinstance(edge, str) and edge == ZERO_LOSS:
         feature = ZERO_LOSS
     found = edge_position(centers(axis), counts, variance, search, feature, name)
     record = {

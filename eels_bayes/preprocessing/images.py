@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from eels_bayes.data.detector_limits import below_ceiling
 from eels_bayes.data.detector_noise import Noise
 from eels_bayes.data.energy_axis import LIMIT_SLACK, limits
 from eels_bayes.data.flags import describe
@@ -93,12 +94,19 @@ class SeriesImage:
 
 
 def read_image(
-    image: UnreadImage, number: int, windows: Windows, believed: Callable[[RawImage], Noise]
+    image: UnreadImage,
+    number: int,
+    windows: Windows,
+    believed: Callable[[RawImage], Noise],
+    ceiling: float,
 ) -> SeriesImage:
-    """Counts of an image less their offset, with the noise that is believed; see `check_image`."""
+    """Counts of an image less their offset, with the noise that is believed; see `check_image`.
+
+    ``ceiling`` is where the series' channels saturate.
+    """
     raw = image.read()
     noise = believed(raw)
-    counts = without_borders(raw.counts, noise.gain)
+    counts = without_borders(below_ceiling(raw.counts, ceiling), noise.gain)
     counts = counts - np.float32(noise.offset) if noise.offset else counts
     return check_image(replace(raw, counts=counts, noise=noise), number, windows)
 
@@ -136,7 +144,9 @@ def check_image(raw: RawImage, number: int, windows: Windows) -> SeriesImage:
                 f"the energy axis of {name} covers {low:g} to {high:g} eV; {what} needs "
                 f"{start:g} to {stop:g} eV"
             )
+    known = np.isfinite(raw.counts).any(1)  # a spectrum of which nothing is known has no channels
     counts, filled, unfilled = fill_dead_channels(raw.counts, raw.noise.gain)
+    unfilled = unfilled & known.any()
     energy = centers(axis)[unfilled]
     for what, (start, stop) in needed.items():
         lost = energy[(energy > start) & (energy < stop)]

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from eels_bayes.data.detector_limits import Limits
 from eels_bayes.data.detector_noise import Noise
 from eels_bayes.data.hyperspy_io import RawImage
 from eels_bayes.data.unread_images import UnreadImage
@@ -49,6 +50,8 @@ class Inspection:
         The noise that is believed, and what contradicts it.
     doubts : str
         What speaks against the background window, and what would do; '' where nothing does.
+    beyond : str
+        What of the counts was too large to be counted; '' where nothing was.
     """
 
     raw: RawImage
@@ -59,6 +62,7 @@ class Inspection:
     measured: MeasuredNoise | None
     choice: Choice
     doubts: str
+    beyond: str
 
     def bands(self) -> dict[str, tuple[float, float]]:
         """The windows (eV) by name."""
@@ -116,8 +120,7 @@ class Inspection:
                 f"{in_bin:.3g} in {wide:g} eV"
             )
         lines.append(f"believed: {in_words(self.choice.noise)}")
-        beyond = raw.limits.words(len(raw.counts))
-        lines += [f"! {message}" for message in (beyond, self.choice.message) if message]
+        lines += [f"! {message}" for message in (self.beyond, self.choice.message) if message]
         return "\n".join(lines)
 
 
@@ -143,22 +146,26 @@ def inspected(images: Sequence[UnreadImage], windows: Windows, noise: str | Nois
         A signal that cannot be read.
     """
     raw = images[0].read()
-    sample, means = NoiseSample(raw), []
+    sample, total, n, limits, n_all = NoiseSample(raw), np.zeros(raw.axis.n), 0, Limits(), 0
     for k, image in enumerate(images):
         frame = image.read() if k else raw
         sample.add(frame, windows.window, max(LEAST_PIXELS, NOISE_PIXELS // len(images)))
-        means.append(group_means(torch.from_numpy(frame.counts)[None])[0].numpy().astype(float))
+        known = int(np.isfinite(frame.counts).any(axis=1).sum())
+        mean = group_means(torch.from_numpy(frame.counts)[None])[0].numpy().astype(float)
+        total, n = total + known * mean, n + known
+        limits, n_all = limits.beside(frame.limits), n_all + len(frame.counts)
     measured = sample.measured()
     choice = chosen_noise(raw.noise, raw.stated, measured, noise)
-    mean = np.mean(means, axis=0) - choice.noise.offset
-    background, doubts = _background(mean, raw, windows, choice.noise)
-    return Inspection(raw, len(images), windows, mean, background, measured, choice, doubts)
+    mean = total / max(n, 1) - choice.noise.offset
+    background, doubts = _background(mean, n, raw, windows, choice.noise)
+    beyond = limits.words(n_all)
+    return Inspection(raw, len(images), windows, mean, background, measured, choice, doubts, beyond)
 
 
 def _background(
-    mean: Floats, raw: RawImage, windows: Windows, noise: Noise
+    mean: Floats, n: int, raw: RawImage, windows: Windows, noise: Noise
 ) -> tuple[tuple[float, float] | None, str]:
-    """The power law of a mean spectrum, by unweighted least squares as HyperSpy fits it.
+    """The power law of the mean of n spectra, by unweighted least squares as HyperSpy fits it.
 
     And what speaks against its window.
     """
@@ -171,7 +178,6 @@ def _background(
     edges = extractor(canonical, variance(canonical, 1.0, 0.0), torch.ones(1))
     amplitude, exponent = edges.background[0].tolist()
     readout = noise.readout * windows.step / raw.axis.scale
-    n = int(np.isfinite(raw.counts).any(axis=1).sum())
     doubts = background_doubts(
         n * canonical[0],
         n * variance(canonical, noise.gain, readout)[0],

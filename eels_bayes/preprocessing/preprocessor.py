@@ -4,6 +4,7 @@
 signals are the Python side around it.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,7 +21,7 @@ from eels_bayes.data.spectra import Spectra
 from eels_bayes.data.unread_images import UnreadImage, unread_images
 from eels_bayes.preprocessing.alignment import image_shifts
 from eels_bayes.preprocessing.calibration import calibration
-from eels_bayes.preprocessing.counts_reader import N_NOISES, CountsReader
+from eels_bayes.preprocessing.counts_reader import N_NOISES, CountsReader, with_usual_bins
 from eels_bayes.preprocessing.images import (
     SeriesImage,
     all_reasons,
@@ -213,7 +214,10 @@ class Preprocessor(CountsReader):
             self.noises = torch.tensor(believed, dtype=torch.float64)
 
         def read() -> Iterator[SeriesImage]:
-            return (read_image(image, k, windows, self._believed) for k, image in enumerate(images))
+            return (
+                read_image(image, k, windows, self._believed, math.inf)
+                for k, image in enumerate(images)
+            )
 
         with torch.no_grad():
             learned = calibration(
@@ -233,6 +237,7 @@ class Preprocessor(CountsReader):
     def _forget(self) -> None:
         """Nothing is calibrated, and nothing needed of an axis but the windows."""
         self._ready.fill_(False)
+        self.ceiling.fill_(math.inf)
         self.profile_bins = torch.tensor([0, 0, bin_channels(self.step) if self.step else 0])
         self.noises = self.noises[:0]
 
@@ -297,7 +302,8 @@ class Preprocessor(CountsReader):
         first_time = not self.calibrated
         if first_time:
             self.calibrate(signals)
-        images = unread_images(signals, self.frames)
+        # a model of a stack reads single images too
+        images = unread_images(signals, self.frames, needed=first_time)
         spectra = series_spectra(images, self._process, show_progressbar)
         if not spectra.ok.any():
             if first_time:
@@ -312,7 +318,7 @@ class Preprocessor(CountsReader):
     def _process(self, unread: UnreadImage, number: int) -> Spectra:
         """Edge spectra of one image of the series."""
         windows = self._windows()
-        image = read_image(unread, number, windows, self._believed)
+        image = read_image(unread, number, windows, self._believed, float(self.ceiling))
         shift = image_shifts(image, self.reference, self.align, self.step, self.align_by)
         return edge_spectra(image, shift, windows, self)
 
@@ -385,16 +391,10 @@ class Preprocessor(CountsReader):
         if "frames" not in options:
             options = options | {"frames": None}
             state = {"ceiling": torch.tensor(torch.inf, dtype=torch.float64)} | state
-            state |= _with_usual_bins(state, options["dispersion"])
+            state |= with_usual_bins(state, options["dispersion"])
         if "noise" not in options:
             options = options | {"noise": "metadata"}
             state = state | {"noises": torch.zeros((0, N_NOISES), dtype=torch.float64)}
         preprocessor = cls.from_options(options)
         preprocessor.load_state_dict(state)
         return preprocessor
-
-
-def _with_usual_bins(state: dict[str, Tensor], step: float) -> dict[str, Tensor]:
-    """A ``state_dict``'s bins, in files of before they were of any width but the usual one."""
-    bins = state["profile_bins"]
-    return {"profile_bins": torch.cat([bins, bins.new_tensor([bin_channels(step)])])}

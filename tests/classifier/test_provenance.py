@@ -103,7 +103,7 @@ def test_few_words_for_many_titles_and_none_for_no_titles(clf):
         return str(provenance_of(fitted, 0, SHORT)).splitlines()[2]
 
     fit = clf.provenance.fit
-    assert shown(titles=("a", "", "b"), n_signals=7).endswith("7 signals: 'a', 'b' and 4 more")
+    assert shown(titles=("a", "", "b"), n_signals=7).endswith("7 signals: 'a', 'b' and 5 more")
     assert shown(titles=("", ""), n_signals=2).endswith("320 spectra of 2 signals")
 
 

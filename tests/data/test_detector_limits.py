@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import eels_bayes as eb
-from eels_bayes.data.detector_limits import countable, measured_counts
+from eels_bayes.data.detector_limits import below_ceiling, countable, measured_counts
 from eels_bayes.data.hyperspy_io import read_counts
 
 OPTIONS: dict[str, Any] = {"background": (600, 675), "normalize": (570, 592.5)}
@@ -122,3 +122,54 @@ def test_a_masked_signal_is_read_without_what_is_masked() -> None:
     masked.data = np.ma.array([[1.0, 2.0], [3.0, 4.0]], mask=[[True, False], [False, False]])
     found = read_counts(masked).counts
     assert np.isnan(found[0, 0]) and found[1].tolist() == [3.0, 4.0]
+
+
+@pytest.mark.parametrize(("step", "width"), [(0.5, 1.0), (0.25, 0.6), (0.1, 0.25), (0.05, 0.5)])
+def test_a_zero_loss_peak_is_no_wrapped_integer(
+    rng: np.random.Generator, step: float, width: float
+) -> None:
+    energy = step * np.arange(-300, 300)
+    centre = rng.uniform(-step, step, (40, 1))
+    peak = 6e4 * np.exp(-4 * np.log(2) * ((energy - centre) / width) ** 2) + 40.0
+    counts = np.minimum(rng.poisson(peak), 65000).astype(np.uint16)
+    found, limits = measured_counts(counts)
+    assert limits.wrapped == 0 and np.isfinite(found[counts < 65000]).all()
+
+
+@given(st.floats(0.02, 8.0), st.integers(0, 2**32 - 1))
+def test_faint_flat_spectra_have_no_ceiling(mean: float, seed: int) -> None:
+    counts = np.random.default_rng(seed).poisson(mean, (3, 1000)).astype(np.float32)
+    assert math.isinf(measured_counts(counts)[1].ceiling)
+    assert math.isinf(measured_counts(7.78 * counts)[1].ceiling)
+
+
+def test_wrapped_integers_are_seen_in_rows_too(rng: np.random.Generator) -> None:
+    counts = decaying(rng, 8e4, 6)
+    counts[3:] //= 2
+    found = countable(counts.astype(np.uint16))
+    assert np.isnan(found[:3]).all() and np.isfinite(found[3:]).all()
+    assert np.isnan(countable(counts[0].astype(np.uint16))).all()
+    np.testing.assert_array_equal(countable(counts[4].astype(np.uint16)), counts[4])
+
+
+def test_a_ceiling_is_that_of_its_exposure() -> None:
+    counts = np.array([[5.0, 9.0, 9.0], [9.0, 3.0, 1.0]], np.float32)
+    np.testing.assert_array_equal(np.isnan(below_ceiling(counts, 9.0)), counts == 9.0)
+    for ceiling in (math.inf, 8.0, 10.0):  # none, a shorter exposure's, a longer one's
+        assert below_ceiling(counts, ceiling) is counts
+
+
+def test_a_ceiling_of_the_series_holds_in_images_that_touch_it(
+    series: eb.simulate.Series,
+) -> None:
+    signals = [signal.deepcopy() for signal in series.signals[:2]]
+    pre = eb.Preprocessor((677, 737), 0.5, background=(600, 675), noise=(1.0, 0.0))
+    ceiling = float(signals[0].data[..., 840:].max())
+    signals[0].data = np.minimum(signals[0].data, ceiling)
+    inside = signals[1].data[1, 2, 900:902]
+    signals[1].data = np.minimum(signals[1].data, ceiling - 1)
+    signals[1].data[1, 2, 900:902] = ceiling + 0 * inside
+    with pytest.warns(UserWarning, match="channels at"):
+        pre.calibrate(signals)
+    flagged = np.flatnonzero(pre(signals[1]).flag)
+    assert flagged.tolist() == [1 * signals[1].data.shape[1] + 2]

@@ -251,3 +251,10 @@ def test_calibrated_signals_are_saved_with_what_was_done(
     (loaded,) = eb.load(tmp_path / "moved.hspy")
     assert record(loaded).moved == record(moved).moved
     assert list(record(loaded).edge) == [665, 690] and record(loaded).feature == "onset"
+
+
+def test_a_window_as_an_array(rng: np.random.Generator) -> None:
+    signal = drawn(540.0, rng)
+    one = eb.calibrate_axis(signal, edge=np.array([520.0, 560.0]), energy=532.0)
+    other = eb.calibrate_axis(signal, edge=(520.0, 560.0), energy=532.0)
+    assert one.axes_manager[-1].offset == other.axes_manager[-1].offset

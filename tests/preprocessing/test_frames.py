@@ -264,6 +264,34 @@ def test_the_figure_of_a_stack_has_its_title() -> None:
     plt.close(figure)
 
 
+def test_the_summary_is_of_all_frames() -> None:
+    data = counts()
+    data[0] = np.nan
+    data[1, 0, 0, 30:40] = 65535
+    data[2, 0, 0, 30:40] = 65535
+    words = eb.Preprocessor(**OPTIONS).summary(stack_of(data))
+    alone = eb.Preprocessor(**OPTIONS).summary(stack_of(data[1:]))
+    assert words.splitlines()[1:5] == alone.splitlines()[1:5]
+    assert "! 2 of" in words and "channels at 65535 counts" in words
+
+
+def test_a_frame_of_which_nothing_is_known_is_flagged() -> None:
+    data = counts()
+    data[1] = np.nan
+    found = read(stack_of(data), align=None)
+    lost = found.image == 1
+    assert (found.flag[lost] == eb.Flag.NON_FINITE).all() and found.ok[~lost].all()
+
+
+def test_a_model_of_stacks_reads_an_image() -> None:
+    stack = stack_of(counts())
+    pre = eb.Preprocessor(**OPTIONS, frames="time")
+    pre(stack, show_progressbar=False)
+    image = stack_of(counts()).inav[:, :, 1]
+    found = pre(image, show_progressbar=False)
+    assert len(found) == image.data[..., 0].size and len(found.images) == 1
+
+
 # Options and errors
 
 
