@@ -12,8 +12,7 @@ LEAST_CHANNELS = 3  # of a spectrum at the very same highest count: fewer may be
 LEAST_BITS = 16  # of integers that may have wrapped: 8 bits cannot be told from a steep line
 NEAR = 6  # channels between counts at one end of the range and at the other, at most
 BOTTOM_RUN, TOP_RUN = 2, 16  # channels that stay at either end of the range, at least
-HIGHEST = 4  # of the counts below the highest, by which the step between counts is known
-LEAST_CEILING = 50.0  # such steps: fewer are a few electrons, which chance repeats
+LEAST_VALUES = 50  # that differ: fewer are a few electrons, which chance repeats
 MOST_BITS = 16  # of integers whose largest is a limit that counts reach
 OUTER = 0.25  # of the integers' range: wrapped counts jump from the last quarter to the first
 
@@ -135,15 +134,10 @@ def _ceiling(counts: NDArray[Any]) -> float:
     # the same count in every channel is a dead spectrum
     if not ((often >= LEAST_CHANNELS) & (often < counts.shape[1])).any():
         return math.inf
-    below = counts[counts < peak]
-    highest = [peak]
-    for _ in range(HIGHEST):
-        rest = below[below < highest[-1]]
-        if rest.size:
-            highest.append(float(rest.max()))
-    if peak < LEAST_CEILING * float((-np.diff(highest)).min()):
+    if len(np.unique(counts)) < LEAST_VALUES:
         return math.inf
-    return peak if at.sum() > (below == highest[1]).sum() else math.inf
+    below = counts[counts < peak]
+    return peak if at.sum() > (below == below.max()).sum() else math.inf
 
 
 def _wrapped(counts: NDArray[Any]) -> NDArray[np.bool_]:
