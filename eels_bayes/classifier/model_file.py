@@ -245,10 +245,17 @@ def _forward_model(
         library=library_from("shown", tensors, config),
         # files of before know of no move, and not whether the fit was at its end
         library_fit=exactly(LibraryFit, {"moved": 0.0} | config["library_fit"]),
-        converged=bool(config.get("converged", True)),
+        converged=_flag(config.get("converged", True)),
         continuum=Continuum(window=(low, high), **continuum),
         **_arrays(tensors),
     )
+
+
+def _flag(value: Any) -> bool:
+    """A setting that is true or false, or TypeError."""
+    if not isinstance(value, bool):
+        raise TypeError(f"converged is {value!r}")
+    return value
 
 
 def _arrays(tensors: dict[str, Tensor]) -> dict[str, Any]:

@@ -103,11 +103,11 @@ def by_name(pred, class_names):
     return pred.probabilities[:, [pred.class_names.index(name) for name in class_names]]
 
 
-def assert_equal(one, two):
+def assert_equal(one, two, atol=1e-5):
     assert one.class_names == two.class_names
     for name in FLOATS:
         np.testing.assert_allclose(
-            getattr(one, name), getattr(two, name), rtol=1e-5, atol=1e-5, err_msg=name
+            getattr(one, name), getattr(two, name), rtol=1e-5, atol=atol, err_msg=name
         )
 
 
@@ -135,7 +135,12 @@ def test_what_labels_do_not_touch_stays(base, told, spectra):
     before, after = predict(base, spectra), predict(told, spectra)
     for name in ("latent_mean", "latent_sd", "novelty", "value", "value_sd"):
         np.testing.assert_allclose(
-            getattr(after, name), getattr(before, name), rtol=1e-4, err_msg=name
+            # what single precision leaves of latents near zero, and of small variances
+            getattr(after, name),
+            getattr(before, name),
+            rtol=1e-4,
+            atol=2e-5,
+            err_msg=name,
         )
     assert base.class_names == base.library.class_names  # the copy's source knows nothing of it
     assert told.history["GP"] != base.history["GP"] and set(told.history) == set(base.history)
@@ -232,11 +237,10 @@ def test_saving_keeps_what_was_learned(told, spectra, rows, tmp_path):
     np.testing.assert_allclose(loaded.fitted.class_weights, told.fitted.class_weights)
     for one, other in zip(loaded.latent_prior(), told.latent_prior(), strict=True):
         torch.testing.assert_close(one, other)
-    # and it learns on as if nothing had happened
+    # and it learns on as if nothing had happened, but for what rounding makes of learning
     further = (spectra[rows[:4]], [NEW] * 4)
-    assert_equal(
-        predict(updated(loaded, *further), spectra), predict(updated(told, *further), spectra)
-    )
+    one, other = (predict(updated(clf, *further), spectra) for clf in (loaded, told))
+    assert_equal(one, other, atol=5e-5)
     drawn = [predict(clf, spectra[:9]).joint.draw(4) for clf in (loaded, told)]
     np.testing.assert_allclose(*drawn, rtol=1e-6)
 
