@@ -21,7 +21,7 @@ import eels_bayes as eb
 from eels_bayes import tensor_file
 from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.data.flags import Flag
-from eels_bayes.fast import inductor_backend
+from eels_bayes.fast import fast_file, inductor_backend
 from eels_bayes.fast.classifier import load_fast
 from eels_bayes.fast.fast_file import KIND, LIBRARY
 from eels_bayes.fast.graph import CHUNK, N_COLUMNS
@@ -166,12 +166,18 @@ def test_what_was_not_measured_is_flagged(scripted, counts, spectra):
 
 
 def test_counts_at_the_ceiling_of_the_series_are_flagged(scripted, counts, spectra, tmp_path):
-    shift, ceiling = float(spectra.shift[0]), float(counts[:4, 600:].max(1)[1])
-    saturating = copy.copy(scripted)
-    saturating._ceiling = ceiling
-    found = saturating(counts[:4], shift).flag
-    needed = (counts[:4, 600:] >= ceiling).any(1)
-    assert found[1] == eb.Flag.NON_FINITE and (found[needed] != 0).all()
+    shift, ceiling = float(spectra.shift[0]), 5000.0
+    pre = copy.deepcopy(scripted._preprocessor)
+    pre.ceiling.fill_(ceiling)
+    fast_file.write(tmp_path / "model.fast", scripted._parts._replace(preprocessor=pre))
+    saturating = load_fast(tmp_path / "model.fast")
+    rows = counts[:4].copy()
+    rows[1, 700] = ceiling
+    assert rows.max() == ceiling
+    assert saturating(rows, shift).flag.tolist() == [0, Flag.NON_FINITE, 0, 0]
+    rows[2, 700] = ceiling + 1  # of a longer exposure, then
+    assert saturating(rows, shift).flag.tolist() == [0, 0, 0, 0]
+    assert scripted(rows, shift).flag.tolist() == [0, 0, 0, 0]
 
 
 def test_pixels_of_another_day_are_read_as_by_the_slow_path(fast, clf):
