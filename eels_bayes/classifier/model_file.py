@@ -92,6 +92,7 @@ def pack(contents: Contents) -> tuple[dict[str, Any], dict[str, Any]]:
         "seed": contents.seed,
         "effort": contents.effort.options(),
         "history": contents.history,
+        "variations": dict(vars(plan.library.variations)),
     }
     if record is not None:
         config["classifier"]["fit"] = record.options()
@@ -106,8 +107,10 @@ def unpack(tensors: dict[str, Tensor], config: dict[str, Any]) -> Contents:
     effort = options.pop("effort", None) or {"vae": options.pop("vae_schedule")}
     record = FitRecord.restored(options.pop("fit")) if "fit" in options else None
     weights = tensors.get("class_weights")
+    # of before these were kept: as the fit found them
+    given = {"variations": options.pop("variations", config["variations"])}
     plan = Plan(
-        library=library_from("library", tensors, config),
+        library=library_from("library", tensors, config | given),
         class_weights=None if weights is None else weights.numpy(),
         **options,
     )

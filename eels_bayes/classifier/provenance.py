@@ -89,7 +89,8 @@ def _of_fit(record: FitRecord | None) -> dict[str, str]:
     more = f" and {left} more" if titles and left else ""
     lines = {
         "fitted": f"{record.date} by eels_bayes {record.version}",
-        "to": f"{record.n_pixels} spectra of {record.n_signals} signals"
+        "to": f"{record.n_pixels} spectra of {record.n_signals} "
+        + ("signal" if record.n_signals == 1 else "signals")
         + (f": {titles}{more}" if titles else ""),
     }
     if record.n_updates:

@@ -228,6 +228,8 @@ def test_saving_keeps_what_was_learned(told, spectra, rows, tmp_path):
     loaded = eb.load_model(tmp_path / "model.eels")
     assert loaded.class_names == told.class_names
     assert loaded.library.class_names == told.library.class_names
+    assert loaded.library.variations == told.library.variations
+    assert loaded.library.variations != loaded.fitted.forward.library.variations
     assert loaded.history == told.history
     assert_equal(predict(loaded, spectra), predict(told, spectra))
     ours, theirs = told.fitted.labelled, loaded.fitted.labelled
