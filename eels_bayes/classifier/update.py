@@ -47,26 +47,11 @@ def updated(
     recalibrate: bool,
 ) -> Updated:
     """A model that knows more, from what a model was before; see `EELSClassifier.update`."""
-    after = _learned(before, new, labels, settings, spectra, recalibrate)
-    record = before.fitted.record
-    record = None if record is None else record.after_update()
-    return after._replace(fitted=replace(after.fitted, record=record))
-
-
-def _learned(
-    before: Updated,
-    new: FingerprintLibrary | Spectra | ArrayLike,
-    labels: ArrayLike | None,
-    settings: Settings,
-    spectra: Spectra | None,
-    recalibrate: bool,
-) -> Updated:
-    """As `updated`, but for the record."""
     fitted = before.fitted
     if not isinstance(new, FingerprintLibrary):
         if isinstance(new, Spectra):
             check_spectra(fitted, new)
-        return before._replace(fitted=learn_labels(fitted, new, labels, settings))
+        return before._replace(fitted=_noted(learn_labels(fitted, new, labels, settings), fitted))
     if labels is not None or spectra is None:
         raise ValueError(
             "with a library, which holds its own labels, give the spectra that say how "
@@ -75,7 +60,13 @@ def _learned(
     check_spectra(fitted, spectra)
     weights = before.class_weights if new.n_classes == before.library.n_classes else None
     after = learn_fingerprints(fitted, new, spectra, weights, settings, recalibrate=recalibrate)
-    return Updated(after, new, weights)
+    return Updated(_noted(after, fitted), new, weights)
+
+
+def _noted(after: Fitted, before: Fitted) -> Fitted:
+    """A model with the record of the one before, and this update in it."""
+    record = before.record
+    return replace(after, record=None if record is None else record.after_update())
 
 
 def learn_labels(

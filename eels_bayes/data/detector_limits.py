@@ -71,17 +71,13 @@ def measured_counts(counts: NDArray[Any]) -> tuple[NDArray[np.float32], Limits]:
     of all: the tail of a distribution thins out towards its end, and is cut off by a limit.
     Without any of these the result may share memory with `counts`.
     """
-    masked = isinstance(counts, np.ma.MaskedArray)
-    mask = np.ma.getmaskarray(counts) if masked else None
-    plain = np.asarray(counts)
+    mask, plain = np.ma.getmask(counts), np.asarray(counts)
     flat = np.ascontiguousarray(plain, dtype=np.float32)
-    ceiling = _ceiling(plain if mask is None else np.where(mask, 0, plain))
+    ceiling = _ceiling(np.where(mask, 0, plain) if np.any(mask) else plain)
     wrapped = _wrapped(plain)
     over = plain >= ceiling if math.isfinite(ceiling) else np.zeros(plain.shape, bool)
     over &= np.isfinite(flat) & ~wrapped[:, None]
-    lost = over | wrapped[:, None]
-    if mask is not None:
-        lost |= mask
+    lost = over | wrapped[:, None] | mask
     if lost.any():
         flat = np.where(lost, np.float32(np.nan), flat)
     # as counts are read: in single precision
@@ -90,14 +86,13 @@ def measured_counts(counts: NDArray[Any]) -> tuple[NDArray[np.float32], Limits]:
 
 def countable(counts: Any) -> Any:
     """Array-like counts without what is masked, or too large for its integers: NaN there."""
-    masked, plain = isinstance(counts, np.ma.MaskedArray), np.asarray(counts)
+    lost, plain = np.ma.getmask(counts), np.asarray(counts)
     ceiling = integer_ceiling(plain)
-    lost = np.ma.getmaskarray(counts) if masked else np.zeros(1, bool)
     if ceiling < math.inf:
         lost = lost | (plain >= ceiling)
     if plain.ndim in (1, 2):
-        lost = lost | _wrapped(np.atleast_2d(plain))[:, None].reshape((-1, 1)[-plain.ndim :])
-    return np.where(lost, np.float32(np.nan), plain) if lost.any() else plain
+        lost = lost | _wrapped(np.atleast_2d(plain)).reshape(*plain.shape[:-1], 1)
+    return np.where(lost, np.float32(np.nan), plain) if np.any(lost) else plain
 
 
 def below_ceiling(counts: NDArray[np.float32], ceiling: float) -> NDArray[np.float32]:

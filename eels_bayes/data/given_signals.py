@@ -35,11 +35,17 @@ class GivenSignal(NamedTuple):
 
     def filled(self, values: NDArray[Any]) -> NDArray[Any]:
         """An array (\\*shape, ...) of values (n, ...); NaN, or -1 in integers, without a pixel."""
-        shape = self.whole.shape
-        fill = -1 if values.dtype.kind in "iu" else np.nan
-        flat = np.full((int(np.prod(shape)), *values.shape[1:]), fill, values.dtype)
-        flat[self.place] = values[self.rows]
-        return flat.reshape((*shape, *values.shape[1:]))
+        return in_shape(values[self.rows], self.place, self.whole.shape)
+
+
+def in_shape(
+    values: NDArray[Any], place: NDArray[np.int64], shape: tuple[int, ...]
+) -> NDArray[Any]:
+    """Values (m, ...) at flat places (m,) of an array (\\*shape, ...); elsewhere NaN, or -1."""
+    fill = -1 if values.dtype.kind in "iu" else np.nan
+    flat = np.full((int(np.prod(shape)), *values.shape[1:]), fill, values.dtype)
+    flat[place] = values
+    return flat.reshape((*shape, *values.shape[1:]))
 
 
 def given_signals(

@@ -118,7 +118,9 @@ def registered(
         here = placed(library, axis, moved)
         shapes = edge_shapes(continuum.energy, here, LibraryFit(), white)[: here.n_classes]
         means = np.array([shape.mean for shape in shapes])
-        for likelihood, factor in _by_factor(projected @ means.T, means @ inverse @ means.T):
+        for likelihood, factor in _by_factor(
+            projected @ means.T, np.diag(means @ inverse @ means.T)
+        ):
             best = max(best, (likelihood, factor, moved))
             if NEAR[0] <= factor <= NEAR[1] and abs(moved) <= NEAR[2]:
                 usual = max(usual, likelihood)
@@ -141,17 +143,16 @@ def _without_continuum(
     return inverse
 
 
-def _by_factor(overlap: Array, square: Array) -> list[tuple[float, float]]:
+def _by_factor(overlap: Array, norm: Array) -> list[tuple[float, float]]:
     """Log-likelihood over that without any edge (nats a pixel), and factor, at each tried.
 
     Parameters
     ----------
     overlap : (n, K) array
         Pixels times classes, through the inverse covariance.
-    square : (K, K) array
-        Classes times classes.
+    norm : (K,) array
+        Classes times themselves.
     """
-    norm = np.diag(square)
     seen = norm > EMPTY**2 * norm.max()
     if not seen.any() or norm.max() <= 0:
         return [(0.0, 1.0)]

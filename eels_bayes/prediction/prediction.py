@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eels_bayes.data.flags import describe
+from eels_bayes.data.given_signals import in_shape
 from eels_bayes.data.pixel_index import checked_index, per_pixel_fields, rows_of
 from eels_bayes.data.spectra import ImageInfo
 from eels_bayes.data.value_range import ANY_VALUE, ValueRange
@@ -276,12 +277,9 @@ class Prediction:
             raise ValueError(f"quantity {quantity!r} is unknown; one of {', '.join(_PER_PIXEL)}")
         if not 0 <= image < len(self.images):
             raise IndexError(f"image {image} does not exist; there are {len(self.images)}")
-        values, shape = getattr(self, quantity), self.images[image].shape
         in_image = self.image == image
-        fill = -1 if values.dtype.kind in "iu" else np.nan
-        flat = np.full((int(np.prod(shape)), *values.shape[1:]), fill, values.dtype)
-        flat[self.position[in_image]] = values[in_image]
-        return flat.reshape((*shape, *values.shape[1:]))
+        values, place = getattr(self, quantity)[in_image], self.position[in_image]
+        return in_shape(values, place, self.images[image].shape)
 
     def to_signals(self) -> dict[str, list[BaseSignal]]:
         """HyperSpy signals of every quantity, one for each signal that was given.
