@@ -19,6 +19,7 @@ from eels_bayes.classifier.model_library import (
     library_tensors,
     library_words,
 )
+from eels_bayes.classifier.model_misfit import misfit_from, misfit_tensors, misfit_words
 from eels_bayes.classifier.model_shapes import check_shapes
 from eels_bayes.classifier.settings import Plan
 from eels_bayes.effort import Effort
@@ -128,6 +129,7 @@ def pack_fitted(fitted: Fitted) -> tuple[dict[str, Any], dict[str, Any]]:
         **{
             f"continuum.{name}": np.asarray(getattr(forward.continuum, name)) for name in _CONTINUUM
         },
+        **misfit_tensors(forward),
         **{f"gp.{k}": v for k, v in fitted.gp.state.items()},
         **{f"novelty.{k}": v for k, v in fitted.novelty._asdict().items()},
         "learned.class_weights": fitted.class_weights,
@@ -155,6 +157,7 @@ def pack_fitted(fitted: Fitted) -> tuple[dict[str, Any], dict[str, Any]]:
         "library": library_words(forward.library),
         "variations": {k: float(v) for k, v in vars(forward.library.variations).items()},
         "library_fit": {k: float(v) for k, v in vars(forward.library_fit).items()},
+        "misfit": misfit_words(forward),
         "converged": forward.converged,
         "latent_dim": fitted.vae.latent_dim,
         "likelihood": fitted.vae.likelihood,
@@ -250,6 +253,7 @@ def _forward_model(
         library_fit=exactly(LibraryFit, {"moved": 0.0} | config["library_fit"]),
         converged=_flag(config.get("converged", True)),
         continuum=Continuum(window=(low, high), **continuum),
+        **misfit_from(tensors, config),
         **_arrays(tensors),
     )
 

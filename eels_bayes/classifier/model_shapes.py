@@ -8,7 +8,7 @@ from torch import Tensor
 
 # Sizes of what no constructor checks, one letter a dimension; digits are themselves. What shares a
 # letter fits together: K classes of the library, G of the GP, N = G + 1, D latent, A of them that
-# the GPs read, L channels.
+# the GPs read, L channels, E modes of the misfit.
 SHAPES = {
     "energy": "L",
     "shown.energy": "L",
@@ -35,6 +35,10 @@ SHAPES = {
     "forward.class_weights": "K",
     "forward.pair_weights": "KK",
     "forward.log_likelihood": "I",
+    "misfit.shape": "BE",
+    "misfit.amplitude": "K",
+    "misfit.shared": "KE",
+    "misfit.covariance": "KEKE",
     "novelty.whitening": "UW",
     "novelty.center": "W",
     "novelty.table": "T",

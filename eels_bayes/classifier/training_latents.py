@@ -103,7 +103,7 @@ def class_variations(source: Reinsertion, rng: np.random.Generator) -> Tensor:
     """Clean spectra (K, `N_VARIATIONS`, L) of the library's classes with overlapping shapes."""
     n_classes = source.model.library.n_classes
     labels = np.repeat(np.arange(n_classes), N_VARIATIONS)
-    edge, _, _ = source.model.library.vary(len(labels), rng, labels=labels)
+    edge = source.mixed_edges(labels, labels, np.ones(len(labels)), rng).spectra
     clean = edge + source.overlap(source.coefficients(len(labels), rng))
     return torch.from_numpy(clean).float().unflatten(0, (n_classes, N_VARIATIONS))
 

@@ -15,6 +15,7 @@ from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.variations import Variations
 from eels_bayes.forward_model.edge_shapes import LibraryFit
 from eels_bayes.forward_model.factor_mixture import Images, Population
+from eels_bayes.forward_model.misfit import LEAST_MISFIT, MOST_MISFIT, Misfit
 
 TOLERANCE = 1e-4  # nats a pixel in `PATIENCE` iterations that is gained at the end
 PATIENCE = 10  # iterations over which the gain is judged: single steps may be small
@@ -22,7 +23,7 @@ MEMORY = 10  # steps that an accelerated one is mixed from; chosen, not tuned
 DAMPING = 1e-6  # of the mixture's weights, over the mean square change: against rounding
 TINY = 1e-30  # of the mixture's weights: steps that no longer change have no mean square
 SLACK = 1e-3  # nats a pixel that an accelerated step may lose
-LEAST_SHARE = 1 / 64  # of a plain step: where less is worse as well, there is nowhere to go
+LEAST_SHARE = 1 / 64  # of the library's step that is tried before it stays where it is
 VARIED = ("intensity", "shift", "broadening")  # the common factors' scales
 LEAST_IN_VECTOR = 1e-10  # of a component, where a logarithm is taken of it
 LEAST_SCALE = 1e-9  # of a variation, where a logarithm is taken of it
@@ -30,6 +31,8 @@ LEAST_SCALE = 1e-9  # of a variation, where a logarithm is taken of it
 LOG_SD_RANGE = (-20.0, 20.0)  # log of the population's sd over its prior's
 LIBRARY_LOW = (-20.0, -30.0, 0.0)  # log gain; shift, eV; broadening, eV^2
 LIBRARY_HIGH = (20.0, 30.0, 100.0)
+LOG_MISFIT_RANGE = (np.log(LEAST_MISFIT), np.log(MOST_MISFIT))
+MISFIT_UNIT = 0.1  # relative: what a shared misfit is measured in there
 LOG_VARIED_RANGE = (-12.0, 3.0)  # log of a variation: relative, eV and eV
 
 
@@ -99,6 +102,7 @@ class State:
     images: Images
     library_fit: LibraryFit
     library: FingerprintLibrary
+    misfit: Misfit
 
     def vector(self, width: Array) -> Array:
         """As free numbers of comparable size; ``width`` (P,) is the prior sd of ``u``."""
@@ -115,6 +119,8 @@ class State:
                 np.log(
                     [max(getattr(self.library.variations, name), LEAST_SCALE) for name in VARIED]
                 ),
+                np.log([self.misfit.pixel, self.misfit.shared_sd]),
+                self.misfit.shared.ravel() / MISFIT_UNIT,
                 np.log(np.maximum(self.images.weight, LEAST_IN_VECTOR)).ravel(),
                 (self.images.offset / width).ravel(),
             ]
@@ -125,6 +131,7 @@ class State:
         n, p = len(self.population.weight), len(self.population.mean)
         n_images = len(self.images.weight)
         vector, log_weight, offset = np.split(vector, [-n_images * (n + p), -n_images * p])
+        vector, misfit = np.split(vector, [-2 - self.misfit.shared.size])
         images = Images(
             softmax(log_weight.reshape(n_images, n), axis=1), offset.reshape(n_images, p) * width
         )
@@ -146,7 +153,33 @@ class State:
                 broadening=float(broadening),
             ),
             replace(self.library, variations=Variations(**varied)),
+            replace(
+                self.misfit,
+                pixel=float(np.exp(np.clip(misfit[0], *LOG_MISFIT_RANGE))),
+                shared_sd=float(np.exp(np.clip(misfit[1], *LOG_MISFIT_RANGE))),
+                shared=misfit[2:].reshape(self.misfit.shared.shape) * MISFIT_UNIT,
+            ),
         )
+
+    def with_library_near(self, before: State, share: float) -> State:
+        """This state, with the library only a share of the way from where it was."""
+
+        def between(first: float, last: float) -> float:
+            return first + share * (last - first)
+
+        old, new = before.library_fit, self.library_fit
+        fit = replace(
+            new,
+            gain=between(old.gain, new.gain),
+            shift=between(old.shift, new.shift),
+            broadening=between(old.broadening, new.broadening),
+        )
+        varied = {
+            name: between(getattr(before.library.variations, name), value)
+            for name, value in vars(self.library.variations).items()
+        }
+        library = replace(self.library, variations=Variations(**varied))
+        return replace(self, library_fit=fit, library=library)
 
 
 def accelerated(
@@ -162,8 +195,8 @@ def accelerated(
 
     Anderson's acceleration with a damped least-squares fit, begun afresh where the objective falls
     (Henderson and Varadhan, J. Comput. Graph. Stat. 28, 834 (2019)). The library's shift enters by
-    its slope, so that on narrow lines a plain step may go too far as well: then half of it is
-    tried, and half of that.
+    its slope, so that on narrow lines a plain step may go too far as well: then the library goes
+    half of it, half of that, and stays at last where it was.
 
     Parameters
     ----------
@@ -184,7 +217,8 @@ def accelerated(
     history: list[float] = []
     likelihoods: list[float] = []
     now, best = start, start  # what is tried, and a plain step from the last that was taken
-    taken, share = start, 1.0  # and how much of that step
+    taken, whole, share = start, start, 1.0  # whole step, and how much of it the library goes
+    stuck = False
     points: list[Array] = []
     improvements: list[Array] = []
     bar = trange(steps, desc="forward model", disable=not show_progressbar)
@@ -195,18 +229,21 @@ def accelerated(
             objective = -np.inf
         if history and objective < max(history) - SLACK:
             if now is best:  # no leap
-                share *= 0.5
-                if share < LEAST_SHARE:
+                if share == 0.0:
                     break
-                first, last = taken.vector(width), best.vector(width)
-                best = best.replaced(first + 0.5 * (last - first), width)
+                share = 0.5 * share if share > LEAST_SHARE else 0.0
+                best = whole.with_library_near(taken, share)
             now, points, improvements = best, [], []
             continue
-        taken, best, share = now, improved, 1.0
+        stuck = share == 0.0 and objective < max(history) + stepping.tolerance
+        taken, whole, share = now, improved, min(1.0, 2.0 * max(share, LEAST_SHARE))
+        if share < 1.0:  # what went too far before will again
+            improved = improved.with_library_near(now, share)
+        best = improved
         history.append(objective)
         likelihoods.append(likelihood)
         bar.set_postfix(loglik=f"{likelihood:.4f}", refresh=False)
-        if converged(history, stepping.tolerance):
+        if stuck or converged(history, stepping.tolerance):
             break
         points.append(now.vector(width))
         improvements.append(improved.vector(width))
@@ -218,7 +255,7 @@ def accelerated(
     # the last step is not known to be one upwards yet
     if history and (share < 1.0 or improve(best).objective < max(history) - SLACK):
         best = taken
-    return Climb(best, likelihoods, bool(converged(history, stepping.tolerance)))
+    return Climb(best, likelihoods, bool(not stuck and converged(history, stepping.tolerance)))
 
 
 def _leap(points: list[Array], improvements: list[Array]) -> Array:

@@ -12,6 +12,7 @@ from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.forward_model.acceleration import converged
 from eels_bayes.forward_model.components import components
+from eels_bayes.forward_model.edge_shapes import mean_edges
 from eels_bayes.forward_model.factor_mixture import (
     LEAST_WEIGHT,
     log_likelihood,
@@ -60,12 +61,20 @@ def fit_weights(
     """
     here = placed(library, spectra.energy, model.library_fit.moved)
     library = replace(here, variations=model.library.variations)
+    energy = model.continuum.energy
+    known = model.known(library)
+    along = model.along.of_classes(known, mean_edges(energy, library, model.library_fit))
+    misfit = model.misfit.of_classes(known)
     shown = model.library_fit.apply(library.energy, library.intensity)
+    moved = (misfit.shared * along.amplitude[:, None]) @ along.on(energy, library.energy)
+    shown = shown + moved[library.labels]
     weight = np.full(len(components(library)), 1.0 / len(components(library)))
     shares, pair_weights = by_class(library, weight)
     model = replace(
         model,
         library=replace(library, intensity=shown),
+        misfit=misfit,
+        along=along,
         class_weights=shares,
         pair_weights=pair_weights,
     )

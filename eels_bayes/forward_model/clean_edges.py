@@ -60,7 +60,15 @@ def blended_edges(
     edge[mixed] = part[:, None] * edge[mixed] + (1.0 - part[:, None]) * partner
     if value is not None and partner_value is not None:
         value[mixed] = part * value[mixed] + (1.0 - part) * partner_value
-    return Clean(edge, fractions, value)
+    return Clean(edge + _misfits(model, fractions, rng), fractions, value)
+
+
+def _misfits(model: ForwardModel, fractions: Array, rng: np.random.Generator) -> Array:
+    """What pixels (n, L) of these classes (n, K) miss their fingerprints by."""
+    if not model.misses:
+        return np.zeros(1)
+    shapes = model.along.on(model.continuum.energy, model.library.energy)
+    return model.misfit.draw(fractions * model.along.amplitude, rng) @ shapes
 
 
 def continuum_coefficients(model: ForwardModel, n: int, rng: np.random.Generator) -> Array:

@@ -59,3 +59,13 @@ def components(library: FingerprintLibrary) -> list[tuple[int, int, float]]:
     """Every class pure, then every pair that may mix at the shares of ``MIXING``."""
     pure = [(k, k, 1.0) for k in range(library.n_classes)]
     return pure + [(a, b, share) for a, b in mixing_pairs(library) for share in MIXING]
+
+
+def shares(library: FingerprintLibrary) -> NDArray[np.float64]:
+    """Share (components, K) of each class in each component."""
+    members = components(library)
+    share = np.zeros((len(members), library.n_classes))
+    for row, (a, b, of_first) in zip(share, members, strict=True):
+        row[a] += of_first
+        row[b] += 1.0 - of_first
+    return share

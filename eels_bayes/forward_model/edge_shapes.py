@@ -126,6 +126,12 @@ def edge_shapes(
     return shapes
 
 
+def mean_edges(energy: Array, library: FingerprintLibrary, fit: LibraryFit) -> Array:
+    """Mean edge (K, B) of each class in bins (B,), eV, as the experiment shows it."""
+    shapes = edge_shapes(energy, library, fit, np.ones(len(energy)))[: library.n_classes]
+    return np.array([shape.mean for shape in shapes])
+
+
 def unknown_shapes(energy: Array, library: FingerprintLibrary, white: Array) -> list[Shape]:
     """What the edge of a structure beside the library may look like, in whitened bins.
 

@@ -11,6 +11,7 @@ from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.variations import Variations
 from eels_bayes.forward_model.acceleration import VARIED, State, Step
 from eels_bayes.forward_model.class_weights import shared_out
+from eels_bayes.forward_model.components import shares
 from eels_bayes.forward_model.directions import spanned
 from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes
 from eels_bayes.forward_model.factor_mixture import (
@@ -21,6 +22,7 @@ from eels_bayes.forward_model.factor_mixture import (
     maximisation,
 )
 from eels_bayes.forward_model.image_offsets import offsets, recentred
+from eels_bayes.forward_model.misfit import Directions, improved, log_density, with_misfit
 from eels_bayes.forward_model.objective import log_prior
 
 VARIATION_PIXELS = 100.0  # weight of the library's own variations, in pixels; chosen, not tuned
@@ -46,6 +48,8 @@ class Problem:
         Noise variance of a whitened bin.
     columns : (R, P) array
         Of the continuum, whitened, in the basis.
+    along, directions : Directions
+        Of the misfit: in the bins, and whitened in the basis.
     image : (n,) array of int
         Image of each pixel.
     prior_covariance : (P, P) array
@@ -63,6 +67,8 @@ class Problem:
     target: Array
     noise: Array
     columns: Array
+    along: Directions
+    directions: Directions
     image: Array
     prior_covariance: Array
     offset_variances: Array
@@ -75,8 +81,17 @@ class Problem:
             Shape(self.basis.T @ shape.mean, self.basis.T @ shape.loadings)
             for shape in edge_shapes(self.energy, old.library, old.library_fit, self.white)
         ]
+        share = shares(self.library)
+        shapes = with_misfit(shapes, share, self.directions, old.misfit)
         step = expectation(
-            self.target, self.noise, self.columns, population, shapes, images, self.image
+            self.target,
+            self.noise,
+            self.columns,
+            population,
+            shapes,
+            images,
+            self.image,
+            self.directions.shape.shape[1],
         )
         of_images = offsets(step, population, images, self.offset_variances)
         step = recentred(step, population, images, of_images)
@@ -89,26 +104,33 @@ class Problem:
             Images(weights, of_images.mean),
             _moved(old.library_fit, step.common, old.library),
             _varied(self.library, old.library, step),
+            improved(old.misfit, step.misfit, share, self.directions.amplitude),
         )
         prior = log_prior(
             population, images, step.pixels, self.prior_covariance, self.offset_variances
         )
+        prior += log_density(old.misfit, state.misfit.covariance) / step.n
         return Step(state, step.log_likelihood + prior, step.log_likelihood)
 
 
 def span(
-    energy: Array, library: FingerprintLibrary, fit: LibraryFit, columns: Array, white: Array
+    energy: Array,
+    library: FingerprintLibrary,
+    fit: LibraryFit,
+    columns: Array,
+    misfit: Array,
+    white: Array,
 ) -> Array:
     """Orthonormal basis (B, R) of all that is not noise.
 
     The noise is white, so what is orthogonal to every shape says nothing of any of them.
     """
-    directions = [columns]
+    spans = [columns, misfit]
     for shift in (0.0, *EXPLORED):
         there = LibraryFit(shift=fit.shift + shift, moved=fit.moved)
         for shape in edge_shapes(energy, library, there, white):
-            directions += [shape.mean[:, None], shape.loadings]
-    stacked = np.concatenate(directions, axis=1)
+            spans += [shape.mean[:, None], shape.loadings]
+    stacked = np.concatenate(spans, axis=1)
     stacked = stacked / np.maximum(np.linalg.norm(stacked, axis=0), SMALLEST_NORM)
     return spanned(stacked)
 

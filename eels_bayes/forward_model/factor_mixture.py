@@ -29,10 +29,31 @@ NO_PIXELS = 1e-9  # pixels: keeps the mean over none finite
 
 
 class Shape(NamedTuple):
-    """One component in whitened bins: mean (B,) and loadings (B, q) of standard-normal factors."""
+    """One component in whitened bins: mean (B,) and loadings (B, q) of standard-normal factors.
+
+    The last of the factors are those of the pixel's misfit.
+    """
 
     mean: Array
     loadings: Array
+
+
+class MisfitMoments(NamedTuple):
+    """What an E-step says of the pixels' misfits ``c / S``, by component (C of them).
+
+    Attributes
+    ----------
+    first : (C, M) array
+        Sums of their means.
+    square : (C,) array
+        Sums of their means' squares.
+    information : (C, M, M) array
+        Sums of what was learned of them: prior less posterior covariance.
+    """
+
+    first: Array
+    square: Array
+    information: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +89,7 @@ class Expectation:
     second: Array  # (P, P) sum of E[a a']
     common: Array  # (N_COMMON,) mean of the components' common factors
     common_square: Array  # (N_COMMON,) mean of their squares
+    misfit: MisfitMoments
     log_likelihood: float  # nats a pixel
 
     @property
@@ -138,6 +160,7 @@ def expectation(
     shapes: list[Shape],
     images: Images | None = None,
     image: Array | None = None,
+    n_misfit: int = 0,
 ) -> Expectation:
     """One E-step.
 
@@ -156,6 +179,8 @@ def expectation(
         All alike if left out.
     image : (n,) array of int, optional
         Image of each pixel.
+    n_misfit : int
+        How many of the last factors are the pixel's misfit.
 
     Returns
     -------
@@ -177,10 +202,21 @@ def expectation(
     )
     first, second = np.zeros((n_images, p)), np.zeros((p, p))
     common, square, n_common = np.zeros(N_COMMON), np.zeros(N_COMMON), NO_PIXELS
+    misfit = []
     for (_, a, var), part, g, shape in zip(posteriors, components, gamma.T, shapes, strict=True):
         weighted = a * g[:, None]
         mean = (of_image @ weighted) @ part.basis.T
-        moment = part.basis @ (weighted.T @ a + np.diag(g @ var)) @ part.basis.T
+        left = (part.basis * (g @ var)) @ part.basis.T
+        moment = part.basis @ (weighted.T @ a) @ part.basis.T
+        own = slice(len(moment) - n_misfit, None)
+        misfit.append(
+            (
+                mean[:, own].sum(0),
+                np.trace(moment[own, own]),
+                g.sum() * np.eye(n_misfit) - left[own, own],
+            )
+        )
+        moment = moment + left
         first += mean[:, :p]
         second += moment[:p, :p]
         if np.abs(shape.mean).max() > 0:  # a class without an edge says nothing of the library
@@ -194,6 +230,7 @@ def expectation(
         second,
         common / n_common,
         square / n_common,
+        MisfitMoments(*(np.array(each) for each in zip(*misfit, strict=True))),
         float(total.mean()),
     )
 

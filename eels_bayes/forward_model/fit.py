@@ -21,10 +21,11 @@ from eels_bayes.forward_model.acceleration import (
 from eels_bayes.forward_model.class_weights import MIXED, by_class
 from eels_bayes.forward_model.components import components
 from eels_bayes.forward_model.continuum import Continuum, learn_continuum
-from eels_bayes.forward_model.edge_shapes import LibraryFit
+from eels_bayes.forward_model.edge_shapes import LibraryFit, mean_edges
 from eels_bayes.forward_model.em_steps import Problem, span
 from eels_bayes.forward_model.factor_mixture import Images, Population
 from eels_bayes.forward_model.image_offsets import pooled
+from eels_bayes.forward_model.misfit import Directions, Misfit, directions
 from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.registration import check_background, placed, registered
 from eels_bayes.forward_model.whitening import Whitening
@@ -117,7 +118,12 @@ def fit_forward_model(
     else:
         fit = start.library_fit
     library = placed(given, spectra.energy, fit.moved)
-    problem = _problem(library, fit, energy, continuum, whitening, pixels, class_weights)
+    edges = mean_edges(energy, library, fit)
+    if start is None:
+        along = directions(energy, edges, continuum.window)
+    else:
+        along = start.along.of_classes(start.known(library), edges)
+    problem = _problem(library, fit, energy, continuum, whitening, pixels, along, class_weights)
     climb = accelerated(
         _first_state(problem, fit, start),
         problem.improve,
@@ -182,13 +188,15 @@ def _problem(
     continuum: Continuum,
     whitening: Whitening,
     pixels: _Pixels,
+    along: Directions,
     class_weights: Array | None,
 ) -> Problem:
     """The pixels in as few dimensions as matter, and what is expected beforehand."""
     white = 1.0 / np.sqrt(whitening.mean_profile)
     target, noise = whitening.apply(pixels.profile, pixels.level)
     columns = continuum.columns(energy, library) * white[:, None]
-    basis = span(energy, library, fit, columns, white)
+    whitened = along.shape * white[:, None]
+    basis = span(energy, library, fit, columns, whitened, white)
     variances = continuum.prior_variances(library, fit.gain)
     shared = IMAGE_SHARE * variances
     shared[len(shared) - len(library.nuisances) :] *= OVERLAP_SHARE
@@ -200,6 +208,8 @@ def _problem(
         target=target @ basis,
         noise=noise,
         columns=basis.T @ columns,
+        along=along,
+        directions=replace(along, shape=basis.T @ whitened),
         image=pixels.image,
         prior_covariance=np.diag(variances),
         offset_variances=shared,
@@ -215,11 +225,13 @@ def _first_state(problem: Problem, fit: LibraryFit, start: ForwardModel | None) 
     weight[n_classes:] = MIXED / max(1, len(members) - n_classes)
     covariance = problem.prior_covariance
     population = Population(weight, np.zeros(len(covariance)), covariance)
+    misfit = Misfit.unknown(n_classes, problem.along.shape.shape[1])
     if start is not None:
         population = Population(weight, start.mean, start.covariance)
+        misfit = start.misfit.of_classes(start.known(library))
         library = replace(library, variations=start.library.variations)
     images = Images.alike(population, int(problem.image.max(initial=0)) + 1)
-    return State(population, images, fit, library)
+    return State(population, images, fit, library, misfit)
 
 
 def _fitted(
@@ -233,9 +245,15 @@ def _fitted(
     population = pooled(state.population, state.images, np.bincount(problem.image))
     shares, pair_weights = by_class(library, population.weight)
     shown = state.library_fit.apply(library.energy, library.intensity)
+    along, misfit = problem.along, state.misfit
+    moved = (misfit.shared * along.amplitude[:, None]) @ along.on(problem.energy, library.energy)
+    shown = shown + moved[library.labels]
     return ForwardModel(
         library=replace(state.library, intensity=shown),
         library_fit=state.library_fit,
+        misfit=misfit,
+        along=along,
+        noise=float(np.median(problem.noise)),
         continuum=continuum,
         mean_profile=whitening.mean_profile,
         middle=whitening.middle,

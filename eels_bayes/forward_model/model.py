@@ -12,16 +12,17 @@ which every image has class weights of its own and a continuum of its own to var
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from eels_bayes.arrays import Array
 from eels_bayes.data.fingerprints import FingerprintLibrary
-from eels_bayes.forward_model.components import MIXING, components
+from eels_bayes.forward_model.components import MIXING, components, shares
 from eels_bayes.forward_model.continuum import Continuum
 from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes
 from eels_bayes.forward_model.factor_mixture import Population, Rotated, rotated
+from eels_bayes.forward_model.misfit import Directions, Misfit, negligible_out, spread_by_misfit
 from eels_bayes.forward_model.whitening import Whitening
 
 LEAST_DOMINANT = 1e-4  # share of pixels that a class dominates at least: none is ruled out
@@ -51,6 +52,12 @@ class ForwardModel:
         weight of pure pixels.
     log_likelihood : (I,) array
         Mean log-likelihood of each iteration, nats a pixel.
+    misfit : Misfit
+        How far fingerprints miss the edge; what all pixels share of it is part of ``library``.
+    along : Directions
+        The modes of it.
+    noise : float
+        Median noise variance of a whitened bin among the pixels of the fit.
     converged : bool
         Whether the fit ended because nothing more was to be gained.
     """
@@ -66,6 +73,9 @@ class ForwardModel:
     class_weights: Array
     pair_weights: Array
     log_likelihood: Array
+    misfit: Misfit
+    along: Directions
+    noise: float
     converged: bool = True
 
     @property
@@ -110,7 +120,27 @@ class ForwardModel:
         population = Population(self.components()[1], self.mean, self.covariance)
         # the library is as shown already
         shapes = edge_shapes(energy, self.library, LibraryFit(), self.white)
+        along = self._whitened_misfits()
+        shapes = spread_by_misfit(shapes, shares(self.library), along, self.misfit, self.noise)
         return [rotated(columns, population, shape) for shape in shapes]
+
+    @property
+    def misses(self) -> bool:
+        """Whether pixels miss the fingerprints by anything that noise does not hide."""
+        along = self._whitened_misfits()
+        return any(
+            len(negligible_out(along.shape @ self.misfit.spread(row), self.noise).T)
+            for row in shares(self.library) * along.amplitude
+        )
+
+    def known(self, library: FingerprintLibrary) -> list[int | None]:
+        """Which of this model's classes each class of a library is, by name; None for new ones."""
+        names = list(self.library.class_names)
+        return [names.index(n) if n in names else None for n in library.class_names]
+
+    def _whitened_misfits(self) -> Directions:
+        """The misfit's modes in whitened bins."""
+        return replace(self.along, shape=self.along.shape * self.white[:, None])
 
     def whiten(self, profile: Array, level: Array) -> tuple[Array, Array]:
         """Whitened deviations (n, B) of profiles (n, B) from the center, and their noise (n,)."""

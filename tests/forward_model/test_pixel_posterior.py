@@ -13,6 +13,7 @@ from eels_bayes.data.variations import Variations
 from eels_bayes.forward_model import factor_mixture
 from eels_bayes.forward_model.continuum import Continuum
 from eels_bayes.forward_model.edge_shapes import UNKNOWN, LibraryFit, edge_shapes, unknown_shapes
+from eels_bayes.forward_model.misfit import Directions, Misfit
 from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.pixel_posterior import PixelEvidence, evidence_of
 
@@ -62,6 +63,9 @@ def make(pure=(0.4, 0.3, 0.2), seed=0):
         class_weights=pairs.sum(1),
         pair_weights=pairs,
         log_likelihood=np.zeros(1),
+        misfit=Misfit.unknown(lib.n_classes, 0),
+        along=Directions(np.zeros((len(BINS), 0)), np.ones(lib.n_classes), 1.0),
+        noise=1.0,
     )
 
 

@@ -1,0 +1,48 @@
+"""How far fingerprints miss the edge, as a model file holds it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from eels_bayes.forward_model.misfit import Directions, Misfit
+from eels_bayes.forward_model.model import ForwardModel
+
+ARRAYS = ("shape", "amplitude", "shared", "covariance")
+
+
+def misfit_tensors(forward: ForwardModel) -> dict[str, Any]:
+    """The misfit's arrays under their names in the file."""
+    return {
+        "misfit.shape": forward.along.shape,
+        "misfit.amplitude": forward.along.amplitude,
+        "misfit.shared": forward.misfit.shared,
+        "misfit.covariance": forward.misfit.covariance,
+    }
+
+
+def misfit_words(forward: ForwardModel) -> dict[str, float]:
+    """Its numbers, as plain values."""
+    return {
+        "norm": float(forward.along.norm),
+        "pixel": float(forward.misfit.pixel),
+        "shared_sd": float(forward.misfit.shared_sd),
+        "noise": float(forward.noise),
+    }
+
+
+def misfit_from(tensors: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Any]:
+    """What `ForwardModel` takes of it; none in files of before it was learned."""
+    if "misfit" not in config:
+        n_bins, n_classes = len(tensors["continuum.energy"]), len(config["class_names"])
+        none = Directions(np.zeros((n_bins, 0)), np.ones(n_classes), 1.0)
+        return {"along": none, "misfit": Misfit.unknown(n_classes, 0), "noise": 1.0}
+    words = {name: float(value) for name, value in config["misfit"].items()}
+    array = {name: tensors[f"misfit.{name}"].numpy() for name in ARRAYS}
+    return {
+        "along": Directions(array["shape"], array["amplitude"], words.pop("norm")),
+        "noise": words.pop("noise"),
+        "misfit": Misfit(shared=array["shared"], covariance=array["covariance"], **words),
+    }
