@@ -53,9 +53,10 @@ class Effort:
         Latents with a value, and steps, for the regression of the library's value.
     simulated_pixels : int
         Drawn pixels that a calibration reads.
-    update_pixels, novelty_pixels : int
-        Most pixels that an update with a library fits the forward model to, and calibrates
-        novelty on.
+    update_pixels : int
+        Most pixels that an update with a library fits the forward model to.
+    novelty_pixels : int
+        Drawn pixels of each class that novelty is calibrated on.
     image_steps : int
         Steps of the variational inference of each image's class weights.
     dense : Schedule
@@ -142,6 +143,7 @@ class Effort:
             value_steps=40,
             simulated_pixels=200,
             update_pixels=250,
+            novelty_pixels=200,
             image_steps=40,
             dense=Schedule(epochs=5, steps=50, learning_rate=3e-3),
         )

@@ -104,8 +104,7 @@ class EELSClassifier:
         """Fit to unlabelled spectra.
 
         An interrupted fit (Ctrl-C, the stop button) goes on where it was when ``fit`` is called
-        again with the same spectra; other spectra start a new one. It warns where so few pixels are
-        held out from the training that novelty is calibrated on simulated ones.
+        again with the same spectra; other spectra start a new one.
 
         Parameters
         ----------

@@ -28,7 +28,6 @@ from eels_bayes.latent.vae_fit import fit_vae
 from eels_bayes.randomness import Stream, own_randomness, stream
 from eels_bayes.training import FitState
 
-HELD_OUT = 0.2  # of the pixels: novelty is calibrated on these, which the VAE does not see
 VALIDATION = 10  # one clean spectrum in so many stops the VAE's training: chosen, not tuned
 LEAST_PIXELS = 2  # a variance needs two
 
@@ -90,8 +89,7 @@ def fit_run(run: Run, plan: Plan, settings: Settings) -> Fitted:
             show_progressbar=settings.show_progressbar,
         )
     source = reinsertion(run.forward, spectra)
-    training, held_out = split(spectra, settings.seed)
-    vae = _fit_clean_vae(run, plan, settings, source, training)
+    vae = _fit_clean_vae(run, plan, settings, source, spectra[np.flatnonzero(spectra.ok)])
     fitted = learn(
         # A copy: calibrating the user's anew must not change the fitted model.
         copy.deepcopy(spectra.preprocessor),
@@ -101,16 +99,9 @@ def fit_run(run: Run, plan: Plan, settings: Settings) -> Fitted:
         plan.library.class_names,
         nothing_labelled(len(spectra.profile_energy), plan.latent_dim),
         settings,
-        held_out=held_out,
+        spectra=spectra,
     )
     return replace(fitted, record=record_of(spectra))
-
-
-def split(spectra: Spectra, seed: int) -> tuple[Spectra, Spectra]:
-    """Pixels for the VAE, and pixels held out from it for novelty."""
-    rows = stream(seed, Stream.HELD_OUT).permutation(np.flatnonzero(spectra.ok))
-    n_held_out = int(HELD_OUT * len(rows))
-    return spectra[np.sort(rows[n_held_out:])], spectra[np.sort(rows[:n_held_out])]
 
 
 def _fit_clean_vae(

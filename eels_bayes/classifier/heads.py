@@ -6,16 +6,17 @@ those of measured pixels that have a label.
 
 from __future__ import annotations
 
-import warnings
-
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.stats import norm
 
 from eels_bayes.classifier.fitted import posterior, read
 from eels_bayes.classifier.labels import Labelled
 from eels_bayes.classifier.training_latents import FINGERPRINT_LABELS, simulated
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.effort import FULL, Effort
-from eels_bayes.forward_model.reinsertion import Pairs, Reinsertion
+from eels_bayes.forward_model.reinsertion import Reinsertion
 from eels_bayes.gp.classifier import GPClassifier
 from eels_bayes.gp.fit import fit_gp
 from eels_bayes.gp.relearning import relearn
@@ -40,8 +41,8 @@ VALUE_INDUCING, VALUE_INDUCING_PER_CLASS = 8, 2
 # Detector channels a bin of the profile, roughly: of how many channels' noise a simulated pixel's
 # spike is the largest. Of bins of 2 eV, with channels of a quarter of an eV; finer ones hold fewer.
 PROFILE_CHANNELS = 8
-# Calls from the warning about few pixels up to the user's line, which calls `EELSClassifier.fit`.
-WARNED_CALL = 5
+
+ANY_CLASS = 1e-3  # weight of any pixel's spike for any class: none is without
 
 
 def fit_classes(
@@ -142,28 +143,54 @@ def fit_values(
 def fit_novelty(
     source: Reinsertion,
     encoder: NoisyEncoder,
-    held_out: Spectra,
+    spectra: Spectra,
     device: torch.device,
     *,
     effort: Effort = FULL,
     seed: int = 0,
 ) -> NoveltyScale:
-    """Novelty's scale from held-out pixels, or from drawn ones where those are too few."""
-    pixels: Spectra | Pairs = held_out
-    spike = torch.from_numpy(held_out.spike)
-    if len(held_out) < novelty.MIN_PIXELS:
-        warnings.warn(
-            f"spectra hold {len(held_out)} pixels beside those of the training, and novelty "
-            f"needs {novelty.MIN_PIXELS} to be calibrated on: it is calibrated on simulated "
-            "pixels instead and knows no more of this experiment than the forward model does",
-            stacklevel=WARNED_CALL,
-        )
-        rng = stream(seed, Stream.NOVELTY)
-        pixels = source.draw(effort.simulated_pixels, rng)
-        # the largest of so many channels' noise
-        channels = len(source.model.continuum.energy) * PROFILE_CHANNELS
-        spike = torch.from_numpy(
-            rng.standard_normal((effort.simulated_pixels, channels)).max(1)
-        ).float()
-    _, evidence = read(encoder, pixels, device)
-    return novelty.fit_novelty_scale(evidence.residual.cpu(), evidence.unknown.cpu(), spike)
+    """Novelty's scale from drawn pixels of each class, with the spikes that measured ones show.
+
+    Spikes are the detector's matter, and the preprocessor's: no model of them is needed.
+    """
+    rng = stream(seed, Stream.NOVELTY)
+    n, dominant = effort.novelty_pixels, source.model.dominance()
+    residual, unknown = [], []
+    for k in range(dominant.shape[1]):
+        # aligned as measured ones are, which takes noise from channel to channel
+        pairs, _ = source.draw_edges(n, rng, edge=source.class_edges(k, n, rng).spectra)
+        _, evidence = read(encoder, pairs, device)
+        residual.append(evidence.residual.cpu())
+        unknown.append(evidence.unknown.cpu())
+    spikes = _spikes_of_classes(encoder, spectra, dominant, n, device, rng)
+    return novelty.fit_novelty_scale(
+        torch.cat(residual),
+        torch.cat(unknown),
+        torch.from_numpy(spikes),
+        torch.arange(dominant.shape[1]).repeat_interleave(n),
+        torch.from_numpy(dominant).float(),
+    )
+
+
+def _spikes_of_classes(
+    encoder: NoisyEncoder,
+    spectra: Spectra,
+    dominant: NDArray[np.float64],
+    n: int,
+    device: torch.device,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """Spikes (K n,) of ``n`` pixels of each class, drawn from those that are likely of it.
+
+    A class of narrow lines has channels that stand out of the series' mean by themselves.
+    """
+    n_classes = dominant.shape[1]
+    usable = spectra[np.flatnonzero(spectra.ok)]
+    if len(usable) < novelty.MIN_PIXELS:  # the largest of so many channels' noise
+        channels = spectra.profile.shape[1] * PROFILE_CHANNELS
+        spikes = norm.ppf(rng.random(n * n_classes) ** (1.0 / channels))
+        return np.asarray(spikes, dtype=np.float32)
+    _, evidence = read(encoder, usable, device)
+    share = evidence.log_probability.exp().double().cpu().numpy() @ dominant + ANY_CLASS
+    drawn = [rng.choice(usable.spike, n, p=column / column.sum()) for column in share.T]
+    return np.concatenate(drawn)

@@ -34,7 +34,7 @@ def learn(
     settings: Settings,
     *,
     known: Fitted | None = None,
-    held_out: Spectra | None = None,
+    spectra: Spectra | None = None,
 ) -> Fitted:
     """Learn what follows from a forward model, a VAE and labels.
 
@@ -56,8 +56,8 @@ def learn(
     known : Fitted, optional
         An earlier model. The GP goes on from its own, a new encoder keeps its axes; where the
         forward model is still the same, encoder and value are kept, which follow from it.
-    held_out : Spectra, optional
-        Pixels that novelty is calibrated on; without them the scale of ``known`` is kept.
+    spectra : Spectra, optional
+        Pixels whose spikes the scale of novelty takes in; without them that of ``known`` is kept.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def learn(
     Raises
     ------
     ValueError
-        If there are neither held-out pixels nor an earlier model.
+        If there are neither spectra nor an earlier model.
     """
     options: dict[str, Any] = {"effort": settings.effort, "seed": settings.seed}
     if known is not None and known.forward is source.model:
@@ -87,12 +87,12 @@ def learn(
         show_progressbar=settings.show_progressbar,
         **options,
     )
-    if held_out is not None:
-        novelty = fit_novelty(source, encoder, held_out, settings.device, **options)
+    if spectra is not None:
+        novelty = fit_novelty(source, encoder, spectra, settings.device, **options)
     elif known is not None:
         novelty = known.novelty
     else:
-        raise ValueError("held_out is missing: there is no earlier scale of novelty to keep")
+        raise ValueError("spectra are missing: there is no earlier scale of novelty to keep")
     weights = source.model.dominant_weights
     if len(class_names) > len(weights):
         weights = class_shares(gp, source, vae, encoder.axes.cpu(), **options)

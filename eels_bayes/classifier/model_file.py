@@ -31,7 +31,7 @@ from eels_bayes.gp.classifier import GPClassifier
 from eels_bayes.gp.value_regression import ValueRegression
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
 from eels_bayes.latent.vae import SpectrumVAE
-from eels_bayes.prediction.novelty import NoveltyScale
+from eels_bayes.prediction.novelty import novelty_scale
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 from eels_bayes.uncertainty.packed_gp import GPConstants
 from eels_bayes.validation import same_axis
@@ -187,7 +187,7 @@ def _unpack_fitted(tensors: dict[str, Tensor], config: dict[str, Any]) -> Fitted
         encoder=encoder.eval(),
         gp=GPClassifier.from_state(_prefixed("gp", tensors)),
         value=value,
-        novelty=NoveltyScale(**_prefixed("novelty", tensors)),
+        novelty=novelty_scale(_prefixed("novelty", tensors), len(forward.components()[0])),
         class_names=learned["class_names"],
         class_weights=tensors["learned.class_weights"].numpy(),
         labelled=Labelled(

@@ -41,7 +41,7 @@ SHAPES = {
     "misfit.covariance": "KEKE",
     "novelty.whitening": "UW",
     "novelty.center": "W",
-    "novelty.table": "T",
+    "novelty.dominant": "CK",
     "value.inducing": "VA",
     "value.lengthscale": "A",
     "value.outputscale": "",

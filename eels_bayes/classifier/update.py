@@ -132,7 +132,7 @@ def learn_fingerprints(
         fitted.labelled,
         settings,
         known=fitted,
-        held_out=spectra[np.sort(rows[: effort.novelty_pixels])] if recalibrate else None,
+        spectra=spectra[np.sort(rows[: effort.novelty_pixels])],
     )
 
 

@@ -20,7 +20,7 @@ from eels_bayes.fast.parts import FastParts
 from eels_bayes.forward_model.pixel_posterior import PixelEvidence
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
 from eels_bayes.prediction.gp_heads import GPHeads
-from eels_bayes.prediction.novelty import NoveltyScale
+from eels_bayes.prediction.novelty import NoveltyScale, novelty_scale
 from eels_bayes.prediction.pixel_reader import Reader
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 from eels_bayes.uncertainty.packed_gp import GPConstants
@@ -161,10 +161,15 @@ def _check_tensors(state: dict[str, Tensor], sizes: list[int], config: dict[str,
 
 def _reader(state: dict[str, Tensor], sizes: list[int], config: dict[str, Any]) -> Reader:
     """The reader that these tensors are the state of."""
-    evidence = PixelEvidence((sizes[0], sizes[1], sizes[2], sizes[3]))
+    # files of before know of fewer unknown structures
+    n_unknown = len(state["encoder.evidence.variance"]) - sizes[2]
+    evidence = PixelEvidence((sizes[0], sizes[1], sizes[2], sizes[3]), n_unknown)
     encoder = NoisyEncoder(evidence, config["latent_dim"])
     heads = _gp_heads(state, config) if config["head"] == "gp" else _dense_heads(config)
-    reader = Reader(encoder, heads, NoveltyScale(*(state[name] for name in NoveltyScale._fields)))
+    held = {name: state[name] for name in NoveltyScale._fields if name in state}
+    scale = novelty_scale(held, sizes[2])
+    reader = Reader(encoder, heads, scale)
+    state = state | scale._asdict()
     reader.load_state_dict(state)
     return reader
 

@@ -84,6 +84,10 @@ class Climb(NamedTuple):
     likelihood: list[float]
     converged: bool
 
+    def after(self, before: Climb) -> Climb:
+        """Both as one, this one having begun where the other ended."""
+        return self._replace(likelihood=before.likelihood + self.likelihood)
+
 
 def converged(history: list[float], tolerance: float = TOLERANCE) -> bool:
     """Whether the last steps' best objective, nats a pixel, is no more than ``tolerance`` better.

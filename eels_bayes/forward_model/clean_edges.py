@@ -15,6 +15,7 @@ from eels_bayes.forward_model.continuum import tail
 from eels_bayes.forward_model.edge_shapes import onto_bins, wide_axis
 from eels_bayes.forward_model.model import ForwardModel
 
+LEAST_PURE = 1e-6  # weight of pure pixels of a class at least: what none shows can be drawn
 SHARES = (0.1, 0.9)  # of the first class in a mixed pixel: beyond, it is as good as pure
 
 
@@ -43,6 +44,17 @@ def population_edges(model: ForwardModel, n: int, rng: np.random.Generator) -> C
     first, second = np.divmod(flat, n_classes)
     share = np.where(first == second, 1.0, rng.uniform(*SHARES, n))
     return blended_edges(model, first, second, share, rng)
+
+
+def class_edges(model: ForwardModel, k: int, n: int, rng: np.random.Generator) -> Clean:
+    """Edges of ``n`` pixels that class ``k`` dominates, mixed ones as frequent as in the data."""
+    pairs = model.pair_weights
+    # a share of the first above a half is as frequent as one below
+    partners = 0.5 * (pairs[k] + pairs[:, k])
+    partners[k] = max(pairs[k, k], LEAST_PURE)
+    second = rng.choice(len(partners), size=n, p=partners / partners.sum())
+    share = np.where(second == k, 1.0, rng.uniform(0.5, SHARES[1], n))
+    return blended_edges(model, np.full(n, k), second, share, rng)
 
 
 def blended_edges(

@@ -13,16 +13,23 @@ from eels_bayes.forward_model.acceleration import VARIED, State, Step
 from eels_bayes.forward_model.class_weights import shared_out
 from eels_bayes.forward_model.components import shares
 from eels_bayes.forward_model.directions import spanned
-from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes
+from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes, mean_edges, unlike_all
 from eels_bayes.forward_model.factor_mixture import (
     Expectation,
     Images,
     Shape,
+    Unknown,
     expectation,
     maximisation,
 )
 from eels_bayes.forward_model.image_offsets import offsets, recentred
-from eels_bayes.forward_model.misfit import Directions, improved, log_density, with_misfit
+from eels_bayes.forward_model.misfit import (
+    MOST_MISFIT,
+    Directions,
+    improved,
+    log_density,
+    with_misfit,
+)
 from eels_bayes.forward_model.objective import log_prior
 
 VARIATION_PIXELS = 100.0  # weight of the library's own variations, in pixels; chosen, not tuned
@@ -58,6 +65,10 @@ class Problem:
         Of these coefficients, expected among images.
     class_weights : (K,) array or None
         Of the pure classes, where they are known.
+    unknown_share : float
+        Of pixels that no class describes, beforehand; 0 takes each for one of the classes.
+    most_misfit : float
+        Relative misfit that all pixels may share.
     """
 
     library: FingerprintLibrary
@@ -73,44 +84,70 @@ class Problem:
     prior_covariance: Array
     offset_variances: Array
     class_weights: Array | None
+    unknown_share: float = 0.0
+    most_misfit: float = MOST_MISFIT
 
     def improve(self, old: State) -> Step:
         """One step of expectation-maximisation."""
         population, images = old.population, old.images
-        shapes = [
-            Shape(self.basis.T @ shape.mean, self.basis.T @ shape.loadings)
-            for shape in edge_shapes(self.energy, old.library, old.library_fit, self.white)
-        ]
-        share = shares(self.library)
-        shapes = with_misfit(shapes, share, self.directions, old.misfit)
-        step = expectation(
-            self.target,
-            self.noise,
-            self.columns,
-            population,
-            shapes,
-            images,
-            self.image,
-            self.directions.shape.shape[1],
-        )
+        step, share = self.expect(old), shares(self.library)
         of_images = offsets(step, population, images, self.offset_variances)
         step = recentred(step, population, images, of_images)
         new = maximisation(step, population, self.prior_covariance)
         weight, weights = shared_out(
-            step.responsibility, step.pixels, self.library.n_classes, self.class_weights
+            step.responsibility,
+            step.responsibility.sum(1),
+            self.library.n_classes,
+            self.class_weights,
         )
         state = State(
             replace(new, weight=weight),
             Images(weights, of_images.mean),
             _moved(old.library_fit, step.common, old.library),
             _varied(self.library, old.library, step),
-            improved(old.misfit, step.misfit, share, self.directions.amplitude),
+            improved(
+                old.misfit,
+                step.misfit,
+                shares(self.library),
+                self.directions.amplitude,
+                self.most_misfit,
+            ),
         )
         prior = log_prior(
             population, images, step.pixels, self.prior_covariance, self.offset_variances
         )
         prior += log_density(old.misfit, state.misfit.covariance) / step.n
         return Step(state, step.log_likelihood + prior, step.log_likelihood)
+
+    def expect(self, old: State) -> Expectation:
+        """The E-step: what the pixels say, if the state is right."""
+        shapes = [
+            Shape(self.basis.T @ shape.mean, self.basis.T @ shape.loadings)
+            for shape in edge_shapes(self.energy, old.library, old.library_fit, self.white)
+        ]
+        return expectation(
+            self.target,
+            self.noise,
+            self.columns,
+            old.population,
+            with_misfit(shapes, shares(self.library), self.directions, old.misfit),
+            old.images,
+            self.image,
+            self.directions.shape.shape[1],
+            self._unknown(old) if self.unknown_share else None,
+        )
+
+    def unlike(self, state: State, unknown_share: float) -> float:
+        """Share of the pixels that are of no class, where ``unknown_share`` is expected."""
+        step = replace(self, unknown_share=unknown_share).expect(state)
+        return 1.0 - float(step.responsibility.sum()) / step.n
+
+    def _unknown(self, state: State) -> Unknown:
+        """What a pixel of no class may look like."""
+        edges = mean_edges(self.energy, state.library, state.library_fit)
+        edges += (state.misfit.shared * self.along.amplitude[:, None]) @ self.along.shape.T
+        shape = unlike_all((edges * self.white) @ self.basis, self.directions.shape)
+        return Unknown(shape, self.unknown_share)
 
 
 def span(

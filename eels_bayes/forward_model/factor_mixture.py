@@ -38,6 +38,13 @@ class Shape(NamedTuple):
     loadings: Array
 
 
+class Unknown(NamedTuple):
+    """What a pixel of no component may look like, and the share of such pixels beforehand."""
+
+    shape: Shape
+    share: float
+
+
 class MisfitMoments(NamedTuple):
     """What an E-step says of the pixels' misfits ``c / S``, by component (C of them).
 
@@ -161,6 +168,7 @@ def expectation(
     images: Images | None = None,
     image: Array | None = None,
     n_misfit: int = 0,
+    unknown: Unknown | None = None,
 ) -> Expectation:
     """One E-step.
 
@@ -181,6 +189,8 @@ def expectation(
         Image of each pixel.
     n_misfit : int
         How many of the last factors are the pixel's misfit.
+    unknown : Unknown, optional
+        Where pixels may be of no component: they say nothing of any then.
 
     Returns
     -------
@@ -194,8 +204,15 @@ def expectation(
     posteriors = [log_likelihood(target, level, part) for part in components]
     joint = np.stack([posterior[0] for posterior in posteriors], axis=1)
     joint += np.log(np.maximum(images.weight, LEAST_WEIGHT))[image]
+    if unknown is not None:
+        part = rotated(columns, population, unknown.shape)
+        components, shapes = [*components, part], [*shapes, unknown.shape]
+        posteriors = [*posteriors, log_likelihood(target, level, part)]
+        joint += np.log1p(-unknown.share)
+        joint = np.column_stack([joint, posteriors[-1][0] + np.log(unknown.share)])
     total = logsumexp(joint, axis=1)
     gamma = np.exp(joint - total[:, None])
+    n_known = gamma.shape[1] - (unknown is not None)
     n_images = len(images.weight)
     of_image = csr_array(
         (np.ones(len(image)), (image, np.arange(len(image)))), (n_images, len(image))
@@ -203,11 +220,17 @@ def expectation(
     first, second = np.zeros((n_images, p)), np.zeros((p, p))
     common, square, n_common = np.zeros(N_COMMON), np.zeros(N_COMMON), NO_PIXELS
     misfit = []
-    for (_, a, var), part, g, shape in zip(posteriors, components, gamma.T, shapes, strict=True):
+    for c, ((_, a, var), part, g, shape) in enumerate(
+        zip(posteriors, components, gamma.T, shapes, strict=True)
+    ):
         weighted = a * g[:, None]
         mean = (of_image @ weighted) @ part.basis.T
         left = (part.basis * (g @ var)) @ part.basis.T
         moment = part.basis @ (weighted.T @ a) @ part.basis.T
+        first += mean[:, :p]
+        second += moment[:p, :p] + left[:p, :p]
+        if c == n_known:  # it has a continuum as any pixel, and nothing else in common
+            continue
         own = slice(len(moment) - n_misfit, None)
         misfit.append(
             (
@@ -217,15 +240,13 @@ def expectation(
             )
         )
         moment = moment + left
-        first += mean[:, :p]
-        second += moment[:p, :p]
         if np.abs(shape.mean).max() > 0:  # a class without an edge says nothing of the library
             common += mean[:, p : p + N_COMMON].sum(0)
             square += np.diag(moment)[p : p + N_COMMON]
             n_common += g.sum()
     return Expectation(
         np.bincount(image, minlength=n_images),
-        of_image @ gamma,
+        of_image @ gamma[:, :n_known],
         first,
         second,
         common / n_common,

@@ -16,7 +16,6 @@ from eels_bayes.forward_model.acceleration import (
     Climb,
     State,
     Stepping,
-    accelerated,
 )
 from eels_bayes.forward_model.class_weights import MIXED, by_class
 from eels_bayes.forward_model.components import components
@@ -28,6 +27,7 @@ from eels_bayes.forward_model.image_offsets import pooled
 from eels_bayes.forward_model.misfit import Directions, Misfit, directions
 from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.registration import check_background, placed, registered
+from eels_bayes.forward_model.stages import climbed
 from eels_bayes.forward_model.whitening import Whitening
 
 LEAST_BINS = 8  # of a profile: fewer cannot tell an edge from its continuum
@@ -124,12 +124,12 @@ def fit_forward_model(
     else:
         along = start.along.of_classes(start.known(library), edges)
     problem = _problem(library, fit, energy, continuum, whitening, pixels, along, class_weights)
-    climb = accelerated(
+    climb = climbed(
+        problem,
         _first_state(problem, fit, start),
-        problem.improve,
         np.sqrt(np.diag(problem.prior_covariance)),
         effort.forward_iterations,
-        stepping=stepping,
+        stepping,
         show_progressbar=show_progressbar,
     )
     return _fitted(problem, continuum, whitening, climb)

@@ -27,6 +27,7 @@ LEAST_MODE = 0.02  # of the largest mode's variance: what is finer is noise
 START = 0.03  # relative, of both misfits where the fit begins
 LEAST_MISFIT = 1e-3  # relative: none is quite ruled out, or it could not come back
 MOST_MISFIT = 0.5  # relative: a library further off describes nothing
+MOST_PIXEL = 0.1  # relative, of the pixels' own: beyond, a pixel is of no class
 NEGLIGIBLE = 1e-2  # of the noise's variance along a direction, below which a misfit is left out
 LEAST_NORM = 1e-12  # edge units: keeps a library without any edge finite
 
@@ -206,7 +207,13 @@ def negligible_out(spread: Array, noise: float) -> Array:
     return left
 
 
-def improved(old: Misfit, moments: MisfitMoments, share: Array, amplitude: Array) -> Misfit:
+def improved(
+    old: Misfit,
+    moments: MisfitMoments,
+    share: Array,
+    amplitude: Array,
+    most: float = MOST_MISFIT,
+) -> Misfit:
     """The misfit after an E-step.
 
     What is shared is its posterior given the components' responsibilities; the scale of the pixels'
@@ -220,6 +227,8 @@ def improved(old: Misfit, moments: MisfitMoments, share: Array, amplitude: Array
     share : (C, K) array
         Of each class in each component.
     amplitude : (K,) array
+    most : float
+        Scales at most: of a library that is trusted it is small.
 
     Returns
     -------
@@ -245,8 +254,8 @@ def improved(old: Misfit, moments: MisfitMoments, share: Array, amplitude: Array
         pixel *= float((moments.square[seen].sum() / learned) ** 0.25)
     shared_sd = float(np.sqrt((shared @ shared + np.trace(covariance)) / max(size, 1)))
     return Misfit(
-        float(np.clip(pixel, LEAST_MISFIT, MOST_MISFIT)),
-        float(np.clip(shared_sd, LEAST_MISFIT, MOST_MISFIT)),
+        float(np.clip(pixel, LEAST_MISFIT, min(most, MOST_PIXEL))),
+        float(np.clip(shared_sd, LEAST_MISFIT, most)),
         shared.reshape(n_classes, n_modes),
         covariance.reshape(old.covariance.shape),
     )

@@ -21,6 +21,7 @@ from eels_bayes.data.spectra import Spectra
 from eels_bayes.forward_model.clean_edges import (
     Clean,
     blended_edges,
+    class_edges,
     continuum_coefficients,
     noise_free_profile,
     overlapping_shapes,
@@ -90,6 +91,10 @@ class Reinsertion:
         Fingerprints under their variations, classes and mixtures as frequent as in the data.
         """
         return population_edges(self.model, n, rng)
+
+    def class_edges(self, k: int, n: int, rng: np.random.Generator) -> Clean:
+        """Edges of ``n`` pixels that class ``k`` dominates, mixed as often as in the data."""
+        return class_edges(self.model, k, n, rng)
 
     def mixed_edges(
         self, first: Array, second: Array, share: Array, rng: np.random.Generator

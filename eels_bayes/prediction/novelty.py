@@ -1,10 +1,12 @@
 """Novelty: is a spectrum like the fingerprints' structures or the training data at all?
 
-The score is the evidence for anything else against that for the library, by its rank among
-held-out training pixels. Anything else is an unknown structure (by the forward model's likelihood),
-a spike (a channel that stands out), or a misfit (the energy of the smooth residual, what a larger
-variance would say of it). Evidences add up, so that an alternative which a pixel does not suggest
-takes nothing from the others. Script-safe.
+The score is the evidence for anything else against that for the library, by its rank among pixels
+that the fitted model draws of the same class. So it means the same for every class and from any
+number of pixels, and a misfit that all pixels of an experiment share is seen. Anything else is an
+unknown structure (by the forward model's likelihood), a spike (a channel that stands out), or a
+misfit (the energy of the smooth residual, what a larger variance would say of it). Evidences add
+up, so that an alternative which a pixel does not suggest takes nothing from the others.
+Script-safe.
 """
 
 import math
@@ -16,7 +18,7 @@ from torch import Tensor
 from eels_bayes.forward_model.pixel_posterior import log_sum
 
 N_MODES = 24  # cosines a smooth residual is expanded in
-N_TABLE = 512  # quantiles kept of the evidence ratio's distribution
+N_TABLE = 128  # quantiles kept of the evidence ratio's distribution
 MIN_PIXELS = 50  # fewer do not show tails
 SPIKE_COST = 12.0  # nats: log of the channels a spike may lie in, and of the sizes it may have
 MISFIT = 4.0  # variance of a misfit over the usual one
@@ -32,11 +34,34 @@ ENERGY_LIMIT = 0.999  # of the largest energy that one of n pixels can have
 
 
 class NoveltyScale(NamedTuple):
-    """What the score needs: whitening (L, N_MODES), center (N_MODES,), table (N_TABLE,)."""
+    """What the score needs.
+
+    Attributes
+    ----------
+    whitening, center : Tensor (L, N_MODES) and (N_MODES,)
+        Of the residual's modes.
+    table : Tensor (K, N_TABLE)
+        Quantiles of the evidence ratio among pixels of each class, nats, ascending.
+    dominant : Tensor (C, K)
+        Which class dominates each component, rows one-hot.
+    """
 
     whitening: Tensor
     center: Tensor
     table: Tensor
+    dominant: Tensor
+
+
+def novelty_scale(state: dict[str, Tensor], n_components: int) -> NoveltyScale:
+    """The scale of a file's tensors; files of before hold one table for all classes."""
+    if "dominant" not in state:
+        one = torch.ones(n_components, 1)
+        state = {**state, "table": state["table"][None], "dominant": one}
+    scale = NoveltyScale(**state)
+    n_classes = scale.dominant.shape[1]
+    if scale.table.dim() != 2 or len(scale.table) != n_classes:
+        raise ValueError(f"novelty.table has shape {tuple(scale.table.shape)}")
+    return scale
 
 
 def misfit_energy(
@@ -76,28 +101,35 @@ def tail_probability(
     tail_ratio: float = TAIL_RATIO,
     tail_limit: float = TAIL_LIMIT,
 ) -> Tensor:
-    """Share of the table's distribution (ascending quantiles) that lies at or above ``values``."""
+    """Share (n, K) of each row's distribution, ascending (K, T), at or above values (n,)."""
     # counted, as exporters know no binary search; a gap's own share is linear, so that rounding
     # does not move a value by a whole one
-    gap = (table[1:] - table[:-1]).clamp(min=gap_floor)
-    passed = ((values.unsqueeze(1) - table[:-1]) / gap).clamp(0.0, 1.0).sum(1)
-    n = float(table.size(0))
+    gap = (table[:, 1:] - table[:, :-1]).clamp(min=gap_floor)
+    passed = ((values.view(-1, 1, 1) - table[:, :-1]) / gap).clamp(0.0, 1.0).sum(2)
+    n = float(table.size(1))
     inside = (n - passed) / (n + 1.0)
     # Beyond the table the order is kept by an exponential tail, whose scale is the table's from
     # this quantile to its last.
-    tail = (table[-1] - table[int(tail_quantile * n)]).clamp(min=gap_floor)
+    last = table[:, -1]
+    tail = (last - table[:, int(tail_quantile * n)]).clamp(min=gap_floor)
     width = tail / math.log(tail_ratio * n)
-    beyond = ((values - table[-1]) / width).clamp(0.0, tail_limit)
+    beyond = ((values.unsqueeze(1) - last) / width).clamp(0.0, tail_limit)
     return inside * torch.exp(-beyond)
 
 
-def score(ratio: Tensor, scale: NoveltyScale) -> Tensor:
-    """Novelty (n,) in [0, 1] of evidence ratios (n,); 1 is like nothing in training."""
-    return 1.0 - tail_probability(ratio, scale.table)
+def score(ratio: Tensor, component: Tensor, scale: NoveltyScale) -> Tensor:
+    """Novelty (n,) in [0, 1] of evidence ratios (n,); 1 is like nothing that is known.
+
+    ``component`` (n, C) holds the components' probabilities in each pixel.
+    """
+    of_class = component @ scale.dominant
+    return 1.0 - (of_class * tail_probability(ratio, scale.table)).sum(1)
 
 
-def fit_novelty_scale(residual: Tensor, unknown: Tensor, spike: Tensor) -> NoveltyScale:
-    """Fit the score's scale to held-out training pixels, among which it is uniform.
+def fit_novelty_scale(
+    residual: Tensor, unknown: Tensor, spike: Tensor, label: Tensor, dominant: Tensor
+) -> NoveltyScale:
+    """Fit the score's scale to pixels of known classes, in each of which it is uniform.
 
     Parameters
     ----------
@@ -107,6 +139,10 @@ def fit_novelty_scale(residual: Tensor, unknown: Tensor, spike: Tensor) -> Novel
         Log evidence ratio of an unknown structure, nats.
     spike : Tensor (n,)
         Largest excess of a channel, sd.
+    label : Tensor (n,) of int
+        Class of each pixel.
+    dominant : Tensor (C, K)
+        Which class dominates each component of the forward model, rows one-hot.
 
     Returns
     -------
@@ -115,13 +151,13 @@ def fit_novelty_scale(residual: Tensor, unknown: Tensor, spike: Tensor) -> Novel
     Raises
     ------
     ValueError
-        With fewer than 50 pixels: tails cannot be known from so few.
+        With fewer than 50 pixels of a class: tails cannot be known from so few.
     """
     n, n_channels = residual.shape
-    if n < MIN_PIXELS:
+    fewest = int(torch.bincount(label, minlength=dominant.shape[1]).min())
+    if fewest < MIN_PIXELS:
         raise ValueError(
-            f"novelty needs at least {MIN_PIXELS} held-out pixels to calibrate, got {n}: "
-            "fit on more spectra"
+            f"novelty needs at least {MIN_PIXELS} pixels of each class to calibrate, got {fewest}"
         )
     grid = (torch.arange(n_channels, dtype=residual.dtype) + 0.5) / n_channels
     order = torch.arange(min(N_MODES, n_channels), dtype=residual.dtype)
@@ -139,4 +175,6 @@ def fit_novelty_scale(residual: Tensor, unknown: Tensor, spike: Tensor) -> Novel
     energy = (n / (n - 1)) ** 2 * (n - 2) / (n - 1) * energy / (1 - n * energy / (n - 1) ** 2)
     ratio = evidence_ratio(unknown, spike, energy, modes.shape[1])
     levels = (torch.arange(N_TABLE, dtype=residual.dtype) + 0.5) / N_TABLE
-    return NoveltyScale(whitening, center, torch.quantile(ratio.to(residual.dtype), levels))
+    ratio = ratio.to(residual.dtype)
+    table = [torch.quantile(ratio[label == k], levels) for k in range(dominant.shape[1])]
+    return NoveltyScale(whitening, center, torch.stack(table), dominant.to(residual.dtype))

@@ -68,6 +68,7 @@ class Reader(nn.Module):
         self.whitening: Tensor
         self.center: Tensor
         self.table: Tensor
+        self.dominant: Tensor
 
     def forward(
         self, profile: Tensor, level: Tensor, spike: Tensor, ratio: Tensor | None = None
@@ -107,6 +108,8 @@ class Reader(nn.Module):
         parts = outputs.classes
         energy = novelty.misfit_energy(evidence.residual, self.whitening, self.center)
         surprise = novelty.evidence_ratio(evidence.unknown, spike, energy, self.n_modes)
+        scale = NoveltyScale(self.whitening, self.center, self.table, self.dominant)
+        component = evidence.log_probability.exp()
         kept = torch.zeros_like(weights).index_copy(0, rows, parts.weights)
         kept = kept.view(n, n_components)
         latent_mean, latent_sd = moments(
@@ -118,7 +121,7 @@ class Reader(nn.Module):
             parts.aleatoric,
             parts.encoder,
             parts.classifier,
-            novelty.score(surprise, NoveltyScale(self.whitening, self.center, self.table)),
+            novelty.score(surprise, component, scale),
             outputs.value,
             outputs.value_sd,
             latent_mean,

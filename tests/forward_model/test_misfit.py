@@ -1,4 +1,4 @@
-"""What fingerprints miss: learned in closed form, as wide as it is, nothing where they are right."""
+"""What fingerprints miss: learned in closed form, as wide as it is, nothing where all is right."""
 
 import numpy as np
 import pytest
@@ -161,7 +161,8 @@ def test_draws_have_the_spread_that_pixels_are_read_with(weight) -> None:
     weights = np.array(weight) * np.array([1.4, 0.7, 0.0])
     drawn = misfit.draw(np.tile(weights, (40_000, 1)), rng)
     spread = misfit.spread(weights)
-    np.testing.assert_allclose(np.cov(drawn.T), spread @ spread.T, atol=0.02 * spread.max() ** 2)
+    covariance = spread @ spread.T
+    np.testing.assert_allclose(np.cov(drawn.T), covariance, atol=0.03 * covariance.max())
 
 
 def test_what_noise_hides_is_left_out() -> None:

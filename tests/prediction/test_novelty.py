@@ -17,6 +17,7 @@ from eels_bayes.prediction.novelty import (
     evidence_ratio,
     fit_novelty_scale,
     misfit_energy,
+    novelty_scale,
     score,
     tail_probability,
 )
@@ -45,12 +46,19 @@ def ratios(scale, residual, unknown, spike):
 
 
 def scores(scale, residual, unknown, spike):
-    return score(ratios(scale, residual, unknown, spike), scale)
+    component = torch.ones(len(residual), 1, dtype=residual.dtype)
+    return score(ratios(scale, residual, unknown, spike), component, scale)
+
+
+def scale_of(residual, unknown, spike):
+    """The scale of one class."""
+    label = torch.zeros(len(residual), dtype=torch.int64)
+    return fit_novelty_scale(residual, unknown, spike, label, torch.ones(1, 1))
 
 
 @pytest.fixture(scope="module")
 def scale():
-    return fit_novelty_scale(*population(3000, 0))
+    return scale_of(*population(3000, 0))
 
 
 def test_uniform_on_the_population_it_was_calibrated_on(scale):
@@ -68,7 +76,7 @@ def test_few_pixels_do_not_make_all_others_new(n):
     means = []
     for seed in range(5):
         residual, unknown, spike = population(n, 100 + seed)
-        scale = fit_novelty_scale(residual, unknown - 100.0, spike)
+        scale = scale_of(residual, unknown - 100.0, spike)
         residual, unknown, spike = population(1500, 3)
         found = scores(scale, residual, unknown - 100.0, spike)
         assert torch.isfinite(found).all()
@@ -175,7 +183,7 @@ def test_monotone_in_each_of_the_three(column, values, row):
     parts[column] = torch.tensor(sorted(values), dtype=energy.dtype)
     found = evidence_ratio(*parts, 24)
     assert (found.diff() >= -1e-9).all()
-    found = score(found, _SCALE)
+    found = score(found, torch.ones(len(found), 1, dtype=found.dtype), _SCALE)
     assert (found.diff() >= -1e-9).all()
     assert (found >= 0).all() and (found <= 1).all()
     # where it is suggested at all, it does rise
@@ -183,14 +191,14 @@ def test_monotone_in_each_of_the_three(column, values, row):
     assert evidence_ratio(*(x[:2] for x in parts), 24).diff() > 3.0
 
 
-_SCALE = fit_novelty_scale(*population(500, 0))
+_SCALE = scale_of(*population(500, 0))
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30))
 def test_tail_probability_is_the_tables_own(values):
-    table = _SCALE.table
+    table = _SCALE.table[0]
     at = torch.tensor(values, dtype=table.dtype)
-    found = tail_probability(at, table)
+    found = tail_probability(at, _SCALE.table)[:, 0]
     share = (table >= at.unsqueeze(1)).double().mean(1)  # counted, not searched
     inside = at <= table[-1]
     assert ((found - share)[inside].abs() <= 1.0 / N_TABLE).all()
@@ -199,15 +207,15 @@ def test_tail_probability_is_the_tables_own(values):
 
 def test_order_is_kept_beyond_the_table():
     table = _SCALE.table
-    values = table[-1] + 0.2 * torch.arange(1, 20, dtype=table.dtype)
-    assert (tail_probability(values, table).diff() < 0).all()
+    values = table[0, -1] + 0.2 * torch.arange(1, 20, dtype=table.dtype)
+    assert (tail_probability(values, table)[:, 0].diff() < 0).all()
 
 
 def test_order_of_the_pixels_does_not_matter(scale):
     pixels = population(300, 8)
     order = torch.randperm(300, generator=torch.Generator().manual_seed(0))
     mixed = [x[order] for x in pixels]
-    for a, b in zip(fit_novelty_scale(*pixels), fit_novelty_scale(*mixed), strict=True):
+    for a, b in zip(scale_of(*pixels), scale_of(*mixed), strict=True):
         torch.testing.assert_close(a, b)
     torch.testing.assert_close(scores(scale, *mixed), scores(scale, *pixels)[order])
 
@@ -217,7 +225,7 @@ def test_single_precision_is_enough(scale):
     pixels = population(300, 9)
     found = scores(single, *(x.float() for x in pixels))
     assert (found - scores(scale, *pixels)).abs().max() < 0.01
-    assert fit_novelty_scale(*(x.float() for x in pixels)).table.dtype == torch.float32
+    assert scale_of(*(x.float() for x in pixels)).table.dtype == torch.float32
 
 
 @pytest.mark.parametrize("hostile", [1e6, -1e6, 1e20, -1e20])
@@ -241,11 +249,11 @@ def test_hostile_pixels_are_finite_and_leave_the_rest_alone(scale, hostile):
 def test_constant_evidence_is_harmless():
     residual, unknown, _ = population(200, 11)
     same = torch.full_like(unknown, 3.0)
-    scale = fit_novelty_scale(residual, unknown, same)
+    scale = scale_of(residual, unknown, same)
     found = scores(scale, residual, unknown, same)
     assert torch.isfinite(found).all() and float(found.std()) > 0.1
     # all alike: no pixel is newer than another, and what says more is
-    scale = fit_novelty_scale(0 * residual, same, same)
+    scale = scale_of(0 * residual, same, same)
     found = scores(scale, 0 * residual, same, same)
     assert torch.isfinite(found).all() and (found.diff().abs() < 1e-6).all()
     assert (scores(scale, 0 * residual, same + 1.0, same) > found).all()
@@ -253,8 +261,8 @@ def test_constant_evidence_is_harmless():
 
 def test_fewer_channels_than_modes():
     residual, unknown, spike = population(200, 12)
-    scale = fit_novelty_scale(residual[:, :10], unknown, spike)
-    assert scale.whitening.shape == (10, 10) and scale.table.shape == (N_TABLE,)
+    scale = scale_of(residual[:, :10], unknown, spike)
+    assert scale.whitening.shape == (10, 10) and scale.table.shape == (1, N_TABLE)
     assert torch.isfinite(scores(scale, residual[:, :10], unknown, spike)).all()
 
 
@@ -269,7 +277,7 @@ def test_scripted_equals_eager(scale):
         ):
             energy = misfit_energy(residual, scale.whitening, scale.center)
             ratio = evidence_ratio(unknown, spike, energy, scale.whitening.size(1))
-            return score(ratio, scale)
+            return score(ratio, torch.ones(len(ratio), 1, dtype=ratio.dtype), scale)
 
     scripted = torch.jit.script(Score())
     pixels = population(50, 13)
@@ -278,5 +286,40 @@ def test_scripted_equals_eager(scale):
 
 @pytest.mark.parametrize("n", [0, 1, 49])
 def test_too_few_pixels_say_so(n):
-    with pytest.raises(ValueError, match=rf"needs at least 50 held-out pixels.*got {n}: fit on"):
-        fit_novelty_scale(*population(n, 14))
+    with pytest.raises(ValueError, match=rf"needs at least 50 pixels of each class.*got {n}"):
+        scale_of(*population(n, 14))
+
+
+def test_uniform_within_classes_that_differ():
+    """A frequent class, and one that the evidence hardly tells from an unknown structure."""
+    dominant = torch.eye(2, dtype=torch.float64)[[0, 1, 1]]
+
+    def both(seed):
+        parts = [population(1500, seed + k) for k in (0, 1)]
+        parts[1] = (parts[1][0], parts[1][1] + 6.0, parts[1][2])
+        return [torch.cat(rows) for rows in zip(*parts, strict=True)]
+
+    label = torch.arange(2).repeat_interleave(1500)
+    scale = fit_novelty_scale(*both(20), label, dominant)
+    pixels = both(30)
+    component = torch.eye(3, dtype=torch.float64)[label * 2]
+    found = score(ratios(scale, *pixels), component, scale)
+    for k in (0, 1):
+        assert kstest(found[label == k].numpy(), "uniform").statistic < 1.63 * np.sqrt(2 / 1500)
+        assert float((found[label == k] > 0.95).double().mean()) == pytest.approx(0.05, abs=0.02)
+    # of a pixel that may be either, as far as it is either
+    half = score(ratios(scale, *pixels), component.mean(0).expand(3000, 3), scale)
+    each = [score(ratios(scale, *pixels), component[[i]].expand(3000, 3), scale) for i in (0, -1)]
+    torch.testing.assert_close(half, 0.5 * (each[0] + each[1]))
+
+
+def test_files_of_before_hold_one_table_for_all():
+    table = torch.linspace(-5.0, 20.0, 512)
+    held = {"whitening": torch.randn(6, 4), "center": torch.zeros(4), "table": table}
+    scale = novelty_scale(held, 3)
+    ratio = torch.linspace(-10.0, 30.0, 9)
+    for component in torch.eye(3):
+        found = score(ratio, component.expand(9, 3), scale)
+        torch.testing.assert_close(found, 1.0 - tail_probability(ratio, table[None])[:, 0])
+    with pytest.raises(ValueError, match=r"novelty\.table has shape \(512,\)"):
+        novelty_scale({**held, "dominant": torch.eye(3)}, 3)

@@ -1,0 +1,51 @@
+"""The stages of the forward model's fit: when to trust the fingerprints, and when the pixels.
+
+Pixels that fingerprints do not describe are of something else, or the fingerprints are off. Where
+few pixels are unlike all classes, the library is trusted, and what it lacks is left out of the fit.
+Where most are, it is the library that is off: then its shapes follow the pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from eels_bayes.arrays import Array
+from eels_bayes.forward_model.acceleration import Climb, State, Stepping, accelerated
+from eels_bayes.forward_model.em_steps import Problem
+from eels_bayes.forward_model.misfit import MOST_MISFIT
+
+UNKNOWN_SHARE = 0.01  # of pixels that no class describes, beforehand; chosen, not tuned
+TRUSTED = 0.05  # relative misfit of a library that is right as far as references go
+MOST_UNLIKE = 0.5  # share of the pixels from which on it is the library that is off
+PARTS = 3  # of all steps, after which the next question is asked
+
+
+def climbed(
+    problem: Problem,
+    first: State,
+    width: Array,
+    steps: int,
+    stepping: Stepping,
+    *,
+    show_progressbar: bool,
+) -> Climb:
+    """Fit from a first state in ``steps`` steps at most; see `acceleration.accelerated`."""
+
+    def go(state: State, most: int, unknown_share: float, most_misfit: float) -> Climb:
+        """The climb of one stage."""
+        stage = replace(problem, unknown_share=unknown_share, most_misfit=most_misfit)
+        return accelerated(
+            state, stage.improve, width, most, stepping=stepping, show_progressbar=show_progressbar
+        )
+
+    part = max(1, steps // PARTS)
+    before = first.misfit.shared_sd
+    if before <= TRUSTED:
+        # how the library stands comes first: of one that is not in place, all pixels are unlike
+        standing = go(first, part, 0.0, TRUSTED)
+        trusting = go(standing.state, part, UNKNOWN_SHARE, TRUSTED).after(standing)
+        if problem.unlike(trusting.state, UNKNOWN_SHARE) < MOST_UNLIKE:
+            return go(trusting.state, part, UNKNOWN_SHARE, TRUSTED).after(trusting)
+        first, steps = standing.state, steps - part
+    following = go(first, max(1, steps - part), 0.0, MOST_MISFIT)
+    return go(following.state, part, UNKNOWN_SHARE, MOST_MISFIT).after(following)
