@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from eels_bayes import tensor_file
@@ -99,7 +98,7 @@ def pack(contents: Contents) -> tuple[dict[str, Any], dict[str, Any]]:
     if record is not None:
         config["classifier"]["fit"] = record.options()
     if (found := contents.fitted.window_fit) is not None:
-        tensors |= {f"report.{name}": torch.as_tensor(value) for name, value in vars(found).items()}
+        tensors |= {f"report.{name}": np.asarray(value) for name, value in vars(found).items()}
     return tensors, config
 
 

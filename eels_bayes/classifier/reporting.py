@@ -12,12 +12,12 @@ from eels_bayes.classifier.compatibility import check_spectra
 from eels_bayes.classifier.fit_problems import notes, problems
 from eels_bayes.classifier.fit_report import FitReport
 from eels_bayes.classifier.fitted import Fitted, required
-from eels_bayes.data.detector_noise import Noise
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.effort import FULL, Effort
 from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.window_fit import WindowFit, window_fit
 from eels_bayes.preprocessing.preprocessor import Preprocessor
+from eels_bayes.preprocessing.series_noise import noise_source
 
 MOST_PIXELS = 4000  # that a report looks at: a second's work, and errors are small by then
 WARNED_CALL = 4  # calls from a warning about a fit up to the line that calls `EELSClassifier.fit`
@@ -100,7 +100,7 @@ def report_of(fitted: Fitted, spectra: Spectra | None, effort: Effort) -> FitRep
         class_names=forward.library.class_names,
         n_fitted=0 if fitted.record is None else fitted.record.n_pixels,
         noise=preprocessor.detector_noise,
-        noise_source=noise_source(preprocessor),
+        noise_source=noise_source(preprocessor.noise, preprocessor.noises.tolist()),
         gain=fit.gain,
         gain_sd=vary.intensity,
         shift=fit.shift,
@@ -122,19 +122,3 @@ def warn_of_problems(fitted: Fitted, effort: Effort) -> None:
     if found:
         more = f" ({len(found) - 1} more in report())" if len(found) > 1 else " (see report())"
         warnings.warn(f"fit: {found[0]}{more}", stacklevel=WARNED_CALL)
-
-
-def noise_source(preprocessor: Preprocessor) -> str:
-    """Who says how much noise there is, in words."""
-    how, rows = preprocessor.noise, preprocessor.noises.tolist()
-    if isinstance(how, Noise):
-        return "given"
-    if how == "measured":
-        return "measured"
-    if how == "metadata" or not rows:
-        return "by the metadata"
-    half = len(Noise._fields)
-    stated, believed = Noise(*rows[0][:half]), Noise(*rows[0][half:])
-    if stated[:3] == believed[:3]:
-        return "by the metadata, Poisson noise if they state none; the counts agree"
-    return f"measured; the metadata state a gain of {stated.gain:.3g}"

@@ -23,11 +23,14 @@ from eels_bayes.forward_model.factor_mixture import LEAST_WEIGHT, Rotated, log_l
 from eels_bayes.forward_model.model import ForwardModel
 
 NO_PIXELS = 1e-9  # pixels: keeps the mean over none finite
+LEAST_BAND = 1e-9  # sd of a pixel's noise: keeps residuals over their error finite
 
 
 @dataclass(frozen=True, eq=False)
 class WindowFit:
     """What a forward model leaves of n pixels in the W bins of the window.
+
+    Of classes that next to no pixel takes, numbers are finite and mean nothing.
 
     Attributes
     ----------
@@ -39,10 +42,9 @@ class WindowFit:
     class_pixels : (K,) array
         Pixels that each class dominates, by their probabilities.
     class_chi_square, class_chi_square_error : (K,) arrays
-        The same of these pixels; 1 and infinite where there are none.
+        The same of these pixels.
     residual, band : (K, W) arrays
-        Mean residual of these pixels and its standard error, both in sd of a pixel's noise; zero
-        and infinite where there are none.
+        Mean residual of these pixels and its standard error, both in sd of a pixel's noise.
     edge, edge_fit : (K, W) arrays
         Mean of these pixels less the continuum that is believed beneath each, and what the model
         makes of it, mixtures included; edge units.
@@ -91,16 +93,20 @@ def window_fit(model: ForwardModel, profile: Array, level: Array) -> WindowFit:
     residual, variance, edge, off = np.zeros((4, n_classes, int(inside.sum())))
     columns = model.continuum.columns(energy, model.library)[inside]
     root = np.linalg.cholesky(model.covariance)
-    for part, gamma, k in zip(parts, share.T, dominance.argmax(1), strict=True):
-        _, factor, _ = log_likelihood(target, noise, part)
-        left, free = _left(target[:, inside], noise, part, inside, factor)
-        squares[:, k] += gamma * (left**2).sum(1)
-        expected[:, k] += gamma * free.sum(1)
-        residual[k] += gamma @ left
-        variance[k] += gamma**2 @ free
-        off[k] += (gamma * np.sqrt(noise)) @ left / white[inside]
-        own = factor @ part.basis[: len(root)].T @ root.T + model.mean
-        edge[k] += gamma @ (target[:, inside] / white[inside] - own @ columns.T)
+    for k in range(n_classes):
+        of_class = np.zeros((n, len(residual[k])))
+        for c in np.flatnonzero(dominance[:, k]):
+            part, gamma = parts[c], share[:, c]
+            _, factor, _ = log_likelihood(target, noise, part)
+            left, free = _left(target[:, inside], noise, part, inside, factor)
+            squares[:, k] += gamma * (left**2).sum(1)
+            expected[:, k] += gamma * free.sum(1)
+            of_class += gamma[:, None] * left
+            own = factor @ part.basis[: len(root)].T @ root.T + model.mean
+            edge[k] += gamma @ (target[:, inside] / white[inside] - own @ columns.T)
+        residual[k] = of_class.sum(0)
+        variance[k] = (of_class**2).sum(0)
+        off[k] = np.sqrt(noise) @ of_class / white[inside]
     pixels = share.sum(0) @ dominance
     known = np.maximum(pixels, NO_PIXELS)[:, None]
     chi, error = _ratio(squares, expected)
@@ -115,7 +121,7 @@ def window_fit(model: ForwardModel, profile: Array, level: Array) -> WindowFit:
         class_chi_square=chi,
         class_chi_square_error=error,
         residual=residual / known,
-        band=np.sqrt(variance * chi[:, None]) / known,
+        band=np.maximum(np.sqrt(variance) / known, LEAST_BAND),
         edge=edge / known,
         edge_fit=(edge - off) / known,
         fingerprint=np.array([shape.mean[inside] / white[inside] for shape in shown]),

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eels_bayes.plots.fit_class_panels import ROOM, class_panels, panel_grid
 from eels_bayes.plots.style import class_colors, figure_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_COLUMNS = 4  # panels a row: more are too narrow to read energies from
 USUAL = (0.7, 1.5)  # of a chi-square, shaded
-BAND = 2.0  # standard errors of a mean residual that are shaded
-BAND_COLOR = "0.85"
-LEAST_RESIDUAL = 0.5  # sd of a pixel up to which residuals are shown at least
 COURSE = 0.02  # of the whole gain: an iteration that still lacked more is not shown
-ROOM = 1.15  # of the largest value up to which an axis reaches
 
 
 def fit_overview(
@@ -73,11 +68,11 @@ def fit_overview(
     arrays = _checked({"residual": residual, "band": band, **spectra}, (n_classes, len(energy)))
     taken = pixels > 0
     colors = class_colors(n_classes)
-    columns = min(max(n_classes, 2), MOST_COLUMNS)
-    rows = math.ceil(n_classes / columns)
+    rows, columns = panel_grid(n_classes)
     with figure_style() as plt:
         figure = plt.figure(
-            figsize=(2.5 * columns, 2.0 + 0.12 * n_classes + 2.9 * rows), layout="constrained"
+            figsize=(2.5 * max(columns, 3), 2.0 + 0.12 * n_classes + 2.9 * rows),
+            layout="constrained",
         )
         top, below = figure.subfigures(
             2, 1, height_ratios=(2.0 + 0.12 * n_classes, 2.9 * rows), hspace=0.02
@@ -85,28 +80,7 @@ def fit_overview(
         left, right = top.subplots(1, 2)
         _course(left, np.asarray(log_likelihood, dtype=float))
         _chi_squares(right, class_names, colors, chi_square, class_chi_square, taken)
-        grid = below.subplots(
-            2 * rows,
-            columns,
-            sharex=True,
-            squeeze=False,
-            height_ratios=(1.4, 1.0) * rows,
-        )
-        for ax in grid.flat:
-            ax.set_visible(False)
-        for k, name in enumerate(class_names):
-            row, column = divmod(k, columns)
-            pair = grid[2 * row, column], grid[2 * row + 1, column]
-            of_class = {key: array[k] for key, array in arrays.items()}
-            n = max(1, round(pixels[k])) if taken[k] else "no"
-            title = f"{name}: {n} pixel" + ("" if n in (1, "no") else "s")
-            _class_panels(pair, energy, of_class, colors[k], title, seen=bool(taken[k]))
-        _same_limits(grid, arrays, taken)
-        for row in range(rows):
-            grid[2 * row, 0].set_ylabel("edge units")
-            grid[2 * row + 1, 0].set_ylabel("residual (sd)")
-        below.legend(handles=_handles(), loc="outside upper center", ncols=4)
-        below.supxlabel("energy loss (eV)", size=9)
+        class_panels(below, energy, class_names, arrays, pixels)
     return figure
 
 
@@ -142,66 +116,8 @@ def _chi_squares(
     ax.set_ylim(len(class_names) - 0.5, -1.5)
     most = max(float(overall[0] + 2 * overall[1]), *(chi + 2 * error)[taken], USUAL[1])
     ax.set_xlim(0.0, ROOM * most)
-    ax.set(xlabel="chi-square a channel")
-    ax.set_title("misfit in the window; 1 is expected")
-
-
-def _class_panels(
-    pair: tuple[Any, Any],
-    energy: NDArray[np.float64],
-    arrays: dict[str, NDArray[np.float64]],
-    color: Any,
-    title: str,
-    *,
-    seen: bool,
-) -> None:
-    """Mean spectrum over fingerprint; below, the mean residual with its band."""
-    upper, lower = pair
-    for ax in pair:
-        ax.set_visible(True)
-        ax.axhline(0, color="0.8", lw=0.8)
-        ax.margins(x=0)
-    upper.plot(energy, arrays["fingerprint"], color=color, lw=2.2, alpha=0.75)
-    upper.set_title(title)
-    upper.tick_params(labelbottom=False)
-    lower.tick_params(labelbottom=True)
-    if not seen:
-        return
-    upper.plot(energy, arrays["edge_fit"], color="0.15", lw=0.8)
-    upper.plot(energy, arrays["edge"], ".", color="0.15", ms=4)
-    reach = BAND * arrays["band"]
-    lower.fill_between(energy, -reach, reach, color=BAND_COLOR, lw=0)
-    lower.plot(energy, arrays["residual"], ".-", color=color, ms=3, lw=1.0)
-
-
-def _handles() -> list[Any]:
-    """Of the legend; a fingerprint has its class's colour."""
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    return [
-        Line2D([], [], color="0.6", lw=2.2, label="fingerprint"),
-        Line2D([], [], color="0.15", lw=0.8, label="fit"),
-        Line2D([], [], color="0.15", ls="", marker=".", ms=4, label="mean of its pixels"),
-        Patch(fc=BAND_COLOR, lw=0, label=f"{BAND:g} standard errors"),
-    ]
-
-
-def _same_limits(
-    grid: NDArray[Any], arrays: dict[str, NDArray[np.float64]], taken: NDArray[np.bool_]
-) -> None:
-    """One intensity axis and one residual axis for all classes."""
-    shown = np.concatenate([arrays["edge"][taken].ravel(), arrays["fingerprint"].ravel()])
-    low, high = min(0.0, float(shown.min())), max(0.0, float(shown.max()))
-    room = (ROOM - 1.0) * (high - low)
-    reach = [np.abs(arrays["residual"][taken]), BAND * arrays["band"][taken]]
-    most = max([LEAST_RESIDUAL, *(float(r.max()) for r in reach if r.size)])
-    for row, axes in enumerate(grid):
-        for ax in axes:
-            if row % 2:
-                ax.set_ylim(-ROOM * most, ROOM * most)
-            else:
-                ax.set_ylim(low - room, high + room)
+    ax.set(xlabel="chi-square a channel of the window")
+    ax.set_title("misfit; 1 is expected")
 
 
 def _checked(
