@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from eels_bayes import active, diagnostics, metrics, plots, simulate
     from eels_bayes.active.decisions import Costs, Decisions, decide
     from eels_bayes.classifier.classifier import EELSClassifier
+    from eels_bayes.classifier.fit_report import FitReport
     from eels_bayes.classifier.loading import load_model
     from eels_bayes.data.detector_noise import Noise
     from eels_bayes.data.dual_eels import DualEELS, load_dual
@@ -47,6 +48,7 @@ _HOME = {
     "FastClassifier": "fast.classifier:FastClassifier",
     "FastReading": "fast.classifier:FastReading",
     "FingerprintLibrary": "data.fingerprints:FingerprintLibrary",
+    "FitReport": "classifier.fit_report:FitReport",
     "Flag": "data.flags:Flag",
     "GPClassifier": "gp.classifier:GPClassifier",
     "ImageInfo": "data.spectra:ImageInfo",
@@ -84,6 +86,7 @@ __all__ = [
     "FastClassifier",
     "FastReading",
     "FingerprintLibrary",
+    "FitReport",
     "Flag",
     "GPClassifier",
     "ImageInfo",

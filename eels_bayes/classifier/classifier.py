@@ -21,6 +21,7 @@ from eels_bayes.classifier.fitted import Fitted, explicit_prior, required
 from eels_bayes.classifier.fitting import Run, check_training_spectra, fit_run
 from eels_bayes.classifier.model_file import Contents, write
 from eels_bayes.classifier.provenance import Provenance, in_short, provenance_of
+from eels_bayes.classifier.reporting import report as report_of_fit
 from eels_bayes.classifier.settings import Plan, Prior, Settings, check_options
 from eels_bayes.classifier.update import Updated, updated
 from eels_bayes.data.fingerprints import FingerprintLibrary
@@ -104,7 +105,8 @@ class EELSClassifier:
         """Fit to unlabelled spectra.
 
         An interrupted fit (Ctrl-C, the stop button) goes on where it was when ``fit`` is called
-        again with the same spectra; other spectra start a new one.
+        again with the same spectra; other spectra start a new one. It warns of what is bad: see
+        `report`.
 
         Parameters
         ----------
@@ -172,8 +174,7 @@ class EELSClassifier:
         RuntimeError
             Before ``fit``.
         TypeError, ValueError
-            If labels do not fit what they label, a library lacks a known class, or no labelled
-            pixel is usable.
+            If labels do not fit, a library lacks a known class, or no labelled pixel is usable.
         """
         before = Updated(required(self.fitted), self.library, self.class_weights)
         settings = self._settings(show_progressbar)
@@ -181,6 +182,8 @@ class EELSClassifier:
         self.fitted, self.library, self.class_weights = after
         self.history = self.history | {"GP": {"training": list(after.fitted.gp.loss)}}
         return self
+
+    report = report_of_fit
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -386,8 +389,7 @@ class EELSClassifier:
             Before ``fit``, or if the file cannot be written.
         """
         fitted, plan = required(self.fitted), self._plan()
-        contents = Contents(fitted, plan, self.effort, self.seed, self.history)
-        write(path, contents)
+        write(path, Contents(fitted, plan, self.effort, self.seed, self.history))
 
     def _plan(self) -> Plan:
         """What a fit is to find."""

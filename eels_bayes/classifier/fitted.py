@@ -15,6 +15,7 @@ from eels_bayes.data.spectra import Spectra
 from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.pixel_posterior import Evidence
 from eels_bayes.forward_model.reinsertion import Pairs
+from eels_bayes.forward_model.window_fit import WindowFit
 from eels_bayes.gp.classifier import GPClassifier
 from eels_bayes.gp.value_regression import ValueRegression
 from eels_bayes.latent.mixtures import GaussianMixture
@@ -55,6 +56,9 @@ class Fitted:
         Every label given so far.
     record : FitRecord or None
         When and from what it was fitted; ``None`` where an older file does not say.
+    window_fit : WindowFit or None
+        How the forward model describes the spectra of the fit; ``None`` where an older file does
+        not say.
     """
 
     preprocessor: Preprocessor
@@ -69,6 +73,7 @@ class Fitted:
     class_weights: NDArray[np.float64]
     labelled: Labelled
     record: FitRecord | None = None
+    window_fit: WindowFit | None = None
 
 
 def required(fitted: Fitted | None) -> Fitted:

@@ -16,6 +16,7 @@ from eels_bayes.classifier.fit_record import record_of
 from eels_bayes.classifier.fitted import Fitted
 from eels_bayes.classifier.labels import nothing_labelled
 from eels_bayes.classifier.learning import learn
+from eels_bayes.classifier.reporting import measured_fit, warn_of_problems
 from eels_bayes.classifier.settings import Plan, Settings
 from eels_bayes.classifier.training_latents import class_variations, prior_weights
 from eels_bayes.data.spectra import Spectra
@@ -101,7 +102,10 @@ def fit_run(run: Run, plan: Plan, settings: Settings) -> Fitted:
         settings,
         spectra=spectra,
     )
-    return replace(fitted, record=record_of(spectra))
+    found = measured_fit(run.forward, spectra)
+    fitted = replace(fitted, record=record_of(spectra), window_fit=found)
+    warn_of_problems(fitted, settings.effort)
+    return fitted
 
 
 def _fit_clean_vae(

@@ -27,6 +27,7 @@ from eels_bayes.forward_model.continuum import Continuum
 from eels_bayes.forward_model.edge_shapes import LibraryFit
 from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.pixel_posterior import evidence_of
+from eels_bayes.forward_model.window_fit import WindowFit
 from eels_bayes.gp.classifier import GPClassifier
 from eels_bayes.gp.value_regression import ValueRegression
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
@@ -97,6 +98,8 @@ def pack(contents: Contents) -> tuple[dict[str, Any], dict[str, Any]]:
     }
     if record is not None:
         config["classifier"]["fit"] = record.options()
+    if (found := contents.fitted.window_fit) is not None:
+        tensors |= {f"report.{name}": np.asarray(value) for name, value in vars(found).items()}
     return tensors, config
 
 
@@ -115,7 +118,9 @@ def unpack(tensors: dict[str, Tensor], config: dict[str, Any]) -> Contents:
         class_weights=None if weights is None else weights.numpy(),
         **options,
     )
-    fitted = replace(_unpack_fitted(tensors, config), record=record)
+    fitted = replace(
+        _unpack_fitted(tensors, config), record=record, window_fit=_window_fit(tensors)
+    )
     return Contents(fitted, plan, Effort.from_options(effort), seed, history)
 
 
@@ -218,6 +223,17 @@ def _checked_names(
         if (name in tensors) != (fellow in tensors):
             raise ValueError(f"{name} and {fellow} belong together; one is missing")
     return learned
+
+
+def _window_fit(tensors: dict[str, Tensor]) -> WindowFit | None:
+    """How the forward model describes the spectra of the fit; files of before do not say."""
+    found = _prefixed("report", tensors)
+    if not found:
+        return None
+    arrays: dict[str, Any] = {
+        name: value.numpy() if value.ndim else value.item() for name, value in found.items()
+    }
+    return WindowFit(**arrays)
 
 
 def _vae(tensors: dict[str, Tensor], config: dict[str, Any]) -> SpectrumVAE:

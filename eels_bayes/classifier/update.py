@@ -20,6 +20,7 @@ from eels_bayes.classifier.fitted import Fitted
 from eels_bayes.classifier.fitting import LEAST_PIXELS
 from eels_bayes.classifier.labels import Labelled, nothing_labelled
 from eels_bayes.classifier.learning import learn
+from eels_bayes.classifier.reporting import measured_fit
 from eels_bayes.classifier.settings import Settings
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.spectra import Spectra
@@ -65,8 +66,8 @@ def updated(
 
 def _noted(after: Fitted, before: Fitted) -> Fitted:
     """A model with the record of the one before, and this update in it."""
-    record = before.record
-    return replace(after, record=None if record is None else record.after_update())
+    record = None if before.record is None else before.record.after_update()
+    return replace(after, record=record, window_fit=after.window_fit or before.window_fit)
 
 
 def learn_labels(
@@ -123,7 +124,7 @@ def learn_fingerprints(
         )
     else:
         forward = fit_weights(fitted.forward, pixels, library, class_weights=class_weights)
-    return learn(
+    learned = learn(
         fitted.preprocessor,
         fitted.energy,
         reinsertion(forward, spectra),
@@ -134,6 +135,7 @@ def learn_fingerprints(
         known=fitted,
         spectra=spectra[np.sort(rows[: effort.novelty_pixels])],
     )
+    return replace(learned, window_fit=measured_fit(forward, pixels))
 
 
 def _labelled(fitted: Fitted, new: Spectra | ArrayLike, labels: ArrayLike | None) -> Labelled:

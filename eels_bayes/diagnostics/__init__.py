@@ -3,6 +3,7 @@
 =====================================  =============================================================
 question                               function
 =====================================  =============================================================
+Does the model describe the spectra?   `EELSClassifier.report`
 Is the noisy encoder calibrated        :func:`simulation_based_calibration`
 under the model?
 Which latents carry anything?          :func:`active_units`

@@ -90,7 +90,7 @@ class Problem:
     def improve(self, old: State) -> Step:
         """One step of expectation-maximisation."""
         population, images = old.population, old.images
-        step, share = self.expect(old), shares(self.library)
+        step = self.expect(old)
         of_images = offsets(step, population, images, self.offset_variances)
         step = recentred(step, population, images, of_images)
         new = maximisation(step, population, self.prior_covariance)

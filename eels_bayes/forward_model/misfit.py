@@ -88,6 +88,13 @@ class Misfit:
         """Before anything is known of it."""
         return cls(START, START, np.zeros((n_classes, n_modes)), _alone(START, n_classes, n_modes))
 
+    @property
+    def of_class(self) -> Array:
+        """Relative size (K,) of what all pixels of a class share: the modes' sum has variance 1."""
+        if not self.shared.size:
+            return np.zeros(len(self.shared))
+        return np.sqrt((self.shared**2).mean(1))
+
     def of_classes(self, known: list[int | None]) -> Misfit:
         """For other classes: which of these each one is, None for a new one."""
         n_modes = self.shared.shape[1]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from eels_bayes.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from eels_bayes.plots.fit_figure import fit_overview
     from eels_bayes.plots.inspection_figure import inspection
     from eels_bayes.plots.latent_figure import latent
     from eels_bayes.plots.map_figures import class_maps, layers, maps, series_maps
@@ -27,6 +28,7 @@ _HOME = {
     "Pixel": "map_panel:Pixel",
     "class_colors": "style:class_colors",
     "class_maps": "map_figures:class_maps",
+    "fit_overview": "fit_figure:fit_overview",
     "history": "score_figures:history",
     "inspection": "inspection_figure:inspection",
     "latent": "latent_figure:latent",
@@ -45,6 +47,7 @@ __all__ = [
     "Pixel",
     "class_colors",
     "class_maps",
+    "fit_overview",
     "history",
     "inspection",
     "latent",

@@ -132,6 +132,21 @@ def main_noise(rows: Rows) -> Noise:
     return Noise(*rows[0][len(Noise._fields) :]) if rows else Noise()
 
 
+def noise_source(how: str | Noise, rows: Rows) -> str:
+    """Who says how much noise most images have, in words; ``how`` as in `Preprocessor`."""
+    if isinstance(how, Noise):
+        return "given"
+    if how == "measured":
+        return "measured"
+    if how == "metadata" or not rows:
+        return "by the metadata"
+    half = len(Noise._fields)
+    stated, believed = Noise(*rows[0][:half]), Noise(*rows[0][half:])
+    if stated[:3] == believed[:3]:
+        return "by the metadata, Poisson noise if they state none; the counts agree"
+    return f"measured; the metadata state a gain of {stated.gain:.3g}"
+
+
 def believed_of(rows: Rows, stated: Noise) -> Noise:
     """The noise that is believed of an image, by what its metadata state.
 

@@ -541,6 +541,56 @@ def test_an_empty_history_is_refused(nothing: dict[str, Any]) -> None:
         plots.history(nothing)
 
 
+def fit_arrays(n_classes: int, n_bins: int = 12) -> dict[str, Any]:
+    rows = np.tile(np.linspace(0.0, 1.0, n_bins), (n_classes, 1))
+    return {
+        "chi_square": (1.0, 0.1),
+        "class_chi_square": (np.linspace(0.5, 2.0, n_classes), np.full(n_classes, 0.1)),
+        "residual": rows,
+        "band": np.full_like(rows, 0.1),
+        "edge": rows + 0.1,
+        "edge_fit": rows,
+        "fingerprint": rows,
+        "pixels": 7.4 * np.arange(n_classes),
+    }
+
+
+@pytest.mark.parametrize("n_classes", [1, 4, 6])
+def test_fit_overview_has_a_pair_of_panels_for_each_class(n_classes: int) -> None:
+    names = [f"structure {k}" for k in range(n_classes)]
+    arrays = fit_arrays(n_classes) | ({"pixels": [1.2]} if n_classes == 1 else {})
+    energy = np.arange(12.0)
+    figure = plots.fit_overview([1.0, 2.0, 2.5], energy, names, **arrays)
+    course, chi, *pairs = (ax for ax in figure.axes if ax.get_visible())
+    assert len(pairs) == 2 * n_classes
+    np.testing.assert_array_equal(course.lines[0].get_ydata(), [1.0, 2.0, 2.5])
+    assert [label.get_text() for label in chi.get_yticklabels()] == ["all pixels", *names]
+    titles = {ax.get_title(): ax for ax in pairs if ax.get_title()}
+    if n_classes == 1:
+        assert set(titles) == {"structure 0: 1 pixel"}
+    else:
+        assert {"structure 0: no pixel", "structure 1: 7 pixels"} <= set(titles)
+        # of no pixel there is nothing but the fingerprint, and of no pixel no chi-square
+        assert len(titles["structure 0: no pixel"].lines) == 2
+        assert len(titles["structure 1: 7 pixels"].lines) == 4
+        assert len(chi.containers) == n_classes
+    assert not overlaps(figure)
+
+
+def test_fit_overview_shows_the_largest_residual_and_chi_square() -> None:
+    arrays = fit_arrays(3)
+    arrays["residual"] = 5.0 * arrays["residual"]
+    figure = plots.fit_overview(np.zeros(1), np.arange(12.0), ["a", "b", "c"], **arrays)
+    _, chi, *pairs = (ax for ax in figure.axes if ax.get_visible())
+    assert chi.get_xlim()[1] > 2.2 and chi.get_xlim()[0] == 0.0
+    assert {ax.get_ylim() for ax in pairs if not ax.get_title()} == {(-5.75, 5.75)}
+
+
+def test_fit_overview_refuses_arrays_of_other_classes() -> None:
+    with pytest.raises(ValueError, match=r"residual must be \(classes, bins\) = \(2, 12\), got"):
+        plots.fit_overview([1.0], np.arange(12.0), ["a", "b"], **fit_arrays(3))
+
+
 def test_names_with_dollars_are_drawn_as_they_are() -> None:
     labels = np.array([[0, 1], [1, 0]])
     names = ("costs $5", r"a$\frac$")

@@ -1,0 +1,137 @@
+"""What is bad about a fit, by its report, and what would help."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eels_bayes.arrays import Array
+from eels_bayes.classifier.fit_misfits import by_class, listed, mean_residuals, misfitting, overall
+from eels_bayes.classifier.fit_report import FitReport
+from eels_bayes.forward_model.registration import NEAR, REACH
+
+STILL_GAINING = 0.5  # nats a pixel in ten iterations: a class's odds by a factor of 1.6
+FEW_PIXELS = 50  # the library's variations alone are given a weight of 100 pixels
+OFF = 0.1  # of its local intensity that a fingerprint may be off without a note
+FAR = 2.0  # eV of shift that is worth a note
+
+
+def problems(report: FitReport, *, limited: bool = False) -> tuple[str, ...]:
+    """What is bad, the worst first.
+
+    Parameters
+    ----------
+    report : FitReport
+    limited : bool
+        Whether fewer iterations were asked for than usual: to stop early is no surprise then.
+
+    Returns
+    -------
+    tuple of str
+    """
+    missed = misfitting(report)
+    found = [
+        _far_off(report),
+        overall(report, bool(missed)),
+        by_class(report),
+        mean_residuals(report, missed),
+        _beyond_slope(report),
+        _scaled_away(report),
+        _few(report),
+        "" if limited else _unfinished(report),
+    ]
+    return tuple(sentence for sentence in found if sentence)
+
+
+def notes(report: FitReport, *, limited: bool = False) -> tuple[str, ...]:
+    """What is not bad by itself, but worth knowing; arguments as of `problems`.
+
+    Returns
+    -------
+    tuple of str
+    """
+    found = []
+    if report.empty and not _scaled_away(report):
+        found.append(
+            f"no pixel takes {listed(report.empty)}: absent here, or not as in the library"
+        )
+    if abs(report.shift) > FAR and not _far_off(report):
+        found.append(f"the library was moved by {report.shift:+.1f} eV: see eb.calibrate_axis")
+    far = [
+        name for name, off in zip(report.class_names, report.class_misfit, strict=True) if off > OFF
+    ]
+    if far:
+        found.append(
+            f"the shapes of {listed(far)} are off by up to {100 * report.class_misfit.max():.0f} % "
+            "and follow these pixels instead: a structure that differs by less is not seen as new; "
+            "references of the same origin would help"
+        )
+    if not NEAR[0] <= report.gain <= NEAR[1]:
+        found.append(
+            f"the library was multiplied by {report.gain:.3g}: it is in another unit, or of "
+            "another thickness"
+        )
+    if not report.converged and (limited or not _unfinished(report)):
+        why = ", as few iterations were asked for" if limited else ""
+        found.append(
+            f"the fit ended before its numbers stood still{why}: a larger "
+            "Effort(forward_iterations=...) goes on"
+        )
+    return tuple(found)
+
+
+def _far_off(report: FitReport) -> str:
+    if abs(report.shift) < REACH - 1.0:
+        return ""
+    return (
+        f"the library was moved by {report.shift:+.1f} eV, to the end of what is tried: its axis "
+        "or that of the data stands further off; see eb.calibrate_axis"
+    )
+
+
+def _beyond_slope(report: FitReport) -> str:
+    rise = rise_length(report.energy, report.fingerprint)
+    if report.shift_sd <= rise:
+        return ""
+    return (
+        f"shifts differ by {report.shift_sd:.2g} eV among pixels, and the edge rises within "
+        f"{rise:.2g} eV: such shifts are not followed; align the spectra (Preprocessor(align=...))"
+    )
+
+
+def rise_length(energy: Array, fingerprint: Array) -> float:
+    """Shift (eV) up to which the strongest of spectra (K, W) follows its slope: height over slope.
+
+    Infinite where there is no edge.
+    """
+    height = np.abs(fingerprint).max(1)
+    strongest = int(height.argmax())
+    slope = float(np.abs(np.gradient(fingerprint[strongest], energy)).max())
+    return float(height[strongest]) / slope if slope > 0 else float("inf")
+
+
+def _scaled_away(report: FitReport) -> str:
+    if not report.empty or NEAR[0] <= report.gain <= NEAR[1]:
+        return ""
+    return (
+        f"no pixel takes {listed(report.empty)}, and the library was multiplied by "
+        f"{report.gain:.3g}: another class may have been scaled to stand for it; give the library "
+        "in the unit of the edge spectra, or class_weights"
+    )
+
+
+def _few(report: FitReport) -> str:
+    if not 0 < report.n_fitted < FEW_PIXELS:
+        return ""
+    return (
+        f"{report.n_fitted} pixels are too few to learn how these spectra vary: what is assumed "
+        f"beforehand decides; fit to {FEW_PIXELS} pixels at least"
+    )
+
+
+def _unfinished(report: FitReport) -> str:
+    if report.converged or report.last_gain < STILL_GAINING:
+        return ""
+    return (
+        f"the fit had not ended: its last iterations still gained {report.last_gain:.2g} nats a "
+        "pixel; give Effort(forward_iterations=...) more"
+    )

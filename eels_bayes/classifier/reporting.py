@@ -1,0 +1,126 @@
+"""The report of a fitted model: made when it is fitted, or anew of other spectra."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from eels_bayes.classifier.compatibility import check_spectra
+from eels_bayes.classifier.fit_problems import notes, problems
+from eels_bayes.classifier.fit_report import FitReport
+from eels_bayes.classifier.fitted import Fitted, required
+from eels_bayes.data.spectra import Spectra
+from eels_bayes.effort import FULL, Effort
+from eels_bayes.forward_model.model import ForwardModel
+from eels_bayes.forward_model.window_fit import WindowFit, window_fit
+from eels_bayes.preprocessing.preprocessor import Preprocessor
+from eels_bayes.preprocessing.series_noise import noise_source
+
+MOST_PIXELS = 4000  # that a report looks at: a second's work, and errors are small by then
+WARNED_CALL = 4  # calls from a warning about a fit up to the line that calls `EELSClassifier.fit`
+
+
+def measured_fit(forward: ForwardModel, spectra: Spectra) -> WindowFit:
+    """What a forward model leaves of spectra; of many pixels, every so many.
+
+    Raises
+    ------
+    ValueError
+        If no pixel is usable.
+    """
+    rows = np.flatnonzero(spectra.ok)
+    if len(rows) == 0:
+        raise ValueError(
+            f"none of {len(spectra)} pixels is usable, and a report needs one: see "
+            "spectra.reasons()"
+        )
+    rows = rows[:: -(-len(rows) // MOST_PIXELS)]
+    profile, level = spectra.profile[rows].astype(float), spectra.level[rows].astype(float)
+    return window_fit(forward, profile, level)
+
+
+class OfFit(Protocol):
+    """What a report is made of: an `EELSClassifier`."""
+
+    fitted: Fitted | None
+    effort: Effort
+
+
+def report(self: OfFit, spectra: Spectra | None = None) -> FitReport:
+    """What the fit says of itself: noise, library, convergence, misfit, and what would help.
+
+    Parameters
+    ----------
+    spectra : Spectra, optional
+        How the model describes these, in place of those of the fit; flagged pixels are left out.
+
+    Returns
+    -------
+    FitReport
+        Printed it is a text, in a notebook a table; its `plot` is a figure.
+
+    Raises
+    ------
+    RuntimeError
+        Before ``fit``, or if the model is of an older file, which holds no report, and no spectra
+        are given.
+    TypeError, ValueError
+        If spectra are not like those of the fit, or none is usable.
+    """
+    return report_of(required(self.fitted), spectra, self.effort)
+
+
+def report_of(fitted: Fitted, spectra: Spectra | None, effort: Effort) -> FitReport:
+    """The report of a fit, or of how its model describes other spectra.
+
+    Raises
+    ------
+    RuntimeError
+        If none was kept and no spectra are given.
+    TypeError, ValueError
+        If spectra are not like those of the fit, or no pixel is usable.
+    """
+    preprocessor: Preprocessor = fitted.preprocessor
+    window = fitted.window_fit
+    if spectra is not None:
+        check_spectra(fitted, spectra)
+        preprocessor, window = spectra.preprocessor, measured_fit(fitted.forward, spectra)
+    if window is None:
+        raise RuntimeError(
+            "this model is of a file that holds no report; report(spectra) makes one of spectra, "
+            "those of the fit or others"
+        )
+    forward, vary = fitted.forward, fitted.forward.library.variations
+    fit = forward.library_fit
+    report = FitReport(
+        **vars(window),
+        class_names=forward.library.class_names,
+        n_fitted=0 if fitted.record is None else fitted.record.n_pixels,
+        noise=preprocessor.detector_noise,
+        noise_source=noise_source(preprocessor.noise, preprocessor.noises.tolist()),
+        gain=fit.gain,
+        gain_sd=vary.intensity,
+        shift=fit.shift,
+        shift_sd=vary.shift,
+        broadening=float(np.sqrt(fit.broadening)),
+        broadening_sd=vary.broadening,
+        misfit=forward.misfit.pixel,
+        class_misfit=forward.misfit.of_class,
+        converged=forward.converged,
+        log_likelihood=forward.log_likelihood,
+    )
+    limited = effort.forward_iterations < FULL.forward_iterations
+    return replace(
+        report, problems=problems(report, limited=limited), notes=notes(report, limited=limited)
+    )
+
+
+def warn_of_problems(fitted: Fitted, effort: Effort) -> None:
+    """Warn of the worst problem of a fit; for calls by `fit_run`, see `WARNED_CALL`."""
+    found = report_of(fitted, None, effort).problems
+    if found:
+        more = f" ({len(found) - 1} more in report())" if len(found) > 1 else " (see report())"
+        warnings.warn(f"fit: {found[0]}{more}", stacklevel=WARNED_CALL)

@@ -1,0 +1,148 @@
+"""How well a fitted forward model describes pixels in the window, overall and class by class.
+
+What the posterior mean leaves of a pixel has less than the noise's variance, as the mean follows a
+part of the noise. Given a component with the covariance ``v 1 + A A'`` it is
+
+    r = v^(1/2) (v 1 + A A')^-1 (y - center),    E[r r'] = v (v 1 + A A')^-1
+
+in sd of the noise, and this expectation is what squares are compared with: a right model gives 1,
+however many directions it has. Residuals of each component are weighted by its responsibility, so
+that the expectation is exact by class as well, where classes are hard to tell apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import softmax
+
+from eels_bayes.arrays import Array
+from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes
+from eels_bayes.forward_model.factor_mixture import LEAST_WEIGHT, Rotated, log_likelihood
+from eels_bayes.forward_model.model import ForwardModel
+
+NO_PIXELS = 1e-9  # pixels: keeps the mean over none finite
+LEAST_BAND = 1e-9  # sd of a pixel's noise: keeps residuals over their error finite
+
+
+@dataclass(frozen=True, eq=False)
+class WindowFit:
+    """What a forward model leaves of n pixels in the W bins of the window.
+
+    Of classes that next to no pixel takes, numbers are finite and mean nothing.
+
+    Attributes
+    ----------
+    n_pixels : int
+    energy : (W,) array
+        Centres of the bins, eV.
+    chi_square, chi_square_error : float
+        Square of the residual over its expectation, 1 where all is right, and its standard error.
+    class_pixels : (K,) array
+        Pixels that each class dominates, by their probabilities.
+    class_chi_square, class_chi_square_error : (K,) arrays
+        The same of these pixels.
+    residual, band : (K, W) arrays
+        Mean residual of these pixels and its standard error, both in sd of a pixel's noise.
+    edge, edge_fit : (K, W) arrays
+        Mean of these pixels less the continuum that is believed beneath each, and what the model
+        makes of it, mixtures included; edge units.
+    fingerprint : (K, W) array
+        What the library shows in this experiment, edge units.
+    """
+
+    n_pixels: int
+    energy: Array
+    chi_square: float
+    chi_square_error: float
+    class_pixels: Array
+    class_chi_square: Array
+    class_chi_square_error: Array
+    residual: Array
+    band: Array
+    edge: Array
+    edge_fit: Array
+    fingerprint: Array
+
+
+def window_fit(model: ForwardModel, profile: Array, level: Array) -> WindowFit:
+    """Compare pixels with a forward model.
+
+    Parameters
+    ----------
+    model : ForwardModel
+    profile : (n, B) array
+        As in `Spectra`; of usable pixels.
+    level : (n,) array
+        As in `Spectra`.
+
+    Returns
+    -------
+    WindowFit
+    """
+    energy, white, window = model.continuum.energy, model.white, model.continuum.window
+    inside = (energy > window[0]) & (energy < window[1])
+    target, noise = model.whiten(profile, level)
+    parts, (_, weight) = model.rotated_components(), model.components()
+    fits = np.stack([log_likelihood(target, noise, part)[0] for part in parts], axis=1)
+    share = softmax(fits + np.log(np.maximum(weight, LEAST_WEIGHT)), axis=1)
+    dominance = model.dominance()
+    n, n_classes = len(target), dominance.shape[1]
+    squares, expected = np.zeros((2, n, n_classes))
+    residual, variance, edge, off = np.zeros((4, n_classes, int(inside.sum())))
+    columns = model.continuum.columns(energy, model.library)[inside]
+    root = np.linalg.cholesky(model.covariance)
+    for k in range(n_classes):
+        of_class = np.zeros((n, len(residual[k])))
+        for c in np.flatnonzero(dominance[:, k]):
+            part, gamma = parts[c], share[:, c]
+            _, factor, _ = log_likelihood(target, noise, part)
+            left, free = _left(target[:, inside], noise, part, inside, factor)
+            squares[:, k] += gamma * (left**2).sum(1)
+            expected[:, k] += gamma * free.sum(1)
+            of_class += gamma[:, None] * left
+            own = factor @ part.basis[: len(root)].T @ root.T + model.mean
+            edge[k] += gamma @ (target[:, inside] / white[inside] - own @ columns.T)
+        residual[k] = of_class.sum(0)
+        variance[k] = (of_class**2).sum(0)
+        off[k] = np.sqrt(noise) @ of_class / white[inside]
+    pixels = share.sum(0) @ dominance
+    known = np.maximum(pixels, NO_PIXELS)[:, None]
+    chi, error = _ratio(squares, expected)
+    total, total_error = _ratio(squares.sum(1, keepdims=True), expected.sum(1, keepdims=True))
+    shown = edge_shapes(energy, model.library, LibraryFit(), white)[:n_classes]
+    return WindowFit(
+        n_pixels=n,
+        energy=energy[inside],
+        chi_square=float(total[0]),
+        chi_square_error=float(total_error[0]),
+        class_pixels=pixels,
+        class_chi_square=chi,
+        class_chi_square_error=error,
+        residual=residual / known,
+        band=np.maximum(np.sqrt(variance) / known, LEAST_BAND),
+        edge=edge / known,
+        edge_fit=(edge - off) / known,
+        fingerprint=np.array([shape.mean[inside] / white[inside] for shape in shown]),
+    )
+
+
+def _left(
+    target: Array, noise: Array, part: Rotated, inside: Array, factor: Array
+) -> tuple[Array, Array]:
+    """Residuals (n, W) of a component in sd of the noise, and their expected squares (n, W)."""
+    loadings = part.loadings[inside]
+    left = (target - part.center[inside] - factor @ loadings.T) / np.sqrt(noise)[:, None]
+    followed = (1.0 / (noise[:, None] + part.value)) @ (loadings**2).T
+    return left, 1.0 - followed
+
+
+def _ratio(squares: Array, expected: Array) -> tuple[Array, Array]:
+    """Sum of squares (n, K) over their expectation, and its standard error: (K,) each."""
+    total = np.maximum(expected.sum(0), NO_PIXELS)
+    chi = squares.sum(0) / total
+    scatter = ((squares - chi * expected) ** 2).sum(0)
+    # few pixels do not show their scatter: that of independent normal residuals at least
+    error = np.sqrt(np.maximum(scatter, 2.0 * chi**2 * total)) / total
+    return chi, error

@@ -1,0 +1,320 @@
+"""A fit says how well it went, in words, as a table and as a figure, and what was bad about it."""
+
+import copy
+import dataclasses
+import re
+import warnings
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+import eels_bayes as eb
+from eels_bayes import tensor_file
+from eels_bayes.classifier import fitting
+from eels_bayes.classifier.fit_problems import FEW_PIXELS, notes, problems, rise_length
+from eels_bayes.classifier.fit_report import NO_PIXEL
+from eels_bayes.classifier.model_file import KIND
+from eels_bayes.classifier.report_text import aligned
+from eels_bayes.classifier.reporting import (
+    MOST_PIXELS,
+    measured_fit,
+    report_of,
+    warn_of_problems,
+)
+from eels_bayes.forward_model.fit import fit_forward_model
+from eels_bayes.forward_model.registration import REACH
+from eels_bayes.forward_model.window_fit import WindowFit
+from eels_bayes.preprocessing.series_noise import noise_source
+
+QUICK = eb.Effort.quick()
+
+
+@pytest.fixture
+def clf(quick_classifier):
+    return copy.copy(quick_classifier)  # whose model may be another then
+
+
+@pytest.fixture(scope="module")
+def report(quick_classifier):
+    return quick_classifier.report()
+
+
+def refitted(fitted, spectra, library):
+    """The fitted model with a forward model of another library, as far as a report reads it."""
+    forward = fit_forward_model(spectra, library, effort=QUICK, show_progressbar=False)
+    return dataclasses.replace(
+        fitted, forward=forward, window_fit=measured_fit(forward, spectra), preprocessor=None
+    )
+
+
+# --- what it holds
+
+
+def test_a_right_fit_is_healthy(clf, report, spectra):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_problems(clf.fitted, clf.effort)
+    assert report.ok and report.problems == ()
+    assert report.n_pixels == report.n_fitted == 320
+    assert 0.85 < report.chi_square < 1.1
+    assert report.class_pixels.sum() == pytest.approx(320)
+    assert report.class_share.sum() == pytest.approx(1.0)
+    forward = clf.fitted.forward
+    assert report.gain == forward.library_fit.gain
+    assert report.broadening**2 == pytest.approx(forward.library_fit.broadening)
+    assert (report.shift_sd, report.gain_sd) == (
+        forward.library.variations.shift,
+        forward.library.variations.intensity,
+    )
+    assert report.noise == spectra.preprocessor.detector_noise
+    assert report.class_names == clf.library.class_names
+
+
+def test_it_is_told_in_words(report):
+    text = repr(report)
+    for name, value in report.rows():
+        assert name in text and value in text
+    for name, row in zip(report.class_names, report.class_rows(), strict=True):
+        assert row[0] == name and all(cell in text for cell in row)
+    assert "gain 1 (by the metadata" in text
+    assert "converged       no, after" in text and "the last 10 gained" in text
+    assert "- the fit ended before its numbers stood still, as few iterations" in text
+    assert "!" not in text
+    assert not any(line.endswith(" ") for line in text.splitlines())
+    bad = dataclasses.replace(report, problems=("this is bad",))
+    assert not bad.ok and "\n! this is bad\n" in repr(bad)
+
+
+def test_columns_are_aligned():
+    assert aligned([("a", "bb", "c"), ("ddd", "e", "")]) == "a    bb  c\nddd  e"
+
+
+def test_notebooks_show_a_table_whose_words_are_no_code(report):
+    names = ("<b>A</b>", *report.class_names[1:])
+    html = dataclasses.replace(report, class_names=names, problems=("1 < 2",))._repr_html_()
+    assert "&lt;b&gt;A&lt;/b&gt;" in html and "<b>A" not in html
+    assert "<strong>1 &lt; 2</strong>" in html
+    for name, _ in report.rows():
+        assert f">{name}</th>" in html
+    assert html.count("<tr>") == html.count("</tr>") == 1 + len(report.rows()) + len(names)
+
+
+def test_the_figure_shows_course_chi_square_and_classes(report):
+    figure = report.plot()
+    axes = [ax for ax in figure.axes if ax.get_visible()]
+    assert len(axes) == 2 + 2 * 4
+    (course,) = axes[0].lines
+    np.testing.assert_array_equal(course.get_ydata(), report.log_likelihood)
+    titles = [ax.get_title() for ax in axes]
+    for name, n in zip(report.class_names, report.class_pixels, strict=True):
+        assert f"{name}: {n:.0f} pixels" in titles
+    plt.close(figure)
+
+
+def test_noise_tells_who_says_so():
+    rows = [[1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.9]]
+    assert "the counts agree" in noise_source("auto", rows)
+    rows[0][4] = 3.0
+    assert noise_source("auto", rows) == "measured; the metadata state a gain of 1"
+    assert noise_source("measured", rows) == "measured"
+    assert noise_source("metadata", rows) == noise_source("auto", []) == "by the metadata"
+    assert noise_source(eb.Noise(3.0), rows) == "given"
+
+
+# --- which spectra
+
+
+def test_other_spectra_are_reported_on(clf, report, spectra):
+    again = clf.report(spectra)
+    assert repr(again) == repr(report)
+    some = clf.report(spectra[:100])
+    assert some.n_pixels == 100 and some.n_fitted == 320
+    assert "100 looked at; the fit was to 320" in repr(some)
+    flag = np.where(np.arange(320) < 300, int(eb.Flag.DEAD), 0)
+    assert clf.report(dataclasses.replace(spectra, flag=flag)).n_pixels == 20
+    with pytest.raises(ValueError, match=r"none of 320 pixels is usable, and a report needs one"):
+        clf.report(dataclasses.replace(spectra, flag=np.full(320, int(eb.Flag.DEAD))))
+    with pytest.raises(TypeError, match="spectra is a ndarray"):
+        clf.report(spectra.intensity)
+
+
+def test_of_many_pixels_some_are_looked_at(clf, spectra):
+    many = spectra[np.tile(np.arange(320), 20)]
+    found = measured_fit(clf.fitted.forward, many)
+    assert 0.5 * MOST_PIXELS < found.n_pixels <= MOST_PIXELS
+
+
+def test_nothing_is_reported_before_a_fit():
+    with pytest.raises(RuntimeError, match="not fitted"):
+        eb.EELSClassifier(eb.FingerprintLibrary.example()).report()
+
+
+# --- the file
+
+
+def test_a_file_keeps_the_report(clf, report, tmp_path):
+    clf.save(tmp_path / "model.eels")
+    loaded = eb.load_model(tmp_path / "model.eels")
+    again = loaded.report()
+    assert repr(again) == repr(report)
+    for field in dataclasses.fields(WindowFit):
+        np.testing.assert_array_equal(getattr(again, field.name), getattr(report, field.name))
+        assert type(getattr(again, field.name)) is type(getattr(report, field.name))
+    assert loaded.provenance.model == clf.provenance.model
+
+
+def test_an_older_file_says_that_it_holds_none(clf, report, spectra, tmp_path):
+    path = tmp_path / "model.eels"
+    clf.save(path)
+    tensors, config = tensor_file.read(path, KIND)
+    older = {k: v for k, v in tensors.items() if not k.startswith("report.")}
+    del config["classifier"]["fit"]
+    assert len(older) < len(tensors)
+    tensor_file.write(path, KIND, older, config)
+    loaded = eb.load_model(path)
+    with pytest.raises(RuntimeError, match=r"holds no report; report\(spectra\) makes one"):
+        loaded.report()
+    anew = loaded.report(spectra)
+    assert anew.n_fitted == 0 and anew.chi_square == pytest.approx(report.chi_square)
+    loaded.save(path)
+    assert not any(k.startswith("report.") for k in tensor_file.read(path, KIND)[0])
+
+
+def test_labels_leave_the_report_and_a_library_makes_a_new_one(clf, report, spectra):
+    clf.update(spectra[[3, 14]], ["50 % F", "oxide"], show_progressbar=False)
+    assert clf.report().class_names == report.class_names
+    assert repr(clf.report()) == repr(report)
+    clf.update(clf.library, spectra=spectra[:200], recalibrate=False, show_progressbar=False)
+    assert clf.report().n_pixels == 200
+
+
+# --- what is bad
+
+
+def test_a_library_on_another_axis_is_bad(clf, spectra):
+    library = clf.library
+    off = dataclasses.replace(library, energy=library.energy + 40.0)
+    fitted = refitted(clf.fitted, spectra, off)
+    found = report_of(dataclasses.replace(fitted, preprocessor=spectra.preprocessor), None, QUICK)
+    assert "to the end of what is tried" in found.problems[0]
+    assert any("stands out of its band" in sentence for sentence in found.problems)
+
+
+def test_fingerprints_of_another_structure_are_bad(clf, spectra):
+    energy = clf.library.energy
+    lines = [
+        np.exp(-0.5 * ((energy - 694 - 3 * k) / 1.5) ** 2)
+        + np.exp(-0.5 * ((energy - 711 - 2 * k) / 1.5) ** 2)
+        for k in range(4)
+    ]
+    other = eb.FingerprintLibrary.from_arrays(energy, np.array(lines), range(4))
+    fitted = refitted(clf.fitted, spectra, other)
+    found = report_of(dataclasses.replace(fitted, preprocessor=spectra.preprocessor), None, QUICK)
+    assert any("stands out of its band" in sentence for sentence in found.problems)
+
+
+@pytest.mark.parametrize(("factor", "words"), [(4.0, "scatter less"), (0.25, "noise is larger")])
+def test_a_wrong_gain_is_bad(clf, spectra, factor, words):
+    """As the reader of the same counts makes it: the fit is to the wrong noise too."""
+    wrong = dataclasses.replace(spectra, level=np.float32(factor) * spectra.level)
+    fitted = refitted(clf.fitted, wrong, clf.library)
+    found = report_of(dataclasses.replace(fitted, preprocessor=spectra.preprocessor), None, QUICK)
+    assert words in found.problems[0]
+    (told,) = re.findall(r"gain (?:is )?rather ([\d.]+),", found.problems[0])
+    assert float(told) == pytest.approx(1.0 / factor, rel=0.35)
+
+
+def with_class(report, k, **values):
+    """A report in which a class has other values."""
+    changed = {}
+    for name, value in values.items():
+        changed[name] = getattr(report, name).copy()
+        changed[name][k] = value
+    return dataclasses.replace(report, **changed)
+
+
+def test_single_signs_of_trouble(report):
+    def bad(**changes):
+        return problems(dataclasses.replace(report, **changes), limited=False)
+
+    calm = {"converged": True}
+    assert bad(**calm) == ()
+    (sentence,) = bad(**calm, shift=-REACH)
+    assert "moved by -15.0 eV, to the end" in sentence
+    (sentence,) = bad(**calm, n_fitted=FEW_PIXELS - 1)
+    assert f"{FEW_PIXELS - 1} pixels are too few" in sentence
+    assert bad(**calm, n_fitted=0) == ()  # unknown
+    rise = rise_length(report.energy, report.fingerprint)
+    assert 1.0 < rise < 20.0
+    (sentence,) = bad(**calm, shift_sd=1.1 * rise)
+    assert "shifts differ by" in sentence
+    climbing = np.arange(30.0)
+    (sentence,) = bad(converged=False, log_likelihood=climbing)
+    assert "still gained 10 nats a pixel" in sentence
+    assert problems(dataclasses.replace(report, log_likelihood=climbing), limited=True) == ()
+    assert bad(converged=False, log_likelihood=0.001 * climbing) == ()
+
+
+def test_a_class_that_is_described_badly(report):
+    report = dataclasses.replace(report, converged=True)
+    name = report.class_names[1]
+    (sentence,) = problems(with_class(report, 1, class_chi_square=2.5))
+    assert sentence.startswith(f"chi-square of {name!r} is 2.50")
+    # of few pixels nothing is known
+    assert not problems(with_class(report, 1, class_chi_square=2.5, class_pixels=3.0))
+    assert not problems(with_class(report, 1, class_chi_square=2.5, class_chi_square_error=1.0))
+    shape = np.where(np.arange(len(report.energy)) < 10, 0.5, 0.0)
+    (sentence,) = problems(with_class(report, 1, residual=shape, band=0.05))
+    assert f"the mean residual of {name!r} stands out" in sentence
+    assert f"+0.50 +- 0.05 at {report.energy[0]:.1f} eV" in sentence
+    # small in a pixel, however sure; or not sure, however large
+    assert not problems(with_class(report, 1, residual=0.2 * shape, band=0.005))
+    assert not problems(with_class(report, 1, residual=shape, band=0.5))
+    assert not problems(with_class(report, 1, residual=shape, band=0.05, class_pixels=3.0))
+
+
+def test_classes_that_no_pixel_takes(report):
+    """May be absent; but where the library was scaled, another may stand for them."""
+    name = report.class_names[0]
+    empty = with_class(report, 0, class_pixels=0.5 * NO_PIXEL)
+    assert empty.empty == (name,) and not problems(empty, limited=True)
+    assert any(f"no pixel takes {name!r}: absent" in note for note in notes(empty))
+    assert (name, "none", "", "") in empty.class_rows()
+    scaled = dataclasses.replace(empty, gain=3.7)
+    (sentence,) = problems(scaled, limited=True)
+    assert f"no pixel takes {name!r}, and the library was multiplied by 3.7" in sentence
+    assert not any("no pixel takes" in note for note in notes(scaled))
+    plt.close(empty.plot())
+
+
+def test_notes_are_not_bad(report):
+    def noted(**changes):
+        changed = dataclasses.replace(report, **{"converged": True, **changes})
+        assert not problems(changed)
+        return notes(changed)
+
+    assert noted() == ()
+    (note,) = noted(shift=-8.0)
+    assert "moved by -8.0 eV: see eb.calibrate_axis" in note
+    (note,) = noted(gain=0.01)
+    assert "multiplied by 0.01" in note
+    (note,) = noted(converged=False, log_likelihood=np.zeros(75))
+    assert "stood still: a larger" in note
+
+
+def test_fit_warns_of_the_worst(spectra, monkeypatch):
+    def worse(forward, spectra):
+        found = measured_fit(forward, spectra)
+        return dataclasses.replace(found, chi_square=3.0)
+
+    monkeypatch.setattr(fitting, "measured_fit", worse)
+    effort = dataclasses.replace(QUICK, vae=eb.Schedule(2, 5))
+    clf = eb.EELSClassifier(eb.FingerprintLibrary.example(), latent_dim=3, effort=effort)
+    with pytest.warns(UserWarning, match=r"fit: chi-square is 3.00 a channel .*\(see report") as w:
+        clf.fit(spectra, show_progressbar=False)
+    assert [warning.filename for warning in w] == [__file__]
+    assert len(clf.report().problems) == 1
+    few = dataclasses.replace(clf.fitted.record, n_pixels=10)
+    with pytest.warns(UserWarning, match=r"\(1 more in report\(\)\)"):
+        warn_of_problems(dataclasses.replace(clf.fitted, record=few), effort)
