@@ -3,15 +3,17 @@
     y = sum_k a_k f_k(E - d) + b + c E + noise,    a_k >= 0,
 
 weighted by the edge spectra's own variance; the straight line takes up what the background left.
-The shift d is the best of a grid. Two readings of it:
+The shift d is that of a grid, and the library is broadened alike for all pixels, by what fits them
+best, as one matches a resolution. Two readings of it:
 
-* MLLS (multiple linear least squares): all classes at once. The amplitudes' Gaussian uncertainty
-  at the best shift, N(a, C) with the errors enlarged by the residuals where these are larger than
-  the noise, is drawn from, without what is negative; the class's probability is how often its share
-  is the largest (with half a draw beside, so that nothing is impossible), and the value is that of
-  the shares.
-* Chi-square: one class at a time, p(k) ~ exp(-chi2_k / 2), or of chi2 over the best class's own
-  per degree of freedom where that is above 1, as is usual where models are known to be wrong.
+* MLLS (multiple linear least squares): all classes at once. Shares of the classes are drawn: a
+  shift by its likelihood, then amplitudes from their Gaussian uncertainty there, N(a, C), without
+  what is negative, all errors enlarged by the residuals where these are larger than the noise. A
+  class's probability is how often its share is the largest (with half a draw beside, so that
+  nothing is impossible), and the value is that of the shares.
+* Chi-square: one class at a time at its best shift, p(k) ~ exp(-chi2_k / 2), or of chi2 over the
+  best class's own per degree of freedom where that is above 1, as is usual where models are known
+  to be wrong.
 """
 
 from __future__ import annotations
@@ -28,24 +30,31 @@ from eels_bayes.data.energy_resampling import shift_and_broaden
 
 from .shared import Array, all_rows, intensity
 
-SHIFTS = np.arange(-2.0, 2.01, 0.1)  # eV
+SHIFTS = np.arange(-1.0, 1.01, 0.1)  # eV
+BROADENINGS = (0.0, 0.2, 0.4, 0.6, 0.8)  # sigma, eV
+MATCHED_WITH = 200  # pixels that the broadening is found with
 DRAWS = 400
 RIDGE = 1e-9  # of the normal matrix's diagonal: subsets of alike shapes stay solvable
 
 
 class Fits(NamedTuple):
-    """Best fits of m pixels: chi2 (m,), shift (m,) in eV, and coefficients (m, K + 2).
+    """Fits of m pixels at each of S shifts: chi2 (m, S), and what it comes from.
 
-    ``normal`` (m, K + 2, K + 2) is the weighted normal matrix at the best shift, ``right`` (m, K +
-    2) the right-hand side; ``freedom`` the channels that are left.
+    ``coefficients`` (m, S, P) of classes, constant and slope; ``normal`` (m, S, P, P) the weighted
+    normal matrix and ``right`` (m, S, P) the right-hand side; ``freedom`` the channels left.
     """
 
     chi2: Array
-    shift: Array
     coefficients: Array
     normal: Array
     right: Array
     freedom: int
+
+    @property
+    def best(self) -> Array:
+        """Smallest chi2 (m,)."""
+        smallest: Array = self.chi2.min(1)
+        return smallest
 
 
 class Draws(NamedTuple):
@@ -68,33 +77,35 @@ class Draws(NamedTuple):
 
 
 def fit(
-    spectra: eb.Spectra,
-    library: eb.FingerprintLibrary,
-    classes: tuple[int, ...],
-    *,
-    show_progressbar: bool = True,
+    spectra: eb.Spectra, shapes: Array, *, sigma: float = 0.0, show_progressbar: bool = True
 ) -> Fits:
-    """Nonnegative least squares to some of the classes, at the best of the shifts."""
-    shapes = library.resample(spectra.energy).class_spectra[list(classes)]
+    """Nonnegative least squares of the usable pixels to shapes (K, L), at every shift."""
     rows = intensity(spectra)
     weight = 1.0 / spectra.sd[spectra.ok].astype(np.float64) ** 2
     step = spectra.energy[1] - spectra.energy[0]
     line = np.linspace(-1.0, 1.0, len(spectra.energy))
-    best: Fits | None = None
     squares = (weight * rows**2).sum(1)
+    parts = []
     for shift in tqdm(SHIFTS, desc="least squares", leave=False, disable=not show_progressbar):
-        moved = shift_and_broaden(shapes, shift / step, 0.0)
+        moved = shift_and_broaden(shapes, shift / step, sigma / step)
         design = np.stack([*moved, np.ones_like(line), line])
         normal = np.einsum("nl,pl,ql->npq", weight, design, design, optimize=True)
         right = (weight * rows) @ design.T
         gain, coefficients = _best_subset(normal, right, len(shapes))
-        freedom = len(line) - len(design) - 1
-        found = Fits(
-            squares - gain, np.full(len(rows), shift), coefficients, normal, right, freedom
-        )
-        best = found if best is None else _better(best, found)
-    assert best is not None
-    return best
+        parts.append((squares - gain, coefficients, normal, right))
+    columns = [np.stack(column, 1) for column in zip(*parts, strict=True)]
+    return Fits(*columns, len(line) - len(shapes) - 3)
+
+
+def matched_broadening(spectra: eb.Spectra, library: eb.FingerprintLibrary) -> float:
+    """The sigma in eV that makes the library fit the pixels best, all classes at once."""
+    rows = np.flatnonzero(spectra.ok)
+    some = spectra[rows[:: max(1, len(rows) // MATCHED_WITH)]]
+    shapes = library.resample(spectra.energy).class_spectra
+    total = [
+        fit(some, shapes, sigma=sigma, show_progressbar=False).best.sum() for sigma in BROADENINGS
+    ]
+    return BROADENINGS[int(np.argmin(total))]
 
 
 def _best_subset(normal: Array, right: Array, n_shapes: int) -> tuple[Array, Array]:
@@ -107,7 +118,7 @@ def _best_subset(normal: Array, right: Array, n_shapes: int) -> tuple[Array, Arr
     free = tuple(range(n_shapes, size))
     subsets = chain.from_iterable(combinations(range(n_shapes), k) for k in range(n_shapes + 1))
     for subset in subsets:
-        index = np.array(subset + free)
+        index = np.array(subset + free, dtype=int)
         part = normal[:, index[:, None], index]
         part = part + RIDGE * np.eye(len(index)) * np.trace(part, axis1=1, axis2=2)[:, None, None]
         solved = np.linalg.solve(part, right[:, index, None])[..., 0]
@@ -120,28 +131,23 @@ def _best_subset(normal: Array, right: Array, n_shapes: int) -> tuple[Array, Arr
     return gain, coefficients
 
 
-def _better(one: Fits, other: Fits) -> Fits:
-    """Of each pixel the better fit."""
-    which = other.chi2 < one.chi2
-
-    def chosen(a: Array, b: Array) -> Array:
-        return np.where(which.reshape(-1, *[1] * (a.ndim - 1)), b, a)
-
-    parts = [chosen(a, b) for a, b in zip(one[:-1], other[:-1], strict=True)]
-    return Fits(*parts, one.freedom)
-
-
 def drawn(fits: Fits, n_classes: int, *, seed: int = 0) -> Draws:
-    """Shares of the classes, drawn from the amplitudes' uncertainty."""
+    """Shares of the classes, drawn from shift and amplitudes as the fits have them."""
     rng = np.random.default_rng(seed)
-    size = fits.normal.shape[1]
-    ridge = RIDGE * np.trace(fits.normal, axis1=1, axis2=2)[:, None, None] * np.eye(size)
-    covariance = np.linalg.inv(fits.normal + ridge)
-    center = (covariance @ fits.right[..., None])[:, :n_classes, 0]
-    wider = np.maximum(fits.chi2 / fits.freedom, 1.0)
-    root = np.linalg.cholesky(covariance[:, :n_classes, :n_classes]) * np.sqrt(wider)[:, None, None]
-    normal = rng.standard_normal((len(center), DRAWS, n_classes))
-    amplitude = np.maximum(center[:, None] + np.einsum("nij,ndj->ndi", root, normal), 0.0)
+    size = fits.normal.shape[-1]
+    wider = np.maximum(fits.best / fits.freedom, 1.0)
+    likelihood = softmax(-0.5 * fits.chi2 / wider[:, None], axis=1)
+    trace = np.trace(fits.normal, axis1=2, axis2=3)[..., None, None]
+    covariance = np.linalg.inv(fits.normal + RIDGE * trace * np.eye(size))
+    center = (covariance @ fits.right[..., None])[..., :n_classes, 0]
+    root = np.linalg.cholesky(covariance[..., :n_classes, :n_classes])
+    root *= np.sqrt(wider)[:, None, None, None]
+    pixels = np.arange(len(center))[:, None]
+    passed = rng.random((len(center), DRAWS, 1)) > np.cumsum(likelihood, axis=1)[:, None]
+    which = np.minimum(passed.sum(2), likelihood.shape[1] - 1)
+    normal = rng.standard_normal((len(center), DRAWS, n_classes, 1))
+    amplitude = center[pixels, which] + (root[pixels, which] @ normal)[..., 0]
+    amplitude = np.maximum(amplitude, 0.0)
     total = amplitude.sum(2, keepdims=True)
     return Draws(np.where(total > 0, amplitude / np.where(total > 0, total, 1.0), 1.0 / n_classes))
 
@@ -154,8 +160,12 @@ def mlls(
     show_progressbar: bool = True,
 ) -> Draws:
     """MLLS of the usable pixels."""
-    classes = tuple(range(library.n_classes))
-    fits = fit(spectra, library, classes, show_progressbar=show_progressbar)
+    fits = fit(
+        spectra,
+        library.resample(spectra.energy).class_spectra,
+        sigma=matched_broadening(spectra, library),
+        show_progressbar=show_progressbar,
+    )
     return drawn(fits, library.n_classes, seed=seed)
 
 
@@ -183,12 +193,14 @@ def by_chi_square(
 
     Nothing here is random: ``seed`` is not needed.
     """
+    sigma = matched_broadening(spectra, library)
+    shapes = library.resample(spectra.energy).class_spectra
     fits = [
-        fit(spectra, library, (k,), show_progressbar=show_progressbar)
-        for k in range(library.n_classes)
+        fit(spectra, shape[None], sigma=sigma, show_progressbar=show_progressbar)
+        for shape in shapes
     ]
-    chi2 = np.stack([each.chi2 for each in fits], 1)
-    scale = np.ones(len(chi2))
+    chi2 = np.stack([each.best for each in fits], 1)
+    wider = np.ones(len(chi2))
     if rescaled:
-        scale = np.maximum(chi2.min(1) / fits[0].freedom, 1.0)
-    return all_rows(softmax(-0.5 * chi2 / scale[:, None], axis=1), spectra)
+        wider = np.maximum(chi2.min(1) / fits[0].freedom, 1.0)
+    return all_rows(softmax(-0.5 * chi2 / wider[:, None], axis=1), spectra)
