@@ -1,6 +1,7 @@
 """White lines: valence of real Mn L2,3 references, read with references of another origin.
 
-    python benchmarks/white_lines.py doses [--contrast 0.3] [--json FILE]
+    python benchmarks/white_lines.py [doses moved novel scans] [--contrast 0.3] [--json FILE]
+    python benchmarks/white_lines.py scans --draw FIGURE.png
 
 Spectra are made of one set of measured references (`mn_l23_references.npz`: MnO, LaMnO3 and
 SrMnO3 or MnO2, digitised from two sources, whose axes and widths differ), fingerprints of the
@@ -11,15 +12,21 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from manganese import bed, doses
+from manganese import bed, doses, moved, novel, scans
 from manganese.options import Options
 
 import eels_bayes as eb
 
-EXPERIMENTS = {"doses": doses}
+EXPERIMENTS: dict[str, Callable[[Options], Iterator[dict[str, Any]]]] = {
+    "doses": doses.run,
+    "moved": moved.run,
+    "novel": novel.run,
+    "scans": scans.run,
+}
 
 
 def main() -> None:
@@ -32,9 +39,11 @@ def main() -> None:
     parser.add_argument("--shift", type=float, default=0.2, help="sd between pixels, eV")
     parser.add_argument("--broadening", type=float, default=0.3, help="scale of it, eV")
     parser.add_argument("--pixels", type=int, default=576, help="in four images")
+    parser.add_argument("--sizes", type=int, nargs="*", default=(), help="pixels, of false alarms")
     parser.add_argument("--seed", type=int, default=9100)
     parser.add_argument("--effort", choices=("full", "quick"), default="full")
     parser.add_argument("--json", type=Path, help="where results are written")
+    parser.add_argument("--draw", type=Path, metavar="FIGURE", help="of the scans")
     given = parser.parse_args()
     unknown = set(given.experiments) - set(EXPERIMENTS)
     if unknown:
@@ -53,13 +62,16 @@ def main() -> None:
         eb.Effort.quick() if given.effort == "quick" else eb.Effort(),
         tuple(given.spectra),
         tuple(given.doses),
+        tuple(given.sizes),
     )
     results: dict[str, list[Any]] = {}
     for name in given.experiments or EXPERIMENTS:
-        for row in EXPERIMENTS[name].run(options):
+        for row in EXPERIMENTS[name](options):
             results.setdefault(name, []).append(row)
             if given.json:
                 given.json.write_text(json.dumps(results, indent=1))
+    if given.draw and "scans" in results:
+        scans.draw(given.draw, results["scans"])
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ VALENCES = (2.0, 3.0, 4.0)
 CLASSES = ("Mn2+", "Mn3+", "Mn4+")
 MIXED_VALENCE = "Data2_YBaMn3AlO7"  # a structure that is in no library
 
+# Of the preprocessor, eV, on an axis that is right
+WINDOWS = {"window": (632.0, 660.0), "background": (590.0, 630.0), "normalize": (560.0, 590.0)}
 FINE = 0.05  # eV, channels in which references are moved and broadened
 FIRST, LAST = 500.0, 850.0  # eV, what the detector covers
 LINES = (610.0, 690.0)  # eV, beyond which a reference is constant
@@ -191,7 +193,7 @@ def library(
     """References as fingerprints, their axis moved (eV), in a unit of one's own."""
     energy = np.arange(*LINES, bed.dispersion)
     rows = np.array([reference(name, energy) for name in names])
-    unit = bed.contrast / eb.Preprocessor((632, 660), background=(590, 630)).unit
+    unit = bed.contrast / eb.Preprocessor(**WINDOWS).unit
     words = [CLASSES[VALENCES.index(v)] for v in valences]
     return eb.FingerprintLibrary.from_arrays(
         energy + moved,
@@ -206,11 +208,6 @@ def library(
 
 def preprocess(signals: list[EELSSpectrum]) -> eb.Spectra:
     """Edge spectra of Mn L2,3. The detector's noise is known; nothing is there to align on."""
-    pre = eb.Preprocessor(
-        window=(632.0, 660.0),
-        background=(590.0, 630.0),
-        normalize=(560.0, 590.0),
-        noise=(1.0, 0.0),
-    )
+    pre = eb.Preprocessor(**WINDOWS, noise=(1.0, 0.0))
     spectra: eb.Spectra = pre(signals, show_progressbar=False)
     return spectra

@@ -15,7 +15,7 @@ from peers.shared import all_rows
 import eels_bayes as eb
 from eels_bayes.forward_model.components import MIXING
 from eels_bayes.forward_model.model import ForwardModel
-from eels_bayes.forward_model.pixel_posterior import PixelEvidence, evidence_of
+from eels_bayes.forward_model.pixel_posterior import Evidence, PixelEvidence, evidence_of
 
 from .bed import Array
 
@@ -55,7 +55,7 @@ def of_forward_model(model: ForwardModel, spectra: eb.Spectra) -> Reading:
 
     A component is a valence: pure, or half a step of the mixtures' shares around its own.
     """
-    found = _evidence(model, spectra)[1].log_probability.double().exp().numpy()
+    found = evidence(model, spectra)[1].log_probability.double().exp().numpy()
     found /= found.sum(1, keepdims=True)
     members, _ = model.components()
     values = model.library.class_values
@@ -88,10 +88,11 @@ def quantiles(weight: Array, low: Array, high: Array) -> tuple[Array, Array]:
     return at(ENDS[0]), at(ENDS[1])
 
 
-def _evidence(model: ForwardModel, spectra: eb.Spectra) -> tuple[PixelEvidence, ...]:
-    evidence = evidence_of(model)
+def evidence(model: ForwardModel, spectra: eb.Spectra) -> tuple[PixelEvidence, Evidence]:
+    """The forward model's network, and its posterior of the usable pixels."""
+    network = evidence_of(model)
     profile, level = (torch.as_tensor(x[spectra.ok]) for x in (spectra.profile, spectra.level))
-    return evidence, evidence(profile, level)
+    return network, network(profile, level)
 
 
 def residual_chi_square(model: ForwardModel, spectra: eb.Spectra) -> Array:
@@ -101,13 +102,13 @@ def residual_chi_square(model: ForwardModel, spectra: eb.Spectra) -> Array:
     their expected sum: the channels less those degrees of freedom that the fit takes up. Along a
     principal axis of variance v of a component that is v / (v + noise); a right model makes 1.
     """
-    evidence, found = _evidence(model, spectra)
-    n_all, n_span = evidence.variance.shape
-    axes = evidence.axes.view(n_span, n_all, n_span)[:, : evidence.n_known]
-    shown = torch.einsum("ws,sct->wct", evidence.span[evidence.inside], axes)
+    network, found = evidence(model, spectra)
+    n_all, n_span = network.variance.shape
+    axes = network.axes.view(n_span, n_all, n_span)[:, : network.n_known]
+    shown = torch.einsum("ws,sct->wct", network.span[network.inside], axes)
     share = (shown**2).sum(0)
     noise = found.noise[:, None, None]
-    variance = evidence.variance[: evidence.n_known]
+    variance = network.variance[: network.n_known]
     taken = (variance / (variance + noise) * share).sum(2)
     freedom = found.residual.shape[1] - (found.log_probability.exp() * taken).sum(1)
     chi2: Array = ((found.residual**2).sum(1) / freedom).double().numpy()

@@ -18,3 +18,4 @@ class Options:
     effort: eb.Effort = field(default_factory=eb.Effort)
     sources: tuple[str, ...] = tuple(SETS)  # whose references the spectra are made of
     doses: tuple[float, ...] = ()  # those of the experiment, if none are given
+    sizes: tuple[int, ...] = ()  # pixels that false alarms are counted with; likewise

@@ -1,0 +1,130 @@
+"""Structures that are in no library, and false alarms among those that are, class by class.
+
+Unknown pixels are a fifth, among those that the model is fitted to. Scored are others, of the next
+seed. Beside novelty stands what it is made of: the evidence for an unknown structure, and the
+energy of the misfit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+import eels_bayes as eb
+
+from . import methods
+from .bed import (
+    CLASSES,
+    MIXED_VALENCE,
+    OTHER,
+    SETS,
+    VALENCES,
+    Array,
+    Sample,
+    library,
+    preprocess,
+    series,
+)
+from .options import Options
+
+DOSE = 1.0
+UNKNOWN = 0.2  # share of the pixels
+ALARM = 0.95  # novelty above which a pixel is one in twenty of the known ones
+SCORED = 1500  # pixels of a fresh series, so that 5 % of a class are 25 pixels
+SIZES = (60, 600, 6000)  # pixels that the model is fitted to
+
+
+def run(options: Options) -> Iterator[dict[str, Any]]:
+    """AUROC of unknown structures, then the share of false alarms."""
+    print("\n== novelty of unknown structures: AUROC", flush=True)
+    yield from unknown(options)
+    print(f"\n== novelty above {ALARM} of known structures, by class", flush=True)
+    yield from alarms(options)
+
+
+def unknown(options: Options) -> Iterator[dict[str, Any]]:
+    """The mixed-valence oxide, and each structure left out of the library in turn."""
+    cases = []
+    if "Data2" in options.sources:
+        names = (*SETS["Data2"], MIXED_VALENCE)
+        cases.append(("Data2", "mixed-valence oxide", names, 3, VALENCES))
+    for source in options.sources:
+        for left_out, word in enumerate(CLASSES):
+            kept = tuple(v for k, v in enumerate(VALENCES) if k != left_out)
+            cases.append((source, word, SETS[source], left_out, kept))
+    for source, word, names, which, kept in cases:
+        known = tuple(SETS[OTHER[source]][VALENCES.index(v)] for v in kept)
+        share = np.full(len(names), (1.0 - UNKNOWN) / (len(names) - 1))
+        share[which] = UNKNOWN
+        # mixed pixels of a structure that is left out would be neither known nor unknown
+        bed = replace(options.bed, mixed=0.0)
+        fitted_to, scored = (
+            series(names, bed, DOSE, options.seed + k, shares=tuple(share)) for k in (0, 1)
+        )
+        found = library(known, bed, valences=kept)
+        clf = methods.fitted(preprocess(fitted_to.signals), found, options.effort)
+        spectra = preprocess(scored.signals)
+        novelty = clf.predict(spectra).novelty[spectra.ok]
+        is_unknown = scored.label[spectra.ok] == which
+        auroc = {"novelty": float(roc_auc_score(is_unknown, novelty))}
+        for name, column in _parts(clf, spectra).items():
+            auroc[name] = float(roc_auc_score(is_unknown, column))
+        print(
+            f"{word:20s} of {source} by {OTHER[source]}: "
+            + ", ".join(f"{name} {value:.3f}" for name, value in auroc.items())
+            + f"; {np.mean(novelty[is_unknown] > ALARM):.3f} of its pixels above {ALARM}, "
+            f"{np.mean(novelty[~is_unknown] > ALARM):.3f} of the others",
+            flush=True,
+        )
+        yield {"unknown": word, "spectra": source, "auroc": auroc}
+
+
+def _parts(clf: eb.EELSClassifier, spectra: eb.Spectra) -> dict[str, Array]:
+    """Evidence for an unknown structure, energy of the misfit, and the residual's chi-square."""
+    from eels_bayes.prediction.novelty import misfit_energy
+
+    assert clf.fitted is not None
+    forward, scale = clf.fitted.forward, clf.fitted.novelty
+    evidence = methods.evidence(forward, spectra)[1]
+    energy = misfit_energy(evidence.residual, scale.whitening.cpu(), scale.center.cpu())
+    return {
+        "unknown structure": evidence.unknown.numpy(),
+        "misfit": energy.numpy(),
+        "chi-square": methods.residual_chi_square(forward, spectra),
+    }
+
+
+def alarms(options: Options) -> Iterator[dict[str, Any]]:
+    """Share of novelty above `ALARM` in each class, on the library's own references or others."""
+    for source in options.sources:
+        for origin in (source, OTHER[source]):
+            own = origin == source
+            for size in options.sizes or SIZES:
+                bed = replace(options.bed, pixels=size)
+                fitted_to = series(SETS[source], bed, DOSE, options.seed)
+                scored = series(SETS[source], replace(bed, pixels=SCORED), DOSE, options.seed + 1)
+                clf = methods.fitted(
+                    preprocess(fitted_to.signals), library(SETS[origin], bed), options.effort
+                )
+                shares = by_class(clf, scored)
+                print(
+                    f"{source} by {'its own' if own else 'other'} references, fitted to "
+                    f"{len(fitted_to.label):4d} pixels: "
+                    + ", ".join(f"{name} {share:.3f}" for name, share in shares.items()),
+                    flush=True,
+                )
+                yield {"spectra": source, "own": own, "pixels": size, "above": shares}
+
+
+def by_class(clf: eb.EELSClassifier, sample: Sample) -> dict[str, float]:
+    """Share of novelty above `ALARM` among the pure pixels of each class, and of mixed ones."""
+    spectra = preprocess(sample.signals)
+    above = clf.predict(spectra).novelty > ALARM
+    pure = spectra.ok & ~sample.mixed
+    groups = {word: pure & (sample.label == k) for k, word in enumerate(CLASSES)}
+    groups["mixed"] = spectra.ok & sample.mixed
+    return {name: float(above[rows].mean()) for name, rows in groups.items() if rows.any()}
