@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ EXPERIMENTS: dict[str, Callable[[Options], Iterator[dict[str, Any]]]] = {
     "moved": moved.run,
     "novel": novel.run,
     "scans": scans.run,
+}
+EFFORTS = {
+    "full": eb.Effort(),
+    "quick": eb.Effort.quick(),
+    # the forward model as it is, the networks behind it in little
+    "forward": replace(eb.Effort.quick(), forward_iterations=eb.Effort().forward_iterations),
 }
 
 
@@ -41,7 +48,7 @@ def main() -> None:
     parser.add_argument("--pixels", type=int, default=576, help="in four images")
     parser.add_argument("--sizes", type=int, nargs="*", default=(), help="pixels, of false alarms")
     parser.add_argument("--seed", type=int, default=9100)
-    parser.add_argument("--effort", choices=("full", "quick"), default="full")
+    parser.add_argument("--effort", choices=list(EFFORTS), default="full")
     parser.add_argument("--json", type=Path, help="where results are written")
     parser.add_argument("--draw", type=Path, metavar="FIGURE", help="of the scans")
     given = parser.parse_args()
@@ -59,7 +66,7 @@ def main() -> None:
             pixels=given.pixels,
         ),
         given.seed,
-        eb.Effort.quick() if given.effort == "quick" else eb.Effort(),
+        EFFORTS[given.effort],
         tuple(given.spectra),
         tuple(given.doses),
         tuple(given.sizes),
