@@ -1,7 +1,7 @@
 """Structures that are in no library, and false alarms among those that are, class by class.
 
-Unknown pixels are a fifth, among those that the model is fitted to. Scored are others, of the next
-seed. Beside novelty stands what it is made of: the evidence for an unknown structure, and the
+Unknown pixels are a fifth of those that are scored, and are among those that the model is fitted to
+or not; both are series of their own. Beside novelty stands what it is made of: the evidence for an unknown structure, and the
 energy of the misfit. All of it comes from the forward model: the rest is learned in little.
 """
 
@@ -62,31 +62,43 @@ def unknown(options: Options) -> Iterator[dict[str, Any]]:
         for left_out, word in enumerate(CLASSES):
             kept = tuple(v for k, v in enumerate(VALENCES) if k != left_out)
             cases.append((source, word, SETS[source], left_out, kept))
+    # mixed pixels of a structure that is left out would be neither known nor unknown
+    bed = replace(options.bed, mixed=0.0)
     for source, word, names, which, kept in cases:
         known = tuple(SETS[OTHER[source]][VALENCES.index(v)] for v in kept)
-        share = np.full(len(names), (1.0 - UNKNOWN) / (len(names) - 1))
-        share[which] = UNKNOWN
-        # mixed pixels of a structure that is left out would be neither known nor unknown
-        bed = replace(options.bed, mixed=0.0)
-        fitted_to, scored = (
-            series(names, bed, DOSE, options.seed + k, shares=tuple(share)) for k in (0, 1)
-        )
         found = library(known, bed, valences=kept)
-        clf = methods.fitted(preprocess(fitted_to.signals), found, options.effort)
+        scored = series(names, bed, DOSE, options.seed + 1, shares=_shares(names, which, UNKNOWN))
         spectra = preprocess(scored.signals)
-        novelty = clf.predict(spectra).novelty[spectra.ok]
         is_unknown = scored.label[spectra.ok] == which
-        auroc = {"novelty": float(roc_auc_score(is_unknown, novelty))}
-        for name, column in _parts(clf, spectra).items():
-            auroc[name] = float(roc_auc_score(is_unknown, column))
-        print(
-            f"{word:20s} of {source} by {OTHER[source]}: "
-            + ", ".join(f"{name} {value:.3f}" for name, value in auroc.items())
-            + f"; {np.mean(novelty[is_unknown] > ALARM):.3f} of its pixels above {ALARM}, "
-            f"{np.mean(novelty[~is_unknown] > ALARM):.3f} of the others",
-            flush=True,
-        )
-        yield {"unknown": word, "spectra": source, "auroc": auroc}
+        for share in (UNKNOWN, 0.0):
+            fitted_to = series(names, bed, DOSE, options.seed, shares=_shares(names, which, share))
+            clf = methods.fitted(preprocess(fitted_to.signals), found, options.effort)
+            novelty = clf.predict(spectra).novelty[spectra.ok]
+            columns = {"novelty": novelty, **_parts(clf, spectra)}
+            auroc = {
+                name: float(roc_auc_score(is_unknown, column)) for name, column in columns.items()
+            }
+            above = [float(np.mean(novelty[rows] > ALARM)) for rows in (is_unknown, ~is_unknown)]
+            print(
+                f"{word:20s} of {source}, {'among' if share else 'not in'} the fit: "
+                + ", ".join(f"{name} {value:.3f}" for name, value in auroc.items())
+                + f"; above {ALARM}: {above[0]:.3f} of its pixels, {above[1]:.3f} of the others",
+                flush=True,
+            )
+            yield {
+                "unknown": word,
+                "spectra": source,
+                "share_in_fit": share,
+                "auroc": auroc,
+                "above": above,
+            }
+
+
+def _shares(names: tuple[str, ...], which: int, share: float) -> tuple[float, ...]:
+    """Of the references, where one has this share and the others are alike."""
+    shares = np.full(len(names), (1.0 - share) / (len(names) - 1))
+    shares[which] = share
+    return tuple(shares)
 
 
 def _parts(clf: eb.EELSClassifier, spectra: eb.Spectra) -> dict[str, Array]:
