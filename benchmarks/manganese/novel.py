@@ -1,8 +1,9 @@
 """Structures that are in no library, and false alarms among those that are, class by class.
 
 Unknown pixels are a fifth of those that are scored, and are among those that the model is fitted to
-or not; both are series of their own. Beside novelty stands what it is made of: the evidence for an unknown structure, and the
-energy of the misfit. All of it comes from the forward model: the rest is learned in little.
+or not; both are series of their own. Beside novelty stands what it is made of: the evidence for an
+unknown structure, and the energy of the misfit; and the residual's chi-square, which it is not made
+of. All of it comes from the forward model: the rest is learned in little.
 """
 
 from __future__ import annotations
