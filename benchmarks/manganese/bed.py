@@ -182,6 +182,13 @@ def channel_means(energy: Array, fine: Array, rows: Array) -> Array:
     return means
 
 
+def fingerprints(names: tuple[str, ...], bed: Bed) -> tuple[Array, Array]:
+    """Energy and references in about the unit that the spectra have."""
+    energy = np.arange(*LINES, bed.dispersion)
+    unit = bed.contrast / eb.Preprocessor(**WINDOWS).unit
+    return energy, unit * np.array([reference(name, energy) for name in names])
+
+
 def library(
     names: tuple[str, ...],
     bed: Bed,
@@ -191,13 +198,11 @@ def library(
     factor: float = 1.0,
 ) -> eb.FingerprintLibrary:
     """References as fingerprints, their axis moved (eV), in a unit of one's own."""
-    energy = np.arange(*LINES, bed.dispersion)
-    rows = np.array([reference(name, energy) for name in names])
-    unit = bed.contrast / eb.Preprocessor(**WINDOWS).unit
+    energy, rows = fingerprints(names, bed)
     words = [CLASSES[VALENCES.index(v)] for v in valences]
     return eb.FingerprintLibrary.from_arrays(
         energy + moved,
-        factor * unit * rows,
+        factor * rows,
         words,
         values=list(valences),
         value_name="Mn valence",

@@ -3,7 +3,9 @@
 Unknown pixels are a fifth of those that are scored, and are among those that the model is fitted to
 or not; both are series of their own. Beside novelty stands what it is made of: the evidence for an
 unknown structure, and the energy of the misfit; and the residual's chi-square, which it is not made
-of. All of it comes from the forward model: the rest is learned in little.
+of. All of it comes from the forward model: the rest is learned in little. The limit is the class
+probability of the unknown structure by a library that holds the very references of the spectra, its
+own among them: what nobody knows who looks for it.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from peers import forward_model
 from sklearn.metrics import roc_auc_score
 
 import eels_bayes as eb
@@ -25,7 +28,9 @@ from .bed import (
     SETS,
     VALENCES,
     Array,
+    Bed,
     Sample,
+    fingerprints,
     library,
     preprocess,
     series,
@@ -71,6 +76,7 @@ def unknown(options: Options) -> Iterator[dict[str, Any]]:
         scored = series(names, bed, DOSE, options.seed + 1, shares=_shares(names, which, UNKNOWN))
         spectra = preprocess(scored.signals)
         is_unknown = scored.label[spectra.ok] == which
+        limit = roc_auc_score(is_unknown, _by_its_own_library(spectra, names, bed)[:, which])
         for share in (UNKNOWN, 0.0):
             fitted_to = series(names, bed, DOSE, options.seed, shares=_shares(names, which, share))
             clf = methods.fitted(preprocess(fitted_to.signals), found, options.effort)
@@ -81,7 +87,8 @@ def unknown(options: Options) -> Iterator[dict[str, Any]]:
             }
             above = [float(np.mean(novelty[rows] > ALARM)) for rows in (is_unknown, ~is_unknown)]
             print(
-                f"{word:20s} of {source}, {'among' if share else 'not in'} the fit: "
+                f"{word:20s} of {source} (limit {limit:.3f}), "
+                f"{'among' if share else 'not in'} the fit: "
                 + ", ".join(f"{name} {value:.3f}" for name, value in auroc.items())
                 + f"; above {ALARM}: {above[0]:.3f} of its pixels, {above[1]:.3f} of the others",
                 flush=True,
@@ -90,9 +97,17 @@ def unknown(options: Options) -> Iterator[dict[str, Any]]:
                 "unknown": word,
                 "spectra": source,
                 "share_in_fit": share,
+                "limit": float(limit),
                 "auroc": auroc,
                 "above": above,
             }
+
+
+def _by_its_own_library(spectra: eb.Spectra, names: tuple[str, ...], bed: Bed) -> Array:
+    """Probabilities (m, M) of the references that the spectra are made of."""
+    whole = eb.FingerprintLibrary.from_arrays(*fingerprints(names, bed), np.arange(len(names)))
+    found: Array = forward_model.probabilities(spectra, whole, show_progressbar=False)
+    return found[spectra.ok]
 
 
 def _shares(names: tuple[str, ...], which: int, share: float) -> tuple[float, ...]:
