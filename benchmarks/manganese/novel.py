@@ -74,12 +74,12 @@ def unknown(options: Options) -> Iterator[dict[str, Any]]:
         known = tuple(SETS[OTHER[source]][VALENCES.index(v)] for v in kept)
         found = library(known, bed, valences=kept)
         scored = series(names, bed, DOSE, options.seed + 1, shares=_shares(names, which, UNKNOWN))
-        spectra = preprocess(scored.signals)
-        is_unknown = scored.label[spectra.ok] == which
-        limit = roc_auc_score(is_unknown, _by_its_own_library(spectra, names, bed)[:, which])
+        limit = _limit(scored, names, which, bed)
         for share in (UNKNOWN, 0.0):
             fitted_to = series(names, bed, DOSE, options.seed, shares=_shares(names, which, share))
             clf = methods.fitted(preprocess(fitted_to.signals), found, options.effort)
+            spectra = clf.preprocessor(scored.signals, show_progressbar=False)
+            is_unknown = scored.label[spectra.ok] == which
             novelty = clf.predict(spectra).novelty[spectra.ok]
             columns = {"novelty": novelty, **_parts(clf, spectra)}
             auroc = {
@@ -97,17 +97,19 @@ def unknown(options: Options) -> Iterator[dict[str, Any]]:
                 "unknown": word,
                 "spectra": source,
                 "share_in_fit": share,
-                "limit": float(limit),
+                "limit": limit,
                 "auroc": auroc,
                 "above": above,
             }
 
 
-def _by_its_own_library(spectra: eb.Spectra, names: tuple[str, ...], bed: Bed) -> Array:
-    """Probabilities (m, M) of the references that the spectra are made of."""
+def _limit(sample: Sample, names: tuple[str, ...], which: int, bed: Bed) -> float:
+    """AUROC of a reference's probability, by all those that the spectra are made of."""
+    spectra = preprocess(sample.signals)
     whole = eb.FingerprintLibrary.from_arrays(*fingerprints(names, bed), np.arange(len(names)))
-    found: Array = forward_model.probabilities(spectra, whole, show_progressbar=False)
-    return found[spectra.ok]
+    found = forward_model.probabilities(spectra, whole, show_progressbar=False)
+    ok = spectra.ok
+    return float(roc_auc_score(sample.label[ok] == which, found[ok, which]))
 
 
 def _shares(names: tuple[str, ...], which: int, share: float) -> tuple[float, ...]:
@@ -156,7 +158,7 @@ def alarms(options: Options) -> Iterator[dict[str, Any]]:
 
 def by_class(clf: eb.EELSClassifier, sample: Sample) -> dict[str, float]:
     """Share of novelty above `ALARM` among the pure pixels of each class, and of mixed ones."""
-    spectra = preprocess(sample.signals)
+    spectra = clf.preprocessor(sample.signals, show_progressbar=False)
     above = clf.predict(spectra).novelty > ALARM
     pure = spectra.ok & ~sample.mixed
     groups = {word: pure & (sample.label == k) for k, word in enumerate(CLASSES)}
