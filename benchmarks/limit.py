@@ -9,10 +9,11 @@ the counts y are Poisson with mean lambda(w, u) of `eels_bayes.simulate`, so tha
     p(y | w) = int Poisson(y | lambda(w, u)) N(u | 0, 1) du
 
 over log thickness, drift, background amplitude and exponent, three edges, the fingerprint's
-intensity, the gamma-distributed residual (through its quantile function) and the modes of the
-smooth misfit. The integral is Laplace's approximation around the maximum found by Fisher scoring
-(Tierney and Kadane, J. Am. Stat. Assoc. 81, 82 (1986)); with draws from that Gaussian it becomes
-importance sampling, which is exact but for its Monte Carlo error, and the check on the former.
+intensity (normal or log-normal), the gamma-distributed or log-normal residual (through its quantile
+function) and the modes of the smooth misfit. The integral is Laplace's approximation around the
+maximum found by Fisher scoring (Tierney and Kadane, J. Am. Stat. Assoc. 81, 82 (1986)); with draws
+from that Gaussian it becomes importance sampling, which is exact but for its Monte Carlo error, and
+the check on the former.
 Defects (spikes, dead channels, fixed pattern, unknown structures) are not part of it.
 """
 
@@ -30,7 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp, ndtr
-from scipy.stats import gamma
+from scipy.stats import gamma, lognorm
 from tqdm import tqdm
 
 from eels_bayes import metrics, validation
@@ -178,6 +179,7 @@ class _Spectra:
         self.sd_drift = math.hypot(process.drift_image, process.drift_row)
         self.sd_amplitude = math.hypot(process.amplitude_image, process.amplitude_pixel)
         self.sd_exponent = math.hypot(process.exponent_image, process.exponent_pixel)
+        self.lognormal = process.intensity_law == "lognormal"
         self.sd_edges, self.sd_intensity = process.edge_jitter, process.intensity_jitter
         reach = math.ceil(_DRIFT_REACH * self.sd_drift / _DRIFT_STEP) + 1
         self.drifts = _DRIFT_STEP * np.arange(-reach, reach + 1)
@@ -195,11 +197,26 @@ class _Spectra:
         if process.residual_sd > 0:
             shape = (process.residual_mean / process.residual_sd) ** 2
             draws = gamma(shape, scale=process.residual_mean / shape)
+            if self.lognormal:
+                sd_log = self.sd_log(process.residual_sd / process.residual_mean)
+                draws = lognorm(sd_log, scale=process.residual_mean * math.exp(-(sd_log**2) / 2))
             self.residual = np.where(
                 self.normal < 0, draws.ppf(ndtr(self.normal)), draws.isf(ndtr(-self.normal))
             )
         self.residual_slope = np.gradient(self.residual, self.normal)
         self.residual_bend = np.gradient(self.residual_slope, self.normal)
+
+    def sd_log(self, sd: float) -> float:
+        """Standard deviation of a log-normal intensity's logarithm; 0 for a normal intensity."""
+        return math.sqrt(math.log1p(sd**2)) if self.lognormal else 0.0
+
+    def intensities(self, u: Floats, sd: float) -> tuple[Floats, Floats | float]:
+        """Return intensities of mean 1 and standard deviation sd, and their derivatives by u."""
+        if not self.lognormal:
+            return 1 + sd * u, sd
+        sd_log = self.sd_log(sd)
+        values = np.exp(sd_log * u - sd_log**2 / 2)
+        return values, sd_log * values
 
     def sum_bins(self, values: ArrayLike) -> Floats:
         """Return sums over the channels of each bin, (..., E) to (..., C)."""
@@ -261,8 +278,8 @@ class _Spectra:
         amplitude = 1 + self.sd_amplitude * u[..., _AMPLITUDE, None]
         misfit = 1 + u[..., _MISFIT:] @ self.misfit
         background = amplitude * unit * misfit
-        edges = 1 + self.sd_edges * u[..., _EDGES]
-        intensity = 1 + self.sd_intensity * u[..., _INTENSITY, None]
+        edges, edges_slope = self.intensities(u[..., _EDGES], self.sd_edges)
+        intensity, intensity_slope = self.intensities(u[..., _INTENSITY, None], self.sd_intensity)
         residual = np.interp(u[..., _RESIDUAL], self.normal, self.residual)[..., None]
         # Structure and edges at this drift, and their derivative by it
         weights = np.concatenate([edges, residual, intensity * fractions], axis=-1)
@@ -282,9 +299,9 @@ class _Spectra:
         moved_shapes = (
             shapes[:, None, 0] + step * (shapes[:, None, 1] + step / 2 * shapes[:, None, 2])
         ) * factor
-        result[..., _EDGES, :] = self.sd_edges * moved_shapes[..., :3, :]
+        result[..., _EDGES, :] = np.asarray(edges_slope)[..., None] * moved_shapes[..., :3, :]
         mixed = (fractions[:, None, :] @ moved_shapes[..., 4:, :])[..., 0, :]
-        result[..., _INTENSITY, :] = self.sd_intensity * mixed
+        result[..., _INTENSITY, :] = intensity_slope * mixed
         slope = np.interp(u[..., _RESIDUAL], self.normal, self.residual_slope)
         result[..., _RESIDUAL, :] = slope[..., None] * moved_shapes[..., 3, :]
         result[..., _MISFIT:, :] = (amplitude * unit)[..., None, :] * self.misfit
@@ -328,13 +345,17 @@ def _score(
         prior[_INTENSITY] = _LOOSE
     diagonal = np.arange(model.size_u)
     precision[..., diagonal, diagonal] += prior
-    # The gamma's quantile function is the one parametrisation that bends on the prior's own scale
+    # Quantile functions of intensities are the parametrisations that bend on the prior's own scale
     slope, bend = (
         np.interp(u[..., _RESIDUAL], model.normal, values)
         for values in (model.residual_slope, model.residual_bend)
     )
     bent = -by_u[..., _RESIDUAL] * bend / np.where(slope > 0, slope, 1.0)
     precision[..., _RESIDUAL, _RESIDUAL] += np.maximum(bent, -0.5)
+    for sd, which in ((model.sd_edges, _EDGES), (model.sd_intensity, _INTENSITY)):
+        index = diagonal[which]
+        bent = -by_u[..., index] * model.sd_log(sd)
+        precision[..., index, index] += np.maximum(bent, -0.5 * prior[index])
     gradient = by_u - prior * u
     root = np.linalg.cholesky(precision).astype(np.float64, copy=False)
     step = np.linalg.solve(precision, gradient[..., None])[..., 0]

@@ -5,6 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from eels_bayes.arrays import Floats
+
+IntensityLaw = Literal["normal", "lognormal"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,9 @@ class Process:
     residual_mean, residual_sd : float
         Mean and standard deviation of the gamma-distributed intensity rho of the library's nuisance
         shapes (their sum), which every pixel carries.
+    intensity_law : {"normal", "lognormal"}
+        Distribution of edges' intensities: "lognormal" are those of the three edges, of the
+        fingerprint and of the nuisance shapes, with the means and standard deviations above.
     drift_image, drift_row : float
         Standard deviations of the energy drift of an image and of each of its rows, eV.
     field_length : float
@@ -93,6 +103,7 @@ class Process:
     intensity_jitter: float = 0.06
     residual_mean: float = 0.25
     residual_sd: float = 0.08
+    intensity_law: IntensityLaw = "normal"
     drift_image: float = 1.2
     drift_row: float = 0.05
     field_length: float = 5.0
@@ -108,8 +119,14 @@ class Process:
     gain: float = 1.0
 
     def __post_init__(self) -> None:
+        if self.intensity_law not in get_args(IntensityLaw):
+            raise ValueError(
+                f"Process.intensity_law is {self.intensity_law!r}; give 'normal' or 'lognormal'"
+            )
         for item in dataclasses.fields(self):
             value = getattr(self, item.name)
+            if item.name == "intensity_law":
+                continue
             if not math.isfinite(value) or (value < 0 and item.name != "energy_offset"):
                 raise ValueError(f"Process.{item.name} is {value!r}; give a finite number >= 0")
         for name in ("total", "unit", "misfit_length", "field_length", "gain"):
@@ -128,3 +145,20 @@ class Process:
             raise ValueError(
                 f"Process.dead_channels is {self.dead_channels!r}; give a whole number"
             )
+
+    def relative_intensities(self, normal: Floats, sd: float) -> Floats:
+        """Intensities of mean 1 and standard deviation ``sd`` from standard normal numbers.
+
+        Parameters
+        ----------
+        normal : (...) array
+        sd : float
+
+        Returns
+        -------
+        (...) array
+        """
+        if self.intensity_law == "normal":
+            return 1 + sd * normal
+        log_var = math.log1p(sd**2)
+        return np.exp(math.sqrt(log_var) * normal - log_var / 2)

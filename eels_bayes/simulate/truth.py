@@ -108,8 +108,9 @@ def _draw_image(
     log_thickness = mean_log + process.thickness_pixel * _field(rng, shape, process)
     background = 1 + pixels(process.amplitude_image, process.amplitude_pixel)
     exponent = process.exponent + pixels(process.exponent_image, process.exponent_pixel)
-    edges = 1 + process.edge_jitter * rng.standard_normal((*shape, len(EDGES)))
-    intensity = 1 + process.intensity_jitter * rng.standard_normal(shape)
+    edge_normal = rng.standard_normal((*shape, len(EDGES)))
+    edges = process.relative_intensities(edge_normal, process.edge_jitter)
+    intensity = process.relative_intensities(rng.standard_normal(shape), process.intensity_jitter)
     n_modes = len(model.misfit_centres)
     misfit = process.misfit * process.misfit_sd * rng.standard_normal((*shape, n_modes))
     drift_image = process.drift_image * rng.standard_normal()
@@ -120,13 +121,7 @@ def _draw_image(
     composition = of_image + process.composition_sd * _field(rng, shape, process)
     patches = _field(rng, shape, process)
     spike = rng.random(shape) < process.spikes
-    residual = np.full(shape, process.residual_mean)
-    if process.residual_sd > 0:
-        variance = process.residual_sd**2
-        residual = rng.gamma(
-            process.residual_mean**2 / variance, variance / process.residual_mean, shape
-        )
-
+    residual = _residual(rng, shape, process)
     unknown = np.zeros(patches.size, dtype=bool)
     unknown[np.argsort(patches, axis=None)[: round(process.unknown * patches.size)]] = True
     unknown = unknown.reshape(shape)
@@ -157,6 +152,17 @@ def _draw_image(
         },
         coords={"class": list(library.class_names), "edge": list(EDGES)},
     )
+
+
+def _residual(rng: np.random.Generator, shape: tuple[int, int], process: Process) -> Floats:
+    """Intensity of the nuisance shapes in each pixel."""
+    mean, sd = process.residual_mean, process.residual_sd
+    if sd == 0:
+        return np.full(shape, mean)
+    if process.intensity_law == "lognormal":
+        return mean * process.relative_intensities(rng.standard_normal(shape), sd / mean)
+    variance = sd**2
+    return rng.gamma(mean**2 / variance, variance / mean, shape)
 
 
 def mean_composition(temperature: int, n_classes: int) -> float:

@@ -67,7 +67,7 @@ def means(model: SpectrumModel, fractions: Any, dose: float, **change: Any) -> n
     if "amplitude" in change:
         change["background"] = change.pop("amplitude") * truth["background"].item()
     change["fractions"] = np.asarray(fractions)
-    inner = {"fractions": "class", "misfit": "mode"}
+    inner = {"fractions": "class", "misfit": "mode", "edges": "edge"}
     for name, value in change.items():
         last = (inner[name],) if name in inner else ()
         truth[name] = (("n",)[: np.ndim(value) - len(last)] + last, value)
@@ -136,6 +136,48 @@ def test_intensity_and_residual_agree_with_a_grid(limit: ModuleType) -> None:
     np.testing.assert_allclose(limit.class_posterior(counts, model, **options), exact, atol=0.01)
     sampled = limit.class_posterior(counts, model, **options, draws=4000)
     np.testing.assert_allclose(sampled, exact, atol=0.003)
+
+
+def test_lognormal_intensities_agree_with_draws_from_their_law(limit: ModuleType) -> None:
+    change = {"intensity_jitter": 0.3, "residual_sd": 0.7 * 0.25, "edge_jitter": 0.1}
+    model, dose = toy(**change, intensity_law="lognormal"), 0.4
+    rng = np.random.default_rng(0)
+
+    def draws(sd: float, size: tuple[int, ...]) -> np.ndarray:
+        values = rng.lognormal(0.0, np.sqrt(np.log1p(sd**2)), size)
+        return values / np.sqrt(1 + sd**2)
+
+    n = 30_000
+    values = {
+        "intensity": draws(0.3, (n,)),
+        "residual": 0.25 * draws(0.7, (n,)),
+        "edges": draws(0.1, (n, 3)),
+    }
+    counts = pure_counts(model, dose, n=3, intensity=0.6, residual=0.05)
+    exact = direct(counts, model, dose, **values)
+    options = {"dose": dose, "weights": EVEN}
+    # the normal law of the same mean and spread answers otherwise
+    other = limit.class_posterior(counts, toy(**change), **options)
+    assert np.abs(other - exact).max() > 0.05
+    np.testing.assert_allclose(limit.class_posterior(counts, model, **options), exact, atol=0.015)
+    sampled = limit.class_posterior(counts, model, **options, draws=2000)
+    np.testing.assert_allclose(sampled, exact, atol=0.015)
+
+
+def test_overlap_that_varies_by_70_percent_agrees_with_a_grid(limit: ModuleType) -> None:
+    model, dose = toy(residual_sd=0.7 * 0.25), 0.2
+    process = model.process
+    shape = (process.residual_mean / process.residual_sd) ** 2
+    quantiles = (np.arange(2000) + 0.5) / 2000
+    residual = gamma.ppf(quantiles, shape, scale=process.residual_mean / shape)
+    some = [
+        pure_counts(model, dose, n=3, residual=value)
+        for value in np.quantile(residual, [0.02, 0.9])
+    ]
+    counts = np.concatenate(some)
+    exact = direct(counts, model, dose, residual=residual)
+    found = limit.class_posterior(counts, model, dose=dose, weights=EVEN)
+    np.testing.assert_allclose(found, exact, atol=0.02)
 
 
 def test_drift_and_background_agree_with_a_grid(limit: ModuleType) -> None:

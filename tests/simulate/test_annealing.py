@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ def series() -> Series:
     return annealing_series(seed=0)
 
 
-def small(seed: int = 1, dose: float = 1.0, n_images: int = 2, **change: float) -> Series:
+def small(seed: int = 1, dose: float = 1.0, n_images: int = 2, **change: Any) -> Series:
     return annealing_series(n_images, (12, 9), dose, seed, process=Process(**change))
 
 
@@ -179,6 +180,33 @@ def test_nuisances_have_the_stated_distributions() -> None:
     # Smooth within the image
     steps = float(log_thickness.diff("x").std())
     assert steps < 0.4 * within
+
+
+def test_lognormal_intensities_have_the_stated_distributions() -> None:
+    sd = {"edges": 0.1, "intensity": 0.3, "residual": 0.7}
+    change = {"edge_jitter": 0.1, "intensity_jitter": 0.3, "residual_sd": 0.7 * 0.25}
+    model = SpectrumModel(
+        Process(**change, intensity_law="lognormal"), FingerprintLibrary.example()
+    )
+    truth = draw_truth(model, 40, (16, 16), seed=3)
+    for name, relative in sd.items():
+        values = truth[name].to_numpy().ravel() / (0.25 if name == "residual" else 1.0)
+        assert values.mean() == pytest.approx(1, rel=0.02)
+        assert values.std() == pytest.approx(relative, rel=0.05)
+        # the logarithm is normal, where that of a normal or gamma variable is skew
+        logs = np.log(values)
+        assert np.mean((logs - logs.mean()) ** 3) / logs.std() ** 3 == pytest.approx(0, abs=0.08)
+        sd_log = np.sqrt(np.log1p(relative**2))
+        assert logs.std() == pytest.approx(sd_log, rel=0.03)
+        assert logs.mean() == pytest.approx(-0.5 * sd_log**2, abs=0.02)
+
+
+def test_the_law_of_intensities_leaves_the_rest_of_the_truth() -> None:
+    kept = ["label", "fractions", "thickness", "drift", "exponent", "misfit", "spike"]
+    plain, other = small().truth, small(intensity_law="lognormal").truth
+    xr.testing.assert_identical(plain[kept], other[kept])
+    # the same normal numbers are read, so that small intensities agree to first order
+    np.testing.assert_allclose(plain["edges"], other["edges"], atol=0.03**2 * 8)
 
 
 def test_misfit_is_a_gaussian_curve_of_the_stated_length() -> None:
@@ -409,6 +437,10 @@ def test_another_library_is_passed_through_from_high_to_low_values() -> None:
         ({"mixture": 1.5}, r"Process\.mixture is 1\.5; give a number from 0 to 1"),
         ({"unknown": 2.0}, r"Process\.unknown is 2\.0; give a number from 0 to 1"),
         ({"residual_mean": 0.0}, r"Process\.residual_mean is 0; give a positive mean"),
+        (
+            {"intensity_law": "gamma"},
+            r"Process\.intensity_law is 'gamma'; give 'normal' or 'lognormal'",
+        ),
         ({"dead_channels": 1.5}, r"Process\.dead_channels is 1\.5; give a whole number"),
     ],
 )
