@@ -23,13 +23,8 @@ from eels_bayes.forward_model.factor_mixture import (
     maximisation,
 )
 from eels_bayes.forward_model.image_offsets import offsets, recentred
-from eels_bayes.forward_model.misfit import (
-    MOST_MISFIT,
-    Directions,
-    improved,
-    log_density,
-    with_misfit,
-)
+from eels_bayes.forward_model.misfit import MOST_MISFIT, Directions, with_misfit
+from eels_bayes.forward_model.misfit_step import improved, log_density
 from eels_bayes.forward_model.objective import log_prior
 
 VARIATION_PIXELS = 100.0  # weight of the library's own variations, in pixels; chosen, not tuned
@@ -135,6 +130,13 @@ class Problem:
             self.image,
             self.directions.shape.shape[1],
             self._unknown(old) if self.unknown_share else None,
+        )
+
+    def sample(self, most: int) -> Problem:
+        """The same with every so many pixels, at most about ``most``."""
+        rows = slice(None, None, -(-len(self.target) // most))
+        return replace(
+            self, target=self.target[rows], noise=self.noise[rows], image=self.image[rows]
         )
 
     def unlike(self, state: State, unknown_share: float) -> float:

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from eels_bayes.arrays import Array
-from eels_bayes.forward_model.factor_mixture import MisfitMoments, Shape
+from eels_bayes.forward_model.factor_mixture import Shape
 
 LENGTH = 2.0  # bins that a misfit is correlated over: bins are as fine as the edge is sharp
 SMEARED = 2.0  # correlation lengths that the local intensity is taken over
@@ -27,7 +27,6 @@ LEAST_MODE = 0.02  # of the largest mode's variance: what is finer is noise
 START = 0.03  # relative, of both misfits where the fit begins
 LEAST_MISFIT = 1e-3  # relative: none is quite ruled out, or it could not come back
 MOST_MISFIT = 0.5  # relative: a library further off describes nothing
-MOST_PIXEL = 0.1  # relative, of the pixels' own: beyond, a pixel is of no class
 NEGLIGIBLE = 1e-2  # of the noise's variance along a direction, below which a misfit is left out
 LEAST_NORM = 1e-12  # edge units: keeps a library without any edge finite
 
@@ -212,78 +211,6 @@ def negligible_out(spread: Array, noise: float) -> Array:
     seen = size**2 > NEGLIGIBLE * noise
     left: Array = vector[:, seen] * size[seen]
     return left
-
-
-def improved(
-    old: Misfit,
-    moments: MisfitMoments,
-    share: Array,
-    amplitude: Array,
-    most: float = MOST_MISFIT,
-) -> Misfit:
-    """The misfit after an E-step.
-
-    What is shared is its posterior given the components' responsibilities; the scale of the pixels'
-    own is a step of an MM algorithm (Zhou et al., J. Comput. Graph. Stat. 28, 350 (2019)), that of
-    the shared one a step of expectation-maximisation.
-
-    Parameters
-    ----------
-    old : Misfit
-    moments : MisfitMoments
-    share : (C, K) array
-        Of each class in each component.
-    amplitude : (K,) array
-    most : float
-        Scales at most: of a library that is trusted it is small.
-
-    Returns
-    -------
-    Misfit
-    """
-    n_classes, n_modes = old.shared.shape
-    weight = share * amplitude  # (C, K)
-    own = weight.sum(1) * old.pixel  # (C,) scale of a component's own misfit
-    seen = own > 0
-    gradient, hessian = np.zeros((n_classes, n_modes)), np.zeros((n_classes, n_modes) * 2)
-    for c in np.flatnonzero(seen):
-        gradient += np.outer(weight[c], moments.first[c]) / own[c]
-        pairs = np.outer(weight[c], weight[c]) / own[c] ** 2
-        hessian += np.einsum("kl,mn->kmln", pairs, moments.information[c])
-    size = n_classes * n_modes
-    precision = hessian.reshape(size, size) + np.eye(size) / old.shared_sd**2
-    covariance = np.linalg.inv(precision)
-    towards = gradient.ravel() - old.shared.ravel() / old.shared_sd**2
-    shared = old.shared.ravel() + covariance @ towards
-    learned = float(np.trace(moments.information[seen].sum(0)))
-    pixel = old.pixel
-    if learned > 0:
-        pixel *= float((moments.square[seen].sum() / learned) ** 0.25)
-    shared_sd = float(np.sqrt((shared @ shared + np.trace(covariance)) / max(size, 1)))
-    return Misfit(
-        float(np.clip(pixel, LEAST_MISFIT, min(most, MOST_PIXEL))),
-        float(np.clip(shared_sd, LEAST_MISFIT, most)),
-        shared.reshape(n_classes, n_modes),
-        covariance.reshape(old.covariance.shape),
-    )
-
-
-def log_density(misfit: Misfit, covariance: Array) -> float:
-    """What the shared misfit adds to the fit's objective, nats.
-
-    Its prior at the posterior's mean and the posterior's entropy, but for a constant.
-
-    Parameters
-    ----------
-    misfit : Misfit
-    covariance : (K, M, K, M) array
-        What the pixels leave unknown of it.
-    """
-    shared = misfit.shared.ravel()
-    _, log_det = np.linalg.slogdet(covariance.reshape(len(shared), len(shared)))
-    density = float(shared @ shared) / misfit.shared_sd**2
-    size = len(shared) * float(np.log(misfit.shared_sd))
-    return -0.5 * density - size + 0.5 * float(log_det)
 
 
 def _norms(edges: Array, shape: Array) -> Array:

@@ -154,7 +154,9 @@ def evidence_of(model: ForwardModel) -> PixelEvidence:
 
     spreads = [part.loadings @ part.basis.T for part in parts]  # of standard normal factors
     centers = np.array([part.center for part in parts])
-    directions = np.concatenate([centers.T, *spreads], 1)
+    # An unknown edge of any shape is read along the others' directions alone: what lies beside them
+    # all is for the residual.
+    directions = np.concatenate([centers.T, *spreads[:-1]], 1)
     if not np.isfinite(directions).all():
         raise ValueError("the forward model's numbers make no finite evidence")
     span = spanned(directions)

@@ -17,6 +17,7 @@ from eels_bayes.forward_model.misfit import MOST_MISFIT
 UNKNOWN_SHARE = 0.01  # of pixels that no class describes, beforehand; chosen, not tuned
 TRUSTED = 0.05  # relative misfit of a library that is right as far as references go
 MOST_UNLIKE = 0.5  # share of the pixels from which on it is the library that is off
+FEW = 4000  # pixels that all stages but the last look at: what they find is refined by all
 PARTS = 3  # of all steps, after which the next question is asked
 
 
@@ -31,9 +32,13 @@ def climbed(
 ) -> Climb:
     """Fit from a first state in ``steps`` steps at most; see `acceleration.accelerated`."""
 
-    def go(state: State, most: int, unknown_share: float, most_misfit: float) -> Climb:
+    few = problem.sample(FEW)
+
+    def go(
+        which: Problem, state: State, most: int, unknown_share: float, most_misfit: float
+    ) -> Climb:
         """The climb of one stage."""
-        stage = replace(problem, unknown_share=unknown_share, most_misfit=most_misfit)
+        stage = replace(which, unknown_share=unknown_share, most_misfit=most_misfit)
         return accelerated(
             state, stage.improve, width, most, stepping=stepping, show_progressbar=show_progressbar
         )
@@ -42,10 +47,10 @@ def climbed(
     before = first.misfit.shared_sd
     if before <= TRUSTED:
         # how the library stands comes first: of one that is not in place, all pixels are unlike
-        standing = go(first, part, 0.0, TRUSTED)
-        trusting = go(standing.state, part, UNKNOWN_SHARE, TRUSTED).after(standing)
-        if problem.unlike(trusting.state, UNKNOWN_SHARE) < MOST_UNLIKE:
-            return go(trusting.state, part, UNKNOWN_SHARE, TRUSTED).after(trusting)
+        standing = go(few, first, part, 0.0, TRUSTED)
+        trusting = go(few, standing.state, part, UNKNOWN_SHARE, TRUSTED).after(standing)
+        if few.unlike(trusting.state, UNKNOWN_SHARE) < MOST_UNLIKE:
+            return go(problem, trusting.state, part, UNKNOWN_SHARE, TRUSTED).after(trusting)
         first, steps = standing.state, steps - part
-    following = go(first, max(1, steps - part), 0.0, MOST_MISFIT)
-    return go(following.state, part, UNKNOWN_SHARE, MOST_MISFIT).after(following)
+    following = go(few, first, max(1, steps - part), 0.0, MOST_MISFIT)
+    return go(problem, following.state, part, UNKNOWN_SHARE, MOST_MISFIT).after(following)

@@ -9,12 +9,11 @@ from eels_bayes.forward_model.misfit import (
     Directions,
     Misfit,
     directions,
-    improved,
-    log_density,
     negligible_out,
     spread_by_misfit,
     with_misfit,
 )
+from eels_bayes.forward_model.misfit_step import improved, log_density
 
 ENERGY = 640.0 + np.arange(40.0)
 WINDOW = (649.5, 669.5)
