@@ -13,12 +13,12 @@ from eels_bayes.classifier.fit_report import FitReport
 LEAST_CHI_SQUARE, MOST_CHI_SQUARE = 0.7, 1.5
 SURELY = 4.0  # standard errors by which a class's chi-square lies beyond these
 # A mean residual is a misfit where it is surely there, and large enough to matter in one pixel. In
-# the same fits both limits were never reached together: at most 1.6 where the length was above 0.6,
-# and 2.8 where it was 0.5. Of 27 fits of another structure or an axis 40 eV off all had a class
+# the same fits both limits were never reached together: at most 1.8 where the length was above 0.5,
+# and 2.8 where it was less. Of 27 fits of another structure or an axis 40 eV off all had a class
 # beyond 2.5 and 1.0. Squares over all bins make one comparison of a class.
 FEW_OF_CLASS = 10.0  # pixels: fewer do not show how they scatter
 MEAN_SQUARE = 2.2  # of the mean residual over its error, 1 where all is right
-LENGTH = 0.8  # root of its sum of squares over the bins, in sd of a pixel's noise
+LENGTH = 0.8  # root of its sum of squares over the bins, in sd by which a pixel scatters
 
 
 def overall(report: FitReport, missed: bool) -> str:
@@ -72,7 +72,9 @@ def mean_residuals(report: FitReport, missed: list[int]) -> str:
 def misfitting(report: FitReport) -> list[int]:
     """Classes whose mean residual stands out of its band, and is large for one pixel as well."""
     relative = (report.residual / report.band) ** 2
-    excess = (report.residual**2 - report.band**2).sum(1)
+    # where the noise is larger than is believed, what is small in it is small
+    scatter = np.maximum(report.class_chi_square, 1.0)
+    excess = (report.residual**2 - report.band**2).sum(1) / scatter
     bad = (relative.mean(1) > MEAN_SQUARE) & (excess > LENGTH**2)
     return np.flatnonzero(bad & (report.class_pixels >= FEW_OF_CLASS)).tolist()
 
