@@ -9,7 +9,9 @@ from eels_bayes.classifier.fit_misfits import by_class, listed, mean_residuals, 
 from eels_bayes.classifier.fit_report import FitReport
 from eels_bayes.forward_model.registration import NEAR, REACH
 
-STILL_GAINING = 0.5  # nats a pixel in ten iterations: a class's odds by a factor of 1.6
+# Nats a pixel in ten iterations: a class's odds by a factor of 1.6. Fits with the right library
+# seldom end within 75 iterations, and gained 0.002 to 0.22 at last.
+STILL_GAINING = 0.5
 FEW_PIXELS = 50  # the library's variations alone are given a weight of 100 pixels
 OFF = 0.1  # of its local intensity that a fingerprint may be off without a note
 FAR = 2.0  # eV of shift that is worth a note

@@ -23,6 +23,7 @@ from eels_bayes.forward_model.factor_mixture import LEAST_WEIGHT, Rotated, log_l
 from eels_bayes.forward_model.model import ForwardModel
 
 NO_PIXELS = 1e-9  # pixels: keeps the mean over none finite
+LEAST_SHARE = 1e-6  # of a component in a pixel: less changes no sum
 LEAST_BAND = 1e-9  # sd of a pixel's noise: keeps residuals over their error finite
 
 
@@ -96,19 +97,20 @@ def window_fit(model: ForwardModel, profile: Array, level: Array) -> WindowFit:
     for k in range(n_classes):
         of_class = np.zeros((n, len(residual[k])))
         for c in np.flatnonzero(dominance[:, k]):
-            part, gamma = parts[c], share[:, c]
-            _, factor, _ = log_likelihood(target, noise, part)
-            left, free = _left(target[:, inside], noise, part, inside, factor)
-            squares[:, k] += gamma * (left**2).sum(1)
-            expected[:, k] += gamma * free.sum(1)
-            of_class += gamma[:, None] * left
+            here = np.flatnonzero(share[:, c] > LEAST_SHARE)
+            part, gamma, pixels = parts[c], share[here, c], target[here]
+            _, factor, _ = log_likelihood(pixels, noise[here], part)
+            left, free = _left(pixels[:, inside], noise[here], part, inside, factor)
+            squares[here, k] += gamma * (left**2).sum(1)
+            expected[here, k] += gamma * free.sum(1)
+            of_class[here] += gamma[:, None] * left
             own = factor @ part.basis[: len(root)].T @ root.T + model.mean
-            edge[k] += gamma @ (target[:, inside] / white[inside] - own @ columns.T)
+            edge[k] += gamma @ (pixels[:, inside] / white[inside] - own @ columns.T)
         residual[k] = of_class.sum(0)
         variance[k] = (of_class**2).sum(0)
         off[k] = np.sqrt(noise) @ of_class / white[inside]
-    pixels = share.sum(0) @ dominance
-    known = np.maximum(pixels, NO_PIXELS)[:, None]
+    class_pixels = share.sum(0) @ dominance
+    known = np.maximum(class_pixels, NO_PIXELS)[:, None]
     chi, error = _ratio(squares, expected)
     total, total_error = _ratio(squares.sum(1, keepdims=True), expected.sum(1, keepdims=True))
     shown = edge_shapes(energy, model.library, LibraryFit(), white)[:n_classes]
@@ -117,7 +119,7 @@ def window_fit(model: ForwardModel, profile: Array, level: Array) -> WindowFit:
         energy=energy[inside],
         chi_square=float(total[0]),
         chi_square_error=float(total_error[0]),
-        class_pixels=pixels,
+        class_pixels=class_pixels,
         class_chi_square=chi,
         class_chi_square_error=error,
         residual=residual / known,
