@@ -161,9 +161,7 @@ def _check_tensors(state: dict[str, Tensor], sizes: list[int], config: dict[str,
 
 def _reader(state: dict[str, Tensor], sizes: list[int], config: dict[str, Any]) -> Reader:
     """The reader that these tensors are the state of."""
-    # files of before know of fewer unknown structures
-    n_unknown = len(state["encoder.evidence.variance"]) - sizes[2]
-    evidence = PixelEvidence((sizes[0], sizes[1], sizes[2], sizes[3]), n_unknown)
+    evidence = PixelEvidence((sizes[0], sizes[1], sizes[2], sizes[3]))
     encoder = NoisyEncoder(evidence, config["latent_dim"])
     heads = _gp_heads(state, config) if config["head"] == "gp" else _dense_heads(config)
     held = {name: state[name] for name in NoveltyScale._fields if name in state}

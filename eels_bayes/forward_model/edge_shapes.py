@@ -18,7 +18,6 @@ UNKNOWN_SD = 0.1  # relative, of the intensity of an unknown structure's edge; c
 UNLIKE = 0.3  # of its local intensity that an unknown edge differs by; chosen, not tuned
 # Shift and splitting of an unknown structure's edge, eV
 UNKNOWN = ((-3.0, 0.0), (3.0, 0.0), (-3.0, 4.0), (0.0, 4.0), (3.0, 4.0))
-N_UNKNOWN = len(UNKNOWN) + 1  # and one of any smooth shape
 
 
 @dataclass(frozen=True)
@@ -134,15 +133,11 @@ def mean_edges(energy: Array, library: FingerprintLibrary, fit: LibraryFit) -> A
     return np.array([shape.mean for shape in shapes])
 
 
-def unknown_shapes(
-    energy: Array, library: FingerprintLibrary, along: Array, white: Array
-) -> list[Shape]:
+def unknown_shapes(energy: Array, library: FingerprintLibrary, white: Array) -> list[Shape]:
     """What the edge of a structure beside the library may look like, in whitened bins.
 
     Structures of the same element differ by chemical shifts and splittings: the strongest class's
-    edge at `UNKNOWN`, its intensity uncertain by a tenth. Weak edges have no shape to speak of. Or
-    by anything smooth: the classes' mean, with their differences and `UNLIKE` of the local
-    intensity along the modes ``along`` (B, M), in bins.
+    edge at `UNKNOWN`, its intensity uncertain by a tenth. Weak edges have no shape to speak of.
     """
     fine = wide_axis(energy, library.energy)
     step = fine[1] - fine[0]
@@ -154,8 +149,7 @@ def unknown_shapes(
         mean = shift_and_broaden(strongest, ends, 0.0).mean(0)
         binned = onto_bins(energy, fine, mean) * white
         shapes.append(Shape(binned, UNKNOWN_SD * binned[:, None]))
-    edges = mean_edges(energy, library, LibraryFit())
-    return [*shapes, unlike_all(edges * white, along * white[:, None])]
+    return shapes
 
 
 def unlike_all(edges: Array, along: Array) -> Shape:

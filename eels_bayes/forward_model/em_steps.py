@@ -8,8 +8,7 @@ import numpy as np
 
 from eels_bayes.arrays import Array
 from eels_bayes.data.fingerprints import FingerprintLibrary
-from eels_bayes.data.variations import Variations
-from eels_bayes.forward_model.acceleration import VARIED, State, Step
+from eels_bayes.forward_model.acceleration import State, Step
 from eels_bayes.forward_model.class_weights import shared_out
 from eels_bayes.forward_model.components import shares
 from eels_bayes.forward_model.directions import spanned
@@ -23,11 +22,11 @@ from eels_bayes.forward_model.factor_mixture import (
     maximisation,
 )
 from eels_bayes.forward_model.image_offsets import offsets, recentred
+from eels_bayes.forward_model.library_step import moved, varied
 from eels_bayes.forward_model.misfit import MOST_MISFIT, Directions, with_misfit
 from eels_bayes.forward_model.misfit_step import improved, log_density
 from eels_bayes.forward_model.objective import log_prior
 
-VARIATION_PIXELS = 100.0  # weight of the library's own variations, in pixels; chosen, not tuned
 EXPLORED = (-1.0, 1.0)  # eV of shift that the compressed space allows for
 SMALLEST_NORM = 1e-12  # of a direction in whitened bins: keeps one of zeros finite
 
@@ -98,8 +97,8 @@ class Problem:
         state = State(
             replace(new, weight=weight),
             Images(weights, of_images.mean),
-            _moved(old.library_fit, step.common, old.library),
-            _varied(self.library, old.library, step),
+            moved(old.library_fit, step.common, old.library),
+            varied(self.library, old.library, step),
             improved(
                 old.misfit,
                 step.misfit,
@@ -172,32 +171,3 @@ def span(
     stacked = np.concatenate(spans, axis=1)
     stacked = stacked / np.maximum(np.linalg.norm(stacked, axis=0), SMALLEST_NORM)
     return spanned(stacked)
-
-
-def _moved(fit: LibraryFit, common: Array, library: FingerprintLibrary) -> LibraryFit:
-    """The library's standing after an E-step that found the common factors' means."""
-    vary = library.variations
-    return replace(
-        fit,
-        gain=float(fit.gain * (1.0 + vary.intensity * common[0])),
-        shift=float(fit.shift + vary.shift * common[1]),
-        broadening=float(max(0.0, fit.broadening + np.sqrt(2.0) * vary.broadening**2 * common[2])),
-    )
-
-
-def _varied(
-    given: FingerprintLibrary, old: FingerprintLibrary, step: Expectation
-) -> FingerprintLibrary:
-    """The library with the variations that an E-step found, the given ones weighing a little."""
-    n, prior = float(step.n), VARIATION_PIXELS
-    # the broadening's factor is the square's: its sd goes as the broadening squared
-    powers = (2.0, 2.0, 4.0)
-    variations = {}
-    for name, power, centred in zip(
-        VARIED, powers, step.common_square - step.common**2, strict=True
-    ):
-        now, first = getattr(old.variations, name), getattr(given.variations, name)
-        variations[name] = float(
-            ((n * centred * now**power + prior * first**power) / (n + prior)) ** (1.0 / power)
-        )
-    return replace(old, variations=Variations(**variations))

@@ -199,24 +199,17 @@ def expectation(
     p = len(population.mean)
     if images is None or image is None:
         images, image = Images.alike(population), np.zeros(len(target), dtype=int)
+    n_known, log_weight = len(shapes), np.log(np.maximum(images.weight, LEAST_WEIGHT))
+    if unknown is not None:
+        shapes, log_weight = [*shapes, unknown.shape], _beside(log_weight, unknown.share)
     components = [rotated(columns, population, shape) for shape in shapes]
     target = target - (images.offset @ columns.T)[image]
     posteriors = [log_likelihood(target, level, part) for part in components]
-    joint = np.stack([posterior[0] for posterior in posteriors], axis=1)
-    joint += np.log(np.maximum(images.weight, LEAST_WEIGHT))[image]
-    if unknown is not None:
-        part = rotated(columns, population, unknown.shape)
-        components, shapes = [*components, part], [*shapes, unknown.shape]
-        posteriors = [*posteriors, log_likelihood(target, level, part)]
-        joint += np.log1p(-unknown.share)
-        joint = np.column_stack([joint, posteriors[-1][0] + np.log(unknown.share)])
+    joint = np.stack([posterior[0] for posterior in posteriors], axis=1) + log_weight[image]
     total = logsumexp(joint, axis=1)
     gamma = np.exp(joint - total[:, None])
-    n_known = gamma.shape[1] - (unknown is not None)
     n_images = len(images.weight)
-    of_image = csr_array(
-        (np.ones(len(image)), (image, np.arange(len(image)))), (n_images, len(image))
-    )
+    of_image = _sums(image, n_images)
     first, second = np.zeros((n_images, p)), np.zeros((p, p))
     common, square, n_common = np.zeros(N_COMMON), np.zeros(N_COMMON), NO_PIXELS
     misfit = []
@@ -231,18 +224,10 @@ def expectation(
         second += moment[:p, :p] + left[:p, :p]
         if c == n_known:  # it has a continuum as any pixel, and nothing else in common
             continue
-        own = slice(len(moment) - n_misfit, None)
-        misfit.append(
-            (
-                mean[:, own].sum(0),
-                np.trace(moment[own, own]),
-                g.sum() * np.eye(n_misfit) - left[own, own],
-            )
-        )
-        moment = moment + left
+        misfit.append(_of_misfit(mean, moment, left, g, n_misfit))
         if np.abs(shape.mean).max() > 0:  # a class without an edge says nothing of the library
             common += mean[:, p : p + N_COMMON].sum(0)
-            square += np.diag(moment)[p : p + N_COMMON]
+            square += np.diag(moment + left)[p : p + N_COMMON]
             n_common += g.sum()
     return Expectation(
         np.bincount(image, minlength=n_images),
@@ -254,6 +239,27 @@ def expectation(
         MisfitMoments(*(np.array(each) for each in zip(*misfit, strict=True))),
         float(total.mean()),
     )
+
+
+def _beside(log_weight: Array, share: float) -> Array:
+    """Logarithms of weights (I, C) and, last, of a component's beside them all (I, C + 1)."""
+    known = log_weight + np.log1p(-share)
+    return np.column_stack([known, np.full(len(known), np.log(share))])
+
+
+def _sums(image: Array, n_images: int) -> csr_array:
+    """What sums rows (n, ...) over the pixels of each image: (I, n)."""
+    rows = np.arange(len(image))
+    return csr_array((np.ones(len(image)), (image, rows)), (n_images, len(image)))
+
+
+def _of_misfit(
+    mean: Array, moment: Array, left: Array, weight: Array, n_misfit: int
+) -> tuple[Array, float, Array]:
+    """First moment, square and information of the last factors; see `MisfitMoments`."""
+    own = slice(len(moment) - n_misfit, None)
+    information = weight.sum() * np.eye(n_misfit) - left[own, own]
+    return mean[:, own].sum(0), float(np.trace(moment[own, own])), information
 
 
 def maximisation(step: Expectation, old: Population, prior_covariance: Array) -> Population:

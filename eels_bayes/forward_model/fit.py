@@ -118,11 +118,7 @@ def fit_forward_model(
     else:
         fit = start.library_fit
     library = placed(given, spectra.energy, fit.moved)
-    edges = mean_edges(energy, library, fit)
-    if start is None:
-        along = directions(energy, edges, continuum.window)
-    else:
-        along = start.along.of_classes(start.known(library), edges)
+    along = _misfits(library, fit, continuum, start)
     problem = _problem(library, fit, energy, continuum, whitening, pixels, along, class_weights)
     climb = climbed(
         problem,
@@ -179,6 +175,16 @@ def _learned_continuum(
         rng,
         n_pixels=effort.continuum_pixels,
     )
+
+
+def _misfits(
+    library: FingerprintLibrary, fit: LibraryFit, continuum: Continuum, start: ForwardModel | None
+) -> Directions:
+    """Where fingerprints may miss the edge, as ``start`` has it."""
+    edges = mean_edges(continuum.energy, library, fit)
+    if start is None:
+        return directions(continuum.energy, edges, continuum.window)
+    return start.along.of_classes(start.known(library), edges)
 
 
 def _problem(

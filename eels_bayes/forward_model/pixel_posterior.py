@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from eels_bayes.forward_model.directions import spanned
-from eels_bayes.forward_model.edge_shapes import N_UNKNOWN, unknown_shapes
+from eels_bayes.forward_model.edge_shapes import UNKNOWN, unknown_shapes
 from eels_bayes.forward_model.factor_mixture import Population, rotated
 from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.whitening import whiten_tensors
@@ -60,16 +60,14 @@ class PixelEvidence(nn.Module):
         Bins, directions that all components together span, components, bins of the window.
         Unknown structures' components follow the C of the library. The buffers are zero until
         `evidence_of` or ``load_state_dict`` fills them.
-    n_unknown : int
-        How many of these there are.
     """
 
-    def __init__(self, sizes: tuple[int, int, int, int], n_unknown: int = N_UNKNOWN):
+    def __init__(self, sizes: tuple[int, int, int, int]):
         super().__init__()
         n_bins, n_span, n_components, n_window = sizes
         self.sizes = sizes
         self.n_known = n_components
-        n_all = n_components + n_unknown
+        n_all = n_components + len(UNKNOWN)
         self.register_buffer("center", torch.zeros(n_bins))
         self.register_buffer("white", torch.ones(n_bins))
         self.register_buffer("middle", torch.zeros(n_bins))
@@ -149,14 +147,12 @@ def evidence_of(model: ForwardModel) -> PixelEvidence:
     _, weight = model.components()
     columns = model.continuum.columns(energy, model.library) * white[:, None]
     population = Population(weight, model.mean, model.covariance)
-    unknown = unknown_shapes(energy, model.library, model.along.shape, white)
+    unknown = unknown_shapes(energy, model.library, white)
     parts = known + [rotated(columns, population, shape) for shape in unknown]
 
     spreads = [part.loadings @ part.basis.T for part in parts]  # of standard normal factors
     centers = np.array([part.center for part in parts])
-    # An unknown edge of any shape is read along the others' directions alone: what lies beside them
-    # all is for the residual.
-    directions = np.concatenate([centers.T, *spreads[:-1]], 1)
+    directions = np.concatenate([centers.T, *spreads], 1)
     if not np.isfinite(directions).all():
         raise ValueError("the forward model's numbers make no finite evidence")
     span = spanned(directions)

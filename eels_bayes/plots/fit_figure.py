@@ -115,8 +115,7 @@ def _chi_squares(
     ax.set_yticks(range(-1, len(class_names)), ["all pixels", *class_names])
     ax.set_ylim(len(class_names) - 0.5, -1.5)
     most = max(float(overall[0] + 2 * overall[1]), *(chi + 2 * error)[taken], USUAL[1])
-    ax.set_xlim(0.0, ROOM * most)
-    ax.set(xlabel="chi-square a channel of the window")
+    ax.set(xlim=(0.0, ROOM * most), xlabel="chi-square a channel of the window")
     ax.set_title("misfit; 1 is expected")
 
 

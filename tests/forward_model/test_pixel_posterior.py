@@ -13,7 +13,6 @@ from eels_bayes.data.variations import Variations
 from eels_bayes.forward_model import factor_mixture
 from eels_bayes.forward_model.continuum import Continuum
 from eels_bayes.forward_model.edge_shapes import (
-    N_UNKNOWN,
     UNKNOWN,
     LibraryFit,
     edge_shapes,
@@ -83,7 +82,7 @@ def draw(model, n, dose, rng, unknown=False):
     flat = np.ones(len(BINS))
     shapes, weight = edge_shapes(BINS, model.library, LibraryFit(), flat), model.components()[1]
     if unknown:
-        shapes = unknown_shapes(BINS, model.library, model.along.shape, flat)[: len(UNKNOWN)]
+        shapes = unknown_shapes(BINS, model.library, flat)
         weight = None
     kind = rng.choice(len(shapes), n, p=weight)
     u = rng.multivariate_normal(model.mean, model.covariance, n)
@@ -244,8 +243,8 @@ def test_unknown_is_the_evidence_of_such_edges_over_the_librarys(model, dose, pr
     target, noise = model.whiten(profile, level)
     columns = model.continuum.columns(BINS, model.library) * model.white[:, None]
     population = factor_mixture.Population(model.components()[1], model.mean, model.covariance)
-    shapes = unknown_shapes(BINS, model.library, model.along.shape, model.white)
-    assert len(shapes) == N_UNKNOWN
+    shapes = unknown_shapes(BINS, model.library, model.white)
+    assert len(shapes) == len(UNKNOWN)
     others = [factor_mixture.rotated(columns, population, shape) for shape in shapes]
 
     def likelihood(parts):
@@ -263,7 +262,7 @@ def test_unknown_is_the_evidence_of_such_edges_over_the_librarys(model, dose, pr
 def test_unknown_shapes_are_the_strongest_edge_moved_and_split(model):
     flat = np.ones(len(BINS))
     strongest = edge_shapes(BINS, model.library, LibraryFit(), flat)[0].mean
-    shapes = unknown_shapes(BINS, model.library, model.along.shape, flat)[:-1]
+    shapes = unknown_shapes(BINS, model.library, flat)
     for (shift, split), shape in zip(UNKNOWN, shapes, strict=True):
         np.testing.assert_allclose(shape.loadings[:, 0], 0.1 * shape.mean)
         assert shape.mean.max() == pytest.approx(strongest.max(), rel=0.1)

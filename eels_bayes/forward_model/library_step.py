@@ -1,0 +1,45 @@
+"""How the library stands, and how much it varies, after an E-step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from eels_bayes.arrays import Array
+from eels_bayes.data.fingerprints import FingerprintLibrary
+from eels_bayes.data.variations import Variations
+from eels_bayes.forward_model.acceleration import VARIED
+from eels_bayes.forward_model.edge_shapes import LibraryFit
+from eels_bayes.forward_model.factor_mixture import Expectation
+
+VARIATION_PIXELS = 100.0  # weight of the library's own variations, in pixels; chosen, not tuned
+
+
+def moved(fit: LibraryFit, common: Array, library: FingerprintLibrary) -> LibraryFit:
+    """The library's standing after an E-step that found the common factors' means."""
+    vary = library.variations
+    return replace(
+        fit,
+        gain=float(fit.gain * (1.0 + vary.intensity * common[0])),
+        shift=float(fit.shift + vary.shift * common[1]),
+        broadening=float(max(0.0, fit.broadening + np.sqrt(2.0) * vary.broadening**2 * common[2])),
+    )
+
+
+def varied(
+    given: FingerprintLibrary, old: FingerprintLibrary, step: Expectation
+) -> FingerprintLibrary:
+    """The library with the variations that an E-step found, the given ones weighing a little."""
+    n, prior = float(step.n), VARIATION_PIXELS
+    # the broadening's factor is the square's: its sd goes as the broadening squared
+    powers = (2.0, 2.0, 4.0)
+    variations = {}
+    for name, power, centred in zip(
+        VARIED, powers, step.common_square - step.common**2, strict=True
+    ):
+        now, first = getattr(old.variations, name), getattr(given.variations, name)
+        variations[name] = float(
+            ((n * centred * now**power + prior * first**power) / (n + prior)) ** (1.0 / power)
+        )
+    return replace(old, variations=Variations(**variations))
