@@ -30,27 +30,29 @@ def climbed(
     *,
     show_progressbar: bool,
 ) -> Climb:
-    """Fit from a first state in ``steps`` steps at most; see `acceleration.accelerated`."""
+    """Fit from a first state in ``steps`` steps at most; see `acceleration.accelerated`.
 
+    Steps that trusted a library which proves to be off count for nothing.
+    """
     few = problem.sample(FEW)
 
     def go(
-        which: Problem, state: State, most: int, unknown_share: float, most_misfit: float
+        pixels: Problem, state: State, most: int, unknown_share: float, most_misfit: float
     ) -> Climb:
         """The climb of one stage."""
-        stage = replace(which, unknown_share=unknown_share, most_misfit=most_misfit)
+        stage = replace(pixels, unknown_share=unknown_share, most_misfit=most_misfit)
         return accelerated(
             state, stage.improve, width, most, stepping=stepping, show_progressbar=show_progressbar
         )
 
     part = max(1, steps // PARTS)
-    before = first.misfit.shared_sd
-    if before <= TRUSTED:
+    if first.misfit.shared_sd <= TRUSTED:
         # how the library stands comes first: of one that is not in place, all pixels are unlike
         standing = go(few, first, part, 0.0, TRUSTED)
         trusting = go(few, standing.state, part, UNKNOWN_SHARE, TRUSTED).after(standing)
         if few.unlike(trusting.state, UNKNOWN_SHARE) < MOST_UNLIKE:
             return go(problem, trusting.state, part, UNKNOWN_SHARE, TRUSTED).after(trusting)
-        first, steps = standing.state, steps - part
-    following = go(few, first, max(1, steps - part), 0.0, MOST_MISFIT)
+        following = go(few, standing.state, part, 0.0, MOST_MISFIT).after(standing)
+    else:
+        following = go(few, first, 2 * part, 0.0, MOST_MISFIT)
     return go(problem, following.state, part, UNKNOWN_SHARE, MOST_MISFIT).after(following)
