@@ -5,9 +5,10 @@ A pixel's profile (its whole spectrum in bins as fine as the edge, in units of i
     y = center + columns u + (1 + e) f_k(E - d) + m_k + noise,    e ~ N(0, t^2),  d ~ N(0, s^2)
 
 with the continuum of `continuum.Continuum`, a fingerprint ``f_k`` or a mixture of two, what it
-misses of the edge (`misfit`), and Poisson noise. The population of ``u``, the class weights and the library's overall gain, shift and
-broadening come from the unlabelled pixels by expectation-maximisation (see `factor_mixture`), in
-which every image has class weights of its own and a continuum of its own to vary around.
+misses of the edge (`misfit`), and Poisson noise. The population of ``u``, the class weights and the
+library's overall gain, shift, broadening and misfit come from the unlabelled pixels by
+expectation-maximisation (see `factor_mixture`), in which every image has class weights of its own
+and a continuum of its own to vary around.
 """
 
 from __future__ import annotations
