@@ -207,6 +207,8 @@ def spread_by_misfit(
 
 def negligible_out(spread: Array, noise: float) -> Array:
     """A root (R, M) of a covariance without the directions that noise of this variance hides."""
+    if not np.isfinite(spread).all():
+        raise ValueError("the forward model's numbers make no finite evidence")
     vector, size, _ = np.linalg.svd(spread, full_matrices=False)
     seen = size**2 > NEGLIGIBLE * noise
     left: Array = vector[:, seen] * size[seen]

@@ -233,8 +233,7 @@ def test_drift_between_frames_is_removed_first(series):
 def test_predictions_are_those_of_the_summed_counts(frames, whole):
     effort = dataclasses.replace(eb.Effort.quick(), vae=eb.Schedule(3, 10))
     clf = eb.EELSClassifier(eb.FingerprintLibrary.example(), latent_dim=4, effort=effort)
-    with pytest.warns(UserWarning, match="novelty"):  # so few pixels
-        clf.fit(whole, show_progressbar=False)
+    clf.fit(whole, show_progressbar=False)
     here, there = clf.predict(eb.combine(frames)), clf.predict(whole)
     # the encoder reads profile and level alone, and these agree to single precision
     for name in ("probabilities", "total", "value", "latent_mean"):

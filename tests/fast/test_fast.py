@@ -265,7 +265,8 @@ def of_a_file(a_copper_zinc):
     pre = eb.Preprocessor((900, 1300), background=(780, 920), noise="metadata")
     spectra = pre(signal.inav[::2, ::2])
     clf = new(edge_library(["Cu_L3", "Zn_L3", "Cu_L3+Zn_L3"], spectra))
-    clf.fit(spectra, show_progressbar=False)
+    with pytest.warns(UserWarning, match="mean residual"):  # hydrogenic edges on a real image
+        clf.fit(spectra, show_progressbar=False)
     return signal, clf, clf.predict(clf.preprocessor(signal))
 
 
@@ -941,9 +942,8 @@ def test_every_wrong_shape_is_refused_or_does_no_harm(saved, counts, scripted, t
                 if change.numel() == value.numel():
                     assert_agree(again(counts[:3], 0.0), expected, scale=0.01)
     # these may have any length
-    for name in ("preprocessor.typical", "reader.table"):
-        n = len(tensors[name])
-        assert accepted.pop(name) == {(n + 1,), (n - 1,)}
+    n = len(tensors["preprocessor.typical"])
+    assert accepted.pop("preprocessor.typical") == {(n + 1,), (n - 1,)}
     assert accepted.pop("preprocessor.noises") == {(3, 8)}  # as many as images state
     # and what is left is one number for a number, one row for a vector
     for name, shapes in accepted.items():

@@ -17,9 +17,9 @@ from eels_bayes.forward_model.acceleration import SLACK, State, Stepping
 from eels_bayes.forward_model.class_weights import fit_weights
 from eels_bayes.forward_model.components import MIXING, components, mixing_pairs
 from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes, onto_bins, wide_axis
-from eels_bayes.forward_model.em_steps import VARIATION_PIXELS
 from eels_bayes.forward_model.factor_mixture import N_COMMON
 from eels_bayes.forward_model.fit import fit_forward_model
+from eels_bayes.forward_model.library_step import VARIATION_PIXELS
 from eels_bayes.forward_model.pixel_posterior import evidence_of
 from eels_bayes.forward_model.whitening import OUTLIER
 

@@ -1,6 +1,7 @@
 """The noisy encoder: its mixtures against torch, its posterior against exact ones, its fit."""
 
 import copy
+import dataclasses
 import math
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from eels_bayes.forward_model.clean_edges import Clean
 from eels_bayes.forward_model.components import MIXING, components
 from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes
 from eels_bayes.forward_model.fit import fit_forward_model
+from eels_bayes.forward_model.misfit import Directions, Misfit
 from eels_bayes.forward_model.pixel_posterior import Evidence, PixelEvidence
 from eels_bayes.forward_model.reinsertion import reinsertion
 from eels_bayes.latent.mixtures import Gaussian, GaussianMixture, draw, log_density, moments
@@ -262,7 +264,11 @@ class LinearVAE:
 
 @pytest.fixture(scope="module")
 def world(experiment):
-    return LinearWorld(experiment[1].model)
+    model = experiment[1].model
+    n_bins, n_classes = len(model.continuum.energy), model.library.n_classes
+    along = Directions(np.zeros((n_bins, 0)), np.ones(n_classes), 1.0)
+    # its edges are no draws of a misfit
+    return LinearWorld(dataclasses.replace(model, misfit=Misfit.unknown(n_classes, 0), along=along))
 
 
 def linear(world, **options):
