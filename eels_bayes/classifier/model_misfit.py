@@ -36,6 +36,8 @@ def misfit_words(forward: ForwardModel) -> dict[str, float]:
 def misfit_from(tensors: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Any]:
     """What `ForwardModel` takes of it; none in files of before it was learned."""
     if "misfit" not in config:
+        if "misfit.shape" in tensors:
+            raise ValueError("misfit is missing")
         n_bins, n_classes = len(tensors["continuum.energy"]), len(config["class_names"])
         none = Directions(np.zeros((n_bins, 0)), np.ones(n_classes), 1.0)
         return {"along": none, "misfit": Misfit.unknown(n_classes, 0), "noise": 1.0}

@@ -231,6 +231,8 @@ def accelerated(
             improved, objective, likelihood = improve(now)
         except np.linalg.LinAlgError:  # a leap to where there is no covariance
             objective = -np.inf
+        if not np.isfinite(objective):  # or no number
+            objective = -np.inf
         if history and objective < max(history) - SLACK:
             if now is best:  # no leap
                 if share == 0.0:
@@ -257,7 +259,7 @@ def accelerated(
             now = improved.replaced(_leap(points, improvements), width)
     bar.close()
     # the last step is not known to be one upwards yet
-    if history and (share < 1.0 or improve(best).objective < max(history) - SLACK):
+    if history and (share < 1.0 or not improve(best).objective >= max(history) - SLACK):
         best = taken
     return Climb(best, likelihoods, bool(not stuck and converged(history, stepping.tolerance)))
 

@@ -21,6 +21,7 @@ from eels_bayes.forward_model.factor_mixture import N_COMMON
 from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.library_step import VARIATION_PIXELS
 from eels_bayes.forward_model.pixel_posterior import evidence_of
+from eels_bayes.forward_model.stages import UNKNOWN_SHARE
 from eels_bayes.forward_model.whitening import OUTLIER
 
 STEP, SIZE = 0.5, 4  # eV a channel, channels a bin
@@ -253,7 +254,10 @@ def test_iterations_hardly_lower_the_likelihood(fitted):
     assert len(history) > 3
     # What a step increases is the likelihood with the priors, which are worth a few pixels, and the
     # library moves by an approximate step: the bare likelihood may give back that little.
-    assert np.diff(history).min() > -SLACK
+    change = np.diff(history)
+    # A stage in which pixels may be of no class begins with a loss: theirs is a hundredth of all.
+    assert (change < -SLACK).sum() <= 2
+    assert change.min() > np.log1p(-UNKNOWN_SHARE) - SLACK
     assert history[-1] > history[0] + 0.05
 
 
