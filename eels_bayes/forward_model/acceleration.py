@@ -227,11 +227,12 @@ def accelerated(
     improvements: list[Array] = []
     bar = trange(steps, desc="forward model", disable=not show_progressbar)
     for _ in bar:
+        improved = now
         try:
             improved, objective, likelihood = improve(now)
         except np.linalg.LinAlgError:  # a leap to where there is no covariance
             objective = -np.inf
-        if not np.isfinite(objective):  # or no number
+        if not (np.isfinite(objective) and _sound(improved, width)):
             objective = -np.inf
         if history and objective < max(history) - SLACK:
             if now is best:  # no leap
@@ -262,6 +263,15 @@ def accelerated(
     if history and (share < 1.0 or not improve(best).objective >= max(history) - SLACK):
         best = taken
     return Climb(best, likelihoods, bool(not stuck and converged(history, stepping.tolerance)))
+
+
+def _sound(state: State, width: Array) -> bool:
+    """Whether a state is one: leaps may lead to where rounding alone is left."""
+    try:
+        with np.errstate(all="ignore"):
+            return bool(np.isfinite(state.vector(width)).all())
+    except np.linalg.LinAlgError:
+        return False
 
 
 def _leap(points: list[Array], improvements: list[Array]) -> Array:

@@ -37,6 +37,11 @@ def improved(
     Returns
     -------
     Misfit
+
+    Raises
+    ------
+    LinAlgError
+        If the moments are no longer numbers that fit together.
     """
     n_classes, n_modes = old.shared.shape
     weight = share * amplitude  # (C, K)
@@ -49,6 +54,7 @@ def improved(
         hessian += np.einsum("kl,mn->kmln", pairs, moments.information[c])
     size = n_classes * n_modes
     precision = hessian.reshape(size, size) + np.eye(size) / old.shared_sd**2
+    np.linalg.cholesky(precision)  # raises where a leap has left nothing but rounding
     covariance = np.linalg.inv(precision)
     towards = gradient.ravel() - old.shared.ravel() / old.shared_sd**2
     shared = old.shared.ravel() + covariance @ towards
