@@ -19,6 +19,7 @@ from eels_bayes.forward_model.factor_mixture import (
     overall_weights,
     weights_of_images,
 )
+from eels_bayes.forward_model.misfit import shared_on
 from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.registration import placed
 
@@ -66,8 +67,7 @@ def fit_weights(
     along = model.along.of_classes(known, mean_edges(energy, library, model.library_fit))
     misfit = model.misfit.of_classes(known)
     shown = model.library_fit.apply(library.energy, library.intensity)
-    moved = (misfit.shared * along.amplitude[:, None]) @ along.on(energy, library.energy)
-    shown = shown + moved[library.labels]
+    shown = shown + shared_on(along, misfit, energy, library.energy)[library.labels]
     weight = np.full(len(components(library)), 1.0 / len(components(library)))
     shares, pair_weights = by_class(library, weight)
     model = replace(

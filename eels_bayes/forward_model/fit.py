@@ -24,7 +24,7 @@ from eels_bayes.forward_model.edge_shapes import LibraryFit, mean_edges
 from eels_bayes.forward_model.em_steps import Problem, span
 from eels_bayes.forward_model.factor_mixture import Images, Population
 from eels_bayes.forward_model.image_offsets import pooled
-from eels_bayes.forward_model.misfit import Directions, Misfit, directions
+from eels_bayes.forward_model.misfit import Directions, Misfit, directions, shared_on
 from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.registration import check_background, placed, registered
 from eels_bayes.forward_model.stages import climbed
@@ -252,8 +252,7 @@ def _fitted(
     shares, pair_weights = by_class(library, population.weight)
     shown = state.library_fit.apply(library.energy, library.intensity)
     along, misfit = problem.along, state.misfit
-    moved = (misfit.shared * along.amplitude[:, None]) @ along.on(problem.energy, library.energy)
-    shown = shown + moved[library.labels]
+    shown = shown + shared_on(along, misfit, problem.energy, library.energy)[library.labels]
     return ForwardModel(
         library=replace(state.library, intensity=shown),
         library_fit=state.library_fit,

@@ -161,6 +161,12 @@ def directions(energy: Array, edges: Array, window: tuple[float, float]) -> Dire
     return Directions(shape, norms / norm, norm)
 
 
+def shared_on(along: Directions, misfit: Misfit, energy: Array, axis: Array) -> Array:
+    """What all pixels of each class miss (K, N) on an axis (N,); ``energy`` (B,) is the bins'."""
+    missed: Array = (misfit.shared * along.amplitude[:, None]) @ along.on(energy, axis)
+    return missed
+
+
 def with_misfit(
     shapes: list[Shape], share: Array, along: Directions, misfit: Misfit
 ) -> list[Shape]:

@@ -15,7 +15,7 @@ from scipy.special import logsumexp
 from eels_bayes.arrays import Array
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.forward_model.continuum import Continuum
-from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes
+from eels_bayes.forward_model.edge_shapes import LibraryFit, mean_edges
 from eels_bayes.forward_model.whitening import Whitening
 
 PIXELS = 1000  # that registration looks at, at most: what it finds is refined by all
@@ -116,8 +116,7 @@ def registered(
     for step in range(-n_steps, n_steps + 1):
         moved = step * bin_width / STEPS_PER_BIN
         here = placed(library, axis, moved)
-        shapes = edge_shapes(continuum.energy, here, LibraryFit(), white)[: here.n_classes]
-        means = np.array([shape.mean for shape in shapes])
+        means = mean_edges(continuum.energy, here, LibraryFit()) * white
         for likelihood, factor in _by_factor(
             projected @ means.T, np.diag(means @ inverse @ means.T)
         ):

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import softmax
 
 from eels_bayes.arrays import Array
-from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes
+from eels_bayes.forward_model.edge_shapes import LibraryFit, mean_edges
 from eels_bayes.forward_model.factor_mixture import LEAST_WEIGHT, Rotated, log_likelihood
 from eels_bayes.forward_model.model import ForwardModel
 
@@ -113,7 +113,6 @@ def window_fit(model: ForwardModel, profile: Array, level: Array) -> WindowFit:
     known = np.maximum(class_pixels, NO_PIXELS)[:, None]
     chi, error = _ratio(squares, expected)
     total, total_error = _ratio(squares.sum(1, keepdims=True), expected.sum(1, keepdims=True))
-    shown = edge_shapes(energy, model.library, LibraryFit(), white)[:n_classes]
     return WindowFit(
         n_pixels=n,
         energy=energy[inside],
@@ -126,7 +125,7 @@ def window_fit(model: ForwardModel, profile: Array, level: Array) -> WindowFit:
         band=np.maximum(np.sqrt(variance) / known, LEAST_BAND),
         edge=edge / known,
         edge_fit=(edge - off) / known,
-        fingerprint=np.array([shape.mean[inside] / white[inside] for shape in shown]),
+        fingerprint=mean_edges(energy, model.library, LibraryFit())[:, inside],
     )
 
 
