@@ -11,7 +11,9 @@ from eels_bayes.data.energy_resampling import shift_and_broaden
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.forward_model.components import components
 from eels_bayes.forward_model.continuum import extended
-from eels_bayes.forward_model.factor_mixture import N_COMMON, Shape
+from eels_bayes.forward_model.directions import negligible_out
+from eels_bayes.forward_model.factor_mixture import Shape
+from eels_bayes.forward_model.moved_edges import moved_edge, nodes
 
 PAD = 3  # bins before the window that an edge may be shifted or broadened into; chosen, not tuned
 UNKNOWN_SD = 0.1  # relative, of the intensity of an unknown structure's edge; chosen, not tuned
@@ -72,12 +74,17 @@ def wide_axis(energy: Array, window_axis: Array) -> Array:
 
 
 def edge_shapes(
-    energy: Array, library: FingerprintLibrary, fit: LibraryFit, white: Array
+    energy: Array,
+    library: FingerprintLibrary,
+    fit: LibraryFit,
+    white: Array,
+    noise: float = np.inf,
 ) -> list[Shape]:
     """Components of the mixture in whitened bins.
 
     The first `N_COMMON` factors are intensity, shift and squared broadening; the others are the
-    spread of the class's own fingerprints.
+    spread of the class's own fingerprints, and what shift and broadening do beyond their linear
+    terms.
 
     Parameters
     ----------
@@ -88,43 +95,48 @@ def edge_shapes(
         How it stands in the experiment.
     white : (B,) array
         What whitens the bins.
+    noise : float
+        Variance of the noise along any direction: what it hides is left out of the last factors.
 
     Returns
     -------
     list of Shape
         As `components.components` lists them.
     """
-    vary = library.variations
-    fine = wide_axis(energy, library.energy)
-    step = fine[1] - fine[0]
-    # The population's mean broadening belongs to the mean; its spread is a factor.
-    shown = replace(fit, broadening=fit.broadening + vary.broadening**2)
-    intensity = shown.apply(fine, extended(library, fine).intensity)
-    per_class = []
-    for k in range(library.n_classes):
-        rows = intensity[library.labels == k]
-        mean = rows.mean(0)
-        slope = np.gradient(mean, step)
-        loadings = [
-            vary.intensity * mean,
-            -vary.shift * slope,
-            # sd of sigma^2 for a half-normal sigma is sqrt(2) times its mean square.
-            0.5 * np.sqrt(2.0) * vary.broadening**2 * np.gradient(slope, step),
-            *((rows - mean) / np.sqrt(len(rows))),
-        ]
-        binned = onto_bins(energy, fine, np.array([mean, *loadings])) * white
-        per_class.append((binned[0], binned[1:]))
+    of_classes = [[part * white for part in parts] for parts in _varied_edges(energy, library, fit)]
     shapes = []
     for a, b, share in components(library):
-        (mean_a, load_a), (mean_b, load_b) = per_class[a], per_class[b]
-        if a == b:
-            shapes.append(Shape(mean_a, load_a.T))
-            continue
-        common = share * load_a[:N_COMMON] + (1 - share) * load_b[:N_COMMON]
-        spread = [share * load_a[N_COMMON:], (1 - share) * load_b[N_COMMON:]]
-        mean = share * mean_a + (1 - share) * mean_b
-        shapes.append(Shape(mean, np.concatenate([common, *spread]).T))
+        part_a, part_b = of_classes[a], of_classes[b]
+        # the pixel's intensity, shift and broadening are those of both classes
+        mean, linear, beyond = (
+            share * one + (1.0 - share) * other
+            for one, other in zip(part_a[:3], part_b[:3], strict=True)
+        )
+        own = [part_a[3]] if a == b else [share * part_a[3], (1.0 - share) * part_b[3]]
+        loadings = [library.variations.intensity * mean[None], linear, *own]
+        if np.isfinite(noise):
+            loadings.append(negligible_out(beyond.T, noise).T)
+        shapes.append(Shape(mean, np.concatenate(loadings).T))
     return shapes
+
+
+def _varied_edges(energy: Array, library: FingerprintLibrary, fit: LibraryFit) -> list[list[Array]]:
+    """Of each class, in bins, `MovedEdge` and the spread of its fingerprints."""
+    vary = library.variations
+    fine = wide_axis(energy, library.energy)
+    step = float(fine[1] - fine[0])
+    rows = extended(library, fine).intensity
+    # fingerprints that differ are moved and broadened as pixels are on average
+    shown = replace(fit, broadening=fit.broadening + vary.shift**2 + vary.broadening**2)
+    over = nodes(vary)
+    found = []
+    for k in range(library.n_classes):
+        of_class = rows[library.labels == k]
+        mean = of_class.mean(0)
+        moved = moved_edge(fit.gain * mean, step, fit.shift - fit.moved, fit.broadening, over)
+        spread = shown.apply(fine, of_class - mean) / np.sqrt(len(of_class))
+        found.append([onto_bins(energy, fine, part) for part in (*moved, spread)])
+    return found
 
 
 def mean_edges(energy: Array, library: FingerprintLibrary, fit: LibraryFit) -> Array:

@@ -63,6 +63,8 @@ class Problem:
         Of pixels that no class describes, beforehand; 0 takes each for one of the classes.
     most_misfit : float
         Relative misfit that all pixels may share.
+    mixing : bool
+        Whether pixels may mix two classes.
     """
 
     library: FingerprintLibrary
@@ -80,6 +82,7 @@ class Problem:
     class_weights: Array | None
     unknown_share: float = 0.0
     most_misfit: float = MOST_MISFIT
+    mixing: bool = True
 
     def improve(self, old: State) -> Step:
         """One step of expectation-maximisation."""
@@ -94,11 +97,12 @@ class Problem:
             self.library.n_classes,
             self.class_weights,
         )
+        library = varied(self.library, old.library, step)
         state = State(
             replace(new, weight=weight),
             Images(weights, of_images.mean),
-            moved(old.library_fit, step.common, old.library),
-            varied(self.library, old.library, step),
+            moved(old.library_fit, step.common, old.library, library),
+            library,
             improved(
                 old.misfit,
                 step.misfit,
@@ -115,17 +119,23 @@ class Problem:
 
     def expect(self, old: State) -> Expectation:
         """The E-step: what the pixels say, if the state is right."""
+        noise = float(np.median(self.noise))
         shapes = [
             Shape(self.basis.T @ shape.mean, self.basis.T @ shape.loadings)
-            for shape in edge_shapes(self.energy, old.library, old.library_fit, self.white)
+            for shape in edge_shapes(self.energy, old.library, old.library_fit, self.white, noise)
         ]
+        images = old.images
+        if not self.mixing:
+            weight = images.weight.copy()
+            weight[:, self.library.n_classes :] = 0.0
+            images = replace(images, weight=weight)
         return expectation(
             self.target,
             self.noise,
             self.columns,
             old.population,
             with_misfit(shapes, shares(self.library), self.directions, old.misfit),
-            old.images,
+            images,
             self.image,
             self.directions.shape.shape[1],
             self._unknown(old) if self.unknown_share else None,
@@ -158,6 +168,7 @@ def span(
     columns: Array,
     misfit: Array,
     white: Array,
+    noise: float,
 ) -> Array:
     """Orthonormal basis (B, R) of all that is not noise.
 
@@ -166,7 +177,7 @@ def span(
     spans = [columns, misfit]
     for shift in (0.0, *EXPLORED):
         there = LibraryFit(shift=fit.shift + shift, moved=fit.moved)
-        for shape in edge_shapes(energy, library, there, white):
+        for shape in edge_shapes(energy, library, there, white, noise):
             spans += [shape.mean[:, None], shape.loadings]
     stacked = np.concatenate(spans, axis=1)
     stacked = stacked / np.maximum(np.linalg.norm(stacked, axis=0), SMALLEST_NORM)

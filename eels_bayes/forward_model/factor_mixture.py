@@ -199,7 +199,7 @@ def expectation(
     p = len(population.mean)
     if images is None or image is None:
         images, image = Images.alike(population), np.zeros(len(target), dtype=int)
-    n_known, log_weight = len(shapes), np.log(np.maximum(images.weight, LEAST_WEIGHT))
+    n_known, log_weight = len(shapes), _logarithm(images.weight)
     if unknown is not None:
         shapes, log_weight = [*shapes, unknown.shape], _beside(log_weight, unknown.share)
     components = [rotated(columns, population, shape) for shape in shapes]
@@ -239,6 +239,11 @@ def expectation(
         MisfitMoments(*(np.array(each) for each in zip(*misfit, strict=True))),
         float(total.mean()),
     )
+
+
+def _logarithm(weight: Array) -> Array:
+    """Of weights: a component without any is ruled out."""
+    return np.where(weight > 0, np.log(np.maximum(weight, LEAST_WEIGHT)), -np.inf)
 
 
 def _beside(log_weight: Array, share: float) -> Array:

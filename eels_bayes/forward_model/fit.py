@@ -202,7 +202,7 @@ def _problem(
     target, noise = whitening.apply(pixels.profile, pixels.level)
     columns = continuum.columns(energy, library) * white[:, None]
     whitened = along.shape * white[:, None]
-    basis = span(energy, library, fit, columns, whitened, white)
+    basis = span(energy, library, fit, columns, whitened, white, float(np.median(noise)))
     variances = continuum.prior_variances(library, fit.gain)
     shared = IMAGE_SHARE * variances
     shared[len(shared) - len(library.nuisances) :] *= OVERLAP_SHARE

@@ -13,17 +13,25 @@ from eels_bayes.forward_model.acceleration import VARIED
 from eels_bayes.forward_model.edge_shapes import LibraryFit
 from eels_bayes.forward_model.factor_mixture import Expectation
 
-VARIATION_PIXELS = 100.0  # weight of the library's own variations, in pixels; chosen, not tuned
+VARIATION_PIXELS = 10.0  # weight of the library's own variations, in pixels; chosen, not tuned
 
 
-def moved(fit: LibraryFit, common: Array, library: FingerprintLibrary) -> LibraryFit:
-    """The library's standing after an E-step that found the common factors' means."""
-    vary = library.variations
+def moved(
+    fit: LibraryFit, common: Array, old: FingerprintLibrary, new: FingerprintLibrary
+) -> LibraryFit:
+    """The library's standing after an E-step that found the common factors' means.
+
+    The mean pixel is broadened by what pixels vary as well: what ``new`` varies less than ``old``
+    broadens all of them.
+    """
+    vary = old.variations
+    broadening = fit.broadening + np.sqrt(2.0) * vary.broadening**2 * common[2]
+    broadening += _spread(old) - _spread(new)
     return replace(
         fit,
         gain=float(fit.gain * (1.0 + vary.intensity * common[0])),
         shift=float(fit.shift + vary.shift * common[1]),
-        broadening=float(max(0.0, fit.broadening + np.sqrt(2.0) * vary.broadening**2 * common[2])),
+        broadening=float(max(0.0, broadening)),
     )
 
 
@@ -43,3 +51,8 @@ def varied(
             ((n * centred * now**power + prior * first**power) / (n + prior)) ** (1.0 / power)
         )
     return replace(old, variations=Variations(**variations))
+
+
+def _spread(library: FingerprintLibrary) -> float:
+    """Variance by which the library's variations broaden the mean pixel, eV^2."""
+    return library.variations.shift**2 + library.variations.broadening**2

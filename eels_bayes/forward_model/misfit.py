@@ -19,15 +19,15 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from eels_bayes.arrays import Array
+from eels_bayes.forward_model.directions import negligible_out
 from eels_bayes.forward_model.factor_mixture import Shape
 
-LENGTH = 2.0  # bins that a misfit is correlated over: bins are as fine as the edge is sharp
+LENGTH = 1.0  # bins that a misfit is correlated over: bins are as fine as the edge is sharp
 SMEARED = 2.0  # correlation lengths that the local intensity is taken over
 LEAST_MODE = 0.02  # of the largest mode's variance: what is finer is noise
 START = 0.03  # relative, of both misfits where the fit begins
 LEAST_MISFIT = 1e-3  # relative: none is quite ruled out, or it could not come back
 MOST_MISFIT = 0.5  # relative: a library further off describes nothing
-NEGLIGIBLE = 1e-2  # of the noise's variance along a direction, below which a misfit is left out
 LEAST_NORM = 1e-12  # edge units: keeps a library without any edge finite
 
 
@@ -209,16 +209,6 @@ def spread_by_misfit(
         loadings = np.concatenate([shape.loadings, spread], axis=1)
         wider.append(Shape(shape.mean, loadings))
     return wider
-
-
-def negligible_out(spread: Array, noise: float) -> Array:
-    """A root (R, M) of a covariance without the directions that noise of this variance hides."""
-    if not np.isfinite(spread).all():
-        raise ValueError("the forward model's numbers make no finite evidence")
-    vector, size, _ = np.linalg.svd(spread, full_matrices=False)
-    seen = size**2 > NEGLIGIBLE * noise
-    left: Array = vector[:, seen] * size[seen]
-    return left
 
 
 def _norms(edges: Array, shape: Array) -> Array:

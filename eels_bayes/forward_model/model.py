@@ -21,9 +21,10 @@ from eels_bayes.arrays import Array
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.forward_model.components import MIXING, components, shares
 from eels_bayes.forward_model.continuum import Continuum
+from eels_bayes.forward_model.directions import negligible_out
 from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes
 from eels_bayes.forward_model.factor_mixture import Population, Rotated, rotated
-from eels_bayes.forward_model.misfit import Directions, Misfit, negligible_out, spread_by_misfit
+from eels_bayes.forward_model.misfit import Directions, Misfit, spread_by_misfit
 from eels_bayes.forward_model.whitening import Whitening
 
 LEAST_DOMINANT = 1e-4  # share of pixels that a class dominates at least: none is ruled out
@@ -120,7 +121,7 @@ class ForwardModel:
         columns = self.continuum.columns(energy, self.library) * self.white[:, None]
         population = Population(self.components()[1], self.mean, self.covariance)
         # the library is as shown already
-        shapes = edge_shapes(energy, self.library, LibraryFit(), self.white)
+        shapes = edge_shapes(energy, self.library, LibraryFit(), self.white, self.noise)
         along = self._whitened_misfits()
         shapes = spread_by_misfit(shapes, shares(self.library), along, self.misfit, self.noise)
         return [rotated(columns, population, shape) for shape in shapes]

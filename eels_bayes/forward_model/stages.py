@@ -2,7 +2,8 @@
 
 Pixels that fingerprints do not describe are of something else, or the fingerprints are off. Where
 few pixels are unlike all classes, the library is trusted, and what it lacks is left out of the fit.
-Where most are, it is the library that is off: then its shapes follow the pixels.
+Where most are, it is the library that is off: then its shapes follow the pixels. Pixels may mix
+classes in the last stage alone, when the classes stand.
 """
 
 from __future__ import annotations
@@ -34,13 +35,18 @@ def climbed(
 
     Steps that trusted a library which proves to be off count for nothing.
     """
-    few = problem.sample(FEW)
+    # a constant share of another class would be taken for what the library misses, and keep it
+    few = replace(problem.sample(FEW), mixing=False)
 
     def go(
         pixels: Problem, state: State, most: int, unknown_share: float, most_misfit: float
     ) -> Climb:
         """The climb of one stage."""
-        stage = replace(pixels, unknown_share=unknown_share, most_misfit=most_misfit)
+        stage = replace(
+            pixels,
+            unknown_share=unknown_share,
+            most_misfit=most_misfit,
+        )
         return accelerated(
             state, stage.improve, width, most, stepping=stepping, show_progressbar=show_progressbar
         )
@@ -51,7 +57,7 @@ def climbed(
         standing = go(few, first, part, 0.0, TRUSTED)
         trusting = go(few, standing.state, part, UNKNOWN_SHARE, TRUSTED).after(standing)
         if few.unlike(trusting.state, UNKNOWN_SHARE) < MOST_UNLIKE:
-            return go(problem, trusting.state, part, UNKNOWN_SHARE, TRUSTED).after(trusting)
+            return go(problem, trusting.state, part, UNKNOWN_SHARE, MOST_MISFIT).after(trusting)
         following = go(few, standing.state, part, 0.0, MOST_MISFIT).after(standing)
     else:
         following = go(few, first, 2 * part, 0.0, MOST_MISFIT)
