@@ -47,6 +47,8 @@ class Problem:
         Whitened pixels in it.
     noise : (n,) array
         Noise variance of a whitened bin.
+    outside : (n,) array
+        Log-likelihood of what the basis leaves out, which is noise, nats.
     columns : (R, P) array
         Of the continuum, whitened, in the basis.
     along, directions : Directions
@@ -73,6 +75,7 @@ class Problem:
     basis: Array
     target: Array
     noise: Array
+    outside: Array
     columns: Array
     along: Directions
     directions: Directions
@@ -115,7 +118,8 @@ class Problem:
             population, images, step.pixels, self.prior_covariance, self.offset_variances
         )
         prior += log_density(old.misfit, state.misfit.covariance) / step.n
-        return Step(state, step.log_likelihood + prior, step.log_likelihood)
+        likelihood = step.log_likelihood + float(self.outside.mean())
+        return Step(state, likelihood + prior, likelihood)
 
     def expect(self, old: State) -> Expectation:
         """The E-step: what the pixels say, if the state is right."""
@@ -145,7 +149,11 @@ class Problem:
         """The same with every so many pixels, at most about ``most``."""
         rows = slice(None, None, -(-len(self.target) // most))
         return replace(
-            self, target=self.target[rows], noise=self.noise[rows], image=self.image[rows]
+            self,
+            target=self.target[rows],
+            noise=self.noise[rows],
+            outside=self.outside[rows],
+            image=self.image[rows],
         )
 
     def unlike(self, state: State, unknown_share: float) -> float:
@@ -159,6 +167,14 @@ class Problem:
         edges += (state.misfit.shared * self.along.amplitude[:, None]) @ self.along.shape.T
         shape = unlike_all((edges * self.white) @ self.basis, self.directions.shape)
         return Unknown(shape, self.unknown_share)
+
+
+def log_likelihood_outside(target: Array, noise: Array, basis: Array) -> Array:
+    """Log-likelihood (n,) of what a basis (B, R) leaves of whitened pixels (n, B), nats."""
+    square = (target**2).sum(1) - ((target @ basis) ** 2).sum(1)
+    left = basis.shape[0] - basis.shape[1]
+    outside: Array = -0.5 * (square / noise + left * np.log(2 * np.pi * noise))
+    return outside
 
 
 def span(

@@ -21,7 +21,7 @@ from eels_bayes.forward_model.class_weights import MIXED, by_class
 from eels_bayes.forward_model.components import components
 from eels_bayes.forward_model.continuum import Continuum, learn_continuum
 from eels_bayes.forward_model.edge_shapes import LibraryFit, mean_edges
-from eels_bayes.forward_model.em_steps import Problem, span
+from eels_bayes.forward_model.em_steps import Problem, log_likelihood_outside, span
 from eels_bayes.forward_model.factor_mixture import Images, Population
 from eels_bayes.forward_model.image_offsets import pooled
 from eels_bayes.forward_model.misfit import Directions, Misfit, directions, shared_on
@@ -213,6 +213,7 @@ def _problem(
         basis=basis,
         target=target @ basis,
         noise=noise,
+        outside=log_likelihood_outside(target, noise, basis),
         columns=basis.T @ columns,
         along=along,
         directions=replace(along, shape=basis.T @ whitened),
