@@ -17,10 +17,18 @@ from eels_bayes.forward_model import em_steps
 from eels_bayes.forward_model.acceleration import SLACK, State, Stepping
 from eels_bayes.forward_model.class_weights import fit_weights
 from eels_bayes.forward_model.components import MIXING, components, mixing_pairs
+from eels_bayes.forward_model.directions import spanned
 from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes, onto_bins, wide_axis
-from eels_bayes.forward_model.factor_mixture import N_COMMON
+from eels_bayes.forward_model.em_steps import log_likelihood_outside
+from eels_bayes.forward_model.factor_mixture import (
+    N_COMMON,
+    Population,
+    Shape,
+    log_likelihood,
+    rotated,
+)
 from eels_bayes.forward_model.fit import fit_forward_model
-from eels_bayes.forward_model.library_step import VARIATION_PIXELS
+from eels_bayes.forward_model.library_step import VARIATION_PIXELS, moved
 from eels_bayes.forward_model.pixel_posterior import evidence_of
 from eels_bayes.forward_model.stages import UNKNOWN_SHARE
 from eels_bayes.forward_model.whitening import OUTLIER
@@ -60,11 +68,19 @@ def binned(rows):
 
 
 def simulate(
-    n=1500, seed=0, gain=1.0, shift=0.0, dose=4.0, weights=WEIGHTS, mixed=0.0, background=1.0
+    n=1500,
+    seed=0,
+    gain=1.0,
+    shift=0.0,
+    dose=4.0,
+    weights=WEIGHTS,
+    mixed=0.0,
+    background=1.0,
+    shown=None,
 ):
     """Pixels drawn from the very model that is fitted, and their classes."""
     rng = np.random.default_rng(seed)
-    shown = library(gain, shift)
+    shown = shown or library(gain, shift)
     labels = rng.choice(3, n, p=weights)
     edge = shown.vary(n, rng, labels=labels)[0]
     blend = rng.random(n) < mixed
@@ -126,6 +142,43 @@ def fitted(data):
 
 
 # What is recovered
+
+
+@pytest.mark.parametrize("dose", [20.0, 100.0])
+def test_a_wrong_fingerprint_is_no_constant_share_of_another_class(dose):
+    true = library()
+    rows = true.intensity.copy()
+    rows[2] = 0.8 * rows[2] + 0.2 * rows[1]
+    spectra, labels = simulate(
+        n=600, seed=6, dose=dose, shown=dataclasses.replace(true, intensity=rows)
+    )
+    model = fit(spectra)
+    assert model.pair_weights[1, 2] < 0.05
+    assert model.pair_weights[2, 2] == pytest.approx((labels == 2).mean(), abs=0.03)
+
+
+def test_likelihoods_of_pixels_do_not_depend_on_their_compression(rng):
+    target, noise = rng.normal(size=(5, 9)), rng.uniform(0.5, 2.0, 5)
+    edge, columns = rng.normal(size=(9, 2)), rng.normal(size=(9, 1))
+    population = Population(np.ones(1), np.zeros(1), np.eye(1))
+    whole = rotated(columns, population, Shape(edge[:, 0], edge[:, 1:]))
+    basis = spanned(np.concatenate([edge, columns], axis=1))
+    assert basis.shape == (9, 3)
+    small = rotated(
+        basis.T @ columns, population, Shape(*(basis.T @ x for x in (edge[:, 0], edge[:, 1:])))
+    )
+    found = log_likelihood(target @ basis, noise, small)[0]
+    found = found + log_likelihood_outside(target, noise, basis)
+    np.testing.assert_allclose(found, log_likelihood(target, noise, whole)[0])
+
+
+def test_what_varies_less_broadens_all_pixels():
+    old = library()
+    new = dataclasses.replace(old, variations=Variations(0.1, 0.2, 0.06))
+    fit = moved(LibraryFit(broadening=0.3), np.array([0.0, 0.0, 0.1]), old, new)
+    mean = 0.3 + 0.2**2 + 0.3**2 + np.sqrt(2) * 0.3**2 * 0.1
+    assert fit.broadening + 0.1**2 + 0.2**2 == pytest.approx(mean)
+    assert moved(LibraryFit(), np.zeros(3), new, old).broadening == 0.0  # no less than nothing
 
 
 def test_a_known_population_is_recovered(data, fitted):
@@ -525,7 +578,8 @@ def test_shapes_integrate_the_fine_shapes_over_every_bin():
     lib, dense = library(), 0.05
     energy = np.arange(FINE[0] - 0.25 + dense / 2, FINE[-1] + 0.25, dense)
     how = LibraryFit(gain=1.3, shift=0.7, broadening=0.4)
-    own = lib.variations.broadening**2  # the mean of what varies
+    # the mean of what varies
+    own = lib.variations.broadening**2 + lib.variations.shift**2
     white = np.linspace(0.5, 2.0, len(BINS))
     shapes = edge_shapes(BINS, lib, how, white)
     for k in range(3):
