@@ -38,8 +38,8 @@ class NoisyEncoder(nn.Module):
         _, n_span, n_components, _ = evidence.sizes
         self.evidence = evidence
         self.latent_dim, self.n_components = latent_dim, n_components
-        # Structures vary along few directions, bent ones at that: Gaussians that are diagonal along
-        # the latents' principal axes follow them where those along the latent's own cannot.
+        # Structures vary along few directions: Gaussians that are diagonal along these follow them
+        # where those along the latent's own axes cannot.
         self.register_buffer("axes", torch.eye(latent_dim))
         self.register_buffer("offset", torch.zeros(n_components, latent_dim))
         self.register_buffer("slope", torch.zeros(n_components, n_span, latent_dim))

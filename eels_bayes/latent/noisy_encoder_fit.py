@@ -43,8 +43,8 @@ def fit_noisy_encoder(
     source : Reinsertion
         Draws clean spectra of each component of its forward model.
     axes : Tensor (D, D), optional
-        Orthonormal columns along which Gaussians are diagonal; by default the latents' principal
-        ones.
+        Orthonormal columns along which Gaussians are diagonal; by default the principal ones of
+        latents of one component.
     n_draws : int
         Clean spectra of each component.
     ridge : float
@@ -63,7 +63,7 @@ def fit_noisy_encoder(
     members = components(source.model.library)
     drawn = [_draw(vae, source, member, n_draws, rng) for member in members]
     if axes is None:
-        axes = _principal_axes(drawn, source.model.components()[1])
+        axes = _own_axes(drawn, source.model.components()[1])
     encoder = NoisyEncoder(evidence, vae.latent_dim)
     encoder.axes = axes.float().clone()
     axes = encoder.axes.double()
@@ -111,10 +111,12 @@ def _draw(
     return profile, mean.cpu(), sd.cpu().square()
 
 
-def _principal_axes(
-    drawn: list[tuple[Tensor, Tensor, Tensor]], weight: NDArray[np.float64]
-) -> Tensor:
-    """Principal axes (D, D) of the latents' covariance over all components; widest first.
+def _own_axes(drawn: list[tuple[Tensor, Tensor, Tensor]], weight: NDArray[np.float64]) -> Tensor:
+    """Axes (D, D) along which latents of one component hang together least, the telling ones first.
+
+    Each component has a Gaussian of its own, so that how components lie to one another says nothing
+    of its axes: they are the principal ones of the covariance within components. What they tell is
+    how far the latents of all of them are spread, over what the VAE leaves open.
 
     Parameters
     ----------
@@ -125,10 +127,18 @@ def _principal_axes(
     """
     share = torch.as_tensor(weight / weight.sum())
     means = torch.stack([mean.double() for _, mean, _ in drawn])  # (C, N, D)
-    center = torch.einsum("c,cnd->d", share, means) / means.shape[1]
-    centred = means - center
-    covariance = torch.einsum("c,cnd,cne->de", share, centred, centred) / means.shape[1]
-    _, axes = torch.linalg.eigh(covariance)
+    noise = share @ torch.stack([var.double().mean(0) for _, _, var in drawn])  # (D,)
+    centers = means.mean(1)
+    within = _covariance(means - centers.unsqueeze(1), share)
+    between = _covariance((centers - share @ centers).unsqueeze(1), share)
+    _, axes = torch.linalg.eigh(within)
+    open_to = axes.square().T @ noise
+    spread = torch.einsum("da,de,ea->a", axes, within + between, axes)
+    axes = axes[:, (spread / open_to).argsort(descending=True)]
     # signs are arbitrary: fix them, so that every machine finds the same axes
-    flip = torch.sign(axes.gather(0, axes.abs().argmax(0, keepdim=True)))
-    return (axes * flip).flip(1)
+    return axes * torch.sign(axes.gather(0, axes.abs().argmax(0, keepdim=True)))
+
+
+def _covariance(deviation: Tensor, share: Tensor) -> Tensor:
+    """Covariance (D, D) of deviations (C, N, D) of components that are so frequent (C,)."""
+    return torch.einsum("c,cnd,cne->de", share, deviation, deviation) / deviation.shape[1]

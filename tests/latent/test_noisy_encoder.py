@@ -391,7 +391,7 @@ def test_spreads_hold_the_variance_of_the_clean_latents(world):
 # --- axes
 
 
-def test_axes_are_the_latents_principal_ones(world, exact):
+def test_axes_are_the_principal_ones_within_components(world, exact):
     vae, encoder = exact
     axes = encoder.axes.double().numpy()
     np.testing.assert_allclose(axes.T @ axes, np.eye(D), atol=1e-6)
@@ -400,11 +400,13 @@ def test_axes_are_the_latents_principal_ones(world, exact):
     share = share / share.sum()
     means = np.array([one.latent_mean for one in known])
     center = share @ means
-    total = np.einsum("c,cd,ce->de", share, means - center, means - center)
-    total += np.einsum("c,cde->de", share, np.array([one.latent_covariance for one in known]))
-    width, wanted = np.linalg.eigh(total)
-    assert (width[1:] > 2 * width[:-1]).all()  # so that axes are well known
-    assert ((axes * wanted[:, ::-1]).sum(0) ** 2 > 0.999).all()  # widest first
+    within = np.einsum("c,cde->de", share, np.array([one.latent_covariance for one in known]))
+    width, wanted = np.linalg.eigh(within)
+    assert (width[1:] > 1.3 * width[:-1]).all()  # so that axes are known
+    # the telling ones first: this VAE leaves as much open along each
+    total = within + np.einsum("c,cd,ce->de", share, means - center, means - center)
+    telling = np.argsort(-np.diag(wanted.T @ total @ wanted))
+    assert ((axes * wanted[:, telling]).sum(0) ** 2 > 0.999).all()
     # the signs do not hang on the latents'
     mirrored = fit_exactly(linear(world, sign=-1.0), world).axes
     np.testing.assert_allclose(mirrored, axes, atol=1e-5)
