@@ -12,7 +12,7 @@ from eels_bayes.forward_model.registration import NEAR, REACH
 # Nats a pixel in ten iterations: a class's odds by a factor of 1.6. Fits with the right library
 # seldom end within 75 iterations, and gained 0.002 to 0.22 at last.
 STILL_GAINING = 0.5
-FEW_PIXELS = 50  # the library's variations alone are given a weight of 100 pixels
+FEW_PIXELS = 50  # five times what the library's own variations weigh; chosen, not tuned
 OFF = 0.1  # of its local intensity that a fingerprint may be off without a note
 FAR = 2.0  # eV of shift that is worth a note
 
