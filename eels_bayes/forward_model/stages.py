@@ -57,7 +57,7 @@ def climbed(
         standing = go(few, first, part, 0.0, TRUSTED)
         trusting = go(few, standing.state, part, UNKNOWN_SHARE, TRUSTED).after(standing)
         if few.unlike(trusting.state, UNKNOWN_SHARE) < MOST_UNLIKE:
-            return go(problem, trusting.state, part, UNKNOWN_SHARE, MOST_MISFIT).after(trusting)
+            return go(problem, trusting.state, part, UNKNOWN_SHARE, TRUSTED).after(trusting)
         following = go(few, standing.state, part, 0.0, MOST_MISFIT).after(standing)
     else:
         following = go(few, first, 2 * part, 0.0, MOST_MISFIT)
