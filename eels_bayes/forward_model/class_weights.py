@@ -125,6 +125,14 @@ def shared_out(
     return weight, weights
 
 
+def with_mixed(weight: Array, old: Array, n_classes: int) -> Array:
+    """Weights (..., C) with the old ones (..., C) of mixed pixels, where these were not asked."""
+    mixed = old[..., n_classes:]
+    pure = weight[..., :n_classes]
+    pure = pure * (1.0 - mixed.sum(-1, keepdims=True)) / pure.sum(-1, keepdims=True)
+    return np.concatenate([pure, mixed], axis=-1)
+
+
 def by_class(library: FingerprintLibrary, weight: Array) -> tuple[Array, Array]:
     """Share (K,) of each class and weights (K, K) of pairs, of the components' weights (C,)."""
     shares, pairs = np.zeros(library.n_classes), np.zeros((library.n_classes, library.n_classes))

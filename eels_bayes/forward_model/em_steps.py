@@ -9,7 +9,7 @@ import numpy as np
 from eels_bayes.arrays import Array
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.forward_model.acceleration import State, Step
-from eels_bayes.forward_model.class_weights import shared_out
+from eels_bayes.forward_model.class_weights import shared_out, with_mixed
 from eels_bayes.forward_model.components import shares
 from eels_bayes.forward_model.directions import spanned
 from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes, mean_edges, unlike_all
@@ -100,6 +100,10 @@ class Problem:
             self.library.n_classes,
             self.class_weights,
         )
+        if not self.mixing:  # as much is expected when pixels may mix again
+            n_classes = self.library.n_classes
+            weight = with_mixed(weight, population.weight, n_classes)
+            weights = with_mixed(weights, images.weight, n_classes)
         library = varied(self.library, old.library, step)
         state = State(
             replace(new, weight=weight),

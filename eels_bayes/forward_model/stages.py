@@ -3,7 +3,7 @@
 Pixels that fingerprints do not describe are of something else, or the fingerprints are off. Where
 few pixels are unlike all classes, the library is trusted, and what it lacks is left out of the fit.
 Where most are, it is the library that is off: then its shapes follow the pixels. Pixels may mix
-classes in the last stage alone, when the classes stand.
+classes when these stand.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ def climbed(
 
     Steps that trusted a library which proves to be off count for nothing.
     """
+    few = problem.sample(FEW)
     # a constant share of another class would be taken for what the library misses, and keep it
-    few = replace(problem.sample(FEW), mixing=False)
+    pure = replace(few, mixing=False)
 
     def go(
         pixels: Problem, state: State, most: int, unknown_share: float, most_misfit: float
@@ -54,11 +55,11 @@ def climbed(
     part = max(1, steps // PARTS)
     if first.misfit.shared_sd <= TRUSTED:
         # how the library stands comes first: of one that is not in place, all pixels are unlike
-        standing = go(few, first, part, 0.0, TRUSTED)
+        standing = go(pure, first, part, 0.0, TRUSTED)
         trusting = go(few, standing.state, part, UNKNOWN_SHARE, TRUSTED).after(standing)
         if few.unlike(trusting.state, UNKNOWN_SHARE) < MOST_UNLIKE:
             return go(problem, trusting.state, part, UNKNOWN_SHARE, TRUSTED).after(trusting)
-        following = go(few, standing.state, part, 0.0, MOST_MISFIT).after(standing)
+        following = go(pure, standing.state, part, 0.0, MOST_MISFIT).after(standing)
     else:
-        following = go(few, first, 2 * part, 0.0, MOST_MISFIT)
+        following = go(pure, first, 2 * part, 0.0, MOST_MISFIT)
     return go(problem, following.state, part, UNKNOWN_SHARE, MOST_MISFIT).after(following)

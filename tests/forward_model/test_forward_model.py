@@ -15,7 +15,7 @@ from eels_bayes.data.variations import Variations
 from eels_bayes.effort import Effort
 from eels_bayes.forward_model import em_steps
 from eels_bayes.forward_model.acceleration import SLACK, State, Stepping
-from eels_bayes.forward_model.class_weights import fit_weights
+from eels_bayes.forward_model.class_weights import fit_weights, with_mixed
 from eels_bayes.forward_model.components import MIXING, components, mixing_pairs
 from eels_bayes.forward_model.directions import spanned
 from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes, onto_bins, wide_axis
@@ -170,6 +170,15 @@ def test_likelihoods_of_pixels_do_not_depend_on_their_compression(rng):
     found = log_likelihood(target @ basis, noise, small)[0]
     found = found + log_likelihood_outside(target, noise, basis)
     np.testing.assert_allclose(found, log_likelihood(target, noise, whole)[0])
+
+
+def test_mixed_pixels_keep_their_weights_while_none_is_asked_for(rng):
+    weight, old = rng.dirichlet(np.ones(7), 4), rng.dirichlet(np.ones(7), 4)
+    found = with_mixed(weight, old, 3)
+    np.testing.assert_allclose(found.sum(1), 1.0)
+    np.testing.assert_array_equal(found[:, 3:], old[:, 3:])
+    np.testing.assert_allclose(found[:, :2] / found[:, 2:3], weight[:, :2] / weight[:, 2:3])
+    np.testing.assert_allclose(with_mixed(weight[0], old[0], 3), found[0])  # overall as of images
 
 
 def test_what_varies_less_broadens_all_pixels():
