@@ -143,9 +143,12 @@ def _spread(points: Tensor, lengthscale: Tensor, n_points: int, seed: int) -> Te
 
 
 def _best_lengthscale(
-    known: Known, inducing: Tensor, start: Tensor, jitter: Tensor, nodes: Tensor, solver: Solver
+    known: Known, inducing: Tensor, alike: Tensor, jitter: Tensor, nodes: Tensor, solver: Solver
 ) -> float:
-    """Lengthscale, one for all axes, that has most evidence: the best one uphill of ``start``."""
+    """Lengthscale, one for all axes, that has most evidence: the best one uphill of the prior's.
+
+    ``alike`` (D,) is a tensor like those of lengthscales.
+    """
     functions: Functions | None = None
     bounds: dict[int, float] = {}
 
@@ -153,7 +156,7 @@ def _best_lengthscale(
         """Evidence's bound with the lengthscale's prior, nats, at the k-th lengthscale."""
         nonlocal functions
         if k not in bounds:
-            lengthscale = torch.full_like(start, LENGTHSCALE * RATIO**k)
+            lengthscale = torch.full_like(alike, LENGTHSCALE * RATIO**k)
             features = features_of(
                 known.latents, inducing, lengthscale, torch.tensor(OUTPUTSCALE), jitter
             )
@@ -162,8 +165,7 @@ def _best_lengthscale(
             bounds[k] = on_the_way[-1] - 0.5 * (k * math.log(RATIO) / LOG_SD) ** 2
         return bounds[k]
 
-    alike = bool((start == start[0]).all())
-    k = round(math.log(start[0].item() / LENGTHSCALE) / math.log(RATIO)) if alike else 0
+    k = 0  # where an earlier search ended would tell what came first: evidence has several maxima
     while True:
         best = max((k, k - 1, k + 1), key=bound)
         if best == k:

@@ -402,11 +402,12 @@ def test_axes_are_the_principal_ones_within_components(world, exact):
     center = share @ means
     within = np.einsum("c,cde->de", share, np.array([one.latent_covariance for one in known]))
     width, wanted = np.linalg.eigh(within)
-    assert (width[1:] > 1.3 * width[:-1]).all()  # so that axes are known
-    # the telling ones first: this VAE leaves as much open along each
+    assert (width[1:] > 1.2 * width[:-1]).all()  # so that axes are known
+    match = (axes.T @ wanted) ** 2
+    assert (match.max(1) > 0.999).all()
+    # the one that tells most comes first
     total = within + np.einsum("c,cd,ce->de", share, means - center, means - center)
-    telling = np.argsort(-np.diag(wanted.T @ total @ wanted))
-    assert ((axes * wanted[:, telling]).sum(0) ** 2 > 0.999).all()
+    assert match[0].argmax() == np.diag(wanted.T @ total @ wanted).argmax()
     # the signs do not hang on the latents'
     mirrored = fit_exactly(linear(world, sign=-1.0), world).axes
     np.testing.assert_allclose(mirrored, axes, atol=1e-5)
