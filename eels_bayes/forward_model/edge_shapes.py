@@ -141,8 +141,7 @@ def _varied_edges(energy: Array, library: FingerprintLibrary, fit: LibraryFit) -
 
 def mean_edges(energy: Array, library: FingerprintLibrary, fit: LibraryFit) -> Array:
     """Mean edge (K, B) of each class in bins (B,), eV, as the experiment shows it."""
-    shapes = edge_shapes(energy, library, fit, np.ones(len(energy)))[: library.n_classes]
-    return np.array([shape.mean for shape in shapes])
+    return np.array([mean for mean, *_ in _varied_edges(energy, library, fit)])
 
 
 def unknown_shapes(energy: Array, library: FingerprintLibrary, white: Array) -> list[Shape]:

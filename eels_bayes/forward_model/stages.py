@@ -43,11 +43,7 @@ def climbed(
         pixels: Problem, state: State, most: int, unknown_share: float, most_misfit: float
     ) -> Climb:
         """The climb of one stage."""
-        stage = replace(
-            pixels,
-            unknown_share=unknown_share,
-            most_misfit=most_misfit,
-        )
+        stage = replace(pixels, unknown_share=unknown_share, most_misfit=most_misfit)
         return accelerated(
             state, stage.improve, width, most, stepping=stepping, show_progressbar=show_progressbar
         )

@@ -88,7 +88,7 @@ def relearn(
     if learn_kernel:
         # of one lengthscale, so how long it is does not matter to what the points are spread over
         inducing = _spread(known.latents, torch.ones_like(lengthscale), n_inducing, seed)
-        best = _best_lengthscale(known, inducing, lengthscale, jitter, nodes, solver)
+        best = _best_lengthscale(known, inducing, jitter, nodes, solver)
         lengthscale = torch.full_like(lengthscale, best)
         outputscale = torch.tensor(OUTPUTSCALE, dtype=torch.float64)
     else:
@@ -143,12 +143,9 @@ def _spread(points: Tensor, lengthscale: Tensor, n_points: int, seed: int) -> Te
 
 
 def _best_lengthscale(
-    known: Known, inducing: Tensor, alike: Tensor, jitter: Tensor, nodes: Tensor, solver: Solver
+    known: Known, inducing: Tensor, jitter: Tensor, nodes: Tensor, solver: Solver
 ) -> float:
-    """Lengthscale, one for all axes, that has most evidence: the best one uphill of the prior's.
-
-    ``alike`` (D,) is a tensor like those of lengthscales.
-    """
+    """Lengthscale, one for all axes, that has most evidence: the best one uphill of the prior's."""
     functions: Functions | None = None
     bounds: dict[int, float] = {}
 
@@ -156,7 +153,7 @@ def _best_lengthscale(
         """Evidence's bound with the lengthscale's prior, nats, at the k-th lengthscale."""
         nonlocal functions
         if k not in bounds:
-            lengthscale = torch.full_like(alike, LENGTHSCALE * RATIO**k)
+            lengthscale = torch.full_like(inducing[0], LENGTHSCALE * RATIO**k)
             features = features_of(
                 known.latents, inducing, lengthscale, torch.tensor(OUTPUTSCALE), jitter
             )
