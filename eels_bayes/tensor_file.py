@@ -1,16 +1,19 @@
 """One file of tensors and plain values, read without running anything from it.
 
 The file is a safetensors container with one entry of metadata: under the format's name, a JSON
-object of the format's version, the kind of thing stored, and its settings. Whatever the bytes are,
-reading gives either tensors without NaN and plain values or a ``ValueError`` that says what is
-wrong; nothing is ever unpickled.
+object of the format's version, the kind of thing stored, the version of the package that wrote it,
+its settings, and a SHA-256 of all this and the tensors. Whatever the bytes are, reading gives
+either what was written or a ``ValueError`` that says what is wrong; nothing is ever unpickled.
+Files of version 1 had no SHA-256: of these, reading gives tensors without NaN and plain values.
 """
 
 import contextlib
+import hashlib
 import json
 import math
 import os
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,9 +24,16 @@ from safetensors.torch import load as parse_container
 from safetensors.torch import save as build_container
 from torch import Tensor
 
+from eels_bayes.whole_file import write_whole
+
 FORMAT = "eels_bayes"  # under which the metadata are found
-VERSION = 1  # of the layout: raised when an older version could not read it
+VERSION = 2  # of the layout: raised when an older version could not read it
 HEADER_LENGTH = 8  # bytes at the start of a safetensors file that say how long its header is
+# What the header of a version holds: a damaged version number is none of a file with these.
+FIELDS = {
+    1: {"version", "kind", "config"},
+    2: {"version", "kind", "config", "package", "sha256"},
+}
 
 # What rebuilding from a file's parts may raise where these do not fit together.
 MISFITS = (
@@ -69,23 +79,17 @@ def write(
         If a value is none that the file can hold.
     ValueError
         If a tensor holds NaN, a setting is NaN or infinite, or a name is reserved.
-    FileNotFoundError
-        If the folder does not exist.
+    OSError
+        If the file cannot be written; an older one stays, see `write_whole`.
     """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"path: the folder {path.parent} does not exist; make it first")
+    checked = {n: _to_tensor(n, t) for n, t in tensors.items()}
+    package = import_module("eels_bayes").__version__
+    header = {"version": VERSION, "kind": kind, "package": package, "config": config}
+    _to_json(header)  # or there is nothing to digest
+    header["sha256"] = digest(checked, header)
     # One entry only: the container keeps several in no fixed order, and equal models shall give
     # equal files.
-    metadata = {FORMAT: _to_json({"version": VERSION, "kind": kind, "config": config})}
-    data = build_container({n: _to_tensor(n, t) for n, t in tensors.items()}, metadata)
-    # A reader never meets half a file, and a failed write leaves the old one.
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, build_container(checked, {FORMAT: _to_json(header)}))
 
 
 def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -114,7 +118,44 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], di
         has a tensor that holds NaN.
     """
     path = Path(path)
-    data = path.read_bytes()
+    tensors, header = _opened(path)
+    if header.get("kind") != kind:
+        raise ValueError(f"{path}: holds {header.get('kind')!r}, but {kind!r} is asked for")
+    return tensors, header["config"]
+
+
+def written_by(path: str | os.PathLike[str]) -> str:
+    """Which eels_bayes wrote a file that `read` reads, in words."""
+    package = _opened(Path(path))[1].get("package")
+    return "an older eels_bayes" if package is None else f"eels_bayes {package}"
+
+
+def digest(tensors: Mapping[str, Tensor | np.ndarray], config: Mapping[str, Any]) -> str:
+    """SHA-256 of tensors and settings: the same for the same numbers, in whatever order.
+
+    Parameters
+    ----------
+    tensors : mapping of str to Tensor or ndarray
+    config : mapping
+        Plain JSON values.
+
+    Returns
+    -------
+    str
+        Hexadecimal digits.
+    """
+    found = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = torch.as_tensor(tensors[name]).detach().cpu().contiguous()
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        found.update(f"{name} {dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def _opened(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and header of a file that is whole, of whatever kind."""
+    data = _bytes_of(path)
     try:
         tensors = parse_container(data)
         metadata = _metadata(data)
@@ -122,11 +163,30 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], di
         raise ValueError(f"{path}: {_guess(data)}") from e
     if FORMAT not in metadata:
         raise ValueError(f"{path}: a safetensors file, but not one that eels_bayes has written")
-    config = _config(path, _from_json(path, metadata[FORMAT]), kind)
+    header = _from_json(path, metadata[FORMAT])
+    _check_header(path, header)
+    if "sha256" in header:
+        of_all = {name: value for name, value in header.items() if name != "sha256"}
+        if digest(tensors, of_all) != header["sha256"]:
+            raise ValueError(
+                f"{path}: damaged, as its numbers are not those that were written; copy it again, "
+                "or save it again"
+            )
     for name, tensor in tensors.items():
         if torch.isnan(tensor).any():
             raise ValueError(f"{path}: tensor {name!r} holds NaN; damaged")
-    return tensors, config
+    return tensors, header
+
+
+def _bytes_of(path: Path) -> bytes:
+    """All of a file, or its ends where it cannot be a container: it may be large."""
+    with path.open("rb") as file:
+        start = file.read(HEADER_LENGTH + 1)
+        if start[HEADER_LENGTH:] == b"{":
+            return start + file.read()
+        with contextlib.suppress(OSError):  # of what has no end
+            file.seek(-1, os.SEEK_END)
+        return start + file.read(1)
 
 
 def _to_tensor(name: str, value: Tensor | np.ndarray) -> Tensor:
@@ -182,8 +242,8 @@ def _from_json(path: Path, text: str) -> dict[str, Any]:
     return header
 
 
-def _config(path: Path, header: dict[str, Any], kind: str) -> dict[str, Any]:
-    """The settings, once the header says that this version can read them as what is asked for."""
+def _check_header(path: Path, header: dict[str, Any]) -> None:
+    """Raise ValueError unless the header is one that this version can read."""
     version = header.get("version")
     if type(version) is not int or version < 1:
         raise ValueError(f"{path}: its format version is {version!r}, which is none; damaged")
@@ -192,12 +252,10 @@ def _config(path: Path, header: dict[str, Any], kind: str) -> dict[str, Any]:
             f"{path}: written in format version {version} by a newer eels_bayes; this one reads up "
             f"to version {VERSION}: upgrade it, or save the file again with the older one"
         )
-    if header.get("kind") != kind:
-        raise ValueError(f"{path}: holds {header.get('kind')!r}, but {kind!r} is asked for")
-    config = header.get("config")
-    if not isinstance(config, dict):
+    if set(header) != FIELDS[version]:
+        raise ValueError(f"{path}: its header holds {sorted(header)}; damaged")
+    if not isinstance(header["config"], dict):
         raise ValueError(f"{path}: its settings are not a JSON object; damaged")
-    return config
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -11,8 +11,8 @@ PACKAGE = "eels_bayes"
 
 # Ground to roof: a wing may import those of lower floors, never its own floor's neighbours.
 FLOORS = (
-    ("lazy", "arrays", "validation", "randomness"),
-    ("training", "tensor_file", "metrics", "arviz_bridge"),
+    ("lazy", "arrays", "validation", "randomness", "whole_file"),
+    ("training", "tensor_file", "tensor_checks", "metrics", "arviz_bridge"),
     ("effort", "plots"),
     ("data", "uncertainty"),
     ("gp", "simulate", "preprocessing"),

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from weakref import WeakKeyDictionary
 
-import torch
-
+from eels_bayes import tensor_file
 from eels_bayes.classifier.fitted import Fitted
 from eels_bayes.classifier.model_file import pack_fitted
 
@@ -32,10 +29,5 @@ def digest(fitted: Fitted) -> str:
     if fitted not in _KNOWN:
         tensors, config = pack_fitted(fitted)
         del config["library"]["source"]
-        found = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
-        for name in sorted(tensors):
-            array = torch.as_tensor(tensors[name]).detach().cpu().numpy()
-            found.update(f"{name} {array.dtype} {array.shape}".encode())
-            found.update(array.tobytes())
-        _KNOWN[fitted] = found.hexdigest()[:DIGITS]
+        _KNOWN[fitted] = tensor_file.digest(tensors, config)[:DIGITS]
     return _KNOWN[fitted]

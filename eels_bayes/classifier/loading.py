@@ -17,7 +17,9 @@ def load_model(
     """Read a classifier that :meth:`EELSClassifier.save` wrote.
 
     The file is data: tensors and plain values. Opening it runs nothing from it. What it comes from
-    is in ``provenance``; files of before this was kept say that it is unknown.
+    is in ``provenance``; files of before this was kept say that it is unknown. A file holds a
+    checksum and a few spectra with what was said of them: one that is damaged, or that this version
+    reads otherwise, is refused. Files of format 1 hold neither: save these again.
 
     Parameters
     ----------
@@ -33,7 +35,8 @@ def load_model(
     Raises
     ------
     ValueError
-        If the file is not such a model, is damaged, or does not fit together.
+        If the file is not such a model, is damaged, does not fit together, or would be read
+        otherwise than where it was written.
     OSError
         If the file cannot be read.
     """
@@ -45,7 +48,8 @@ def load_model(
         )
     except tensor_file.MISFITS as error:
         raise ValueError(
-            f"{os.fspath(path)} holds no complete classifier ({error}); save the model again"
+            f"{os.fspath(path)} holds no complete classifier ({error}); open it with "
+            f"{tensor_file.written_by(path)}, which wrote it, or save the model again"
         ) from error
     clf.fitted, clf.history = contents.fitted, contents.history
     clf.fitted.vae.to(clf.device)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from eels_bayes import tensor_file
 from eels_bayes.classifier.fit_record import FitRecord
-from eels_bayes.classifier.fitted import Fitted
+from eels_bayes.classifier.fitted import Fitted, reader_of
 from eels_bayes.classifier.labels import Labelled
 from eels_bayes.classifier.model_library import (
     exactly,
@@ -20,30 +22,26 @@ from eels_bayes.classifier.model_library import (
     library_words,
 )
 from eels_bayes.classifier.model_misfit import misfit_from, misfit_tensors, misfit_words
-from eels_bayes.classifier.model_shapes import check_shapes
+from eels_bayes.classifier.model_tensors import checked
 from eels_bayes.classifier.settings import Plan
 from eels_bayes.effort import Effort
 from eels_bayes.forward_model.continuum import Continuum
 from eels_bayes.forward_model.edge_shapes import LibraryFit
 from eels_bayes.forward_model.model import ForwardModel
-from eels_bayes.forward_model.pixel_posterior import evidence_of
+from eels_bayes.forward_model.pixel_posterior import PixelEvidence, evidence_of
 from eels_bayes.forward_model.window_fit import WindowFit
 from eels_bayes.gp.classifier import GPClassifier
 from eels_bayes.gp.value_regression import ValueRegression
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
 from eels_bayes.latent.vae import SpectrumVAE
+from eels_bayes.prediction import known_readings
 from eels_bayes.prediction.novelty import novelty_scale
 from eels_bayes.preprocessing.preprocessor import Preprocessor
+from eels_bayes.tensor_checks import below
 from eels_bayes.uncertainty.packed_gp import GPConstants
 from eels_bayes.validation import same_axis
 
 KIND = "classifier"  # of file, as `tensor_file` has it
-
-
-def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The entries under one prefix, without it."""
-    start = f"{prefix}."
-    return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
 
 
 # ForwardModel's plain arrays, stored under their names.
@@ -85,6 +83,12 @@ def pack(contents: Contents) -> tuple[dict[str, Any], dict[str, Any]]:
     tensors, config = pack_fitted(contents.fitted)
     plan, record = contents.plan, contents.fitted.record
     tensors |= library_tensors("library", plan.library)
+    # It follows from the forward model, but its axes' signs are the linear algebra library's, and
+    # the encoder was learned along these.
+    evidence = contents.fitted.encoder.evidence
+    tensors |= {f"encoder.evidence.{k}": v for k, v in evidence.state_dict().items()}
+    config["evidence"] = list(evidence.sizes)
+    tensors |= _known(contents.fitted)
     if plan.class_weights is not None:
         tensors["class_weights"] = plan.class_weights
     config["classifier"] = {
@@ -103,8 +107,17 @@ def pack(contents: Contents) -> tuple[dict[str, Any], dict[str, Any]]:
     return tensors, config
 
 
+def _known(fitted: Fitted) -> dict[str, Tensor]:
+    """A few spectra and what is said of them."""
+    reader, own = copy.deepcopy(reader_of(fitted)).cpu(), fitted.preprocessor
+    axis, noise = known_readings.typical_axis(own), known_readings.plain_noise(own)
+    counts = known_readings.drawn_counts(own, reader.encoder.evidence, axis, noise)
+    return known_readings.as_stored(counts, known_readings.columns_of(own, reader, counts))
+
+
 def unpack(tensors: dict[str, Tensor], config: dict[str, Any]) -> Contents:
     """The contents of :func:`pack`; raises where parts are missing or do not fit together."""
+    tensors = checked(tensors, config)
     options = dict(config["classifier"])
     history, seed = options.pop("history"), options.pop("seed")
     # Files of before `Effort` hold the VAE's schedule alone.
@@ -121,6 +134,10 @@ def unpack(tensors: dict[str, Tensor], config: dict[str, Any]) -> Contents:
     fitted = replace(
         _unpack_fitted(tensors, config), record=record, window_fit=_window_fit(tensors)
     )
+    if known := below("known.", tensors):  # older files hold none
+        own = fitted.preprocessor
+        columns = known_readings.columns_of(own, reader_of(fitted), known["counts"])
+        known_readings.check_columns(known["columns"], columns)
     return Contents(fitted, plan, Effort.from_options(effort), seed, history)
 
 
@@ -146,7 +163,7 @@ def pack_fitted(fitted: Fitted) -> tuple[dict[str, Any], dict[str, Any]]:
         ("preprocessor", fitted.preprocessor),
     ):
         tensors |= {f"{name}.{k}": v for k, v in module.state_dict().items()}
-    # the evidence follows from the forward model
+    # of what follows from the forward model, a model is no other
     tensors = {k: v for k, v in tensors.items() if not k.startswith("encoder.evidence.")}
     if fitted.value is not None:
         tensors |= {f"value.{k}": v for k, v in fitted.value.constants._asdict().items()}
@@ -173,15 +190,14 @@ def pack_fitted(fitted: Fitted) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _unpack_fitted(tensors: dict[str, Tensor], config: dict[str, Any]) -> Fitted:
     """What was fitted, out of `pack_fitted`."""
-    check_shapes(tensors, config)
     learned = _checked_names(tensors, config)
-    own = _prefixed("preprocessor", tensors)
+    own = below("preprocessor.", tensors)
     preprocessor = Preprocessor.restored(config["preprocessor"], own)
     vae = _vae(tensors, config)
     forward = _forward_model(tensors, config, preprocessor)
     encoder = _encoder(tensors, config, forward)
     value = None
-    if state := _prefixed("value", tensors):
+    if state := below("value.", tensors):
         noise_var, reach = state.pop("noise_var"), state.pop("reach")
         value = ValueRegression(GPConstants(**state), noise_var, reach)
     return Fitted(
@@ -190,9 +206,9 @@ def _unpack_fitted(tensors: dict[str, Tensor], config: dict[str, Any]) -> Fitted
         forward=forward,
         vae=vae.eval(),
         encoder=encoder.eval(),
-        gp=GPClassifier.from_state(_prefixed("gp", tensors)),
+        gp=GPClassifier.from_state(below("gp.", tensors)),
         value=value,
-        novelty=novelty_scale(_prefixed("novelty", tensors), len(forward.components()[0])),
+        novelty=novelty_scale(below("novelty.", tensors), len(forward.components()[0])),
         class_names=learned["class_names"],
         class_weights=tensors["learned.class_weights"].numpy(),
         labelled=Labelled(
@@ -227,7 +243,7 @@ def _checked_names(
 
 def _window_fit(tensors: dict[str, Tensor]) -> WindowFit | None:
     """How the forward model describes the spectra of the fit; files of before do not say."""
-    found = _prefixed("report", tensors)
+    found = below("report.", tensors)
     if not found:
         return None
     arrays: dict[str, Any] = {
@@ -238,16 +254,18 @@ def _window_fit(tensors: dict[str, Tensor]) -> WindowFit | None:
 
 def _vae(tensors: dict[str, Tensor], config: dict[str, Any]) -> SpectrumVAE:
     """The VAE with its prior."""
-    state = _prefixed("vae", tensors)
-    vae = SpectrumVAE(
-        len(tensors["energy"]),
-        config["latent_dim"],
-        state.get("fingerprints"),
-        state.get("class_weights"),
-        likelihood=config["likelihood"],
-        scale=float(state["scale"]),
-    )
-    vae.load_state_dict(state)
+    state = below("vae.", tensors)
+    scale = float(state["scale"])
+    with torch.device("meta"):  # no memory is taken before sizes are compared
+        vae = SpectrumVAE(
+            len(tensors["energy"]),
+            config["latent_dim"],
+            state.get("fingerprints"),
+            state.get("class_weights"),
+            likelihood=config["likelihood"],
+            scale=scale,
+        )
+    vae.load_state_dict(state, assign=True)
     return vae
 
 
@@ -289,7 +307,13 @@ def _arrays(tensors: dict[str, Tensor]) -> dict[str, Any]:
 def _encoder(
     tensors: dict[str, Tensor], config: dict[str, Any], forward: ForwardModel
 ) -> NoisyEncoder:
-    """The noisy encoder on the forward model's evidence, which is worked out anew."""
+    """The noisy encoder on the forward model's evidence, which older files leave to be found."""
+    state = below("encoder.", tensors)
+    if below("evidence.", state):
+        with torch.device("meta"):
+            encoder = NoisyEncoder(PixelEvidence(tuple(config["evidence"])), config["latent_dim"])
+        encoder.load_state_dict(state, assign=True)
+        return encoder
     with np.errstate(all="ignore"):  # what comes of odd numbers is refused below
         evidence = evidence_of(forward)
     encoder = NoisyEncoder(evidence, config["latent_dim"])
@@ -298,5 +322,5 @@ def _encoder(
     known = {f"evidence.{name}": value for name, value in evidence.state_dict().items()}
     if not all(value.isfinite().all() for value in known.values()):
         raise ValueError("the forward model's numbers make no finite evidence")
-    encoder.load_state_dict(_prefixed("encoder", tensors) | known)
+    encoder.load_state_dict(state | known)
     return encoder

@@ -42,6 +42,8 @@ def misfit_from(tensors: dict[str, Tensor], config: dict[str, Any]) -> dict[str,
         none = Directions(np.zeros((n_bins, 0)), np.ones(n_classes), 1.0)
         return {"along": none, "misfit": Misfit.unknown(n_classes, 0), "noise": 1.0}
     words = {name: float(value) for name, value in config["misfit"].items()}
+    if negative := [name for name, value in words.items() if value < 0]:
+        raise ValueError(f"misfit.{negative[0]} is {words[negative[0]]:g}; it is 0 at least")
     array = {name: tensors[f"misfit.{name}"].numpy() for name in ARRAYS}
     return {
         "along": Directions(array["shape"], array["amplitude"], words.pop("norm")),

@@ -251,8 +251,8 @@ class FastClassifier:
 
         Raises
         ------
-        FileNotFoundError
-            If the folder does not exist.
+        OSError
+            If the file cannot be written; an older one stays.
         """
         fast_file.write(path, self._parts)
 
@@ -279,6 +279,8 @@ class FastClassifier:
             If the backend is "onnx" and its packages are not installed.
         RuntimeError
             If the backend is "inductor" and there is no C++ compiler.
+        OSError
+            If the file cannot be written; an older one stays.
         """
         program_export.write_program(path, self._parts)
 
@@ -318,8 +320,8 @@ def load_fast(path: str | os.PathLike[str], *, backend: Backend | None = None) -
     OSError
         If the file cannot be opened.
     ValueError
-        If the file is not such a model, is damaged, or does not fit together; or if there is no
-        such backend.
+        If the file is not such a model, is damaged, does not fit together, or would be read
+        otherwise than where it was written; or if there is no such backend.
     ImportError
         If the backend is "onnx" and its packages are not installed.
     RuntimeError

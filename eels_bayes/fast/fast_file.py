@@ -15,20 +15,52 @@ from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.data.value_range import range_of_plain
 from eels_bayes.fast.backends import BACKENDS
 from eels_bayes.fast.dense_head import DenseHeads
-from eels_bayes.fast.graph import N_COLUMNS, FastGraph
+from eels_bayes.fast.graph import N_COLUMNS, FastGraph, Plan
 from eels_bayes.fast.parts import FastParts
 from eels_bayes.forward_model.pixel_posterior import PixelEvidence
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
+from eels_bayes.prediction import known_readings
 from eels_bayes.prediction.gp_heads import GPHeads
 from eels_bayes.prediction.novelty import NoveltyScale, novelty_scale
 from eels_bayes.prediction.pixel_reader import Reader
+from eels_bayes.prediction.stored_tensors import (
+    ENCODER,
+    F32,
+    F64,
+    KNOWN,
+    NOVELTY,
+    PREPROCESSOR,
+    VALUE,
+    evidence_sizes,
+)
 from eels_bayes.preprocessing.preprocessor import Preprocessor
+from eels_bayes.preprocessing.windows import MOST_CHANNELS
+from eels_bayes.tensor_checks import NOT_NEGATIVE, POSITIVE, Expected, below, check_tensors, named
 from eels_bayes.uncertainty.packed_gp import GPConstants
 
 KIND = "fast"  # what the file says that it holds
 LIBRARY = ("energy", "spectra", "values")  # what the library in it must have
 HEX = set("0123456789abcdef")  # what a digest is written in
-MOST_CHANNELS = 10**6  # of a detector that a file may name: a damaged number must not fill memory
+
+# What the tensors must be; letters as in `prediction.stored_tensors`, G classes of the GP.
+_CLASSES = VALUE | {
+    "inducing": Expected("MA", F64),
+    "mean": Expected("G", F64),
+    "A": Expected("MG", F64),
+    "B": Expected("GMM", F64),
+}
+_HEADS = {
+    "gp": {
+        **named("classes_", _CLASSES),
+        **named("value_", VALUE),
+        "value_noise": Expected("", F32, NOT_NEGATIVE),
+    },
+    "dense": {
+        "center": Expected("D", F32),
+        "width": Expected("D", F32, POSITIVE),
+        "layers.*": Expected(None, F32),
+    },
+}
 
 
 def write(path: str | os.PathLike[str], parts: FastParts) -> None:
@@ -55,6 +87,10 @@ def write(path: str | os.PathLike[str], parts: FastParts) -> None:
         "evidence": list(encoder.evidence.sizes),
         "latent_dim": encoder.latent_dim,
     }
+    noise = Noise(graph.gain, graph.readout, graph.offset, graph.correlation_factor)
+    known = parts.preprocessor, encoder.evidence, graph.axis, noise
+    counts = known_readings.drawn_counts(*known)
+    tensors |= known_readings.as_stored(counts, _columns(graph, graph.plan(0.0), counts))
     tensor_file.write(path, KIND, tensors, config)
 
 
@@ -66,10 +102,12 @@ def read(path: str | os.PathLike[str]) -> FastParts:
     OSError
         If the file cannot be opened.
     ValueError
-        If the file is not such a model, is damaged, or does not fit together.
+        If the file is not such a model, is damaged, does not fit together, or would be read
+        otherwise than where it was written.
     """
     tensors, config = tensor_file.read(path, KIND)
     try:
+        tensors = _checked(tensors, config)
         graph, preprocessor = _rebuilt(tensors, config)
         names = tuple(str(name) for name in config["class_names"])
         library = dict(config["library"])
@@ -80,49 +118,58 @@ def read(path: str | os.PathLike[str]) -> FastParts:
             raise ValueError(f"model is {model!r}")
         if config["backend"] not in list(BACKENDS):
             raise ValueError(f"backend is {config['backend']!r}")
-        _try_out(graph, names, config)
+        _try_out(graph, names, tensors, config)
     except tensor_file.MISFITS as error:
         raise ValueError(
-            f"{os.fspath(path)} holds no complete fast classifier ({error}); save it again"
+            f"{os.fspath(path)} holds no complete fast classifier ({error}); open it with "
+            f"{tensor_file.written_by(path)}, which wrote it, or save it again"
         ) from error
     head, backend = config["head"], config["backend"]
     return FastParts(graph, preprocessor, names, head, backend, library, model)
 
 
-def _try_out(graph: FastGraph, names: tuple[str, ...], config: dict[str, Any]) -> None:
-    """Raise ValueError unless the graph reads spectra and says something of every class."""
+def _try_out(
+    graph: FastGraph, names: tuple[str, ...], tensors: dict[str, Tensor], config: dict[str, Any]
+) -> None:
+    """Raise ValueError unless the graph says of every class what it said where it was written."""
     plan = graph.plan(0.0)
     if int(plan.flag):
         raise ValueError(f"the axis {config['axis']} does not cover what is needed")
-    with torch.inference_mode():
-        columns, _, _ = graph(torch.ones(2, graph.axis.n), *plan)
+    known = below("known.", tensors)  # older files hold none
+    columns = _columns(graph, plan, known["counts"] if known else torch.ones(2, graph.axis.n))
     if columns.shape[1] != len(names) + N_COLUMNS:
         raise ValueError(f"{len(names)} class_names do not fit {columns.shape[1]} columns")
+    if known:
+        known_readings.check_columns(known["columns"], columns)
+
+
+def _columns(graph: FastGraph, plan: Plan, counts: Tensor) -> Tensor:
+    """What the graph says of counts (n, E), where it is."""
+    with torch.inference_mode():
+        columns, _, _ = graph(counts.to(graph.typical.device), *plan)
+    return columns
+
+
+def _checked(tensors: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Tensor]:
+    """Tensors that are what they must be, before anything is built of their sizes."""
+    if config["head"] not in _HEADS:
+        raise ValueError(f"head is {config['head']!r}")
+    table = named("preprocessor.", PREPROCESSOR) | KNOWN
+    parts = named("encoder.", ENCODER) | NOVELTY | named("heads.", _HEADS[config["head"]])
+    sizes = evidence_sizes(config["evidence"])
+    sizes |= {"D": config["latent_dim"], "G": len(config["class_names"])}
+    return check_tensors(tensors, table | named("reader.", parts), sizes)
 
 
 def _rebuilt(tensors: dict[str, Tensor], config: dict[str, Any]) -> tuple[FastGraph, Preprocessor]:
-    """Graph and preprocessor of a file's tensors and options, which are checked first."""
-    state = _below("reader.", tensors)
-    if config["head"] not in ("gp", "dense"):
-        raise ValueError(f"head is {config['head']!r}")
-    sizes = [int(size) for size in config["evidence"]]
+    """Graph and preprocessor of a file's tensors and options."""
     detector_noise = _noise(config)
-    # before anything is built of these sizes
-    _check_tensors(state, sizes, config)
-    reader = _reader(state, sizes, config)
-    own = _below("preprocessor.", tensors)
-    preprocessor = Preprocessor.restored(config["preprocessor"], own)
+    reader = _reader(below("reader.", tensors), config)
+    preprocessor = Preprocessor.restored(config["preprocessor"], below("preprocessor.", tensors))
+    if preprocessor.profile_axis().n != reader.encoder.evidence.sizes[0]:  # before it is laid out
+        raise ValueError("preprocessor.profile_bins and the reader's bins do not fit together")
     graph = FastGraph(preprocessor, reader, _axis(config), detector_noise)
     return graph.eval().requires_grad_(False), preprocessor
-
-
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names begin so, named without it."""
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }
 
 
 def _noise(config: dict[str, Any]) -> Noise:
@@ -140,35 +187,16 @@ def _axis(config: dict[str, Any]) -> EnergyAxis:
     return EnergyAxis(float(offset), float(scale), int(n_channels))
 
 
-def _check_tensors(state: dict[str, Tensor], sizes: list[int], config: dict[str, Any]) -> None:
-    """Raise ValueError unless the reader's tensors have the shapes it needs, and are finite."""
-    latent_dim = config["latent_dim"]
-    shapes = {
-        "encoder.axes": (latent_dim, latent_dim),
-        "encoder.slope": (sizes[2], sizes[1], latent_dim),
-        "encoder.evidence.span": tuple(sizes[:2]),
-        "encoder.evidence.log_weight": tuple(sizes[2:3]),
-        "encoder.evidence.inside": tuple(sizes[3:4]),
-    }
-    if config["head"] == "gp":
-        shapes["heads.value_noise"] = ()
-    for name, shape in shapes.items():
-        if tuple(state[name].shape) != shape:
-            raise ValueError(f"{name} has shape {tuple(state[name].shape)}, not {shape}")
-    if not all(tensor.isfinite().all() for tensor in state.values()):
-        raise ValueError("its tensors hold infinite numbers")
-
-
-def _reader(state: dict[str, Tensor], sizes: list[int], config: dict[str, Any]) -> Reader:
+def _reader(state: dict[str, Tensor], config: dict[str, Any]) -> Reader:
     """The reader that these tensors are the state of."""
-    evidence = PixelEvidence((sizes[0], sizes[1], sizes[2], sizes[3]))
+    n_bins, n_span, n_components, n_window = config["evidence"]
+    evidence = PixelEvidence((n_bins, n_span, n_components, n_window))
     encoder = NoisyEncoder(evidence, config["latent_dim"])
     heads = _gp_heads(state, config) if config["head"] == "gp" else _dense_heads(config)
     held = {name: state[name] for name in NoveltyScale._fields if name in state}
-    scale = novelty_scale(held, sizes[2])
+    scale = novelty_scale(held, n_components)
     reader = Reader(encoder, heads, scale)
-    state = state | scale._asdict()
-    reader.load_state_dict(state)
+    reader.load_state_dict(state | scale._asdict())
     return reader
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import tempfile
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from eels_bayes.fast import inductor_backend, onnx_backend, torchscript_backend
 from eels_bayes.fast.parts import FastParts
+from eels_bayes.whole_file import write_whole
 
 ABOUT = "eels_bayes"  # name of what the file says of itself, as JSON
 # What follows the K probabilities among the graph's columns.
@@ -20,16 +20,20 @@ COLUMNS = ("total", "aleatoric", "encoder", "classifier", "novelty", "value", "v
 
 def write_program(path: str | os.PathLike[str], parts: FastParts) -> None:
     """Write the graph as its backend runs it; see `FastClassifier.export`."""
+    write_whole(path, _program(parts))
+
+
+def _program(parts: FastParts) -> bytes:
+    """The file's bytes."""
     about = json.dumps(_about(parts))
     if parts.backend == "torchscript":
-        torchscript_backend.write_archive(parts.graph, path, {f"{ABOUT}.json": about})
-    elif parts.backend == "inductor":
-        with tempfile.TemporaryDirectory() as folder:
-            package = Path(folder) / "fast.pt2"
-            inductor_backend.compiled(parts.graph, package, {ABOUT: about})
-            shutil.copyfile(package, path)
-    else:
-        Path(path).write_bytes(onnx_backend.exported(parts.graph, {ABOUT: about}))
+        return torchscript_backend.archive(parts.graph, {f"{ABOUT}.json": about})
+    if parts.backend == "onnx":
+        return onnx_backend.exported(parts.graph, {ABOUT: about})
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / "fast.pt2"
+        inductor_backend.compiled(parts.graph, package, {ABOUT: about})
+        return package.read_bytes()
 
 
 def _about(parts: FastParts) -> dict[str, Any]:

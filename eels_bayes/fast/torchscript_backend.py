@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -36,13 +36,16 @@ def torchscript_runner(graph: FastGraph) -> Run:
     return run
 
 
-def write_archive(
-    graph: FastGraph, path: str | os.PathLike[str], extra_files: Mapping[str, str]
-) -> None:
-    """Write the graph with its drift as a TorchScript archive, which is a program."""
+def archive(graph: FastGraph, extra_files: Mapping[str, str]) -> bytes:
+    """The graph with its drift as a TorchScript archive, which is a program.
+
+    In memory: PyTorch's own writer of files ends the interpreter where the disk is full.
+    """
+    target = io.BytesIO()
     with quietly():
         program = frozen(Program(graph), ["set_shift"])
-        torch.jit.save(program, path, _extra_files=dict(extra_files))
+        torch.jit.save(program, target, _extra_files=dict(extra_files))
+    return target.getvalue()
 
 
 def _static(program: Any) -> Any:

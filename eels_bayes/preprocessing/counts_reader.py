@@ -17,7 +17,7 @@ from eels_bayes.preprocessing.alignment import SEARCH, align_axis, find_shift
 from eels_bayes.preprocessing.edge_extractor import EdgeExtractor, Edges, Processed
 from eels_bayes.preprocessing.noise import channel_share
 from eels_bayes.preprocessing.options import Options
-from eels_bayes.preprocessing.windows import bin_channels
+from eels_bayes.preprocessing.windows import MOST_CHANNELS, bin_channels
 
 N_NOISES = 2 * len(Noise._fields)  # numbers of a stated noise, and of the believed one
 OLD_BINS = 2  # numbers of a profile's bins in files of before: first and last + 1
@@ -64,6 +64,13 @@ class CountsReader(nn.Module):
 
     def _set_step(self, step: float) -> None:
         """Lay out all windows for a channel width in eV."""
+        given = [w for w in (self.window, self.background, self.normalize, self.align) if w]
+        low, high = min(w[0] for w in given), max(w[1] for w in given)
+        if (high - low) / step > MOST_CHANNELS:
+            raise ValueError(
+                f"dispersion is {step:g} eV, and {low:g} to {high:g} eV hold "
+                f"{(high - low) / step:.3g} such channels; at most {MOST_CHANNELS:g} are possible"
+            )
         self.extractor.set_step(step)
         if self.align is not None:
             n_align = align_axis(self.align, step).n

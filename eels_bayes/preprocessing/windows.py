@@ -11,6 +11,7 @@ from eels_bayes.data.energy_axis import EnergyAxis
 BIN_WIDTHS = (2.0, 1.0, 0.5, 0.25)  # eV of a profile's bins: the widest that shows all of the edge
 PROFILE_RANGE = (0.5, 1.5)  # of the window's ends: what lies farther says little about the edge
 FINEST = 0.999  # new channel width in units of the data's, with a slack for rounded axes
+MOST_CHANNELS = 10**6  # of an axis: detectors have thousands, and a slip must not fill the memory
 LEAST_FIT = 4  # channels of a background: two parameters, and something left to see the noise by
 LEAST_WINDOW = 2  # channels of a window: an axis needs them
 CHANNEL_ROUNDING = 1e-6  # of a channel: what is nearer to a whole number of them is one

@@ -17,7 +17,9 @@ from eels_bayes.classifier import batch_prediction, fitting, heads, learning, tr
 from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.classifier.loading import load_model
 from eels_bayes.classifier.model_file import KIND
+from eels_bayes.classifier.model_tensors import TENSORS
 from eels_bayes.prediction.image_context import ImageWeights
+from helpers.old_files import without_known, write_version_1
 
 SHORT = dataclasses.replace(eb.Effort.quick(), vae=eb.Schedule(2, 5))
 FLOATS = [
@@ -546,8 +548,9 @@ def test_every_wrong_shape_is_refused(saved, tmp_path):
     tensors, config = tensor_file.read(saved, KIND)
     path, accepted = tmp_path / "model.eels", []
     # these may have any length
-    free = ("forward.log_likelihood", "preprocessor.typical", "value.reach")
+    free = ("forward.log_likelihood", "preprocessor.typical")
     tensors |= {name: tensors[name][:3] for name in free}
+    tensors = without_known(tensors)  # which would refuse the rest
     for name, value in tensors.items():
         flat = value.reshape(-1)
         more = torch.cat([flat, flat[:1] if len(flat) else flat.new_zeros(1)])
@@ -559,9 +562,7 @@ def test_every_wrong_shape_is_refused(saved, tmp_path):
                 assert "holds no complete classifier (" in str(error)
             else:
                 accepted.append((name, tuple(change.shape)))
-    # torch itself takes one of these for a number
-    numbers = [(f"preprocessor.{name}", (1,)) for name in ("typical_first", "ceiling")]
-    assert set(accepted) == {*((name, (4,)) for name in free), *numbers}
+    assert set(accepted) == {(name, (4,)) for name in free}
 
 
 @pytest.mark.parametrize("value", [None, -1, "x", [], {}, 10**9])
@@ -584,24 +585,40 @@ def test_settings_that_cannot_be_are_refused(saved, tmp_path, value):
             tampered(saved, tmp_path / "model.eels", config={"classifier": options})
 
 
-def test_the_evidence_is_rebuilt_from_the_forward_model(fitted, saved):
-    tensors, _ = tensor_file.read(saved, KIND)
-    assert not any("evidence" in name for name in tensors)
-    again = load_model(saved).fitted.encoder.evidence.state_dict()
-    for name, value in fitted.fitted.encoder.evidence.state_dict().items():
-        assert torch.equal(again[name], value), name
+def test_the_evidence_is_the_fits_own_and_older_files_leave_it_to_be_found(
+    fitted, saved, spectra, prediction, tmp_path
+):
+    tensors, config = tensor_file.read(saved, KIND)
+    of_before = without_known(tensors)
+    of_before = {k: v for k, v in of_before.items() if not k.startswith("encoder.evidence.")}
+    del config["evidence"]
+    write_version_1(tmp_path / "old.eels", KIND, of_before, config)
+    for path in (saved, tmp_path / "old.eels"):
+        again = load_model(path)
+        found = again.fitted.encoder.evidence.state_dict()
+        for name, value in fitted.fitted.encoder.evidence.state_dict().items():
+            assert torch.equal(found[name], value), name
+        assert_equal(again.predict(spectra), prediction, tolerance=1e-6)
+        assert again.provenance.model == fitted.provenance.model
+    # an older file that is saved again is a new one
+    again.save(tmp_path / "new.eels")
+    assert (tmp_path / "new.eels").read_bytes() == saved.read_bytes()
 
 
 @pytest.mark.parametrize(
     ("name", "where", "value", "message"),
     [
         ("continuum.energy", -1, 1e12, "continuum.energy and preprocessor.profile_bins"),
-        ("continuum.energy", slice(None), 0.0, "continuum.energy and preprocessor.profile_bins"),
+        ("continuum.energy", 0, 1e12, "continuum.energy holds what is not finite and ascending"),
         ("preprocessor.profile_bins", 1, 10**15, "continuum.energy and preprocessor.profile_bins"),
-        ("continuum.reference", 0, np.inf, "no finite evidence"),
-        ("forward.mean_profile", 3, -1.0, "no finite evidence"),
-        ("forward.mean", 0, np.inf, "no finite evidence"),
-        ("forward.covariance", slice(None), 0.0, "not positive definite"),
+        ("continuum.reference", 0, np.inf, "continuum.reference holds what is not finite"),
+        ("forward.mean_profile", 3, -1.0, "forward.mean_profile holds what is not positive"),
+        ("forward.covariance", slice(None), 0.0, "not a positive definite covariance"),
+        ("encoder.spread", 0, -1.0, "encoder.spread holds what is not positive"),
+        ("gp.lengthscale", 0, 0.0, "gp.lengthscale holds what is not positive"),
+        ("value.noise_var", (), -1e-9, "value.noise_var holds what is not finite and not negative"),
+        ("novelty.table", (0, 0), 1e9, "novelty.table holds what is not finite and ascending"),
+        ("encoder.offset", (0, 0), 5.0, "known spectra are read otherwise than where it was"),
     ],
 )
 def test_numbers_that_do_not_fit_together_are_refused(saved, tmp_path, name, where, value, message):
@@ -610,6 +627,33 @@ def test_numbers_that_do_not_fit_together_are_refused(saved, tmp_path, name, whe
     changed[where] = value
     with pytest.raises(ValueError, match=rf"holds no complete classifier \(.*{message}"):
         tampered(saved, tmp_path / "model.eels", tensors={name: changed})
+
+
+def test_tensors_of_another_dtype_are_refused(saved, tmp_path):
+    tensors, _ = tensor_file.read(saved, KIND)
+    for name, value in tensors.items():
+        for other in {torch.float32, torch.float64, torch.int64} - {value.dtype}:
+            message = rf"\({name} holds {str(other)[6:]} where {str(value.dtype)[6:]} is needed"
+            with pytest.raises(ValueError, match=message):
+                changed = value.nan_to_num(posinf=1.0).to(other)
+                tampered(saved, tmp_path / "model.eels", tensors={name: changed})
+
+
+def test_every_tensor_is_among_those_that_are_checked(saved):
+    names = tensor_file.read(saved, KIND)[0].keys()
+    ends = tuple(name[:-1] for name in TENSORS if name.endswith("*"))
+    assert all(name in TENSORS or name.startswith(ends) for name in names)
+
+
+def test_a_file_is_of_the_fits_version_of_the_package(saved):
+    assert tensor_file.written_by(saved) == f"eels_bayes {eb.__version__}"
+
+
+def test_a_dispersion_of_no_detector_is_refused(saved, tmp_path):
+    _, config = tensor_file.read(saved, KIND)
+    options = {**config["preprocessor"], "dispersion": 1e-6}
+    with pytest.raises(ValueError, match=r"dispersion is 1e-06 eV, and .* eV hold .* channels"):
+        tampered(saved, tmp_path / "model.eels", config={"preprocessor": options})
 
 
 def test_a_header_that_lies_about_sizes_is_refused(saved, tmp_path):

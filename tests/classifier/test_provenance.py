@@ -16,6 +16,7 @@ from eels_bayes.classifier.digest import DIGITS, digest
 from eels_bayes.classifier.fit_record import LONGEST_TITLE, MOST_TITLES, FitRecord, record_of
 from eels_bayes.classifier.model_file import KIND
 from eels_bayes.classifier.provenance import effort_in_words, provenance_of
+from helpers.old_files import without_known, write_version_1
 
 SHORT = dataclasses.replace(eb.Effort.quick(), vae=eb.Schedule(2, 5))
 
@@ -142,7 +143,7 @@ def test_files_of_before_say_that_it_is_unknown(clf, spectra, tmp_path):
     clf.save(tmp_path / "model.eels")
     tensors, config = tensor_file.read(tmp_path / "model.eels", KIND)
     del config["library"], config["classifier"]["fit"]
-    tensor_file.write(tmp_path / "old.eels", KIND, tensors, config)
+    write_version_1(tmp_path / "old.eels", KIND, without_known(tensors), config)
     old = eb.load_model(tmp_path / "old.eels")
     assert old.provenance.fit is None and old.provenance.seed == clf.seed
     assert old.library.value_range == (-np.inf, np.inf) and old.library.value_name == "value"
