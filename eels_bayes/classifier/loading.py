@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 import torch
 
@@ -39,6 +40,11 @@ def load_model(
         otherwise than where it was written.
     OSError
         If the file cannot be read.
+
+    Warns
+    -----
+    UserWarning
+        If it is a file of format 1, of which predictions depend on what found its encoder's axes.
     """
     tensors, config = tensor_file.read(path, KIND)
     try:
@@ -51,6 +57,14 @@ def load_model(
             f"{os.fspath(path)} holds no complete classifier ({error}); open it with "
             f"{tensor_file.written_by(path)}, which wrote it, or save the model again"
         ) from error
+    if "evidence" not in config:
+        warnings.warn(
+            f"{os.fspath(path)} is an older file without the axes that its encoder reads along, "
+            "which are found anew: another version or another linear algebra library than those "
+            "that wrote it may turn some round, and change predictions. Save it again where it was "
+            "fitted, or fit it anew",
+            stacklevel=2,
+        )
     clf.fitted, clf.history = contents.fitted, contents.history
     clf.fitted.vae.to(clf.device)
     clf.fitted.encoder.to(clf.device)
