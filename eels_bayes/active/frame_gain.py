@@ -45,7 +45,7 @@ def encoder_gain(
     Returns
     -------
     (n,) array
-        Nats; -inf where flagged.
+        Nats; -inf where flagged, and where the model has no finite answer.
 
     Raises
     ------
@@ -84,4 +84,4 @@ def encoder_gain(
                 shrunk = level * times / (times + 1.0)
                 later += reader(both, shrunk, spike).total
         gain[rows] = (now - later / n_draws).cpu().numpy()
-    return gain
+    return np.nan_to_num(gain, nan=-np.inf, posinf=np.inf, neginf=-np.inf)

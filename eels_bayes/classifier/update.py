@@ -16,6 +16,7 @@ from torch import Tensor
 
 from eels_bayes.arrays import tensor
 from eels_bayes.classifier.compatibility import check_spectra
+from eels_bayes.classifier.finite_model import check_finite, check_latents
 from eels_bayes.classifier.fitted import Fitted
 from eels_bayes.classifier.fitting import LEAST_PIXELS
 from eels_bayes.classifier.labels import Labelled, nothing_labelled
@@ -65,7 +66,8 @@ def updated(
 
 
 def _noted(after: Fitted, before: Fitted) -> Fitted:
-    """A model with the record of the one before, and this update in it."""
+    """A model with the record of the one before, and this update in it, if it came to something."""
+    check_finite(after)
     record = None if before.record is None else before.record.after_update()
     return replace(after, record=record, window_fit=after.window_fit or before.window_fit)
 
@@ -163,6 +165,7 @@ def _labelled(fitted: Fitted, new: Spectra | ArrayLike, labels: ArrayLike | None
     if not torch.isfinite(latent).all():
         raise ValueError("latents hold NaN or infinity; drop these rows")
     _same_number(names, len(latent))
+    check_latents(fitted, latent)
     return nothing._replace(latent=latent, latent_names=names)
 
 

@@ -35,6 +35,7 @@ class DenseHeads(nn.Module):
     def __init__(self, latent_dim: int, n_classes: int):
         super().__init__()
         self.floor = PROBABILITY_FLOOR  # scripting sees no globals
+        self.has_value = False
         self.register_buffer("center", torch.zeros(latent_dim))
         self.register_buffer("width", torch.ones(latent_dim))
         self.center: Tensor
