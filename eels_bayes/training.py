@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from eels_bayes.randomness import own_randomness
+from eels_bayes.randomness import alone, own_randomness
 
 GRADIENT_LIMIT = 10.0  # norm of a step's gradient: usual ones are smaller; chosen, not tuned
 
@@ -105,6 +106,18 @@ class FitState:
         return {"training": list(self.training_loss), "validation": list(self.validation_loss)}
 
 
+@contextlib.contextmanager
+def learning() -> Iterator[None]:
+    """One thread at a time, with gradients whether or not the caller has switched them off.
+
+    Pyro's stack, GPyTorch's settings and torch's random stream belong to the process; fits that run
+    at once would mix them up.
+    """
+    with alone(), torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+@learning()
 def fit(
     module: nn.Module,
     training_loss: Callable[[torch.Generator], Tensor],

@@ -14,6 +14,7 @@ from eels_bayes.arviz_bridge import arviz
 from eels_bayes.diagnostics.latent_posterior import CHUNK, LatentModel
 from eels_bayes.latent import mixtures
 from eels_bayes.latent.mixtures import Gaussian, GaussianMixture
+from eels_bayes.training import learning
 
 STEPS = 200  # of the search for the best Gaussian: chosen, not tuned
 DRAWS = 8  # of each spectrum's latent a step
@@ -22,6 +23,7 @@ WIDENED = 1.2  # of the best Gaussian's sd in a proposal: importance weights nee
 N_DRAWS = 2000  # of an importance sample, for each spectrum: chosen, not tuned
 
 
+@learning()
 def best_gaussian(model: LatentModel, *, steps: int = STEPS, seed: int = 0) -> Gaussian:
     """The Gaussian of largest ELBO for each spectrum, (n, D), diagonal along the amortised axes.
 

@@ -25,6 +25,7 @@ from eels_bayes.diagnostics.latent_posterior import (
 )
 from eels_bayes.diagnostics.nuts_sampling import Chains, run_nuts
 from eels_bayes.latent import mixtures
+from eels_bayes.training import learning
 
 ELBO_DRAWS = 500  # of each spectrum's latent: chosen, not tuned
 LEAST_DRAWS, LEAST_CHAINS = 4, 2  # what R-hat, which splits each chain, can be computed of
@@ -96,6 +97,7 @@ class NutsComparison:
         return np.asarray(self.log_evidence - self.elbo_gaussian)
 
 
+@learning()
 def nuts(
     clf: EELSClassifier,
     spectra: Spectra | ArrayLike,

@@ -12,6 +12,7 @@ from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.diagnostics.importance_sampling import best_gaussian, importance_sample
 from eels_bayes.diagnostics.latent_posterior import LatentModel, latent_model
+from eels_bayes.training import learning
 
 # Of Pareto's shape, above which importance weights cannot be relied on (Vehtari et al., JMLR 25, 72
 # (2024)).
@@ -55,6 +56,7 @@ class PriorComparison:
         return np.asarray(np.maximum(self.pareto_k_a, self.pareto_k_b) <= MAX_K)
 
 
+@learning()
 def compare_priors(
     clf_a: EELSClassifier,
     clf_b: EELSClassifier,

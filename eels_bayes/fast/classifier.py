@@ -21,6 +21,7 @@ from eels_bayes.fast.parts import FastParts, Head
 from eels_bayes.preprocessing.alignment import FADED, SEARCH, align_axis, find_shift
 from eels_bayes.preprocessing.borders import without_borders
 from eels_bayes.preprocessing.preprocessor import Preprocessor
+from eels_bayes.randomness import alone
 
 
 class FastReading(NamedTuple):
@@ -111,7 +112,8 @@ class FastClassifier:
         self.aligned = preprocessor.align is not None
         self._preprocessor = preprocessor
         self._ceiling = float(preprocessor.ceiling)
-        self._run = BACKENDS[backend](self.graph)
+        with alone():  # compilers and their warnings are the process's
+            self._run = BACKENDS[backend](self.graph)
 
     def __repr__(self) -> str:
         return (

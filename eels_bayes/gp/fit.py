@@ -13,6 +13,7 @@ from eels_bayes.gp.classifier import GPClassifier
 from eels_bayes.gp.inducing_points import spread_points
 from eels_bayes.gp.variational_model import SharedKernelGP
 from eels_bayes.randomness import own_randomness
+from eels_bayes.training import learning
 
 # Nugget on the inducing values, squared logits. It bounds the entries of A and B, which float32
 # prediction needs, and is far below any variance that matters to a softmax.
@@ -21,6 +22,7 @@ LIKELIHOOD_SAMPLES = 16  # of the functions, in each step's expected likelihood;
 LEAST_SCALE = 1e-3  # of the widest dimension's sd: a constant dimension has no scale of its own
 
 
+@learning()
 def fit_gp(
     latents: Tensor,
     labels: Tensor,

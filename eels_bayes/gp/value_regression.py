@@ -20,6 +20,7 @@ from torch import Tensor
 from eels_bayes.gp.inducing_points import spread_points
 from eels_bayes.gp.kernel import rbf_of_many
 from eels_bayes.gp.reach import gaussian_reach, reach_levels
+from eels_bayes.training import learning
 from eels_bayes.uncertainty.packed_gp import GPConstants, pack
 from eels_bayes.uncertainty.psi_statistics import distinct_moments, mixture_moments
 
@@ -79,6 +80,7 @@ class _SparseGP(gpytorch.models.ExactGP):
         return gpytorch.distributions.MultivariateNormal(self.mean_module(x), self.covar_module(x))
 
 
+@learning()
 def fit_value(
     latents: Tensor, values: Tensor, *, n_inducing: int, steps: int = 200, seed: int = 0
 ) -> ValueRegression:

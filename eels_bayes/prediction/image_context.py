@@ -24,6 +24,7 @@ from torch import Tensor
 
 from eels_bayes.effort import FULL
 from eels_bayes.randomness import own_randomness
+from eels_bayes.training import learning
 
 LEARNING_RATE = 0.15  # of Adam: chosen, not tuned
 DECAY = 0.99  # of the learning rate at each step, so that the steps settle
@@ -58,6 +59,7 @@ def model(ratio: Tensor, image: Tensor, n_images: int, overall: Tensor) -> None:
         pyro.factor("pixel", (weights[image] * ratio).sum(-1).clamp_min(LIKELIHOOD_FLOOR).log())
 
 
+@learning()
 def image_weights(
     probabilities: NDArray[Any],
     image: NDArray[np.int64],
