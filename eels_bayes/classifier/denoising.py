@@ -73,7 +73,7 @@ def _decoded_bands(
     rows = np.flatnonzero(spectra.ok)
     if len(rows) == 0:
         return np.full((3, *spectra.intensity.shape), np.nan, dtype=np.float32)
-    tails = torch.tensor([0.5 - level / 2, 0.5 + level / 2], device=device)
+    tails = torch.tensor([0.5 - level / 2, 0.5 + level / 2], dtype=torch.float32, device=device)
     parts = []
     for batch in np.array_split(rows, max(1, -(-len(rows) // batch_size))):
         mixture = posterior(fitted.encoder, spectra[batch], device)

@@ -32,14 +32,18 @@ def best_gaussian(model: LatentModel, *, steps: int = STEPS, seed: int = 0) -> G
     whose "approximation gap" it leaves).
     """
     axes = model.amortised.axes
-    mean, sd = mixtures.moments(model.amortised._replace(axes=torch.eye(len(axes)).to(axes)))
+    mean, sd = mixtures.moments(
+        model.amortised._replace(axes=torch.eye(len(axes), dtype=torch.float32).to(axes))
+    )
     mean = mean.clone().requires_grad_()
     log_sd = sd.log().requires_grad_()
     optimizer = torch.optim.Adam([mean, log_sd], lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     generator = torch.Generator().manual_seed(seed)
     for _ in range(steps):
-        noise = torch.randn(len(mean), DRAWS, mean.shape[1], generator=generator).to(mean)
+        noise = torch.randn(
+            len(mean), DRAWS, mean.shape[1], generator=generator, dtype=torch.float32
+        ).to(mean)
         z = (mean.unsqueeze(1) + log_sd.exp().unsqueeze(1) * noise) @ axes.T
         # The entropy in closed form, up to its constant.
         loss = -(model.log_joint(z).mean(1) + log_sd.sum(1)).sum()

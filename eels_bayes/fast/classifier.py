@@ -236,7 +236,7 @@ class FastClassifier:
             shift, seen = find_shift(
                 mean,
                 self.graph.axis,
-                torch.zeros(1),
+                torch.zeros(1, dtype=torch.float32),
                 pre.reference,
                 align_axis(pre.align, pre.step),
                 SEARCH,

@@ -95,7 +95,7 @@ def _try_out(graph: FastGraph, names: tuple[str, ...], config: dict[str, Any]) -
     if int(plan.flag):
         raise ValueError(f"the axis {config['axis']} does not cover what is needed")
     with torch.inference_mode():
-        columns, _, _ = graph(torch.ones(2, graph.axis.n), *plan)
+        columns, _, _ = graph(torch.ones(2, graph.axis.n, dtype=torch.float32), *plan)
     if columns.shape[1] != len(names) + N_COLUMNS:
         raise ValueError(f"{len(names)} class_names do not fit {columns.shape[1]} columns")
 

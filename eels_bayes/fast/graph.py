@@ -121,8 +121,10 @@ class FastGraph(nn.Module):
         self.register_buffer("typical", pre.typical.float())
         self.typical: Tensor
         # tensors, as scalars would be made tensors at each call
-        self.register_buffer("nothing", torch.tensor(math.nan), persistent=False)
-        self.register_buffer("none", torch.tensor(0.0), persistent=False)
+        self.register_buffer(
+            "nothing", torch.tensor(math.nan, dtype=torch.float32), persistent=False
+        )
+        self.register_buffer("none", torch.tensor(0.0, dtype=torch.float32), persistent=False)
         self.register_buffer("no_class", torch.tensor(-1), persistent=False)
         self.nothing: Tensor
         self.none: Tensor
@@ -145,7 +147,7 @@ class FastGraph(nn.Module):
             if not finite:  # it makes all that is read of a spectrum not finite
                 weight = torch.full_like(weight, math.nan)
             weights.append(weight.float())
-        band = torch.zeros(0)
+        band = torch.zeros(0, dtype=torch.float32)
         if self.normalized:
             width = self.band_high - self.band_low
             center = 0.5 * (self.band_low + self.band_high)
@@ -158,7 +160,7 @@ class FastGraph(nn.Module):
         off_axis = low + shift < lowest or high + shift > highest
         shape = expected_shape(self.axis, shifts, self.typical.cpu(), self.typical_axis)
         channels_read = torch.cat(picked)
-        sums = torch.zeros(2, self.axis.n)
+        sums = torch.zeros(2, self.axis.n, dtype=torch.float32)
         sums[0, channels_read[len(channels_read) - len(band) :]] = band.float()
         sums[1, channels_read] = 1.0
         some, root, per_root = expected(shape * sums[1])

@@ -116,13 +116,15 @@ class SpectrumVAE(nn.Module):
         self.likelihood = likelihood
         self.encoder = ConvEncoder(n_channels, latent_dim, dropout)
         self.decoder = ConvDecoder(n_channels, latent_dim)
-        self.log_b = nn.Parameter(torch.tensor(LOG_B_START))
-        self.register_buffer("scale", torch.tensor(float(scale)))
+        self.log_b = nn.Parameter(torch.tensor(LOG_B_START, dtype=torch.float32))
+        self.register_buffer("scale", torch.tensor(float(scale), dtype=torch.float32))
         self.register_buffer("fingerprints", fingerprints)
         if fingerprints is not None and class_weights is None:
             n_classes = len(fingerprints)
             known = (1.0 - DEFAULT_NONE_WEIGHT) / n_classes
-            class_weights = torch.tensor([known] * n_classes + [DEFAULT_NONE_WEIGHT])
+            class_weights = torch.tensor(
+                [known] * n_classes + [DEFAULT_NONE_WEIGHT], dtype=torch.float32
+            )
         self.register_buffer("class_weights", class_weights)
         # Pyro's parameter store is global; a name of its own keeps each model's parameters its own.
         self.pyro_name = f"spectrum_vae_{next(_instances)}"

@@ -52,7 +52,10 @@ class ImageWeights(NamedTuple):
 
 def model(ratio: Tensor, image: Tensor, n_images: int, overall: Tensor) -> None:
     """Pyro model of pixels' likelihood ratios (n, K) in images (n,)."""
-    concentration = pyro.sample("concentration", dist.LogNormal(*CONCENTRATION))
+    concentration = pyro.sample(
+        "concentration",
+        dist.LogNormal(*(torch.tensor(x, dtype=torch.float32) for x in CONCENTRATION)),
+    )
     with pyro.plate("images", n_images):
         weights = pyro.sample("weights", dist.Dirichlet(concentration * overall))
     with pyro.plate("pixels", len(image)):

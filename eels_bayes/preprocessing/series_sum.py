@@ -74,7 +74,9 @@ def summed_spectrum(
         known = torch.from_numpy(without_borders(raw.counts, noise.gain))
         mean = group_means(known[None]).double()
         pixels = int(torch.isfinite(known).any(1).sum())
-        part = rebin(mean - noise.offset, raw.axis, torch.zeros(1), new)[0][0].numpy()
+        part = rebin(mean - noise.offset, raw.axis, torch.zeros(1, dtype=torch.float32), new)[0][
+            0
+        ].numpy()
         counts += pixels * part
         electrons = np.maximum(part, noise.gain)
         variance += pixels * (noise.gain * electrons + noise.readout * step / raw.axis.scale)
