@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from eels_bayes import validation
+from eels_bayes.data.flags import describe
 from eels_bayes.fast.live_drift import RunningDrift
-from eels_bayes.fast.live_queue import Inbox, from_queue, read_source
+from eels_bayes.fast.live_queue import Inbox, Waiting, from_queue, read_source
 from eels_bayes.fast.live_statistics import Counters
 
 if TYPE_CHECKING:
@@ -58,6 +60,17 @@ class LiveResult(NamedTuple):
             Seconds.
         """
         return self.classified - self.received
+
+    @property
+    def reason(self) -> str:
+        """Why it is flagged, in words.
+
+        Returns
+        -------
+        str
+            '' where it is not.
+        """
+        return describe(int(self.reading.flag))
 
 
 class LiveClassifier:
@@ -148,17 +161,17 @@ class LiveClassifier:
         Yields
         ------
         LiveResult
-            One for each spectrum, in the source's order. Leaving the loop, or ``close()`` of this
-            generator (``with contextlib.closing(live.run(source)) as results``), ends the reading
-            and drops what still waits. The reader thread ends with the run, or, where the source
-            does not answer, as soon as it does.
+            One for each spectrum, in the source's order; one of another length is flagged. Leaving
+            the loop, or ``close()`` of this generator (``with contextlib.closing(live.run(source))
+            as results``), ends the reading and drops what still waits. The reader thread ends with
+            the run, or, where the source does not answer, as soon as it does.
 
         Raises
         ------
         TypeError
             If `source` is neither iterable nor a queue.
         ValueError
-            If an item of the source is not made of numbers, or has another number of channels.
+            If an item of the source is not one spectrum or some of them, made of real numbers.
         Exception
             Whatever the source raised, with a note of where. Like the ValueError it comes after the
             results of all spectra before it.
@@ -187,9 +200,10 @@ class LiveClassifier:
             while batch := inbox.take():
                 counts = np.stack([spectrum.counts for spectrum in batch])
                 with _thread_limit(self.threads):
-                    shift = np.array([drift.follow(row) if drift else 0.0 for row in counts])
+                    shift = np.array([_shift(spectrum, drift) for spectrum in batch])
                     shared = bool((shift == shift[0]).all())
                     reading = self.fast(counts, float(shift[0]) if shared else shift)
+                reading = _without(reading, np.array([spectrum.flag for spectrum in batch]))
                 now = time.perf_counter()
                 inbox.count(reading.flag, [now - spectrum.received for spectrum in batch])
                 for k, spectrum in enumerate(batch):
@@ -203,6 +217,24 @@ class LiveClassifier:
         finally:
             inbox.close()
             reader.join(LEAVE)
+
+
+def _shift(spectrum: Waiting, drift: RunningDrift | None) -> float:
+    """Shift (eV) to remove from a spectrum; the running one follows those that can be read."""
+    if drift is None:
+        return 0.0
+    return drift.shift if spectrum.flag else drift.follow(spectrum.counts)
+
+
+def _without(reading: FastReading, flag: NDArray[np.int64]) -> FastReading:
+    """A reading (n) without the spectra that have a flag (n,), which were not read."""
+    unread = flag != 0
+    if not unread.any():
+        return reading
+    fields = {name: values.copy() for name, values in reading._asdict().items()}
+    for values in fields.values():
+        values[unread] = np.nan if values.dtype.kind == "f" else -1
+    return reading._replace(**fields | {"flag": np.where(unread, flag, reading.flag)})
 
 
 @contextmanager
