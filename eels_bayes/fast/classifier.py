@@ -6,7 +6,7 @@ Neither Pyro nor GPyTorch is needed to load or to run it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -120,6 +120,10 @@ class FastClassifier:
             f"<FastClassifier: {', '.join(self.class_names)}; {len(self.energy)} channels from "
             f"{self.energy[0]:g} eV; head {self.head!r}, backend {self.backend!r}>"
         )
+
+    def __reduce__(self) -> tuple[Callable[[bytes], FastClassifier], tuple[bytes]]:
+        """As its file, for processes and clusters; where it is unpickled, it is compiled again."""
+        return _unpickled, (fast_file.to_bytes(self._parts),)
 
     def __call__(self, counts: ArrayLike, shift: float | ArrayLike | None = None) -> FastReading:
         """Read spectra.
@@ -297,6 +301,11 @@ def _together(
         index = np.flatnonzero((shifts == value) | (np.isnan(value) & np.isnan(shifts)))
         for start in range(0, len(index), CHUNK):
             yield index[start : start + CHUNK], float(value)
+
+
+def _unpickled(data: bytes) -> FastClassifier:
+    """Of the bytes of a file, with the backend that it had."""
+    return FastClassifier(*fast_file.from_bytes(data))
 
 
 def load_fast(path: str | os.PathLike[str], *, backend: Backend | None = None) -> FastClassifier:

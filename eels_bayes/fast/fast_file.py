@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -87,6 +89,22 @@ def read(path: str | os.PathLike[str]) -> FastParts:
         ) from error
     head, backend = config["head"], config["backend"]
     return FastParts(graph, preprocessor, names, head, backend, library, model)
+
+
+def to_bytes(parts: FastParts) -> bytes:
+    """What `write` writes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.fast"
+        write(path, parts)
+        return path.read_bytes()
+
+
+def from_bytes(data: bytes) -> FastParts:
+    """Read what `to_bytes` gave; as safe as `read`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.fast"
+        path.write_bytes(data)
+        return read(path)
 
 
 def _try_out(graph: FastGraph, names: tuple[str, ...], config: dict[str, Any]) -> None:

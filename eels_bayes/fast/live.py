@@ -133,6 +133,14 @@ class LiveClassifier:
         self._new_inbox = partial(Inbox, queue_size, policy, batch_size)
         self._inbox = self._new_inbox()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without a run that may be in progress, which belongs to this process."""
+        return {name: value for name, value in vars(self).items() if name != "_inbox"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._inbox = self._new_inbox()
+
     @property
     def counters(self) -> Counters:
         """Counts and latencies of the run in progress, or of the last one, up to now.
