@@ -9,13 +9,13 @@ removes; both vanish together, and each bounds the other (Hellman and Raviv, IEE
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eels_bayes import validation
 from eels_bayes.arrays import Array
 from eels_bayes.prediction.novel_share import novel_probability
 
@@ -92,9 +92,7 @@ class Costs:
 
     def __post_init__(self) -> None:
         for item in fields(self):
-            value = getattr(self, item.name)
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"Costs.{item.name} is {value!r}; give a finite number >= 0")
+            validation.not_negative(f"Costs.{item.name}", getattr(self, item.name))
         if not 0 < self.novel < 1:
             raise ValueError(f"Costs.novel is {self.novel}; give a share between 0 and 1")
 
@@ -191,7 +189,9 @@ def decide(
     """
     costs = costs or Costs()
     pixels = _Pixels.of(pred)
-    removed = ONE_FRAME * pixels.encoder if gain is None else np.atleast_1d(np.asarray(gain, float))
+    removed = ONE_FRAME * pixels.encoder
+    if gain is not None:
+        removed = np.atleast_1d(validation.numbers("gain", gain))
     if removed.shape != pixels.total.shape:
         raise ValueError(
             f"gain has shape {removed.shape}; {pixels.total.shape} is needed, one a pixel"

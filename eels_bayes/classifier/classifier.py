@@ -22,7 +22,7 @@ from eels_bayes.classifier.fitting import Run, check_training_spectra, fit_run
 from eels_bayes.classifier.model_file import Contents, write
 from eels_bayes.classifier.provenance import Provenance, in_short, provenance_of
 from eels_bayes.classifier.reporting import report as report_of_fit
-from eels_bayes.classifier.settings import Plan, Prior, Settings, check_options
+from eels_bayes.classifier.settings import Plan, Prior, Settings, check_options, checked_device
 from eels_bayes.classifier.update import Updated, updated
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.spectra import Spectra
@@ -93,7 +93,7 @@ class EELSClassifier:
         self.library, self.prior, self.latent_dim = library, prior, latent_dim
         self.likelihood, self.effort, self.seed = likelihood, effort, operator.index(seed)
         self.class_weights = checked_weights(class_weights, library.n_classes)
-        self.device = torch.device(device)
+        self.device = checked_device(device)
         self.fitted: Fitted | None = None
         self.history: dict[str, dict[str, list[float]]] = {}
         self._run: Run | None = None

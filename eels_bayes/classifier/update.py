@@ -29,6 +29,7 @@ from eels_bayes.forward_model.class_weights import fit_weights
 from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.reinsertion import clean_source, reinsertion
 from eels_bayes.randomness import Stream, stream
+from eels_bayes.validation import numbers
 
 
 class Updated(NamedTuple):
@@ -157,7 +158,7 @@ def _labelled(fitted: Fitted, new: Spectra | ArrayLike, labels: ArrayLike | None
             level=tensor(new.level[rows]),
             pixel_names=tuple(names[i] for i in rows),
         )
-    latent: Tensor = torch.as_tensor(np.asarray(new, dtype=np.float32))
+    latent: Tensor = torch.from_numpy(numbers("latents", new).astype(np.float32))
     if latent.ndim != 2 or latent.shape[1] != latent_dim or not len(latent):
         raise ValueError(
             f"latents have shape {tuple(latent.shape)}; (n, {latent_dim}) is needed, n at least 1"

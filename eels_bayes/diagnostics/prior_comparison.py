@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eels_bayes import validation
 from eels_bayes.arrays import Array
 from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.data.spectra import Spectra
@@ -103,6 +104,8 @@ def compare_priors(
     ValueError
         If channels are not those of a fit, or fewer than two spectra are usable.
     """
+    validation.whole("n_draws", n_draws)
+    validation.seed(seed)
     models = [latent_model(clf, spectra) for clf in (clf_a, clf_b)]
     if len(models[0]) < 2:
         raise ValueError("at least two usable spectra are needed for a standard error, got 1")

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from eels_bayes import validation
 from eels_bayes.data.detector_limits import below_ceiling, countable
 from eels_bayes.fast import fast_file, program_export
 from eels_bayes.fast.backends import BACKENDS, Backend
@@ -102,8 +103,7 @@ class FastClassifier:
         library: Mapping[str, Any],
         model: str = "",
     ):
-        if backend not in BACKENDS:
-            raise ValueError(f"backend must be one of {sorted(BACKENDS)}, got {backend!r}")
+        validation.choice("backend", backend, sorted(BACKENDS))
         self.graph = graph.eval().requires_grad_(False)
         self.class_names = tuple(class_names)
         self.head, self.backend, self.library = head, backend, dict(library)
@@ -180,7 +180,7 @@ class FastClassifier:
             rows = counts  # as it is: asking costs a twentieth of the reading
         else:
             with np.errstate(over="ignore"):  # what becomes infinite is flagged
-                rows = np.require(countable(counts), np.float32, ("C", "W"))
+                rows = np.require(countable(_real(counts)), np.float32, ("C", "W"))
         single = rows.ndim == 1
         rows = rows[None] if single else rows
         if rows.ndim != 2 or rows.shape[1] != len(self.energy):
@@ -199,7 +199,7 @@ class FastClassifier:
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Columns, labels and flags of counts (n, E), few rows at a time."""
         n = len(rows)
-        shifts = np.asarray(shift, dtype=np.float64)
+        shifts = validation.numbers("shift", shift)
         if shifts.shape not in ((), (n,)):
             raise ValueError(f"shift has shape {shifts.shape}; a number or ({n},) is needed")
         columns = np.empty((n, len(self.class_names) + N_COLUMNS), dtype=np.float32)
@@ -301,6 +301,14 @@ def _together(
         index = np.flatnonzero((shifts == value) | (np.isnan(value) & np.isnan(shifts)))
         for start in range(0, len(index), CHUNK):
             yield index[start : start + CHUNK], float(value)
+
+
+def _real(counts: Any) -> Any:
+    """Counts themselves, if they are real numbers; an imaginary part would be lost."""
+    kind = getattr(counts, "dtype", np.asarray(counts).dtype).kind
+    if kind not in "iuf":
+        raise TypeError(f"counts are {counts!r:.80}; an array of real numbers is needed")
+    return counts
 
 
 def _unpickled(data: bytes) -> FastClassifier:

@@ -103,7 +103,7 @@ class LiveClassifier:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If a number is not whole or below 1, or there is no such policy.
 
     Examples
@@ -126,8 +126,7 @@ class LiveClassifier:
     ) -> None:
         sizes = {"queue_size": queue_size, "batch_size": batch_size, "threads": threads}
         for name, value in (sizes | ({} if drift is None else {"drift": drift})).items():
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+            validation.whole(name, value)
         self.fast, self.threads, self.drift = fast, threads, drift
         policy = validation.choice("policy", policy, ("block", "drop_oldest", "batch"))
         self._new_inbox = partial(Inbox, queue_size, policy, batch_size)

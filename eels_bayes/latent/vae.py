@@ -18,6 +18,7 @@ import torch
 from pyro.infer import Trace_ELBO
 from torch import Tensor, nn
 
+from eels_bayes import validation
 from eels_bayes.latent import prior as priors
 from eels_bayes.latent.mixtures import Gaussian
 from eels_bayes.latent.networks import ConvDecoder, ConvEncoder
@@ -102,10 +103,12 @@ class SpectrumVAE(nn.Module):
         dropout: float = 0.0,
     ):
         super().__init__()
-        if likelihood not in LIKELIHOODS:
-            raise ValueError(f"likelihood must be one of {sorted(LIKELIHOODS)}, got {likelihood!r}")
-        if not scale > 0:
-            raise ValueError(f"scale must be positive, got {scale}")
+        validation.choice("likelihood", likelihood, sorted(LIKELIHOODS))
+        validation.whole("n_channels", n_channels)
+        validation.whole("latent_dim", latent_dim)
+        validation.positive("scale", scale)
+        if validation.not_negative("dropout", dropout) >= 1:
+            raise ValueError(f"dropout is {dropout}; a share below 1 is needed")
         if fingerprints is not None and fingerprints.shape[-1] != n_channels:
             raise ValueError(
                 f"fingerprints have {fingerprints.shape[-1]} channels, the spectra {n_channels}: "

@@ -18,6 +18,7 @@ from eels_bayes.data.spectra import ImageInfo
 from eels_bayes.data.value_range import ANY_VALUE, ValueRange
 from eels_bayes.gp.reach import gaussian_reach
 from eels_bayes.prediction import exports, maps
+from eels_bayes.validation import share
 
 if TYPE_CHECKING:
     import xarray
@@ -240,8 +241,7 @@ class Prediction:
         ValueError
             If `level` is not between 0 and 1.
         """
-        if not 0 < level < 1:
-            raise ValueError(f"level must lie between 0 and 1, got {level}")
+        level = share("level", level)
         grid = (np.arange(len(self.value_reach)) + 0.5) / len(self.value_reach)
         reach = np.interp(level, grid, self.value_reach) * self.value_sd
         low, high = self.value_range
