@@ -319,6 +319,9 @@ def _unpickled(data: bytes) -> FastClassifier:
 def load_fast(path: str | os.PathLike[str], *, backend: Backend | None = None) -> FastClassifier:
     """Read what `FastClassifier.save` wrote; the file is data, and nothing from it is run.
 
+    PyTorch keeps what it compiles as TorchScript until the process ends, some MiB a model: load a
+    model once.
+
     Parameters
     ----------
     path : path-like
