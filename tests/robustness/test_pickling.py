@@ -48,9 +48,7 @@ def test_pickles_hold_the_bytes_of_the_file(tmp_path):
 
 def test_a_live_classifier_runs_after_pickling():
     counts = tiny_models.counts()[:6]
-    live = eb.LiveClassifier(
-        tiny_models.compiled(), queue_size=3, policy="batch", batch_size=2, drift=2, threads=1
-    )
+    live = eb.LiveClassifier(tiny_models.compiled(), queue_size=3, batch_size=2, drift=2, threads=1)
     expected = list(live.run(iter(counts)))
     other = pickle.loads(pickle.dumps(live))
     assert (other.drift, other.threads, other.counters.received) == (2, 1, 0)
