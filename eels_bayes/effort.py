@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from eels_bayes import validation
 from eels_bayes.training import Schedule
 
 # Lengths chosen, not tuned: training stops sooner where the validation loss no longer falls.
@@ -111,15 +111,11 @@ class Effort:
             if not isinstance(getattr(self, name), Schedule):
                 kind = type(getattr(self, name)).__name__
                 raise TypeError(f"{name} is a {kind}; give a Schedule")
-        rate = self.gp_learning_rate
-        if not isinstance(rate, int | float) or not 0 < rate < math.inf:
-            raise ValueError(f"gp_learning_rate must be positive and finite, got {rate!r}")
+        rate = validation.positive("gp_learning_rate", self.gp_learning_rate)
+        object.__setattr__(self, "gp_learning_rate", rate)
         for name in (field.name for field in fields(self)):
-            value = getattr(self, name)
-            if name in ("vae", "dense", "gp_learning_rate"):
-                continue
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+            if name not in ("vae", "dense", "gp_learning_rate"):
+                object.__setattr__(self, name, validation.whole(name, getattr(self, name)))
 
     @classmethod
     def quick(cls) -> Effort:

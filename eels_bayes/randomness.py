@@ -1,13 +1,21 @@
-"""Random streams: each use has one of its own, and the process's are left as they were."""
+"""Random streams: each use has one of its own, and the process's are left as they were.
+
+Torch's stream and Pyro's stack belong to the process: what uses them takes turns.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from enum import IntEnum
 
 import numpy as np
 import torch
+
+POLL = 0.1  # s between looks at Ctrl-C while waiting, which on Windows gets through there only
+
+_turn = threading.RLock()
 
 
 class Stream(IntEnum):
@@ -53,9 +61,25 @@ def stream(seed: int, use: Stream | DiagnosticStream) -> np.random.Generator:
 
 
 @contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Let no other thread in meanwhile that says `alone` too; a thread may say it again inside."""
+    held = False
+    try:
+        while not held:
+            held = _turn.acquire(timeout=POLL)
+        yield
+    finally:
+        if held:
+            _turn.release()
+
+
+@contextlib.contextmanager
 def own_randomness(seed: int | None = None) -> Iterator[None]:
-    """Leave the process's random streams, CUDA's included, as they were; seed them inside."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    """Leave the process's random streams, CUDA's included, as they were; seed them inside.
+
+    One thread at a time: streams of the process are common to all.
+    """
+    with alone(), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         if seed is not None:
             torch.manual_seed(seed)
         yield

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from eels_bayes.randomness import own_randomness
+from eels_bayes import validation
+from eels_bayes.randomness import alone, own_randomness
 
 GRADIENT_LIMIT = 10.0  # norm of a step's gradient: usual ones are smaller; chosen, not tuned
 
@@ -34,8 +36,8 @@ class Schedule:
 
     Raises
     ------
-    ValueError
-        If a number is not whole and at least 1, or the learning rate not positive.
+    TypeError, ValueError
+        If a number is not whole and at least 1, or the learning rate not positive and finite.
 
     Examples
     --------
@@ -52,11 +54,9 @@ class Schedule:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "steps", "patience"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+            object.__setattr__(self, name, validation.whole(name, getattr(self, name)))
+        rate = validation.positive("learning_rate", self.learning_rate)
+        object.__setattr__(self, "learning_rate", rate)
 
 
 @dataclass(eq=False)
@@ -105,6 +105,18 @@ class FitState:
         return {"training": list(self.training_loss), "validation": list(self.validation_loss)}
 
 
+@contextlib.contextmanager
+def learning() -> Iterator[None]:
+    """One thread at a time, with gradients whether or not the caller has switched them off.
+
+    Pyro's stack, GPyTorch's settings and torch's random stream belong to the process; fits that run
+    at once would mix them up.
+    """
+    with alone(), torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+@learning()
 def fit(
     module: nn.Module,
     training_loss: Callable[[torch.Generator], Tensor],

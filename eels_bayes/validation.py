@@ -1,10 +1,11 @@
 """Input errors that name the argument, what was given and what would do."""
 
 import math
+import operator
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 SAME_CHANNEL = 0.1  # of a channel's width: chosen, not tuned; rounded axes pass, a half channel not
 
@@ -33,7 +34,7 @@ def interval(name: str, value: object) -> tuple[float, float]:
         Not finite, or not ascending.
     """
     try:
-        low, high = (float(v) for v in value)  # type: ignore[attr-defined]
+        low, high = (real(v) for v in value)  # type: ignore[attr-defined]
     except (TypeError, ValueError):
         raise TypeError(
             f"{name} is {value!r}; a pair (low, high) of energies in eV is needed"
@@ -69,12 +70,174 @@ def positive(name: str, value: object, unit: str = "") -> float:
         Not finite, or not above zero.
     """
     wanted = f"a finite number above zero{' in ' + unit if unit else ''}"
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
-        raise TypeError(f"{name} is {value!r}; {wanted} is needed")
-    number = float(value)
+    number = _number(name, value, wanted)
     if not math.isfinite(number) or number <= 0:
         raise ValueError(f"{name} is {number:g}; {wanted} is needed")
     return number
+
+
+def not_negative(name: str, value: object) -> float:
+    """Return `value` as a finite float of zero or more.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for the error's text.
+    value : object
+        What the user gave.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    TypeError
+        Not a number.
+    ValueError
+        Not finite, or negative.
+    """
+    number = _number(name, value, "a finite number >= 0")
+    if not math.isfinite(number) or number < 0:
+        raise ValueError(f"{name} is {number:g}; give a finite number >= 0")
+    return number
+
+
+def share(name: str, value: object) -> float:
+    """Return `value` as a float between 0 and 1, both left out.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for the error's text.
+    value : object
+        What the user gave.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    TypeError
+        Not a number.
+    ValueError
+        Not between 0 and 1.
+    """
+    number = _number(name, value, "a number between 0 and 1")
+    if not 0 < number < 1:
+        raise ValueError(f"{name} must lie between 0 and 1, got {value}")
+    return number
+
+
+def whole(name: str, value: object, least: int = 1) -> int:
+    """Return `value` as an int of at least `least`.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for the error's text.
+    value : object
+        What the user gave.
+    least : int
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    TypeError
+        Not a number.
+    ValueError
+        Not whole, not finite, or below `least`.
+    """
+    message = f"{name} must be a whole number of at least {least}, got {value!r}"
+    try:
+        real(value)
+    except (TypeError, OverflowError):
+        raise TypeError(message) from None
+    if not hasattr(value, "__index__") or operator.index(value) < least:
+        raise ValueError(message)
+    return operator.index(value)
+
+
+def seed(value: object) -> int:
+    """Return a seed, of which zero is one.
+
+    Parameters
+    ----------
+    value : object
+        What the user gave.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    TypeError, ValueError
+        Not a whole number of 0 or more.
+    """
+    return whole("seed", value, 0)
+
+
+def numbers(name: str, value: object) -> NDArray[np.float64]:
+    """Return `value` as an array of floats, of any shape; they need not be finite.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for the error's text.
+    value : object
+        What the user gave.
+
+    Returns
+    -------
+    ndarray
+
+    Raises
+    ------
+    TypeError
+        Not real numbers, or not in rows of one length.
+    """
+    try:
+        given = np.asarray(value)
+    except ValueError:  # of lists that are not rectangular
+        given = np.asarray(None)
+    if given.dtype.kind not in "iuf":
+        raise TypeError(f"{name} is {value!r}; an array of real numbers is needed")
+    return given.astype(np.float64)
+
+
+def real(value: object) -> float:
+    """Return a real number as a float, and not what only can be made one.
+
+    Parameters
+    ----------
+    value : object
+        What the user gave.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    TypeError
+        A text, a truth value or anything else that is no real number.
+    """
+    if isinstance(value, (str, bytes, bool, np.bool_)) or not hasattr(value, "__float__"):
+        raise TypeError
+    return float(value)
+
+
+def _number(name: str, value: object, wanted: str) -> float:
+    """A single number, or the TypeError that says what is wanted."""
+    try:
+        return real(value)
+    except (TypeError, OverflowError):
+        raise TypeError(f"{name} is {value!r}; {wanted} is needed") from None
 
 
 def choice(name: str, value: object, allowed: Sequence[str]) -> str:

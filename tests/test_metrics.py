@@ -143,7 +143,7 @@ def test_wrong_input_says_what_would_do(score, p, y, options, message):
 
 
 def test_other_wrong_input():
-    with pytest.raises(ValueError, match="n_bins must be at least 1"):
+    with pytest.raises(ValueError, match="n_bins must be a whole number of at least 1"):
         metrics.ece(P, Y, n_bins=0)
     with pytest.raises(ValueError, match=r"uncertainty must have shape \(2,\)"):
         metrics.risk_coverage(P, Y, uncertainty=[0.1])

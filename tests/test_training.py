@@ -215,8 +215,8 @@ def test_validation_loss_that_is_not_finite(value: float) -> None:
         ({"steps": -2}, "steps must be a whole number of at least 1, got -2"),
         ({"steps": 2.5}, "steps must be a whole number of at least 1, got 2.5"),
         ({"patience": 0}, "patience must be a whole number of at least 1, got 0"),
-        ({"learning_rate": 0.0}, "learning_rate must be positive, got 0.0"),
-        ({"learning_rate": math.nan}, "learning_rate must be positive, got nan"),
+        ({"learning_rate": 0.0}, "learning_rate is 0; a finite number above zero"),
+        ({"learning_rate": math.nan}, "learning_rate is nan; a finite number above zero"),
     ],
 )
 def test_schedules_that_cannot_be(options: dict[str, float], message: str) -> None:

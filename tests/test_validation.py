@@ -54,3 +54,44 @@ def test_axes_of_one_channel_must_be_equal() -> None:
     assert validation.same_axis([680.0], [680.0])
     assert not validation.same_axis([680.0], [680.01])
     assert validation.same_axis([], [])
+
+
+def test_whole() -> None:
+    for value in (2, np.int64(2), np.array(2)):
+        found = validation.whole("k", value)
+        assert found == 2 and type(found) is int
+    assert validation.whole("k", 0, 0) == validation.seed(0) == 0
+    for value in (0, -3, 2.0, 2.5, np.nan, np.inf):
+        with pytest.raises(ValueError, match="k must be a whole number of at least 1, got"):
+            validation.whole("k", value)
+    for wrong in ("2", b"2", True, np.True_, None, [2], 2j):
+        with pytest.raises(TypeError, match="k must be a whole number of at least 1, got"):
+            validation.whole("k", wrong)
+    with pytest.raises(ValueError, match="seed must be a whole number of at least 0, got -1"):
+        validation.seed(-1)
+
+
+def test_share() -> None:
+    assert validation.share("level", np.float32(0.5)) == 0.5
+    for value in (0, 1, -0.1, np.nan, np.inf):
+        with pytest.raises(ValueError, match="level must lie between 0 and 1, got"):
+            validation.share("level", value)
+    with pytest.raises(TypeError, match=r"level is '0\.5'; a number between 0 and 1 is needed"):
+        validation.share("level", "0.5")
+
+
+def test_not_negative() -> None:
+    assert validation.not_negative("shift", 0) == 0.0
+    for value in (-1, np.nan, np.inf):
+        with pytest.raises(ValueError, match=r"shift is .*; give a finite number >= 0"):
+            validation.not_negative("shift", value)
+    with pytest.raises(TypeError, match="shift is True; a finite number >= 0 is needed"):
+        validation.not_negative("shift", True)
+
+
+def test_numbers() -> None:
+    found = validation.numbers("gain", [1, 2.5, np.nan])
+    assert found.dtype == np.float64 and found.shape == (3,)
+    for wrong in ("ab", [1j], [None], None, [[1.0], [1.0, 2.0]], [True]):
+        with pytest.raises(TypeError, match=r"gain is .*; an array of real numbers is needed"):
+            validation.numbers("gain", wrong)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from eels_bayes import validation
 from eels_bayes.active.mutual_information import information_about, joint_information
 from eels_bayes.arrays import Array
 from eels_bayes.prediction.joint_posterior import JointPosterior
@@ -115,6 +116,8 @@ def epig(pred: Prediction, *, n_functions: int = N_FUNCTIONS, seed: int = 0) -> 
     ValueError
         If the prediction cannot draw jointly.
     """
+    validation.whole("n_functions", n_functions)
+    validation.seed(seed)
     joint = _joint(pred)
     score = np.full(len(pred), -np.inf)
     usable = np.flatnonzero(pred.ok)
@@ -138,7 +141,7 @@ def random(pred: Prediction, *, seed: int = 0) -> Array:
     (n,) array
         Between 0 and 1; -inf where flagged.
     """
-    return _never(pred, np.random.default_rng(seed).random(len(pred)))
+    return _never(pred, np.random.default_rng(validation.seed(seed)).random(len(pred)))
 
 
 def best(score: Score) -> Acquisition:
@@ -192,8 +195,8 @@ def batch_bald(
         If the prediction cannot draw jointly, or k is not positive.
     """
     joint = _joint(pred)
-    if k < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
+    k, n_functions = validation.whole("k", k), validation.whole("n_functions", n_functions)
+    validation.seed(seed)
     rows = best(bald)(pred, max(CANDIDATES, k))
     draws = joint[rows].draw_at_latents(n_functions, N_LATENTS, seed=seed)
     chosen, _ = joint_information(draws, k, alone=bald(pred)[rows], seed=seed)
@@ -230,9 +233,7 @@ def by_name(given: str | Acquisition, *, seed: int = 0) -> Acquisition:
         "epig": best(epig),
         "batch_bald": batch_bald,
     }
-    if given not in known:
-        raise ValueError(f"acquisition must be one of {[*known, 'random']}, got {given!r}")
-    return known[given]
+    return known[validation.choice("acquisition", given, [*known, "random"])]
 
 
 def _joint(pred: Prediction) -> JointPosterior:

@@ -9,13 +9,13 @@ removes; both vanish together, and each bounds the other (Hellman and Raviv, IEE
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eels_bayes import validation
 from eels_bayes.arrays import Array
 from eels_bayes.prediction.novel_share import novel_probability
 
@@ -92,9 +92,7 @@ class Costs:
 
     def __post_init__(self) -> None:
         for item in fields(self):
-            value = getattr(self, item.name)
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"Costs.{item.name} is {value!r}; give a finite number >= 0")
+            validation.not_negative(f"Costs.{item.name}", getattr(self, item.name))
         if not 0 < self.novel < 1:
             raise ValueError(f"Costs.novel is {self.novel}; give a share between 0 and 1")
 
@@ -106,13 +104,14 @@ class Decisions:
     Attributes
     ----------
     action : (n,) array of str
-        One of `ACTIONS`: the cheapest. A flagged pixel is measured again: nothing is known of it.
+        One of `ACTIONS`: the cheapest. A pixel that is flagged, or whose numbers are not finite, is
+        measured again: nothing is known of it.
     reason : list of n str
         A sentence that gives the numbers behind each action.
     expected_cost : (n, 4) array
-        Of each of `ACTIONS`, in the unit of the costs; NaN where flagged.
+        Of each of `ACTIONS`, in the unit of the costs; NaN where nothing is known.
     saving : (n,) array
-        What the action is expected to save against accepting; NaN where flagged.
+        What the action is expected to save against accepting; NaN where nothing is known.
     """
 
     action: NDArray[np.str_]
@@ -165,7 +164,7 @@ def decide(
     Raises
     ------
     ValueError
-        If `gain` does not fit the pixels.
+        If `gain` does not fit the pixels, or is NaN where one is not flagged.
 
     Examples
     --------
@@ -190,11 +189,15 @@ def decide(
     """
     costs = costs or Costs()
     pixels = _Pixels.of(pred)
-    removed = ONE_FRAME * pixels.encoder if gain is None else np.atleast_1d(np.asarray(gain, float))
+    removed = ONE_FRAME * pixels.encoder
+    if gain is not None:
+        removed = np.atleast_1d(validation.numbers("gain", gain))
     if removed.shape != pixels.total.shape:
         raise ValueError(
             f"gain has shape {removed.shape}; {pixels.total.shape} is needed, one a pixel"
         )
+    if (unknown := np.isnan(removed) & ~pixels.flagged).any():
+        raise ValueError(f"gain is NaN for {int(unknown.sum())} pixels that are not flagged")
     novel = novel_probability(np.nan_to_num(pixels.novelty), costs.novel)
     expected = _expected_costs(pixels, costs, novel, removed)
     expected[pixels.flagged] = np.nan
@@ -227,9 +230,12 @@ class _Pixels(NamedTuple):
             for name in ("total", "encoder", "classifier", "novelty", "flag")
         )
         probabilities = np.atleast_2d(pred.probabilities).astype(np.float64)
+        finite = np.isfinite(probabilities).all(1) & np.isfinite(total + novelty)
         # without a decomposition, noise is what is suspected
         encoder = np.where(np.isnan(encoder), total, encoder)
-        return cls(probabilities, total, encoder, np.nan_to_num(classifier), novelty, flag != 0)
+        probabilities[~finite] = np.nan  # infinite ones would be computed with
+        flagged = (flag != 0) | ~finite
+        return cls(probabilities, total, encoder, np.nan_to_num(classifier), novelty, flagged)
 
 
 def _expected_costs(pixels: _Pixels, costs: Costs, novel: Array, removed: Array) -> Array:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from eels_bayes import validation
 from eels_bayes.arrays import Array, tensor
 from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.classifier.fitted import reader_of
@@ -45,7 +46,7 @@ def encoder_gain(
     Returns
     -------
     (n,) array
-        Nats; -inf where flagged.
+        Nats; -inf where flagged, and where the model has no finite answer.
 
     Raises
     ------
@@ -55,15 +56,17 @@ def encoder_gain(
         If spectra do not fit, or frames are not positive.
     """
     fitted = clf.checked(spectra)
-    given = np.asarray(frames, dtype=np.float64)
+    validation.whole("n_draws", n_draws)
+    validation.seed(seed)
+    given = validation.numbers("frames", frames)
     if given.shape not in ((), (len(spectra),)):
         raise ValueError(
             f"frames has shape {given.shape}; a number or one for each of {len(spectra)} pixels is "
             "needed"
         )
     held = np.broadcast_to(given, len(spectra))
-    if not (held > 0).all() or n_draws < 1:
-        raise ValueError(f"frames and n_draws must be positive, got {frames!r} and {n_draws}")
+    if not (held > 0).all() or not np.isfinite(held).all():
+        raise ValueError(f"frames must be positive and finite, got {frames!r}")
     reader = reader_of(fitted).to(clf.device)
     evidence = fitted.encoder.evidence
     generator = torch.Generator().manual_seed(seed)
@@ -84,4 +87,4 @@ def encoder_gain(
                 shrunk = level * times / (times + 1.0)
                 later += reader(both, shrunk, spike).total
         gain[rows] = (now - later / n_draws).cpu().numpy()
-    return gain
+    return np.nan_to_num(gain, nan=-np.inf, posinf=np.inf, neginf=-np.inf)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from eels_bayes import validation
 from eels_bayes.active.acquisition import Acquisition, by_name
 from eels_bayes.active.journal import Query, read_journal, write_query
 
@@ -90,12 +91,10 @@ class ActiveLoop:
         journal: str | os.PathLike[str] | None = None,
         seed: int = 0,
     ):
-        if budget < 1 or batch_size < 1:
-            raise ValueError(
-                f"budget and batch_size must be at least 1, got {budget} and {batch_size}"
-            )
+        self.budget = validation.whole("budget", budget)
+        self.batch_size = validation.whole("batch_size", batch_size)
+        validation.seed(seed)
         self.learner, self.pool, self.oracle = learner, pool, oracle
-        self.budget, self.batch_size = budget, batch_size
         self.journal = None if journal is None else Path(journal)
         self._acquire = by_name(acquisition, seed=seed)
         self.history: list[Query] = []

@@ -15,10 +15,11 @@ from eels_bayes.classifier.compatibility import checked_weights
 from eels_bayes.classifier.digest import digest
 from eels_bayes.classifier.fitted import Fitted, reader_of
 from eels_bayes.classifier.settings import Settings
+from eels_bayes.data.flags import Flag
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.prediction.image_context import image_weights
 from eels_bayes.prediction.joint_posterior import JointPosterior
-from eels_bayes.prediction.pixel_reader import Reading
+from eels_bayes.prediction.pixel_reader import Reading, unanswered
 from eels_bayes.prediction.prediction import Prediction
 
 PATIENCE = 3  # seconds that a prediction may take before its progress is shown
@@ -42,7 +43,7 @@ def predict(
     given = checked_weights(class_weights, len(fitted.class_names))
     ratio = None if given is None else np.tile(given / overall, (len(spectra), 1))
     columns = _columns(fitted, spectra, settings, ratio)
-    ok = spectra.ok
+    ok = np.isfinite(columns["total"])
     if context == "image" and ok.any():
         of_images = image_weights(
             columns["probabilities"][ok],
@@ -54,13 +55,14 @@ def predict(
         # behind the last image with a usable pixel there are only flagged ones
         image = np.minimum(spectra.image, len(of_images) - 1)
         columns = _columns(fitted, spectra, settings, of_images[image] / overall)
+        ok = np.isfinite(columns["total"])
     weight, mean, sd = (columns.pop(f"component_{name}") for name in ("weight", "mean", "sd"))
     labels, library = np.full(len(spectra), -1), fitted.forward.library
     labels[ok] = columns["probabilities"][ok].argmax(1)
     return Prediction(
         labels=labels,
         class_names=fitted.class_names,
-        flag=spectra.flag,
+        flag=np.where(spectra.ok & ~ok, int(Flag.NO_ANSWER), spectra.flag),
         image=spectra.image,
         position=spectra.position,
         images=spectra.images,
@@ -77,8 +79,9 @@ def predict(
 def _columns(
     fitted: Fitted, spectra: Spectra, settings: Settings, ratio: NDArray[np.float64] | None
 ) -> dict[str, NDArray[np.float32]]:
-    """Numbers of a Prediction (n rows, NaN where flagged), and the Gaussians of each latent.
+    """Numbers of a Prediction (n rows), and the Gaussians of each latent.
 
+    NaN where a pixel is flagged, and all of a pixel to which the model has no finite answer.
     ``ratio`` (n, K): prior weights of the classes over those of the fit, for every pixel.
     """
     rows = np.flatnonzero(spectra.ok)
@@ -92,23 +95,28 @@ def _columns(
         delay=PATIENCE,
         disable=not settings.show_progressbar,
     )
-    parts = []
+    parts, silent = [], []
     for batch in batches:
         inputs = [getattr(spectra, name)[batch] for name in ("profile", "level", "spike")]
         of_batch = None if ratio is None else tensor(ratio[batch]).to(device)
         with torch.no_grad():
-            parts.append(_heaviest(reader(*(tensor(x).to(device) for x in inputs), of_batch)))
+            reading = reader(*(tensor(x).to(device) for x in inputs), of_batch)
+            silent.append(unanswered(reading, bool(reader.heads.has_value)).cpu())
+            parts.append(_heaviest(reading))
     most = max(part.component_weight.shape[1] for part in parts)
-    return {
+    columns = {
         name: scatter(
-            torch.cat([_padded(x, most) if "component" in name else x for x in columns])
+            torch.cat([_padded(x, most) if "component" in name else x for x in parts_of])
             .cpu()
             .numpy(),
             rows,
             len(spectra),
         )
-        for name, columns in zip(Reading._fields, zip(*parts, strict=True), strict=True)
+        for name, parts_of in zip(Reading._fields, zip(*parts, strict=True), strict=True)
     }
+    for values in columns.values():
+        values[rows[torch.cat(silent).numpy()]] = np.nan
+    return columns
 
 
 def _heaviest(reading: Reading) -> Reading:

@@ -22,7 +22,7 @@ from eels_bayes.classifier.fitting import Run, check_training_spectra, fit_run
 from eels_bayes.classifier.model_file import Contents, write
 from eels_bayes.classifier.provenance import Provenance, in_short, provenance_of
 from eels_bayes.classifier.reporting import report as report_of_fit
-from eels_bayes.classifier.settings import Plan, Prior, Settings, check_options
+from eels_bayes.classifier.settings import Plan, Prior, Settings, check_options, checked_device
 from eels_bayes.classifier.update import Updated, updated
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.spectra import Spectra
@@ -33,6 +33,7 @@ from eels_bayes.latent.prior import FingerprintPrior
 from eels_bayes.latent.vae import Likelihood
 from eels_bayes.prediction.prediction import Prediction
 from eels_bayes.preprocessing.preprocessor import Preprocessor
+from eels_bayes.training import learning
 
 
 class EELSClassifier:
@@ -92,7 +93,7 @@ class EELSClassifier:
         self.library, self.prior, self.latent_dim = library, prior, latent_dim
         self.likelihood, self.effort, self.seed = likelihood, effort, operator.index(seed)
         self.class_weights = checked_weights(class_weights, library.n_classes)
-        self.device = torch.device(device)
+        self.device = checked_device(device)
         self.fitted: Fitted | None = None
         self.history: dict[str, dict[str, list[float]]] = {}
         self._run: Run | None = None
@@ -101,6 +102,7 @@ class EELSClassifier:
         state = in_short(self.fitted) if self.fitted else "not fitted"
         return f"<EELSClassifier: {', '.join(self.library.class_names)}; {state}>"
 
+    @learning()
     def fit(self, spectra: Spectra, *, show_progressbar: bool = True) -> EELSClassifier:
         """Fit to unlabelled spectra.
 
@@ -122,8 +124,8 @@ class EELSClassifier:
         Raises
         ------
         TypeError, ValueError
-            If ``spectra`` is no `Spectra` or still holds its background, the library does not cover
-            the window, or fewer than two pixels are usable.
+            If ``spectra`` is none or holds its background, the library does not cover the window,
+            or fewer than two pixels are usable.
         """
         check_training_spectra(spectra)
         if self._run is None or self._run.spectra is not spectra:
@@ -132,6 +134,7 @@ class EELSClassifier:
         self.history, self._run = self._run.history(self.fitted), None
         return self
 
+    @learning()
     def update(
         self,
         new: FingerprintLibrary | Spectra | ArrayLike,
@@ -171,10 +174,11 @@ class EELSClassifier:
 
         Raises
         ------
-        RuntimeError
-            Before ``fit``.
+        RuntimeError, FloatingPointError
+            Before ``fit``, or if it ended in numbers that are not finite: then nothing is changed.
         TypeError, ValueError
-            If labels do not fit, a library lacks a known class, or no labelled pixel is usable.
+            If labels do not fit, a latent lies far from all structures, a library lacks a known
+            class, or no labelled pixel is usable.
         """
         before = Updated(required(self.fitted), self.library, self.class_weights)
         settings = self._settings(show_progressbar)
@@ -225,11 +229,9 @@ class EELSClassifier:
 
         Raises
         ------
-        RuntimeError
-            Before ``fit``.
-        TypeError, ValueError
-            If spectra are none, lie on another axis or were made otherwise than those of the fit,
-            the context is unknown, or the weights are not K positive numbers.
+        RuntimeError, TypeError, ValueError
+            Before ``fit``; if spectra are none, lie on another axis or were made otherwise than
+            those of the fit, the context is unknown, or the weights are not K positive numbers.
         """
         fitted, settings = self.checked(spectra), self._settings(show_progressbar)
         return predict(fitted, spectra, settings, context=context, class_weights=class_weights)
@@ -255,10 +257,8 @@ class EELSClassifier:
 
         Raises
         ------
-        RuntimeError
-            Before ``fit``.
-        TypeError, ValueError
-            If spectra are not like those of the fit, or ``level`` is not between 0 and 1.
+        RuntimeError, TypeError, ValueError
+            Before ``fit``; if spectra are not like those of the fit, or an option cannot be.
         """
         fitted, settings = self.checked(spectra), self._settings()
         return denoised(fitted, spectra, settings, level=level, n_draws=n_draws, seed=seed)

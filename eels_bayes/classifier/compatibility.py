@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from eels_bayes.classifier.fitted import Fitted
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.preprocessing.preprocessor import Preprocessor
-from eels_bayes.validation import same_axis
+from eels_bayes.validation import numbers, same_axis
 
 # Settings of the preprocessor that change what an edge spectrum means.
 MEANING = ("background", "normalize", "unit", "background_model")
@@ -82,7 +82,7 @@ def checked_weights(given: ArrayLike | None, n_classes: int) -> NDArray[np.float
     """
     if given is None:
         return None
-    weights = np.asarray(given, dtype=np.float64)
+    weights = numbers("class_weights", given)
     if weights.shape != (n_classes,) or not (weights > 0).all() or not np.isfinite(weights).all():
         raise ValueError(
             f"class_weights must be {n_classes} positive numbers, one a class, got {given!r}"

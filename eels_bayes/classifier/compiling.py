@@ -26,10 +26,12 @@ from eels_bayes.fast.graph import FastGraph
 from eels_bayes.forward_model.reinsertion import clean_source
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 from eels_bayes.preprocessing.windows import FINEST
+from eels_bayes.training import learning
 
 DECIMALS = 6  # of the library's spectra in the file, edge units: below any detector's noise
 
 
+@learning()
 def compiled(
     fitted: Fitted,
     library: FingerprintLibrary,

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from eels_bayes import validation
 from eels_bayes.classifier.batch_prediction import scatter
 from eels_bayes.classifier.fitted import Fitted, posterior
 from eels_bayes.classifier.settings import Settings
@@ -42,8 +43,8 @@ def denoised(
     seed: int,
 ) -> Denoised:
     """Decoded spectra with a credible band; see `EELSClassifier.denoise`."""
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, got {level}")
+    level, n_draws = validation.share("level", level), validation.whole("n_draws", n_draws)
+    validation.seed(seed)
     bands = _decoded_bands(
         fitted,
         spectra,
@@ -73,7 +74,7 @@ def _decoded_bands(
     rows = np.flatnonzero(spectra.ok)
     if len(rows) == 0:
         return np.full((3, *spectra.intensity.shape), np.nan, dtype=np.float32)
-    tails = torch.tensor([0.5 - level / 2, 0.5 + level / 2], device=device)
+    tails = torch.tensor([0.5 - level / 2, 0.5 + level / 2], dtype=torch.float32, device=device)
     parts = []
     for batch in np.array_split(rows, max(1, -(-len(rows) // batch_size))):
         mixture = posterior(fitted.encoder, spectra[batch], device)

@@ -127,7 +127,7 @@ def reader_of(fitted: Fitted) -> Reader:
     heads = GPHeads(
         fitted.gp.constants(),
         None if value is None else value.constants,
-        torch.tensor(0.0) if value is None else value.noise_var,
+        torch.tensor(0.0, dtype=torch.float32) if value is None else value.noise_var,
         fitted.forward.library.value_range,
     )
     return Reader(fitted.encoder, heads, fitted.novelty).eval()

@@ -66,15 +66,21 @@ class Labelled(NamedTuple):
 
 def nothing_labelled(n_bins: int, latent_dim: int) -> Labelled:
     """No label yet."""
-    return Labelled(torch.zeros(0, n_bins), torch.zeros(0), (), torch.zeros(0, latent_dim), ())
+    return Labelled(
+        torch.zeros(0, n_bins, dtype=torch.float32),
+        torch.zeros(0, dtype=torch.float32),
+        (),
+        torch.zeros(0, latent_dim, dtype=torch.float32),
+        (),
+    )
 
 
 def _stratified(mixture: GaussianMixture, n_draws: int) -> Tensor:
     """Draws (m, S, D) of mixtures that depend on each row alone, not on its place."""
     generator = torch.Generator().manual_seed(0)
-    levels = (torch.arange(n_draws) + 0.5) / n_draws
+    levels = (torch.arange(n_draws, dtype=torch.float32) + 0.5) / n_draws
     total = mixture.log_weight.exp().cumsum(1)
     which = (total.unsqueeze(1) < levels.view(1, -1, 1)).sum(2).clamp(max=total.shape[1] - 1)
     index = which.unsqueeze(2).expand(-1, -1, mixture.mean.shape[2])
-    noise = torch.randn(n_draws, mixture.mean.shape[2], generator=generator)
+    noise = torch.randn(n_draws, mixture.mean.shape[2], generator=generator, dtype=torch.float32)
     return mixture.mean.gather(1, index) + mixture.sd.gather(1, index) * noise

@@ -12,6 +12,7 @@ from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.classifier.model_file import KIND, unpack
 
 
+@torch.inference_mode(False)  # or the model could never be differentiated
 def load_model(
     path: str | os.PathLike[str], *, device: str | torch.device = "cpu"
 ) -> EELSClassifier:

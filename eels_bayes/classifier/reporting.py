@@ -20,7 +20,7 @@ from eels_bayes.preprocessing.preprocessor import Preprocessor
 from eels_bayes.preprocessing.series_noise import noise_source
 
 MOST_PIXELS = 4000  # that a report looks at: a second's work, and errors are small by then
-WARNED_CALL = 4  # calls from a warning about a fit up to the line that calls `EELSClassifier.fit`
+WARNED_CALL = 5  # calls from a warning about a fit up to the line that calls `EELSClassifier.fit`
 
 
 def measured_fit(forward: ForwardModel, spectra: Spectra) -> WindowFit:

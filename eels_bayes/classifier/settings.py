@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from eels_bayes import validation
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.effort import Effort
 from eels_bayes.latent.vae import LIKELIHOODS, Likelihood
@@ -49,15 +49,32 @@ def check_options(
             f"library is a {type(library).__name__}; make one with "
             "FingerprintLibrary.from_arrays or FingerprintLibrary.example"
         )
-    if prior not in ("fingerprint", "standard"):
-        raise ValueError(f"prior must be 'fingerprint' or 'standard', got {prior!r}")
-    if likelihood not in LIKELIHOODS:
-        raise ValueError(f"likelihood must be one of {sorted(LIKELIHOODS)}, got {likelihood!r}")
-    if operator.index(latent_dim) < 1:
-        raise ValueError(f"latent_dim must be at least 1, got {latent_dim}")
-    if operator.index(seed) < 0:
-        raise ValueError(f"seed must not be negative, got {seed}")
+    validation.choice("prior", prior, ("fingerprint", "standard"))
+    validation.choice("likelihood", likelihood, sorted(LIKELIHOODS))
+    validation.whole("latent_dim", latent_dim)
+    validation.seed(seed)
     if not isinstance(effort, Effort):
         raise TypeError(
             f"effort is a {type(effort).__name__}; give an Effort, for example Effort.quick()"
         )
+
+
+def checked_device(device: str | torch.device) -> torch.device:
+    """A device that torch knows and that is there.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none, or none like it is there.
+    """
+    try:
+        found = torch.device(device)
+        torch.empty(0, dtype=torch.float32, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        cards = torch.cuda.device_count()
+        raise kind(
+            f"device is {device!r}; one that torch has here is needed: 'cpu'"
+            + (f" or 'cuda:0' to 'cuda:{cards - 1}'" if cards else ", as no graphics card is seen")
+        ) from error
+    return found

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from eels_bayes.arrays import tensor
 from eels_bayes.classifier.compatibility import check_spectra
+from eels_bayes.classifier.finite_model import check_finite, check_latents
 from eels_bayes.classifier.fitted import Fitted
 from eels_bayes.classifier.fitting import LEAST_PIXELS
 from eels_bayes.classifier.labels import Labelled, nothing_labelled
@@ -28,6 +29,7 @@ from eels_bayes.forward_model.class_weights import fit_weights
 from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.reinsertion import clean_source, reinsertion
 from eels_bayes.randomness import Stream, stream
+from eels_bayes.validation import numbers
 
 
 class Updated(NamedTuple):
@@ -65,7 +67,8 @@ def updated(
 
 
 def _noted(after: Fitted, before: Fitted) -> Fitted:
-    """A model with the record of the one before, and this update in it."""
+    """A model with the record of the one before, and this update in it, if it came to something."""
+    check_finite(after)
     record = None if before.record is None else before.record.after_update()
     return replace(after, record=record, window_fit=after.window_fit or before.window_fit)
 
@@ -155,7 +158,7 @@ def _labelled(fitted: Fitted, new: Spectra | ArrayLike, labels: ArrayLike | None
             level=tensor(new.level[rows]),
             pixel_names=tuple(names[i] for i in rows),
         )
-    latent: Tensor = torch.as_tensor(np.asarray(new, dtype=np.float32))
+    latent: Tensor = torch.from_numpy(numbers("latents", new).astype(np.float32))
     if latent.ndim != 2 or latent.shape[1] != latent_dim or not len(latent):
         raise ValueError(
             f"latents have shape {tuple(latent.shape)}; (n, {latent_dim}) is needed, n at least 1"
@@ -163,6 +166,7 @@ def _labelled(fitted: Fitted, new: Spectra | ArrayLike, labels: ArrayLike | None
     if not torch.isfinite(latent).all():
         raise ValueError("latents hold NaN or infinity; drop these rows")
     _same_number(names, len(latent))
+    check_latents(fitted, latent)
     return nothing._replace(latent=latent, latent_names=names)
 
 

@@ -53,6 +53,8 @@ def checked_noise(noise: Noise) -> Noise:
         A gain that is not positive, a negative readout, an offset that is not finite, or a
         correlation factor that is not above 0 and at most 1.
     """
+    if wrong := [x for x in noise if isinstance(x, (bool, str)) or not hasattr(x, "__float__")]:
+        raise TypeError(f"noise is {noise}; {wrong[0]!r} is no number")
     gain, readout, offset, factor = noise
     possible = 0 < gain < math.inf and 0 <= readout < math.inf
     if not (possible and math.isfinite(offset) and 0 < factor <= 1):
@@ -79,7 +81,7 @@ def given_noise(noise: Sequence[float]) -> Noise:
     numbers = isinstance(noise, Sequence) and not isinstance(noise, str)
     if not numbers or not 1 <= len(noise) <= len(Noise._fields):
         raise TypeError(f"noise is {noise!r}; give (gain, readout) or a Noise")
-    return checked_noise(Noise(*map(float, noise)))
+    return Noise(*map(float, checked_noise(Noise(*noise))))
 
 
 class StatedNoise(NamedTuple):

@@ -157,6 +157,7 @@ class FingerprintLibrary:
         (('full', 'half'), [0, 1], [1.0, 0.5])
         """
         axis = floats("energy", energy)
+        check_energy(axis)
         rows = floats("intensity", intensity)
         codes, names = encode(labels, class_names)
         per_fingerprint = None
@@ -168,7 +169,9 @@ class FingerprintLibrary:
         shapes = np.zeros((0, len(axis))) if nuisances is None else floats("nuisances", nuisances)
         if shapes.ndim == 1:
             shapes = shapes[None]
-        variations = variations or Variations()
+        variations = Variations() if variations is None else variations
+        if not isinstance(variations, Variations):
+            raise TypeError(f"variations is a {type(variations).__name__}; give Variations")
         words = (value_name, value_unit, checked_range(value_range), source)
         return cls(axis, rows, codes, names, per_fingerprint, shapes, variations, *words)
 

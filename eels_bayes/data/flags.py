@@ -12,6 +12,8 @@ class Flag(enum.IntFlag):
     NO_BACKGROUND = 4
     NO_REFERENCE = 8
     OFF_AXIS = 16
+    NO_ANSWER = 32
+    OTHER_CHANNELS = 64
 
 
 REASONS: dict[Flag, str] = {
@@ -20,6 +22,8 @@ REASONS: dict[Flag, str] = {
     Flag.NO_BACKGROUND: "no counts above the noise in the background window",
     Flag.NO_REFERENCE: "no counts above the noise in the normalize window",
     Flag.OFF_AXIS: "energies that are needed leave the axis after alignment",
+    Flag.NO_ANSWER: "the model has no finite answer to it",
+    Flag.OTHER_CHANNELS: "another number of channels than the energy axis has",
 }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from eels_bayes import validation
+
 ValueRange = tuple[float, float]
 ANY_VALUE: ValueRange = (-math.inf, math.inf)
 
@@ -18,7 +20,7 @@ def checked_range(given: Sequence[float]) -> ValueRange:
         If it is not two numbers of which the second is the larger.
     """
     try:
-        low, high = map(float, given)
+        low, high = map(validation.real, given)
     except (TypeError, ValueError):
         low = high = math.nan
     if not low < high:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from eels_bayes import validation
 from eels_bayes.arrays import Floats, Ints
 from eels_bayes.data.energy_resampling import CHUNK, shift_and_broaden
 from eels_bayes.data.library_arrays import integers, uniform_step
@@ -39,9 +39,7 @@ class Variations:
 
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
-            value = getattr(self, item.name)
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"Variations.{item.name} is {value!r}; give a finite number >= 0")
+            validation.not_negative(f"Variations.{item.name}", getattr(self, item.name))
 
 
 def draw_varied(
@@ -74,8 +72,7 @@ def draw_varied(
         The fingerprint that each was drawn from.
     """
     step = uniform_step(energy)
-    if n < 0:
-        raise ValueError(f"n is {n}; give a number of spectra >= 0")
+    n = validation.whole("n", n, 0)
     n_classes = int(fingerprint_labels.max()) + 1
     classes = _classes(n, n_classes, rng, labels)
     order = np.argsort(fingerprint_labels, kind="stable")

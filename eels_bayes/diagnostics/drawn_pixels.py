@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from eels_bayes import validation
 from eels_bayes.arrays import Array
 from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.data.spectra import Spectra
@@ -75,6 +76,10 @@ def known_pixels(
     RuntimeError
         If ``clf`` is not fitted.
     """
+    validation.whole("n", n)
+    validation.seed(seed)
+    if dose is not None:
+        dose = validation.positive("dose", dose)
     fitted = fitted_parts(clf)
     rng = np.random.default_rng(seed)
     source = reinsertion(fitted.forward, spectra)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from eels_bayes import validation
 from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.classifier.fitted import posterior
 from eels_bayes.data.spectra import Spectra
@@ -76,6 +77,9 @@ def support_distance(
     RuntimeError
         If ``clf`` is not fitted.
     """
+    validation.whole("n", n)
+    validation.whole("n_permutations", n_permutations)
+    validation.seed(seed)
     fitted = fitted_parts(clf)
     rng = np.random.default_rng(seed)
     spectra = spectra[spectra.ok]

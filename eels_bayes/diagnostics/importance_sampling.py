@@ -14,6 +14,7 @@ from eels_bayes.arviz_bridge import arviz
 from eels_bayes.diagnostics.latent_posterior import CHUNK, LatentModel
 from eels_bayes.latent import mixtures
 from eels_bayes.latent.mixtures import Gaussian, GaussianMixture
+from eels_bayes.training import learning
 
 STEPS = 200  # of the search for the best Gaussian: chosen, not tuned
 DRAWS = 8  # of each spectrum's latent a step
@@ -22,6 +23,7 @@ WIDENED = 1.2  # of the best Gaussian's sd in a proposal: importance weights nee
 N_DRAWS = 2000  # of an importance sample, for each spectrum: chosen, not tuned
 
 
+@learning()
 def best_gaussian(model: LatentModel, *, steps: int = STEPS, seed: int = 0) -> Gaussian:
     """The Gaussian of largest ELBO for each spectrum, (n, D), diagonal along the amortised axes.
 
@@ -30,14 +32,18 @@ def best_gaussian(model: LatentModel, *, steps: int = STEPS, seed: int = 0) -> G
     whose "approximation gap" it leaves).
     """
     axes = model.amortised.axes
-    mean, sd = mixtures.moments(model.amortised._replace(axes=torch.eye(len(axes)).to(axes)))
+    mean, sd = mixtures.moments(
+        model.amortised._replace(axes=torch.eye(len(axes), dtype=torch.float32).to(axes))
+    )
     mean = mean.clone().requires_grad_()
     log_sd = sd.log().requires_grad_()
     optimizer = torch.optim.Adam([mean, log_sd], lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     generator = torch.Generator().manual_seed(seed)
     for _ in range(steps):
-        noise = torch.randn(len(mean), DRAWS, mean.shape[1], generator=generator).to(mean)
+        noise = torch.randn(
+            len(mean), DRAWS, mean.shape[1], generator=generator, dtype=torch.float32
+        ).to(mean)
         z = (mean.unsqueeze(1) + log_sd.exp().unsqueeze(1) * noise) @ axes.T
         # The entropy in closed form, up to its constant.
         loss = -(model.log_joint(z).mean(1) + log_sd.sum(1)).sum()

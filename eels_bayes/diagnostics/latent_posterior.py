@@ -137,5 +137,5 @@ def as_mixture(gaussian: Gaussian, axes: Tensor | None = None) -> GaussianMixtur
     """A Gaussian (n, D), diagonal along ``axes`` or the latent's own, as a mixture of one."""
     mean, sd = gaussian
     if axes is None:
-        axes = torch.eye(mean.shape[1]).to(mean)
+        axes = torch.eye(mean.shape[1], dtype=torch.float32).to(mean)
     return GaussianMixture(mean.new_zeros(len(mean), 1), mean.unsqueeze(1), sd.unsqueeze(1), axes)

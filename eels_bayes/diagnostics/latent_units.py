@@ -9,6 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from eels_bayes import validation
 from eels_bayes.arrays import Array, tensor
 from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.data.spectra import Spectra
@@ -77,6 +78,8 @@ def active_units(
     RuntimeError
         If ``clf`` is not fitted.
     """
+    validation.not_negative("threshold", threshold)
+    validation.seed(seed)
     vae = fitted_parts(clf).vae
     clean = principal_components(spectra) if isinstance(spectra, Spectra) else np.asarray(spectra)
     with torch.no_grad():

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from eels_bayes import validation
 from eels_bayes.arrays import Array
 from eels_bayes.arviz_bridge import arviz, dataset, inference_data
 from eels_bayes.classifier.classifier import EELSClassifier
@@ -25,6 +26,7 @@ from eels_bayes.diagnostics.latent_posterior import (
 )
 from eels_bayes.diagnostics.nuts_sampling import Chains, run_nuts
 from eels_bayes.latent import mixtures
+from eels_bayes.training import learning
 
 ELBO_DRAWS = 500  # of each spectrum's latent: chosen, not tuned
 LEAST_DRAWS, LEAST_CHAINS = 4, 2  # what R-hat, which splits each chain, can be computed of
@@ -96,6 +98,7 @@ class NutsComparison:
         return np.asarray(self.log_evidence - self.elbo_gaussian)
 
 
+@learning()
 def nuts(
     clf: EELSClassifier,
     spectra: Spectra | ArrayLike,
@@ -141,11 +144,10 @@ def nuts(
     ValueError
         If no spectrum is usable, channels are not those of the fit, or draws are too few.
     """
-    if n_draws < LEAST_DRAWS or n_warmup < 1 or n_chains < LEAST_CHAINS:
-        raise ValueError(
-            f"at least {LEAST_DRAWS} draws after 1 of warm-up in {LEAST_CHAINS} chains are needed, "
-            f"got n_draws={n_draws}, n_warmup={n_warmup}, n_chains={n_chains}"
-        )
+    validation.whole("n_draws", n_draws, LEAST_DRAWS)
+    validation.whole("n_warmup", n_warmup)
+    validation.whole("n_chains", n_chains, LEAST_CHAINS)
+    validation.seed(seed)
     model = latent_model(clf, spectra)
     best = best_gaussian(model, seed=seed)
     sample = importance_sample(model, best, seed=seed)

@@ -13,6 +13,7 @@ from eels_bayes.arrays import Array
 from eels_bayes.diagnostics.importance_sampling import ImportanceSample
 from eels_bayes.diagnostics.latent_posterior import LatentModel
 from eels_bayes.randomness import own_randomness
+from eels_bayes.training import learning
 
 MAX_TREE_DEPTH = 5  # all spectra move together: the slowest must not set the price
 LEAST_VARIANCE = 1e-8  # of a latent: an sd of 1e-4 of the prior's; keeps the whitening finite
@@ -26,6 +27,7 @@ class Chains(NamedTuple):
     diverging: Array
 
 
+@learning()
 def run_nuts(
     model: LatentModel,
     sample: ImportanceSample,

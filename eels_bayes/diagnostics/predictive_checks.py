@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from eels_bayes import validation
 from eels_bayes.arrays import Array, tensor
 from eels_bayes.arviz_bridge import dataset, inference_data
 from eels_bayes.classifier.classifier import EELSClassifier
@@ -81,10 +82,10 @@ def posterior_predictive(
     """
     fitted = fitted_parts(clf)
     spectra = spectra[spectra.ok]
-    if not len(spectra) or n_draws < 1:
-        raise ValueError(
-            f"at least one usable pixel and one draw are needed, got {len(spectra)} and {n_draws}"
-        )
+    validation.whole("n_draws", n_draws)
+    validation.seed(seed)
+    if not len(spectra):
+        raise ValueError("at least one usable pixel is needed, got 0")
     mixture = posterior(fitted.encoder, spectra, torch.device(clf.device))
     z = mixtures.draw(mixture, n_draws, torch.Generator().manual_seed(seed))
     mean = decode(fitted.vae, z.flatten(0, 1)).reshape(len(spectra), n_draws, -1)

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eels_bayes import validation
 from eels_bayes.arrays import Array
 from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.diagnostics.importance_sampling import best_gaussian, importance_sample
 from eels_bayes.diagnostics.latent_posterior import LatentModel, latent_model
+from eels_bayes.training import learning
 
 # Of Pareto's shape, above which importance weights cannot be relied on (Vehtari et al., JMLR 25, 72
 # (2024)).
@@ -55,6 +57,7 @@ class PriorComparison:
         return np.asarray(np.maximum(self.pareto_k_a, self.pareto_k_b) <= MAX_K)
 
 
+@learning()
 def compare_priors(
     clf_a: EELSClassifier,
     clf_b: EELSClassifier,
@@ -101,6 +104,8 @@ def compare_priors(
     ValueError
         If channels are not those of a fit, or fewer than two spectra are usable.
     """
+    validation.whole("n_draws", n_draws)
+    validation.seed(seed)
     models = [latent_model(clf, spectra) for clf in (clf_a, clf_b)]
     if len(models[0]) < 2:
         raise ValueError("at least two usable spectra are needed for a standard error, got 1")

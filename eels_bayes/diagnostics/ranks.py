@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from eels_bayes import validation
 from eels_bayes.arrays import Array
 
 N_BINS = 20  # of a test, by default: what is seen of a shape before counts become few
@@ -128,6 +129,8 @@ def uniformity(ranks: ArrayLike, n_draws: int, n_bins: int = N_BINS) -> Uniformi
     True
     """
     ranks = np.asarray(ranks)
+    validation.whole("n_draws", n_draws)
+    validation.whole("n_bins", n_bins)
     if n_bins < 2 or (n_draws + 1) % n_bins:
         raise ValueError(
             f"{n_draws + 1} possible ranks (n_draws + 1) do not divide into {n_bins} bins; "
@@ -238,7 +241,7 @@ def interval_coverage(
         If shapes disagree, a number is not finite, an sd not positive or a level not in (0, 1).
     """
     mean, sd, truth = (np.asarray(x, dtype=np.float64) for x in (mean, sd, truth))
-    level = np.atleast_1d(np.asarray(levels, dtype=np.float64))
+    level = np.atleast_1d(validation.numbers("levels", levels))
     if not mean.shape == sd.shape == truth.shape or not mean.size:
         raise ValueError(
             f"mean, sd and truth must have one shape, got {mean.shape}, {sd.shape}, {truth.shape}"

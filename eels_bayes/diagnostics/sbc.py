@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from eels_bayes import validation
 from eels_bayes.arrays import Array, tensor
 from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.classifier.fitted import posterior
@@ -118,7 +119,7 @@ def simulation_based_calibration(
     ValueError
         If n_draws does not divide, or too few pixels are left.
     """
-    if (n_draws + 1) % N_BINS:
+    if (validation.whole("n_draws", n_draws) + 1) % N_BINS:
         raise ValueError(f"n_draws + 1 must be a multiple of {N_BINS}, got n_draws = {n_draws}")
     known = known_pixels(clf, spectra, n=n, dose=dose, seed=seed)
     rng = stream(seed, DiagnosticStream.RANKS)

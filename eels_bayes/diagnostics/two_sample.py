@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eels_bayes import validation
+
 
 @dataclass(frozen=True)
 class TwoSample:
@@ -75,7 +77,9 @@ def mmd(
     ValueError
         If shapes disagree, a number is not finite, or fewer than two draws are in a sample.
     """
-    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    validation.whole("n_permutations", n_permutations)
+    validation.seed(seed)
+    x, y = validation.numbers("x", x), validation.numbers("y", y)
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2:
         raise ValueError(
             f"x and y must be (n, D) and (m, D), two draws or more, got {x.shape} and {y.shape}"
@@ -84,7 +88,9 @@ def mmd(
     if not np.isfinite(both).all():
         raise ValueError("x and y must be finite; leave flagged pixels out")
     square = squared_distances(both)
-    if bandwidth is None:
+    if bandwidth is not None:
+        bandwidth = validation.positive("bandwidth", bandwidth)
+    else:
         upper = square[np.triu_indices(len(both), 1)]
         bandwidth = float(np.median(np.sqrt(upper))) or 1.0
     kernel = np.exp(-0.5 * square / bandwidth**2)

@@ -6,13 +6,14 @@ Neither Pyro nor GPyTorch is needed to load or to run it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from eels_bayes import validation
 from eels_bayes.data.detector_limits import below_ceiling, countable
 from eels_bayes.fast import fast_file, program_export
 from eels_bayes.fast.backends import BACKENDS, Backend
@@ -21,6 +22,7 @@ from eels_bayes.fast.parts import FastParts, Head
 from eels_bayes.preprocessing.alignment import FADED, SEARCH, align_axis, find_shift
 from eels_bayes.preprocessing.borders import without_borders
 from eels_bayes.preprocessing.preprocessor import Preprocessor
+from eels_bayes.randomness import alone
 
 
 class FastReading(NamedTuple):
@@ -101,8 +103,7 @@ class FastClassifier:
         library: Mapping[str, Any],
         model: str = "",
     ):
-        if backend not in BACKENDS:
-            raise ValueError(f"backend must be one of {sorted(BACKENDS)}, got {backend!r}")
+        validation.choice("backend", backend, sorted(BACKENDS))
         self.graph = graph.eval().requires_grad_(False)
         self.class_names = tuple(class_names)
         self.head, self.backend, self.library = head, backend, dict(library)
@@ -111,13 +112,18 @@ class FastClassifier:
         self.aligned = preprocessor.align is not None
         self._preprocessor = preprocessor
         self._ceiling = float(preprocessor.ceiling)
-        self._run = BACKENDS[backend](self.graph)
+        with alone():  # compilers and their warnings are the process's
+            self._run = BACKENDS[backend](self.graph)
 
     def __repr__(self) -> str:
         return (
             f"<FastClassifier: {', '.join(self.class_names)}; {len(self.energy)} channels from "
             f"{self.energy[0]:g} eV; head {self.head!r}, backend {self.backend!r}>"
         )
+
+    def __reduce__(self) -> tuple[Callable[[bytes], FastClassifier], tuple[bytes]]:
+        """As its file, for processes and clusters; where it is unpickled, it is compiled again."""
+        return _unpickled, (fast_file.to_bytes(self._parts),)
 
     def __call__(self, counts: ArrayLike, shift: float | ArrayLike | None = None) -> FastReading:
         """Read spectra.
@@ -174,7 +180,7 @@ class FastClassifier:
             rows = counts  # as it is: asking costs a twentieth of the reading
         else:
             with np.errstate(over="ignore"):  # what becomes infinite is flagged
-                rows = np.require(countable(counts), np.float32, ("C", "W"))
+                rows = np.require(countable(_real(counts)), np.float32, ("C", "W"))
         single = rows.ndim == 1
         rows = rows[None] if single else rows
         if rows.ndim != 2 or rows.shape[1] != len(self.energy):
@@ -193,7 +199,7 @@ class FastClassifier:
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Columns, labels and flags of counts (n, E), few rows at a time."""
         n = len(rows)
-        shifts = np.asarray(shift, dtype=np.float64)
+        shifts = validation.numbers("shift", shift)
         if shifts.shape not in ((), (n,)):
             raise ValueError(f"shift has shape {shifts.shape}; a number or ({n},) is needed")
         columns = np.empty((n, len(self.class_names) + N_COLUMNS), dtype=np.float32)
@@ -234,7 +240,7 @@ class FastClassifier:
             shift, seen = find_shift(
                 mean,
                 self.graph.axis,
-                torch.zeros(1),
+                torch.zeros(1, dtype=torch.float32),
                 pre.reference,
                 align_axis(pre.align, pre.step),
                 SEARCH,
@@ -299,8 +305,24 @@ def _together(
             yield index[start : start + CHUNK], float(value)
 
 
+def _real(counts: Any) -> Any:
+    """Counts themselves, if they are real numbers; an imaginary part would be lost."""
+    kind = getattr(counts, "dtype", np.asarray(counts).dtype).kind
+    if kind not in "iuf":
+        raise TypeError(f"counts are {counts!r:.80}; an array of real numbers is needed")
+    return counts
+
+
+def _unpickled(data: bytes) -> FastClassifier:
+    """Of the bytes of a file, with the backend that it had."""
+    return FastClassifier(*fast_file.from_bytes(data))
+
+
 def load_fast(path: str | os.PathLike[str], *, backend: Backend | None = None) -> FastClassifier:
     """Read what `FastClassifier.save` wrote; the file is data, and nothing from it is run.
+
+    PyTorch keeps what it compiles as TorchScript until the process ends, some MiB a model: load a
+    model once.
 
     Parameters
     ----------

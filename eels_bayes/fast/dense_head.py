@@ -35,16 +35,17 @@ class DenseHeads(nn.Module):
     def __init__(self, latent_dim: int, n_classes: int):
         super().__init__()
         self.floor = PROBABILITY_FLOOR  # scripting sees no globals
-        self.register_buffer("center", torch.zeros(latent_dim))
-        self.register_buffer("width", torch.ones(latent_dim))
+        self.has_value = False
+        self.register_buffer("center", torch.zeros(latent_dim, dtype=torch.float32))
+        self.register_buffer("width", torch.ones(latent_dim, dtype=torch.float32))
         self.center: Tensor
         self.width: Tensor
         self.layers = nn.Sequential(
-            nn.Linear(latent_dim, HIDDEN),
+            nn.Linear(latent_dim, HIDDEN, dtype=torch.float32),
             nn.SiLU(),
-            nn.Linear(HIDDEN, HIDDEN),
+            nn.Linear(HIDDEN, HIDDEN, dtype=torch.float32),
             nn.SiLU(),
-            nn.Linear(HIDDEN, n_classes),
+            nn.Linear(HIDDEN, n_classes, dtype=torch.float32),
         )
 
     def logits(self, latents: Tensor) -> Tensor:

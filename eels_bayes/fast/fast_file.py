@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -128,6 +130,22 @@ def read(path: str | os.PathLike[str]) -> FastParts:
     return FastParts(graph, preprocessor, names, head, backend, library, model)
 
 
+def to_bytes(parts: FastParts) -> bytes:
+    """What `write` writes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.fast"
+        write(path, parts)
+        return path.read_bytes()
+
+
+def from_bytes(data: bytes) -> FastParts:
+    """Read what `to_bytes` gave; as safe as `read`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.fast"
+        path.write_bytes(data)
+        return read(path)
+
+
 def _try_out(
     graph: FastGraph, names: tuple[str, ...], tensors: dict[str, Tensor], config: dict[str, Any]
 ) -> None:
@@ -136,7 +154,8 @@ def _try_out(
     if int(plan.flag):
         raise ValueError(f"the axis {config['axis']} does not cover what is needed")
     known = below("known.", tensors)  # older files hold none
-    columns = _columns(graph, plan, known["counts"] if known else torch.ones(2, graph.axis.n))
+    counts = known["counts"] if known else torch.ones(2, graph.axis.n, dtype=torch.float32)
+    columns = _columns(graph, plan, counts)
     if columns.shape[1] != len(names) + N_COLUMNS:
         raise ValueError(f"{len(names)} class_names do not fit {columns.shape[1]} columns")
     if known:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from eels_bayes.data.detector_noise import Noise
 from eels_bayes.data.energy_axis import EnergyAxis, common_limits, limits
 from eels_bayes.data.flags import Flag
-from eels_bayes.prediction.pixel_reader import Reader
+from eels_bayes.prediction.pixel_reader import Reader, unanswered
 from eels_bayes.preprocessing import noise
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 from eels_bayes.preprocessing.rebinning import overlap
@@ -112,6 +112,7 @@ class FastGraph(nn.Module):
         self.normalized = pre.normalize is not None
         self.band_low, self.band_high = pre.normalize or (0.0, 0.0)
         self.off_axis, self.non_finite = int(Flag.OFF_AXIS), int(Flag.NON_FINITE)
+        self.no_answer, self.has_value = int(Flag.NO_ANSWER), bool(reader.heads.has_value)
         first = float(pre.typical_first)
         self.typical_axis = EnergyAxis(first, pre.step, pre.typical.shape[0])
         near = neighbours(math.ceil(axis.n / BLOCK))
@@ -120,8 +121,10 @@ class FastGraph(nn.Module):
         self.register_buffer("typical", pre.typical.float())
         self.typical: Tensor
         # tensors, as scalars would be made tensors at each call
-        self.register_buffer("nothing", torch.tensor(math.nan), persistent=False)
-        self.register_buffer("none", torch.tensor(0.0), persistent=False)
+        self.register_buffer(
+            "nothing", torch.tensor(math.nan, dtype=torch.float32), persistent=False
+        )
+        self.register_buffer("none", torch.tensor(0.0, dtype=torch.float32), persistent=False)
         self.register_buffer("no_class", torch.tensor(-1), persistent=False)
         self.nothing: Tensor
         self.none: Tensor
@@ -144,7 +147,7 @@ class FastGraph(nn.Module):
             if not finite:  # it makes all that is read of a spectrum not finite
                 weight = torch.full_like(weight, math.nan)
             weights.append(weight.float())
-        band = torch.zeros(0)
+        band = torch.zeros(0, dtype=torch.float32)
         if self.normalized:
             width = self.band_high - self.band_low
             center = 0.5 * (self.band_low + self.band_high)
@@ -157,7 +160,7 @@ class FastGraph(nn.Module):
         off_axis = low + shift < lowest or high + shift > highest
         shape = expected_shape(self.axis, shifts, self.typical.cpu(), self.typical_axis)
         channels_read = torch.cat(picked)
-        sums = torch.zeros(2, self.axis.n)
+        sums = torch.zeros(2, self.axis.n, dtype=torch.float32)
         sums[0, channels_read[len(channels_read) - len(band) :]] = band.float()
         sums[1, channels_read] = 1.0
         some, root, per_root = expected(shape * sums[1])
@@ -216,7 +219,6 @@ class FastGraph(nn.Module):
         non_finite, flag = self.extractor.check(canonical, norm)
         non_finite = non_finite | (whole - whole != 0)
         flag = flag + non_finite * self.non_finite + plan_flag
-        bad = flag > 0
         variance = noise.variance(canonical, self.gain, self.readout * self.step / self.axis.scale)
         fano = noise.fano_factor(variance, canonical)
         usual = Expected(some, root, per_root)
@@ -230,6 +232,9 @@ class FastGraph(nn.Module):
             width = self.bins.scale / self.axis.scale
             level = level * noise.channel_share(self.correlation_factor, width)
         reading = self.reader(profile, level, spike)
+        silent = unanswered(reading, self.has_value) & (flag == 0)
+        flag = flag + silent * self.no_answer
+        bad = flag > 0
         scalars = torch.stack(
             (
                 reading.total,

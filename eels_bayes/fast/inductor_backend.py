@@ -55,7 +55,9 @@ def compiled(
             "let CXX name another, or use 'torchscript'"
         )
     plan = graph.plan(0.0)
-    counts = torch.ones(1 if single else 2, graph.axis.n, device=plan.picked.device)
+    counts = torch.ones(
+        1 if single else 2, graph.axis.n, device=plan.picked.device, dtype=torch.float32
+    )
     with torch.no_grad(), warnings.catch_warnings():
         # PyTorch's of its own calls
         warnings.simplefilter("ignore", FutureWarning)

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from eels_bayes import validation
+from eels_bayes.data.flags import describe
 from eels_bayes.fast.live_drift import RunningDrift
-from eels_bayes.fast.live_queue import Inbox, from_queue, read_source
+from eels_bayes.fast.live_queue import Inbox, Waiting, from_queue, read_source
 from eels_bayes.fast.live_statistics import Counters
 
 if TYPE_CHECKING:
@@ -59,6 +61,17 @@ class LiveResult(NamedTuple):
         """
         return self.classified - self.received
 
+    @property
+    def reason(self) -> str:
+        """Why it is flagged, in words.
+
+        Returns
+        -------
+        str
+            '' where it is not.
+        """
+        return describe(int(self.reading.flag))
+
 
 class LiveClassifier:
     """Classify a stream of raw spectra, in order, with time stamps.
@@ -90,7 +103,7 @@ class LiveClassifier:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If a number is not whole or below 1, or there is no such policy.
 
     Examples
@@ -113,11 +126,18 @@ class LiveClassifier:
     ) -> None:
         sizes = {"queue_size": queue_size, "batch_size": batch_size, "threads": threads}
         for name, value in (sizes | ({} if drift is None else {"drift": drift})).items():
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+            validation.whole(name, value)
         self.fast, self.threads, self.drift = fast, threads, drift
         policy = validation.choice("policy", policy, ("block", "drop_oldest", "batch"))
         self._new_inbox = partial(Inbox, queue_size, policy, batch_size)
+        self._inbox = self._new_inbox()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without a run that may be in progress, which belongs to this process."""
+        return {name: value for name, value in vars(self).items() if name != "_inbox"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
         self._inbox = self._new_inbox()
 
     @property
@@ -148,17 +168,17 @@ class LiveClassifier:
         Yields
         ------
         LiveResult
-            One for each spectrum, in the source's order. Leaving the loop, or ``close()`` of this
-            generator (``with contextlib.closing(live.run(source)) as results``), ends the reading
-            and drops what still waits. The reader thread ends with the run, or, where the source
-            does not answer, as soon as it does.
+            One for each spectrum, in the source's order; one of another length is flagged. Leaving
+            the loop, or ``close()`` of this generator (``with contextlib.closing(live.run(source))
+            as results``), ends the reading and drops what still waits. The reader thread ends with
+            the run, or, where the source does not answer, as soon as it does.
 
         Raises
         ------
         TypeError
             If `source` is neither iterable nor a queue.
         ValueError
-            If an item of the source is not made of numbers, or has another number of channels.
+            If an item of the source is not one spectrum or some of them, made of real numbers.
         Exception
             Whatever the source raised, with a note of where. Like the ValueError it comes after the
             results of all spectra before it.
@@ -187,9 +207,10 @@ class LiveClassifier:
             while batch := inbox.take():
                 counts = np.stack([spectrum.counts for spectrum in batch])
                 with _thread_limit(self.threads):
-                    shift = np.array([drift.follow(row) if drift else 0.0 for row in counts])
+                    shift = np.array([_shift(spectrum, drift) for spectrum in batch])
                     shared = bool((shift == shift[0]).all())
                     reading = self.fast(counts, float(shift[0]) if shared else shift)
+                reading = _without(reading, np.array([spectrum.flag for spectrum in batch]))
                 now = time.perf_counter()
                 inbox.count(reading.flag, [now - spectrum.received for spectrum in batch])
                 for k, spectrum in enumerate(batch):
@@ -203,6 +224,24 @@ class LiveClassifier:
         finally:
             inbox.close()
             reader.join(LEAVE)
+
+
+def _shift(spectrum: Waiting, drift: RunningDrift | None) -> float:
+    """Shift (eV) to remove from a spectrum; the running one follows those that can be read."""
+    if drift is None:
+        return 0.0
+    return drift.shift if spectrum.flag else drift.follow(spectrum.counts)
+
+
+def _without(reading: FastReading, flag: NDArray[np.int64]) -> FastReading:
+    """A reading (n) without the spectra that have a flag (n,), which were not read."""
+    unread = flag != 0
+    if not unread.any():
+        return reading
+    fields = {name: values.copy() for name, values in reading._asdict().items()}
+    for values in fields.values():
+        values[unread] = np.nan if values.dtype.kind == "f" else -1
+    return reading._replace(**fields | {"flag": np.where(unread, flag, reading.flag)})
 
 
 @contextmanager

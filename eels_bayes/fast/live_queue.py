@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eels_bayes.data.detector_limits import countable
+from eels_bayes.data.flags import Flag
 from eels_bayes.fast.live_statistics import Counters, Latencies, percentiles
 
 POLL = 0.1  # s between looks at whether the run has ended: short for a person, long for a CPU
@@ -31,12 +32,16 @@ class Waiting(NamedTuple):
     received : float
         When it came, seconds of `time.perf_counter`.
     counts : ndarray (E,)
+        Ones where it has another number of channels.
+    flag : int
+        `Flag.OTHER_CHANNELS` there, else 0.
     """
 
     number: int
     item: int
     received: float
     counts: NDArray[Any]
+    flag: int
 
 
 class Inbox:
@@ -51,8 +56,8 @@ class Inbox:
         self._received = self._classified = self._dropped = self._flagged = 0
         self._latencies = Latencies()
 
-    def put(self, item: int, received: float, rows: NDArray[Any]) -> bool:
-        """Queue the spectra (m, E) of one item; False where the run has ended."""
+    def put(self, item: int, received: float, rows: NDArray[Any], flag: int) -> bool:
+        """Queue the spectra (m, E) of one item with its flag; False where the run has ended."""
         with self._changed:
             if self.ended:
                 return False
@@ -65,7 +70,7 @@ class Inbox:
                 self._changed.wait_for(lambda: self.ended or len(self._waiting) < self.size)
                 if self.ended:
                     return False
-                self._waiting.append(Waiting(first + k, item, received, row))
+                self._waiting.append(Waiting(first + k, item, received, row, flag))
                 self._changed.notify_all()
             return True
 
@@ -118,7 +123,7 @@ def read_source(items: Iterator[Any], inbox: Inbox, n_channels: int) -> None:
     try:
         for item in items:
             received = time.perf_counter()
-            if not inbox.put(number, received, _spectra(item, number, n_channels)):
+            if not inbox.put(number, received, *_spectra(item, number, n_channels)):
                 return
             number += 1
         inbox.end()
@@ -127,14 +132,17 @@ def read_source(items: Iterator[Any], inbox: Inbox, n_channels: int) -> None:
         inbox.end(error)
 
 
-def _spectra(item: Any, number: int, n_channels: int) -> NDArray[Any]:
-    """Counts (m, E) of one item; a copy, because a source may fill its buffer anew."""
+def _spectra(item: Any, number: int, n_channels: int) -> tuple[NDArray[Any], int]:
+    """Counts (m, E) of one item, and their flag; a copy, as a source may fill its buffer anew."""
     try:
         counts = np.array(countable(item))
     except ValueError:  # of lists that are not rectangular
         counts = np.array(None)
-    if counts.dtype.kind in "iuf" and counts.ndim in (1, 2) and counts.shape[-1] == n_channels:
-        return counts.reshape(-1, n_channels)
+    if counts.dtype.kind in "iuf" and counts.ndim in (1, 2):
+        if counts.shape[-1] == n_channels:
+            return counts.reshape(-1, n_channels), 0
+        n = 1 if counts.ndim == 1 else len(counts)
+        return np.ones((n, n_channels), dtype=np.uint8), int(Flag.OTHER_CHANNELS)
     raise ValueError(
         f"item {number} of the source is of type {type(item).__name__}, as an array {counts.shape} "
         f"of {counts.dtype}; raw counts ({n_channels},) or (m, {n_channels}) are needed"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch.onnx import symbolic_helper
 
 from eels_bayes.fast.graph import FastGraph, Plan, Run, cached_plan
+from eels_bayes.randomness import alone
 
 OPSET = 18  # of ONNX: from 16 on ScatterND adds up; chosen among those, not tuned
 COUNTS = "counts"  # name of the input that is no plan
@@ -27,8 +28,8 @@ Session = Callable[[NDArray[np.float32], Plan], tuple[NDArray[Any], NDArray[Any]
 
 def _expm1(g: Any, x: Any) -> Any:
     """exp(x) - 1 = tanh(x / 2) (exp(x) + 1), which keeps its digits near zero."""
-    half = g.op("Mul", x, g.op("Constant", value_t=torch.tensor(0.5)))
-    one = g.op("Constant", value_t=torch.tensor(1.0))
+    half = g.op("Mul", x, g.op("Constant", value_t=torch.tensor(0.5, dtype=torch.float32)))
+    one = g.op("Constant", value_t=torch.tensor(1.0, dtype=torch.float32))
     return g.op("Mul", g.op("Tanh", half), g.op("Add", g.op("Exp", x), one))
 
 
@@ -54,12 +55,12 @@ def exported(graph: FastGraph, about: Mapping[str, str]) -> bytes:
     plan = graph.plan(0.0)
     names = [f"plan_{name}" for name in Plan._fields]
     target = io.BytesIO()
-    with warnings.catch_warnings(), _symbolics():
+    with alone(), warnings.catch_warnings(), _symbolics(), _single_precision():
         # TorchScript's exporter, which it announces as legacy: it keeps one operator for one
         warnings.simplefilter("ignore")
         torch.onnx.export(
             graph,
-            (torch.ones(2, graph.axis.n), *plan),
+            (torch.ones(2, graph.axis.n, dtype=torch.float32), *plan),
             target,  # type: ignore[arg-type]
             input_names=[COUNTS, *names],
             output_names=list(OUTPUTS),
@@ -124,6 +125,17 @@ def _symbolics() -> Iterator[None]:
     finally:
         for name in symbolics:
             torch.onnx.unregister_custom_op_symbolic(name, OPSET)
+
+
+@contextlib.contextmanager
+def _single_precision() -> Iterator[None]:
+    """The exporter makes numbers of the process's default dtype; put back after one export."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _needed(name: str) -> Any:

@@ -23,7 +23,7 @@ def torchscript_runner(graph: FastGraph) -> Run:
     single, planned = _static(several), cached_plan(graph)
     with torch.inference_mode():
         for n in WARM_UP:
-            several(torch.ones(n, graph.axis.n), *planned(0.0))
+            several(torch.ones(n, graph.axis.n, dtype=torch.float32), *planned(0.0))
 
     def run(
         rows: NDArray[np.float32], shift: float
@@ -67,7 +67,9 @@ def frozen(module: nn.Module, kept: Sequence[str] = ()) -> Any:
         if node.kind() in ("aten::add", "aten::sub", "aten::mul", "aten::div"):
             tensor, number = list(node.inputs())[:2]
             if str(tensor.type()).startswith("Tensor") and str(number.type()) == "float":
-                constant = program.graph.insertConstant(torch.tensor(number.toIValue()))
+                constant = program.graph.insertConstant(
+                    torch.tensor(number.toIValue(), dtype=torch.float32)
+                )
                 constant.node().moveBefore(node)
                 node.replaceInput(1, constant)
     return program

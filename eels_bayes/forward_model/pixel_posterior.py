@@ -68,21 +68,23 @@ class PixelEvidence(nn.Module):
         self.sizes = sizes
         self.n_known = n_components
         n_all = n_components + len(UNKNOWN)
-        self.register_buffer("center", torch.zeros(n_bins))
-        self.register_buffer("white", torch.ones(n_bins))
-        self.register_buffer("middle", torch.zeros(n_bins))
-        self.register_buffer("spread", torch.zeros(n_bins))
-        self.register_buffer("log_weight", torch.zeros(n_components))
+        self.register_buffer("center", torch.zeros(n_bins, dtype=torch.float32))
+        self.register_buffer("white", torch.ones(n_bins, dtype=torch.float32))
+        self.register_buffer("middle", torch.zeros(n_bins, dtype=torch.float32))
+        self.register_buffer("spread", torch.zeros(n_bins, dtype=torch.float32))
+        self.register_buffer("log_weight", torch.zeros(n_components, dtype=torch.float32))
         # In its columns the directions that matter; in these each component has principal axes of
         # its own, along which it has a center and a variance.
-        self.register_buffer("span", torch.zeros(n_bins, n_span))
-        self.register_buffer("axes", torch.zeros(n_span, n_all * n_span))
-        self.register_buffer("offset", torch.zeros(n_all * n_span))
-        self.register_buffer("variance", torch.ones(n_all, n_span))
+        self.register_buffer("span", torch.zeros(n_bins, n_span, dtype=torch.float32))
+        self.register_buffer("axes", torch.zeros(n_span, n_all * n_span, dtype=torch.float32))
+        self.register_buffer("offset", torch.zeros(n_all * n_span, dtype=torch.float32))
+        self.register_buffer("variance", torch.ones(n_all, n_span, dtype=torch.float32))
         # what a component looks like in the window as it is measured: its spreads, then its center
-        self.register_buffer("shown", torch.zeros(n_components * (n_span + 1), n_window))
+        self.register_buffer(
+            "shown", torch.zeros(n_components * (n_span + 1), n_window, dtype=torch.float32)
+        )
         self.register_buffer("inside", torch.zeros(n_window, dtype=torch.int64))
-        self.register_buffer("brightness", torch.tensor(1.0))
+        self.register_buffer("brightness", torch.tensor(1.0, dtype=torch.float32))
         self.center: Tensor
         self.white: Tensor
         self.middle: Tensor
@@ -217,10 +219,12 @@ def next_frame(
     rows = torch.arange(len(which), device=which.device)
     mean = prior * posterior.factor[rows, which]
     sd = (prior * noise / (prior + noise)).sqrt()
-    along = mean + sd * torch.randn(mean.shape, generator=generator).to(mean)
+    along = mean + sd * torch.randn(mean.shape, generator=generator, dtype=torch.float32).to(mean)
     along = along + evidence.offset.view(n_all, n_span)[which]
     axes = evidence.axes.view(n_span, n_all, n_span).transpose(0, 1)[which]
     deviation = torch.einsum("nst,nt->ns", axes, along) @ evidence.span.T
     one_frame = (noise * frames.unsqueeze(1)).sqrt()
-    deviation = deviation + one_frame * torch.randn(deviation.shape, generator=generator).to(mean)
+    deviation = deviation + one_frame * torch.randn(
+        deviation.shape, generator=generator, dtype=torch.float32
+    ).to(mean)
     return evidence.center + deviation / evidence.white

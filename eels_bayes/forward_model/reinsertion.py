@@ -289,7 +289,9 @@ class Reinsertion:
         detected = detected * (norm * (width / step))[:, None]
         counts = noise.draw_counts(detected / gain[:, None], 1.0, generator) * gain[:, None]
         if self.readout > 0:
-            counts += math.sqrt(self.readout) * torch.randn(counts.shape, generator=generator)
+            counts += math.sqrt(self.readout) * torch.randn(
+                counts.shape, generator=generator, dtype=torch.float32
+            )
         shift = torch.full_like(norm, -offset)
         axis = EnergyAxis(start, width, n_detector)
         return rebin(counts, axis, shift, EnergyAxis(float(self.energy[0]), step, rate.shape[1]))

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from eels_bayes import validation
 from eels_bayes.gp.classifier import GPClassifier
 from eels_bayes.gp.inducing_points import spread_points
 from eels_bayes.gp.variational_model import SharedKernelGP
 from eels_bayes.randomness import own_randomness
+from eels_bayes.training import learning
 
 # Nugget on the inducing values, squared logits. It bounds the entries of A and B, which float32
 # prediction needs, and is far below any variance that matters to a softmax.
@@ -21,6 +23,7 @@ LIKELIHOOD_SAMPLES = 16  # of the functions, in each step's expected likelihood;
 LEAST_SCALE = 1e-3  # of the widest dimension's sd: a constant dimension has no scale of its own
 
 
+@learning()
 def fit_gp(
     latents: Tensor,
     labels: Tensor,
@@ -83,7 +86,7 @@ def fit_gp(
     [0, 1]
     """
     options = {"steps": steps, "n_inducing": n_inducing, "batch_size": batch_size}
-    _check_training_data(latents, labels, n_classes, options)
+    _check_training_data(latents, labels, n_classes, options | {"seed": seed}, learning_rate)
     latents = latents.detach().to("cpu", torch.float64)
     labels = labels.detach().to("cpu", torch.int64)
     centre, scale = latents.mean(0), latents.std(0, correction=0)
@@ -174,9 +177,10 @@ def _classifier_of(
 
 
 def _check_training_data(
-    latents: Tensor, labels: Tensor, n_classes: int, options: Mapping[str, int]
+    latents: Tensor, labels: Tensor, n_classes: int, options: Mapping[str, int], rate: float
 ) -> None:
-    """ValueError where `fit_gp` could not learn from these."""
+    """TypeError or ValueError where `fit_gp` could not learn from these."""
+    validation.positive("learning_rate", rate)
     if latents.ndim != 2 or not latents.is_floating_point():
         raise ValueError(
             f"latents must be a floating-point tensor (N, D), got {tuple(latents.shape)} "
@@ -192,8 +196,7 @@ def _check_training_data(
     if not torch.isfinite(latents).all():
         bad = int((~torch.isfinite(latents)).any(1).sum())
         raise ValueError(f"latents hold NaN or infinity in {bad} rows; drop these first")
-    if n_classes < 2:
-        raise ValueError(f"n_classes must be at least 2, got {n_classes}")
+    validation.whole("n_classes", n_classes, 2)
     present = torch.unique(labels)
     if len(present) < 2:
         raise ValueError(f"labels name one class only ({present.tolist()}); at least two needed")
@@ -204,6 +207,4 @@ def _check_training_data(
     if not (latents.amax(0) > latents.amin(0)).any():
         raise ValueError("latents are all the same point; nothing can be told apart")
     for name, value in options.items():
-        least = 2 if name == "n_inducing" else 1
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, got {value}")
+        validation.whole(name, value, {"n_inducing": 2, "seed": 0}.get(name, 1))

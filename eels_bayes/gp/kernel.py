@@ -6,6 +6,14 @@ import torch
 from torch import Tensor
 
 
+def log_normal(log_median: float, log_sd: float) -> tuple[Tensor, Tensor]:
+    """Location and scale of a log-normal prior, which GPyTorch would make in the default dtype."""
+    return (
+        torch.tensor(log_median, dtype=torch.float32),
+        torch.tensor(log_sd, dtype=torch.float32),
+    )
+
+
 def rbf(points: Tensor, inducing: Tensor, lengthscale: Tensor, outputscale: Tensor) -> Tensor:
     """Covariance of a function at points and at inducing points.
 

@@ -155,7 +155,11 @@ def _best_lengthscale(
         if k not in bounds:
             lengthscale = torch.full_like(inducing[0], LENGTHSCALE * RATIO**k)
             features = features_of(
-                known.latents, inducing, lengthscale, torch.tensor(OUTPUTSCALE), jitter
+                known.latents,
+                inducing,
+                lengthscale,
+                torch.tensor(OUTPUTSCALE, dtype=torch.float64),
+                jitter,
             )
             before = functions or prior_functions(features, nodes.shape[1])
             functions, on_the_way = solve(known, features, before, nodes, solver)

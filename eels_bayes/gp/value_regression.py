@@ -18,8 +18,9 @@ from linear_operator.utils.warnings import NumericalWarning
 from torch import Tensor
 
 from eels_bayes.gp.inducing_points import spread_points
-from eels_bayes.gp.kernel import rbf_of_many
+from eels_bayes.gp.kernel import log_normal, rbf_of_many
 from eels_bayes.gp.reach import gaussian_reach, reach_levels
+from eels_bayes.training import learning
 from eels_bayes.uncertainty.packed_gp import GPConstants, pack
 from eels_bayes.uncertainty.psi_statistics import distinct_moments, mixture_moments
 
@@ -67,10 +68,11 @@ class _SparseGP(gpytorch.models.ExactGP):
             gpytorch.kernels.RBFKernel(
                 ard_num_dims=x.shape[1],
                 lengthscale_prior=gpytorch.priors.LogNormalPrior(
-                    0.5 * math.log(x.shape[1]), PRIOR_LOG_SD
+                    *log_normal(0.5 * math.log(x.shape[1]), PRIOR_LOG_SD)
                 ),
             )
         )
+        self.kernel.float()  # see `log_normal`
         self.kernel.base_kernel.lengthscale = math.sqrt(x.shape[1])
         self.covar_module = gpytorch.kernels.InducingPointKernel(self.kernel, inducing, likelihood)
 
@@ -79,6 +81,7 @@ class _SparseGP(gpytorch.models.ExactGP):
         return gpytorch.distributions.MultivariateNormal(self.mean_module(x), self.covar_module(x))
 
 
+@learning()
 def fit_value(
     latents: Tensor, values: Tensor, *, n_inducing: int, steps: int = 200, seed: int = 0
 ) -> ValueRegression:
@@ -107,7 +110,7 @@ def fit_value(
     center, unit = values.mean(), values.std().clamp_min(LEAST_UNIT)
     x, y = latents / width, (values - center) / unit
     start = spread_points(x, n_inducing, torch.Generator().manual_seed(seed))
-    likelihood = gpytorch.likelihoods.GaussianLikelihood().double()
+    likelihood = gpytorch.likelihoods.GaussianLikelihood().float().double()  # see `log_normal`
     model = _SparseGP(x, y, start, likelihood).double()
     # where all latents are inducing points, the bound is the evidence: there is nowhere to go
     model.covar_module.inducing_points.requires_grad_(len(start) < len(x))

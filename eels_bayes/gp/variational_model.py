@@ -14,6 +14,8 @@ import torch
 from gpytorch.distributions import MultitaskMultivariateNormal, MultivariateNormal
 from torch import Tensor
 
+from eels_bayes.gp.kernel import log_normal
+
 OUTPUTSCALE = 9.0  # squared logits, median of its prior: a function of sd 3 is sure; not tuned
 PRIOR_LOG_SD = 0.5  # of the log-normal priors of lengthscales and kernel variance; not tuned
 
@@ -49,12 +51,18 @@ class SharedKernelGP(gpytorch.models.ApproximateGP):
         self.covar_module = gpytorch.kernels.ScaleKernel(
             gpytorch.kernels.RBFKernel(
                 ard_num_dims=dim,
-                lengthscale_prior=gpytorch.priors.LogNormalPrior(0.5 * math.log(dim), PRIOR_LOG_SD),
+                lengthscale_prior=gpytorch.priors.LogNormalPrior(
+                    *log_normal(0.5 * math.log(dim), PRIOR_LOG_SD)
+                ),
             ),
-            outputscale_prior=gpytorch.priors.LogNormalPrior(math.log(OUTPUTSCALE), PRIOR_LOG_SD),
+            outputscale_prior=gpytorch.priors.LogNormalPrior(
+                *log_normal(math.log(OUTPUTSCALE), PRIOR_LOG_SD)
+            ),
         )
+        self.covar_module.float()  # see `log_normal`
         self.double()
-        self.covar_module.base_kernel.lengthscale = math.sqrt(dim)
+        start = torch.tensor(math.sqrt(dim), dtype=torch.float32)
+        self.covar_module.base_kernel.lengthscale = start.double()
         self.covar_module.outputscale = OUTPUTSCALE
 
     def forward(self, x: Tensor) -> MultivariateNormal:

@@ -55,6 +55,6 @@ def draw(mixture: GaussianMixture, n_draws: int, generator: torch.Generator) -> 
     weight = mixture.log_weight.exp().cpu()
     which = torch.multinomial(weight, n_draws, replacement=True, generator=generator)
     index = which.to(mixture.mean.device).unsqueeze(-1).expand(-1, -1, mixture.mean.shape[-1])
-    noise = torch.randn(index.shape, generator=generator).to(mixture.mean)
+    noise = torch.randn(index.shape, generator=generator, dtype=torch.float32).to(mixture.mean)
     drawn = mixture.mean.gather(1, index) + mixture.sd.gather(1, index) * noise
     return drawn @ mixture.axes.T

@@ -7,6 +7,7 @@ normalisation layers, and one dense layer. The decoder mirrors them.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from eels_bayes.latent.mixtures import Gaussian
@@ -26,7 +27,7 @@ def conv_trunk(in_channels: int, dropout: float) -> nn.Sequential:
     layers: list[nn.Module] = []
     for filters, kernel in zip(FILTERS, KERNELS, strict=True):
         layers += [
-            nn.Conv1d(in_channels, filters, kernel, stride=STRIDE, padding=kernel // 2),
+            nn.Conv1d(in_channels, filters, kernel, STRIDE, kernel // 2, dtype=torch.float32),
             nn.LeakyReLU(SLOPE),
         ]
         if dropout > 0:
@@ -50,7 +51,9 @@ class ConvEncoder(nn.Module):
         self.latent_dim = latent_dim
         self.log_sd_min, self.log_sd_max = LOG_SD_MIN, LOG_SD_MAX  # scripting sees no globals
         self.trunk = conv_trunk(1, dropout)
-        self.head = nn.Linear(FILTERS[-1] * trunk_length(n_channels), 2 * latent_dim)
+        self.head = nn.Linear(
+            FILTERS[-1] * trunk_length(n_channels), 2 * latent_dim, dtype=torch.float32
+        )
 
     def forward(self, spectrum: Tensor) -> Gaussian:
         """Mean and sd (n, D) of the latents of spectra (n, L)."""
@@ -67,14 +70,20 @@ class ConvDecoder(nn.Module):
         self.n_channels = n_channels
         self.length = trunk_length(n_channels)
         self.filters = FILTERS[-1]
-        self.dense = nn.Linear(latent_dim, FILTERS[-1] * self.length)
+        self.dense = nn.Linear(latent_dim, FILTERS[-1] * self.length, dtype=torch.float32)
         layers: list[nn.Module] = []
         filters = (*FILTERS[::-1][1:], 1)
         for n_in, n_out, kernel in zip(FILTERS[::-1], filters, KERNELS[::-1], strict=True):
             layers += [
                 nn.LeakyReLU(SLOPE),
                 nn.ConvTranspose1d(
-                    n_in, n_out, kernel, stride=STRIDE, padding=kernel // 2, output_padding=1
+                    n_in,
+                    n_out,
+                    kernel,
+                    stride=STRIDE,
+                    padding=kernel // 2,
+                    output_padding=1,
+                    dtype=torch.float32,
                 ),
             ]
         self.trunk = nn.Sequential(*layers)

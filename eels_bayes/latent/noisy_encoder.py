@@ -40,10 +40,12 @@ class NoisyEncoder(nn.Module):
         self.latent_dim, self.n_components = latent_dim, n_components
         # Structures vary along few directions: Gaussians that are diagonal along these follow them
         # where those along the latent's own axes cannot.
-        self.register_buffer("axes", torch.eye(latent_dim))
-        self.register_buffer("offset", torch.zeros(n_components, latent_dim))
-        self.register_buffer("slope", torch.zeros(n_components, n_span, latent_dim))
-        self.register_buffer("spread", torch.ones(n_components, latent_dim))
+        self.register_buffer("axes", torch.eye(latent_dim, dtype=torch.float32))
+        self.register_buffer("offset", torch.zeros(n_components, latent_dim, dtype=torch.float32))
+        self.register_buffer(
+            "slope", torch.zeros(n_components, n_span, latent_dim, dtype=torch.float32)
+        )
+        self.register_buffer("spread", torch.ones(n_components, latent_dim, dtype=torch.float32))
         self.axes: Tensor
         self.offset: Tensor
         self.slope: Tensor

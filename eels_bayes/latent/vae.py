@@ -18,6 +18,7 @@ import torch
 from pyro.infer import Trace_ELBO
 from torch import Tensor, nn
 
+from eels_bayes import validation
 from eels_bayes.latent import prior as priors
 from eels_bayes.latent.mixtures import Gaussian
 from eels_bayes.latent.networks import ConvDecoder, ConvEncoder
@@ -102,10 +103,12 @@ class SpectrumVAE(nn.Module):
         dropout: float = 0.0,
     ):
         super().__init__()
-        if likelihood not in LIKELIHOODS:
-            raise ValueError(f"likelihood must be one of {sorted(LIKELIHOODS)}, got {likelihood!r}")
-        if not scale > 0:
-            raise ValueError(f"scale must be positive, got {scale}")
+        validation.choice("likelihood", likelihood, sorted(LIKELIHOODS))
+        validation.whole("n_channels", n_channels)
+        validation.whole("latent_dim", latent_dim)
+        validation.positive("scale", scale)
+        if validation.not_negative("dropout", dropout) >= 1:
+            raise ValueError(f"dropout is {dropout}; a share below 1 is needed")
         if fingerprints is not None and fingerprints.shape[-1] != n_channels:
             raise ValueError(
                 f"fingerprints have {fingerprints.shape[-1]} channels, the spectra {n_channels}: "
@@ -116,13 +119,15 @@ class SpectrumVAE(nn.Module):
         self.likelihood = likelihood
         self.encoder = ConvEncoder(n_channels, latent_dim, dropout)
         self.decoder = ConvDecoder(n_channels, latent_dim)
-        self.log_b = nn.Parameter(torch.tensor(LOG_B_START))
-        self.register_buffer("scale", torch.tensor(float(scale)))
+        self.log_b = nn.Parameter(torch.tensor(LOG_B_START, dtype=torch.float32))
+        self.register_buffer("scale", torch.tensor(float(scale), dtype=torch.float32))
         self.register_buffer("fingerprints", fingerprints)
         if fingerprints is not None and class_weights is None:
             n_classes = len(fingerprints)
             known = (1.0 - DEFAULT_NONE_WEIGHT) / n_classes
-            class_weights = torch.tensor([known] * n_classes + [DEFAULT_NONE_WEIGHT])
+            class_weights = torch.tensor(
+                [known] * n_classes + [DEFAULT_NONE_WEIGHT], dtype=torch.float32
+            )
         self.register_buffer("class_weights", class_weights)
         # Pyro's parameter store is global; a name of its own keeps each model's parameters its own.
         self.pyro_name = f"spectrum_vae_{next(_instances)}"

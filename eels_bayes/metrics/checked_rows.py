@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eels_bayes import validation
 from eels_bayes.arrays import Floats, Ints
 
 SUM_TOLERANCE = 1e-3  # of rows that sum to one: more than single precision loses
@@ -14,7 +15,7 @@ def checked(
     probabilities: ArrayLike, labels: ArrayLike, mask: ArrayLike | None
 ) -> tuple[Floats, Ints]:
     """Probabilities (n, K) and labels (n,) of the rows that ``mask`` leaves in, checked."""
-    p = np.asarray(probabilities, dtype=np.float64)
+    p = validation.numbers("probabilities", probabilities)
     y = np.asarray(labels)
     if p.ndim != 2 or p.shape[1] < 2:
         raise ValueError(f"probabilities must have shape (n, K) with K >= 2, got {p.shape}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from eels_bayes import validation
 from eels_bayes.arrays import Floats, Ints
 from eels_bayes.metrics.checked_rows import checked
 
@@ -65,8 +66,7 @@ def reliability(
         If shapes disagree, a row holds NaN or does not sum to one, a label is no class, no row is
         left, or ``n_bins`` is below 1.
     """
-    if n_bins < 1:
-        raise ValueError(f"n_bins must be at least 1, got {n_bins}")
+    n_bins = validation.whole("n_bins", n_bins)
     p, y = checked(probabilities, labels, mask)
     confidence = p.max(axis=1)
     correct = p.argmax(axis=1) == y

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray
 
-from eels_bayes import arviz_bridge
+from eels_bayes import arviz_bridge, validation
 from eels_bayes.data.flags import describe
 from eels_bayes.data.given_signals import GivenSignal, given_signals, outer_coordinates
 from eels_bayes.data.navigation_axes import axis_unit, axis_values
@@ -120,8 +120,8 @@ def _coordinates(prediction: PixelQuantities) -> dict[str, Any]:
 
 def inference_data(prediction: PixelQuantities, *, draws: int, chains: int, seed: int) -> Any:
     """Predictive draws and quantities for ArviZ; see `Prediction.to_inference_data`."""
-    if draws < 1 or chains < 1:
-        raise ValueError(f"draws and chains must be at least 1, got {draws} and {chains}")
+    draws, chains = validation.whole("draws", draws), validation.whole("chains", chains)
+    validation.seed(seed)
     if not prediction.ok.any():
         raise ValueError("every pixel is flagged; there is nothing to draw from")
     rng = np.random.default_rng(seed)

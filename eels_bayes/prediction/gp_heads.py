@@ -90,7 +90,7 @@ class GPHeads(nn.Module):
         self.register_buffer("value_noise", value_noise.float())
         self.register_buffer(
             "value_center",
-            torch.zeros(()) if value is None else value.mean[0].float(),
+            torch.zeros((), dtype=torch.float32) if value is None else value.mean[0].float(),
             persistent=False,
         )
         # Both at once, and in double precision first: the coefficients are differences.
@@ -124,9 +124,9 @@ class GPHeads(nn.Module):
         of_moments[1, :, n_classes : 2 * n_classes] = of_variance
         self.register_buffer("contrasts", of_moments.float(), persistent=False)
         # from these to the value's mean, and its variance at a Gaussian's latents
-        of_value = torch.zeros(n_moments, 2)
+        of_value = torch.zeros(n_moments, 2, dtype=torch.float32)
         if value is not None:  # its mean, variance and the encoder's come last
-            of_value[-3:] = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+            of_value[-3:] = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]], dtype=torch.float32)
         self.register_buffer("of_value", of_value, persistent=False)
         self.contrasts: Tensor
         self.of_value: Tensor

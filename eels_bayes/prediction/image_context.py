@@ -24,6 +24,7 @@ from torch import Tensor
 
 from eels_bayes.effort import FULL
 from eels_bayes.randomness import own_randomness
+from eels_bayes.training import learning
 
 LEARNING_RATE = 0.15  # of Adam: chosen, not tuned
 DECAY = 0.99  # of the learning rate at each step, so that the steps settle
@@ -51,13 +52,17 @@ class ImageWeights(NamedTuple):
 
 def model(ratio: Tensor, image: Tensor, n_images: int, overall: Tensor) -> None:
     """Pyro model of pixels' likelihood ratios (n, K) in images (n,)."""
-    concentration = pyro.sample("concentration", dist.LogNormal(*CONCENTRATION))
+    concentration = pyro.sample(
+        "concentration",
+        dist.LogNormal(*(torch.tensor(x, dtype=torch.float32) for x in CONCENTRATION)),
+    )
     with pyro.plate("images", n_images):
         weights = pyro.sample("weights", dist.Dirichlet(concentration * overall))
     with pyro.plate("pixels", len(image)):
         pyro.factor("pixel", (weights[image] * ratio).sum(-1).clamp_min(LIKELIHOOD_FLOOR).log())
 
 
+@learning()
 def image_weights(
     probabilities: NDArray[Any],
     image: NDArray[np.int64],

@@ -89,7 +89,9 @@ class JointPosterior:
             residual_variance = gp.left_variance(kernel).view(len(mean), r, -1).mean(2)  # (n, R)
             f = torch.einsum("pm,skm->spk", kernel, weights)
             f = f.view(n_draws, len(mean), r, n_nodes, -1)
-            noise = torch.randn(n_draws, len(mean), r, f.shape[-1], generator=generator).double()
+            noise = torch.randn(
+                n_draws, len(mean), r, f.shape[-1], generator=generator, dtype=torch.float32
+            ).double()
             f = f + (noise * residual_variance.sqrt().unsqueeze(-1)).unsqueeze(3)
             parts.append(_averaged(torch.softmax(f, -1), weight))
         return torch.cat(parts, 1).numpy()

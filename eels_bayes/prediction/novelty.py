@@ -57,7 +57,7 @@ def novelty_scale(state: dict[str, Tensor], n_components: int) -> NoveltyScale:
     if "dominant" not in state:
         if state["table"].dim() != 1:
             raise ValueError("novelty.dominant is missing")
-        one = torch.ones(n_components, 1)
+        one = torch.ones(n_components, 1, dtype=torch.float32)
         state = {**state, "table": state["table"][None], "dominant": one}
     scale = NoveltyScale(**state)
     if scale.dominant.dim() != 2 or len(scale.dominant) != n_components:

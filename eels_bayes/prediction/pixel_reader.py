@@ -45,6 +45,27 @@ class Reading(NamedTuple):
     component_sd: Tensor
 
 
+def unanswered(reading: Reading, has_value: bool) -> Tensor:
+    """Whether what is said of each of n pixels is not finite, so that nothing may be made of it.
+
+    The parts of the entropy are left out, which are NaN where heads do not know them.
+
+    Parameters
+    ----------
+    reading : Reading
+    has_value : bool
+        Whether the heads say something of the value.
+
+    Returns
+    -------
+    Tensor (n,) of bool
+    """
+    sum_of_all = reading.probabilities.sum(1) + reading.total + reading.novelty
+    if has_value:
+        sum_of_all = sum_of_all + reading.value + reading.value_sd
+    return sum_of_all - sum_of_all != 0
+
+
 class Reader(nn.Module):
     """Read pixels: from profiles to all that is said of them.
 

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eels_bayes.data.flags import describe
+from eels_bayes.data.flags import Flag, describe
 from eels_bayes.data.given_signals import in_shape
 from eels_bayes.data.pixel_index import checked_index, per_pixel_fields, rows_of
 from eels_bayes.data.spectra import ImageInfo
 from eels_bayes.data.value_range import ANY_VALUE, ValueRange
 from eels_bayes.gp.reach import gaussian_reach
 from eels_bayes.prediction import exports, maps
+from eels_bayes.validation import share
 
 if TYPE_CHECKING:
     import xarray
@@ -72,8 +73,8 @@ class Prediction:
     Raises
     ------
     ValueError
-        If lengths or shapes disagree, a pixel lies outside its image, or labels and flags
-        contradict one another.
+        If lengths or shapes disagree, a pixel lies outside its image, labels and flags contradict
+        one another, or probabilities are not finite where nothing is flagged.
 
     Examples
     --------
@@ -148,6 +149,12 @@ class Prediction:
         if np.any((self.labels < 0) != (self.flag != 0)) or np.any(self.labels >= n_classes):
             raise ValueError(
                 f"labels must be 0..{n_classes - 1}, and -1 exactly where flag is not 0"
+            )
+        unread = ~np.isfinite(self.probabilities).all(1) & (self.flag == 0)
+        if unread.any():
+            raise ValueError(
+                f"probabilities of {int(unread.sum())} pixels are not finite, but their flag is 0: "
+                f"flag them, as {Flag.NO_ANSWER!r}"
             )
         sizes = np.array([int(np.prod(info.shape)) for info in self.images], dtype=int)
         if n and (self.image.min() < 0 or self.image.max() >= len(sizes)):
@@ -234,8 +241,7 @@ class Prediction:
         ValueError
             If `level` is not between 0 and 1.
         """
-        if not 0 < level < 1:
-            raise ValueError(f"level must lie between 0 and 1, got {level}")
+        level = share("level", level)
         grid = (np.arange(len(self.value_reach)) + 0.5) / len(self.value_reach)
         reach = np.interp(level, grid, self.value_reach) * self.value_sd
         low, high = self.value_range

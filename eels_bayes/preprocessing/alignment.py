@@ -52,7 +52,7 @@ def series_reference(
 
     def cut(shifts: list[float]) -> Tensor:
         rows = [
-            rebin(mean.counts, mean.raw.axis, torch.tensor([shift]), axis)[0]
+            rebin(mean.counts, mean.raw.axis, torch.tensor([shift], dtype=torch.float32), axis)[0]
             for mean, shift in zip(means, shifts, strict=True)
         ]
         return torch.cat(rows)
@@ -62,7 +62,7 @@ def series_reference(
     shifts = []
     for mean in means:
         shift, correlation = find_shift(
-            mean.counts, mean.raw.axis, torch.zeros(1), brightest, axis, SEARCH
+            mean.counts, mean.raw.axis, torch.zeros(1, dtype=torch.float32), brightest, axis, SEARCH
         )
         shifts.append(float(shift) if float(correlation) >= FADED else 0.0)
     middle = float(np.median(shifts))
@@ -88,10 +88,15 @@ def image_shifts(
     counts, raw = image.counts, image.raw
     n = len(counts)
     if align is None:
-        return torch.zeros(n)
+        return torch.zeros(n, dtype=torch.float32)
     axis = align_axis(align, step)
     shift, correlation = find_shift(
-        group_means(counts[None]), raw.axis, torch.zeros(1), reference, axis, SEARCH
+        group_means(counts[None]),
+        raw.axis,
+        torch.zeros(1, dtype=torch.float32),
+        reference,
+        axis,
+        SEARCH,
     )
     if float(correlation) < FADED:
         warnings.warn(
@@ -99,7 +104,7 @@ def image_shifts(
             f"(correlation {float(correlation):.2f}); it is left unaligned",
             stacklevel=2,
         )
-        return torch.zeros(n)
+        return torch.zeros(n, dtype=torch.float32)
     if align_by == "image":
         return shift.expand(n)
     groups = counts
@@ -206,7 +211,7 @@ def _correlations(
     power = torch.conv1d((wide * wide).unsqueeze(1), ones)[:, 0]
     power = power - products[:, 1] ** 2 - products[:, 2] ** 2
     score = products[:, 0] / torch.sqrt(torch.clamp(power, min=least_power * n_ref))
-    lags = (torch.arange(2 * n_lag + 1, device=finite.device) - n_lag) * step
+    lags = (torch.arange(2 * n_lag + 1, dtype=torch.float32, device=finite.device) - n_lag) * step
     low = first - 0.5 * step + start.unsqueeze(1) + lags.unsqueeze(0)
     lowest, highest = limits(axis)
     on_axis = (low >= lowest) & (low + n_ref * step <= highest)

@@ -83,7 +83,7 @@ def calibration(
         Where counts are too large to be counted, or a power law is not what the background window
         holds; see `background_check`.
     """
-    reference = torch.zeros(0)
+    reference = torch.zeros(0, dtype=torch.float32)
     if windows.align is not None:
         means = [image.averaged() for image in read()]
         reference = series_reference(means, windows.align, windows.step, align_to)
@@ -105,16 +105,18 @@ def calibration(
         windows = replace(windows, bin_channels=_sharp(counts, variance, extractor))
     bins = profile_bins(clear, windows)
     first, shape = typical_spectrum(aligned, windows, bins)
-    exponent = torch.tensor([USUAL_EXPONENT, math.inf])
+    exponent = torch.tensor([USUAL_EXPONENT, math.inf], dtype=torch.float32)
     if fits:
         exponents, variances = (torch.cat(parts) for parts in zip(*fits, strict=True))
-        exponent = torch.tensor(exponent_prior(exponents, variances))
+        exponent = torch.tensor(exponent_prior(exponents, variances), dtype=torch.float32)
     return Calibration(reference, exponent, (*bins, windows.n_in_bin), first, shape, limits.ceiling)
 
 
 def _sharp(counts: Tensor, variance: Tensor, extractor: EdgeExtractor) -> int:
     """Channels of bins that show the edge of a series' summed counts (C,)."""
-    edges = extractor(counts[None].float(), variance[None].float(), torch.ones(1))
+    edges = extractor(
+        counts[None].float(), variance[None].float(), torch.ones(1, dtype=torch.float32)
+    )
     edge = edges.intensity[0].double()
     if not torch.isfinite(edge).all():
         return bin_channels(extractor.axis().scale)
@@ -156,7 +158,10 @@ def typical_spectrum(
     start = min(axis.offset - 0.5 * axis.scale - shift for axis, shift in axes)
     end = max(axis.offset + (axis.n - 0.5) * axis.scale - shift for axis, shift in axes)
     new = EnergyAxis(start + 0.5 * step, step, math.ceil((end - start) / step))
-    total, covered = torch.zeros(new.n), torch.zeros(new.n)
+    total, covered = (
+        torch.zeros(new.n, dtype=torch.float32),
+        torch.zeros(new.n, dtype=torch.float32),
+    )
     for mean, shift in means:
         axis = mean.raw.axis
         part = rebin(torch.ones_like(mean.counts), axis, shift, new)[0][0] * (axis.scale / step)
@@ -165,8 +170,8 @@ def typical_spectrum(
         brightness = mean.counts.mean().clamp(min=LEAST_BRIGHTNESS)
         total += whole * rebin(mean.counts, axis, shift, new)[0][0] / brightness
         covered += whole
-    energy, half = new.offset + step * torch.arange(new.n), 0.5 * step
-    profile = windows.window[0] - half + windows.bin_width * torch.tensor(bins)
+    energy, half = new.offset + step * torch.arange(new.n, dtype=torch.float32), 0.5 * step
+    profile = windows.window[0] - half + windows.bin_width * torch.tensor(bins, dtype=torch.float32)
     read = [windows.canonical_limits, (float(profile[0]), float(profile[1]))]
     if windows.normalize is not None:
         read.append(windows.normalize)

@@ -44,11 +44,11 @@ class CountsReader(nn.Module):
         self.step = 0.0  # dispersion in eV; 0 until known
         # plain numbers, which TorchScript can read
         self._off_axis, self._radius = int(Flag.OFF_AXIS), SEARCH
-        self.register_buffer("reference", torch.zeros(0))
+        self.register_buffer("reference", torch.zeros(0, dtype=torch.float32))
         self.register_buffer("_ready", torch.tensor(False))
         self.register_buffer("noises", torch.zeros((0, N_NOISES), dtype=torch.float64))
         self.register_buffer("profile_bins", torch.zeros(3, dtype=torch.int64))
-        self.register_buffer("typical", torch.zeros(0))
+        self.register_buffer("typical", torch.zeros(0, dtype=torch.float32))
         self.register_buffer("typical_first", torch.tensor(0.0, dtype=torch.float64))
         self.register_buffer("ceiling", torch.tensor(math.inf, dtype=torch.float64))
         self.reference: Tensor
@@ -79,7 +79,7 @@ class CountsReader(nn.Module):
                     f"align {self.align} holds {n_align} channels of {step:g} eV; at least "
                     f"{LEAST_ALIGN} are needed: widen it"
                 )
-            self.reference = torch.zeros(n_align, device=self.reference.device)
+            self.reference = torch.zeros(n_align, device=self.reference.device, dtype=torch.float32)
         self.step = step
         self.profile_bins[2] = bin_channels(step)
 

@@ -104,8 +104,10 @@ class EdgeExtractor(nn.Module):
         self.n_window = self.n_before = 0
         self._first_fit = self._last_fit = 0
         self._smooth = 1
-        self.register_buffer("exponent", torch.tensor([USUAL_EXPONENT, math.inf]))
-        self.register_buffer("_u", torch.zeros(0), persistent=False)
+        self.register_buffer(
+            "exponent", torch.tensor([USUAL_EXPONENT, math.inf], dtype=torch.float32)
+        )
+        self.register_buffer("_u", torch.zeros(0, dtype=torch.float32), persistent=False)
         self.exponent: Tensor  # mean and sd of its prior
         self._u: Tensor  # log(E / E0)
 
@@ -118,7 +120,7 @@ class EdgeExtractor(nn.Module):
             Too few channels in a window, or a background at energies that are not above zero.
         """
         axis = canonical_axis(self.window, self.background, step)
-        u = torch.zeros(axis.n)
+        u = torch.zeros(axis.n, dtype=torch.float32)
         if self.background is not None:
             fitted = background_channels(self.background, self.window, axis)
             self._first_fit, self._last_fit = fitted

@@ -174,8 +174,8 @@ def _background(
     extractor = EdgeExtractor(windows.window, windows.background, shrunk=False)
     extractor.set_step(windows.step)
     counts = torch.from_numpy(mean[None]).float()
-    canonical, _ = rebin(counts, raw.axis, torch.zeros(1), extractor.axis())
-    edges = extractor(canonical, variance(canonical, 1.0, 0.0), torch.ones(1))
+    canonical, _ = rebin(counts, raw.axis, torch.zeros(1, dtype=torch.float32), extractor.axis())
+    edges = extractor(canonical, variance(canonical, 1.0, 0.0), torch.ones(1, dtype=torch.float32))
     amplitude, exponent = edges.background[0].tolist()
     readout = noise.readout * windows.step / raw.axis.scale
     doubts = background_doubts(

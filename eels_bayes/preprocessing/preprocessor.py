@@ -219,7 +219,7 @@ class Preprocessor(CountsReader):
                 for k, image in enumerate(images)
             )
 
-        with torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad():
             learned = calibration(
                 read, len(images), windows, self.extractor, self.align_to, self.align_by
             )
@@ -296,7 +296,7 @@ class Preprocessor(CountsReader):
             if data.ndim != 2:
                 raise ValueError(f"counts have shape {tuple(data.shape)}; (n, E) is needed")
             if shift is None:
-                shift = torch.zeros(len(data), device=data.device)
+                shift = torch.zeros(len(data), device=data.device, dtype=torch.float32)
             return super().__call__(data, axis, shift, gain, readout, correlation_factor)
         signals = as_list(data)
         first_time = not self.calibrated

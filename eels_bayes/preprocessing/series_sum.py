@@ -17,6 +17,7 @@ from eels_bayes.preprocessing.borders import without_borders
 from eels_bayes.preprocessing.images import group_means
 from eels_bayes.preprocessing.rebinning import rebin
 from eels_bayes.preprocessing.series_noise import believed_noises, believed_of
+from eels_bayes.randomness import alone
 
 Floats = NDArray[np.float64]
 
@@ -64,7 +65,7 @@ def summed_spectrum(
     def images() -> Iterable[RawImage]:
         return (read_counts(one) for one in signals)
 
-    with warnings.catch_warnings():
+    with alone(), warnings.catch_warnings():  # whose filters are the process's
         warnings.simplefilter("ignore")  # what contradicts the metadata is said by Preprocessor
         rows = believed_noises(images(), len(signals), search, "auto")
     counts, variance = np.zeros(n), np.zeros(n)
@@ -73,7 +74,9 @@ def summed_spectrum(
         known = torch.from_numpy(without_borders(raw.counts, noise.gain))
         mean = group_means(known[None]).double()
         pixels = int(torch.isfinite(known).any(1).sum())
-        part = rebin(mean - noise.offset, raw.axis, torch.zeros(1), new)[0][0].numpy()
+        part = rebin(mean - noise.offset, raw.axis, torch.zeros(1, dtype=torch.float32), new)[0][
+            0
+        ].numpy()
         counts += pixels * part
         electrons = np.maximum(part, noise.gain)
         variance += pixels * (noise.gain * electrons + noise.readout * step / raw.axis.scale)

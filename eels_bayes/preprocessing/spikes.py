@@ -77,7 +77,7 @@ def in_blocks(channels: Tensor, block: int = BLOCK) -> Tensor:
 def neighbours(n_blocks: int, near: int = NEAR) -> Tensor:
     """The matrix (n_blocks, n_blocks) that makes sums of blocks the mean around each."""
     block = torch.arange(n_blocks)
-    return ((block.unsqueeze(1) - block).abs() <= near) / (2.0 * near + 1.0)
+    return ((block.unsqueeze(1) - block).abs() <= near).float() / (2.0 * near + 1.0)
 
 
 class Expected(NamedTuple):

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import xarray as xr
 
+from eels_bayes import validation
 from eels_bayes.arrays import Floats
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.simulate.process import Process
@@ -52,8 +53,8 @@ def draw_truth(
     ValueError
         Where a size is not positive.
     """
-    if n_images < 1:
-        raise ValueError(f"n_images is {n_images}; give at least 1")
+    validation.whole("n_images", n_images)
+    validation.seed(seed)
     if len(shape) != 2 or min(shape) < 1:
         raise ValueError(f"shape is {shape}; give rows and columns, each at least 1")
     (detector, *_), *streams = random_streams(seed, n_images)

@@ -89,6 +89,7 @@ def _sobol(n_nodes: int, dim: int, seed: int) -> Tensor:
     uniform = engine.draw(n_nodes, dtype=torch.float64).clamp(
         QUANTILE_MARGIN, 1.0 - QUANTILE_MARGIN
     )
+    uniform[0] = uniform[0].float()  # the engine makes the first in the default dtype
     return torch.special.ndtri(uniform)
 
 

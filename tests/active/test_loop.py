@@ -423,10 +423,10 @@ def test_an_empty_journal_is_a_new_one(tmp_path):
 
 
 def test_options_that_cannot_be():
-    with pytest.raises(ValueError, match=r"acquisition must be one of \['bald', 'entropy', 'mar"):
+    with pytest.raises(ValueError, match="acquisition is 'variance'; one of 'bald', 'entropy'"):
         loop(acquisition="variance")
     for budget, batch_size in ((0, 1), (1, 0), (-1, 1)):
-        with pytest.raises(ValueError, match="budget and batch_size must be at least 1, got"):
+        with pytest.raises(ValueError, match="must be a whole number of at least 1, got"):
             loop(budget=budget, batch_size=batch_size)
 
 

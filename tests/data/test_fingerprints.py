@@ -298,7 +298,7 @@ def test_wrong_calls_are_named(small: FingerprintLibrary, rng: np.random.Generat
         small.vary(2, rng, labels=[0, 2])
     with pytest.raises(TypeError, match="labels has dtype float64"):
         small.vary(1, rng, labels=[0.5])
-    with pytest.raises(ValueError, match="n is -1"):
+    with pytest.raises(ValueError, match="n must be a whole number of at least 0, got -1"):
         small.vary(-1, rng)
     uneven = small.resample(np.concatenate([ENERGY[:50], ENERGY[60:]]))
     with pytest.raises(ValueError, match="not uniform; call resample"):

@@ -231,13 +231,13 @@ LATENTS, LABELS = clusters(12, seed=11)
         (LATENTS, LABELS[:5], 3, {}, "labels must have one entry for each of the 12 latents"),
         (LATENTS, LABELS.double(), 3, {}, "labels must be integers"),
         (LATENTS * math.nan, LABELS, 3, {}, "NaN or infinity in 12 rows"),
-        (LATENTS, LABELS, 1, {}, "n_classes must be at least 2"),
+        (LATENTS, LABELS, 1, {}, "n_classes must be a whole number of at least 2"),
         (LATENTS, LABELS * 0 + 2, 3, {}, r"labels name one class only \(\[2\]\)"),
         (LATENTS, LABELS + 1, 3, {}, r"labels must lie in 0..2, got 1..3"),
         (LATENTS * 0, LABELS, 3, {}, "latents are all the same point"),
-        (LATENTS, LABELS, 3, {"steps": 0}, "steps must be at least 1"),
-        (LATENTS, LABELS, 3, {"n_inducing": 1}, "n_inducing must be at least 2"),
-        (LATENTS, LABELS, 3, {"batch_size": 0}, "batch_size must be at least 1"),
+        (LATENTS, LABELS, 3, {"steps": 0}, "steps must be a whole number of at least 1"),
+        (LATENTS, LABELS, 3, {"n_inducing": 1}, "n_inducing must be a whole number of at least 2"),
+        (LATENTS, LABELS, 3, {"batch_size": 0}, "batch_size must be a whole number of at least 1"),
     ],
 )
 def test_wrong_input_says_what_would_do(latents, labels, n_classes, options, message):

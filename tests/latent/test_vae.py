@@ -313,9 +313,9 @@ def test_fit_lowers_the_loss_and_repeats_itself(prior):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"likelihood": "cauchy"}, "likelihood must be one of .*laplace.*got 'cauchy'"),
-        ({"scale": 0.0}, "scale must be positive, got 0.0"),
-        ({"scale": math.nan}, "scale must be positive, got nan"),
+        ({"likelihood": "cauchy"}, "likelihood is 'cauchy'; one of 'laplace'"),
+        ({"scale": 0.0}, "scale is 0; a finite number above zero"),
+        ({"scale": math.nan}, "scale is nan; a finite number above zero"),
         ({"fingerprints": torch.zeros(2, 3, 9)}, "fingerprints have 9 channels, the spectra 24"),
     ],
 )

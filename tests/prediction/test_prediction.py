@@ -471,7 +471,7 @@ def test_inference_data_without_values_or_pixels() -> None:
     assert "value" not in data["posterior"]
     with pytest.raises(ValueError, match="every pixel is flagged; there is nothing to draw from"):
         prediction(((2,),), flagged=(0, 1)).to_inference_data()
-    with pytest.raises(ValueError, match="draws and chains must be at least 1, got 0 and 4"):
+    with pytest.raises(ValueError, match="draws must be a whole number of at least 1, got 0"):
         prediction().to_inference_data(draws=0)
 
 

@@ -450,7 +450,7 @@ def test_wrong_hyperparameters_are_named(change: dict, message: str) -> None:
 
 
 def test_wrong_calls_are_named() -> None:
-    with pytest.raises(ValueError, match="n_images is 0; give at least 1"):
+    with pytest.raises(ValueError, match="n_images must be a whole number of at least 1, got 0"):
         annealing_series(0)
     with pytest.raises(ValueError, match=r"shape is \(3, 0\); give rows and columns"):
         annealing_series(1, (3, 0))
