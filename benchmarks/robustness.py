@@ -89,7 +89,8 @@ def edited(content: Content, rng: np.random.Generator) -> Content:
         if given.dtype == torch.bool:
             flat[one] = ~flat[one]
         else:
-            flat[one] = -flat[one] - 1 if how == 2 else flat[one] * 3 + 1
+            size = flat[one].nan_to_num(posinf=1.0).abs()
+            flat[one] = -size - 1 if how == 2 else 2 * size + 1
         tensors[name] = flat.reshape(given.shape)
     return tensors, config
 
@@ -115,7 +116,7 @@ def _another(value: Any, rng: np.random.Generator) -> Any:
         return 17.0 if value is None else not value
     if isinstance(value, str):
         return value + "x"
-    return [-value - 1, value * 3 + 1, None, str(value)][rng.integers(4)]
+    return [-abs(value) - 1, 2 * abs(value) + 1, None, str(value)][rng.integers(4)]
 
 
 def unsealed(data: bytes, content: Content) -> bytes:

@@ -307,8 +307,10 @@ def _together(
 
 def _real(counts: Any) -> Any:
     """Counts themselves, if they are real numbers; an imaginary part would be lost."""
-    kind = getattr(counts, "dtype", np.asarray(counts).dtype).kind
-    if kind not in "iuf":
+    dtype = getattr(counts, "dtype", None)  # of a lazy array without computing it
+    if not isinstance(dtype, np.dtype):
+        dtype = np.asarray(counts).dtype
+    if dtype.kind not in "iuf":
         raise TypeError(f"counts are {counts!r:.80}; an array of real numbers is needed")
     return counts
 

@@ -78,7 +78,8 @@ def typical_axis(preprocessor: Preprocessor) -> EnergyAxis:
 def columns_of(preprocessor: Preprocessor, reader: Reader, counts: Tensor) -> Tensor:
     """What is said of counts (n, E) on `typical_axis`: columns (n, K + 7) as `FastGraph` has."""
     gain, readout, _, correlation = plain_noise(preprocessor)
-    axis, shift = typical_axis(preprocessor), torch.zeros(len(counts))
+    axis = typical_axis(preprocessor)
+    shift = torch.zeros(len(counts), dtype=torch.float32)
     with torch.no_grad():
         seen = preprocessor(counts, axis, shift, gain, readout, correlation)
         read = reader(seen.profile, seen.level, seen.spike)
