@@ -95,7 +95,8 @@ class Expectation:
     first: Array  # (I, P) sums of E[a], less the image's offset, over an image's pixels
     second: Array  # (P, P) sum of E[a a']
     common: Array  # (N_COMMON,) mean of the components' common factors
-    common_square: Array  # (N_COMMON,) mean of their squares
+    common_square: Array  # (N_COMMON,) mean of their posterior means' squares
+    common_information: Array  # (N_COMMON,) mean of what was learned: prior less posterior variance
     misfit: MisfitMoments
     log_likelihood: float  # nats a pixel
 
@@ -211,7 +212,8 @@ def expectation(
     n_images = len(images.weight)
     of_image = _sums(image, n_images)
     first, second = np.zeros((n_images, p)), np.zeros((p, p))
-    common, square, n_common = np.zeros(N_COMMON), np.zeros(N_COMMON), NO_PIXELS
+    common, square, learned = np.zeros((3, N_COMMON))
+    n_common = NO_PIXELS
     misfit = []
     for c, ((_, a, var), part, g, shape) in enumerate(
         zip(posteriors, components, gamma.T, shapes, strict=True)
@@ -226,8 +228,10 @@ def expectation(
             continue
         misfit.append(_of_misfit(mean, moment, left, g, n_misfit))
         if np.abs(shape.mean).max() > 0:  # a class without an edge says nothing of the library
-            common += mean[:, p : p + N_COMMON].sum(0)
-            square += np.diag(moment + left)[p : p + N_COMMON]
+            own = slice(p, p + N_COMMON)
+            common += mean[:, own].sum(0)
+            square += np.diag(moment)[own]
+            learned += g.sum() - np.diag(left)[own]
             n_common += g.sum()
     return Expectation(
         np.bincount(image, minlength=n_images),
@@ -236,6 +240,7 @@ def expectation(
         second,
         common / n_common,
         square / n_common,
+        learned / n_common,
         MisfitMoments(*(np.array(each) for each in zip(*misfit, strict=True))),
         float(total.mean()),
     )

@@ -38,18 +38,29 @@ def moved(
 def varied(
     given: FingerprintLibrary, old: FingerprintLibrary, step: Expectation
 ) -> FingerprintLibrary:
-    """The library with the variations that an E-step found, the given ones weighing a little."""
+    """The library with the variations that an E-step found, the given ones weighing a little.
+
+    A step of an MM algorithm (Zhou et al., J. Comput. Graph. Stat. 28, 350 (2019)) where the given
+    ones are an inverse-gamma prior: a step of expectation-maximisation is the shorter, the less
+    single pixels say of their own factors.
+    """
     n, prior = float(step.n), VARIATION_PIXELS
     # the broadening's factor is the square's: its sd goes as the broadening squared
     powers = (2.0, 2.0, 4.0)
     variations = {}
-    for name, power, centred in zip(
-        VARIED, powers, step.common_square - step.common**2, strict=True
+    centred = step.common_square - step.common**2
+    for name, power, square, information in zip(
+        VARIED, powers, centred, step.common_information, strict=True
     ):
         now, first = getattr(old.variations, name), getattr(given.variations, name)
-        variations[name] = float(
-            ((n * centred * now**power + prior * first**power) / (n + prior)) ** (1.0 / power)
-        )
+        if now == 0.0:  # as given
+            variations[name] = now
+            continue
+        # information u^2 + prior u = square + prior (first / now)^power, of the variance's factor u
+        towards = n * square + prior * (first / now) ** power
+        root = np.sqrt(prior**2 + 4.0 * n * information * towards)
+        factor = 2.0 * towards / (prior + root)
+        variations[name] = float(now * factor ** (1.0 / power))
     return replace(old, variations=Variations(**variations))
 
 

@@ -94,7 +94,8 @@ def test_expectation_sums_every_pixels_posterior(rng):
     target, _ = draw(rng, 25, columns, population, shapes, level)
     found = expectation(target, level, columns, population, shapes)
     responsibility, first, second = np.zeros(3), np.zeros(P), np.zeros((P, P))
-    common, square, edges, total = np.zeros(N_COMMON), np.zeros(N_COMMON), 0.0, 0.0
+    common, square, learned = np.zeros((3, N_COMMON))
+    edges = total = 0.0
     for y, v in zip(target, level, strict=True):
         joint = np.log(population.weight) + [
             multivariate_normal(*dense(columns, population, shape, v)[:2]).logpdf(y)
@@ -105,18 +106,20 @@ def test_expectation_sums_every_pixels_posterior(rng):
         responsibility += gamma
         for g, shape in zip(gamma, shapes, strict=True):
             mean, doubt = conditioned(columns, population, shape, v, y)
-            moment = np.outer(mean, mean) + doubt
+            moment, own = np.outer(mean, mean) + doubt, slice(P, P + N_COMMON)
             first += g * mean[:P]
             second += g * moment[:P, :P]
             if shape is not shapes[-1]:  # without an edge, nothing of the library is seen
-                common += g * mean[P : P + N_COMMON]
-                square += g * np.diag(moment)[P : P + N_COMMON]
+                common += g * mean[own]
+                square += g * mean[own] ** 2
+                learned += g * (1.0 - np.diag(doubt)[own])
                 edges += g
     np.testing.assert_allclose(found.responsibility, responsibility[None], rtol=1e-7)
     np.testing.assert_allclose(found.first, first[None], rtol=1e-6, atol=1e-8)
     np.testing.assert_allclose(found.second, second, rtol=1e-6, atol=1e-8)
     np.testing.assert_allclose(found.common, common / edges, rtol=1e-6, atol=1e-8)
     np.testing.assert_allclose(found.common_square, square / edges, rtol=1e-6)
+    np.testing.assert_allclose(found.common_information, learned / edges, rtol=1e-6)
     assert found.n == 25
     assert found.log_likelihood == pytest.approx(total / 25, rel=1e-9)
 
