@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from eels_bayes.arrays import Array
+from eels_bayes.classifier.fit_library import another_class, beyond_slope, far_off, scaled_away
 from eels_bayes.classifier.fit_misfits import by_class, listed, mean_residuals, misfitting, overall
 from eels_bayes.classifier.fit_report import FitReport
-from eels_bayes.forward_model.registration import NEAR, REACH
+from eels_bayes.forward_model.registration import NEAR
 
 # Nats a pixel in ten iterations: a class's odds by a factor of 1.6. Fits with the right library
 # seldom end within 75 iterations, and gained 0.002 to 0.22 at last.
@@ -32,12 +30,13 @@ def problems(report: FitReport, *, limited: bool = False) -> tuple[str, ...]:
     """
     missed = misfitting(report)
     found = [
-        _far_off(report),
+        far_off(report),
+        another_class(report),
         overall(report, bool(missed)),
         by_class(report),
         mean_residuals(report, missed),
-        _beyond_slope(report),
-        _scaled_away(report),
+        beyond_slope(report),
+        scaled_away(report),
         _few(report),
         "" if limited else _unfinished(report),
     ]
@@ -52,11 +51,11 @@ def notes(report: FitReport, *, limited: bool = False) -> tuple[str, ...]:
     tuple of str
     """
     found = []
-    if report.empty and not _scaled_away(report):
+    if report.empty and not scaled_away(report):
         found.append(
             f"no pixel takes {listed(report.empty)}: absent here, or not as in the library"
         )
-    if abs(report.shift) > FAR and not _far_off(report):
+    if abs(report.shift) > FAR and not far_off(report):
         found.append(f"the library was moved by {report.shift:+.1f} eV: see eb.calibrate_axis")
     far = [
         name for name, off in zip(report.class_names, report.class_misfit, strict=True) if off > OFF
@@ -79,46 +78,6 @@ def notes(report: FitReport, *, limited: bool = False) -> tuple[str, ...]:
             "Effort(forward_iterations=...) goes on"
         )
     return tuple(found)
-
-
-def _far_off(report: FitReport) -> str:
-    if abs(report.shift) < REACH - 1.0:
-        return ""
-    return (
-        f"the library was moved by {report.shift:+.1f} eV, to the end of what is tried: its axis "
-        "or that of the data stands further off; see eb.calibrate_axis"
-    )
-
-
-def _beyond_slope(report: FitReport) -> str:
-    rise = rise_length(report.energy, report.fingerprint)
-    if report.shift_sd <= rise:
-        return ""
-    return (
-        f"shifts differ by {report.shift_sd:.2g} eV among pixels, and the edge rises within "
-        f"{rise:.2g} eV: such shifts are not followed; align the spectra (Preprocessor(align=...))"
-    )
-
-
-def rise_length(energy: Array, fingerprint: Array) -> float:
-    """Shift (eV) up to which the strongest of spectra (K, W) follows its slope: height over slope.
-
-    Infinite where there is no edge.
-    """
-    height = np.abs(fingerprint).max(1)
-    strongest = int(height.argmax())
-    slope = float(np.abs(np.gradient(fingerprint[strongest], energy)).max())
-    return float(height[strongest]) / slope if slope > 0 else float("inf")
-
-
-def _scaled_away(report: FitReport) -> str:
-    if not report.empty or NEAR[0] <= report.gain <= NEAR[1]:
-        return ""
-    return (
-        f"no pixel takes {listed(report.empty)}, and the library was multiplied by "
-        f"{report.gain:.3g}: another class may have been scaled to stand for it; give the library "
-        "in the unit of the edge spectra, or class_weights"
-    )
 
 
 def _few(report: FitReport) -> str:

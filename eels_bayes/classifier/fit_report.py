@@ -10,6 +10,7 @@ import numpy as np
 from eels_bayes.arrays import Array
 from eels_bayes.classifier.report_text import aligned, html_table
 from eels_bayes.data.detector_noise import Noise
+from eels_bayes.forward_model.rivals import Rival
 from eels_bayes.forward_model.window_fit import WindowFit
 from eels_bayes.plots.fit_figure import fit_overview
 from eels_bayes.preprocessing.inspection import in_words
@@ -68,6 +69,9 @@ class FitReport(WindowFit):
         Whether the fit ended because nothing more was to be gained.
     log_likelihood : (I,) array
         Of each iteration, nats a pixel.
+    rivals : tuple of Rival
+        Where next to all pixels are of one class: how well each of the K classes explains what
+        they show, if the library stood elsewhere.
     problems : tuple of str
         What is bad, the worst first, and what would help.
     notes : tuple of str
@@ -88,6 +92,7 @@ class FitReport(WindowFit):
     class_misfit: Array
     converged: bool
     log_likelihood: Array
+    rivals: tuple[Rival, ...] = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -104,7 +104,7 @@ def fit_run(run: Run, plan: Plan, settings: Settings) -> Fitted:
     )
     found = measured_fit(run.forward, spectra)
     fitted = replace(fitted, record=record_of(spectra), window_fit=found)
-    warn_of_problems(fitted, settings.effort)
+    warn_of_problems(fitted, plan.library, settings.effort)
     return fitted
 
 

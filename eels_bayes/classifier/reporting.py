@@ -12,14 +12,17 @@ from eels_bayes.classifier.compatibility import check_spectra
 from eels_bayes.classifier.fit_problems import notes, problems
 from eels_bayes.classifier.fit_report import FitReport
 from eels_bayes.classifier.fitted import Fitted, required
+from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.effort import FULL, Effort
 from eels_bayes.forward_model.model import ForwardModel
+from eels_bayes.forward_model.rivals import rivals
 from eels_bayes.forward_model.window_fit import WindowFit, window_fit
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 from eels_bayes.preprocessing.series_noise import noise_source
 
 MOST_PIXELS = 4000  # that a report looks at: a second's work, and errors are small by then
+ALONE = 0.8  # share of the pixels: classes with less beside them are there themselves
 WARNED_CALL = 5  # calls from a warning about a fit up to the line that calls `EELSClassifier.fit`
 
 
@@ -46,6 +49,7 @@ class OfFit(Protocol):
     """What a report is made of: an `EELSClassifier`."""
 
     fitted: Fitted | None
+    library: FingerprintLibrary
     effort: Effort
 
 
@@ -70,10 +74,12 @@ def report(self: OfFit, spectra: Spectra | None = None) -> FitReport:
     TypeError, ValueError
         If spectra are not like those of the fit, or none is usable.
     """
-    return report_of(required(self.fitted), spectra, self.effort)
+    return report_of(required(self.fitted), self.library, spectra, self.effort)
 
 
-def report_of(fitted: Fitted, spectra: Spectra | None, effort: Effort) -> FitReport:
+def report_of(
+    fitted: Fitted, library: FingerprintLibrary, spectra: Spectra | None, effort: Effort
+) -> FitReport:
     """The report of a fit, or of how its model describes other spectra.
 
     Raises
@@ -95,6 +101,8 @@ def report_of(fitted: Fitted, spectra: Spectra | None, effort: Effort) -> FitRep
         )
     forward, vary = fitted.forward, fitted.forward.library.variations
     fit = forward.library_fit
+    only = int(np.argmax(window.class_pixels))
+    alone = window.class_pixels[only] > ALONE * window.n_pixels
     report = FitReport(
         **vars(window),
         class_names=forward.library.class_names,
@@ -111,6 +119,7 @@ def report_of(fitted: Fitted, spectra: Spectra | None, effort: Effort) -> FitRep
         class_misfit=forward.misfit.of_class,
         converged=forward.converged,
         log_likelihood=forward.log_likelihood,
+        rivals=tuple(rivals(forward, library, window.edge[only])) if alone else (),
     )
     limited = effort.forward_iterations < FULL.forward_iterations
     return replace(
@@ -118,9 +127,9 @@ def report_of(fitted: Fitted, spectra: Spectra | None, effort: Effort) -> FitRep
     )
 
 
-def warn_of_problems(fitted: Fitted, effort: Effort) -> None:
+def warn_of_problems(fitted: Fitted, library: FingerprintLibrary, effort: Effort) -> None:
     """Warn of the worst problem of a fit; for calls by `fit_run`, see `WARNED_CALL`."""
-    found = report_of(fitted, None, effort).problems
+    found = report_of(fitted, library, None, effort).problems
     if found:
         more = f" ({len(found) - 1} more in report())" if len(found) > 1 else " (see report())"
         warnings.warn(f"fit: {found[0]}{more}", stacklevel=WARNED_CALL)

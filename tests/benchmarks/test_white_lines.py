@@ -10,12 +10,15 @@ from scipy.optimize import nnls
 from scipy.special import softmax
 
 import eels_bayes as eb
+from eels_bayes.classifier.fit_library import AS_WELL
+from eels_bayes.classifier.reporting import measured_fit
 from eels_bayes.forward_model.fit import fit_forward_model
+from eels_bayes.forward_model.rivals import rivals
 
 pytest.importorskip("exspy")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
-from manganese import bed, methods, scoring
+from manganese import bed, methods, scans, scoring
 from peers import shifted_fit
 
 needs_references = pytest.mark.skipif(
@@ -120,3 +123,26 @@ def test_scores_are_those_of_the_dominant_class() -> None:
     assert found["accuracy"] == pytest.approx(2 / 3) and found["accuracy_pure"] == 1.0
     assert found["coverage"] == pytest.approx(2 / 3) and found["width"] == pytest.approx(0.2)
     assert found["rmse"] == pytest.approx(0.6 / np.sqrt(3))
+
+
+@needs_references
+def test_a_real_series_of_one_valence_is_said_to_rest_on_its_axis() -> None:
+    """An NMC cathode's Mn, near 4, is read as 3 where the axis is free; 4 explains it as well."""
+    import hyperspy.api as hs
+
+    scan = scans.SCANS[0]
+    file = scans.DATA / scan.name
+    if not file.is_file():
+        pytest.skip(f"{file} is absent")
+    windows = {
+        name: (low + scan.offset, high + scan.offset) for name, (low, high) in scans.WINDOWS.items()
+    }
+    with pytest.warns(UserWarning, match="the counts are believed"):
+        spectra = eb.Preprocessor(**windows)(hs.load(file), show_progressbar=False)
+    library = scans.both_origins()
+    model = fit_forward_model(spectra, library, effort=eb.Effort.quick(), show_progressbar=False)
+    fit = measured_fit(model, spectra)
+    only = int(np.argmax(fit.class_pixels))
+    found = rivals(model, library, fit.edge[only])
+    others = [rival.off for k, rival in enumerate(found) if k != only]
+    assert min(others) < AS_WELL * found[only].off

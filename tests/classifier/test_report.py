@@ -12,7 +12,8 @@ import pytest
 import eels_bayes as eb
 from eels_bayes import tensor_file
 from eels_bayes.classifier import fitting
-from eels_bayes.classifier.fit_problems import FEW_PIXELS, notes, problems, rise_length
+from eels_bayes.classifier.fit_library import AS_WELL, rise_length
+from eels_bayes.classifier.fit_problems import FEW_PIXELS, notes, problems
 from eels_bayes.classifier.fit_report import NO_PIXEL
 from eels_bayes.classifier.model_file import KIND
 from eels_bayes.classifier.report_text import aligned
@@ -24,10 +25,12 @@ from eels_bayes.classifier.reporting import (
 )
 from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.registration import REACH
+from eels_bayes.forward_model.rivals import Rival
 from eels_bayes.forward_model.window_fit import WindowFit
 from eels_bayes.preprocessing.series_noise import noise_source
 
 QUICK = eb.Effort.quick()
+ALIEN = Rival(0.0, 0.0, np.inf)
 
 
 @pytest.fixture
@@ -48,13 +51,19 @@ def refitted(fitted, spectra, library):
     )
 
 
+def reported(fitted, library, spectra):
+    """The report of such a fitted model."""
+    fitted = dataclasses.replace(fitted, preprocessor=spectra.preprocessor)
+    return report_of(fitted, library, None, QUICK)
+
+
 # --- what it holds
 
 
 def test_a_right_fit_is_healthy(clf, report, spectra):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warn_of_problems(clf.fitted, clf.effort)
+        warn_of_problems(clf.fitted, clf.library, clf.effort)
     assert report.ok and report.problems == ()
     assert report.n_pixels == report.n_fitted == 320
     assert 0.85 < report.chi_square < 1.1
@@ -192,11 +201,38 @@ def test_labels_leave_the_report_and_a_library_makes_a_new_one(clf, report, spec
 # --- what is bad
 
 
+def test_the_class_that_explains_the_only_one_as_well_is_named(report):
+    only = dataclasses.replace(
+        report,
+        class_pixels=np.array([5.0, 310.0, 5.0, 0.0]),
+        rivals=(Rival(1.0, 1.5, 0.9), Rival(0.0, 1.0, 0.1), Rival(-0.7, 0.8, 0.12), ALIEN),
+    )
+    (said,) = (it for it in problems(only) if "as well" in it)
+    names = report.class_names
+    assert f"read as {names[1]}" in said and f"{names[2]}, another -0.7 eV away" in said
+    assert f"{report.shift - 0.7:+.1f} eV for {names[2]}" in said and "(12 % off" in said
+    worse = (Rival(1.0, 1.5, 0.9), Rival(0.0, 1.0, 0.1), Rival(-0.7, 0.8, 0.1 * AS_WELL), ALIEN)
+    assert not any("as well" in it for it in problems(dataclasses.replace(only, rivals=worse)))
+
+
+@pytest.mark.parametrize("k", [0, 1, 2])
+def test_a_series_of_one_class_is_read_right_or_said_to_be_unsure(clf, spectra, series, k):
+    """Of few pixels of a weak edge alone, nothing tells its factor, and so its class."""
+    label = series.truth.label.values.ravel()
+    one = spectra[np.flatnonzero(label == k)]
+    fitted = refitted(clf.fitted, one, clf.library)
+    found = reported(fitted, clf.library, spectra)
+    assert len(found.rivals) == 4
+    right = np.argmax(found.class_pixels) == k
+    assert right == (k != 2)
+    assert any("as well" in it for it in found.problems) != right
+
+
 def test_a_library_on_another_axis_is_bad(clf, spectra):
     library = clf.library
     off = dataclasses.replace(library, energy=library.energy + 40.0)
     fitted = refitted(clf.fitted, spectra, off)
-    found = report_of(dataclasses.replace(fitted, preprocessor=spectra.preprocessor), None, QUICK)
+    found = reported(fitted, off, spectra)
     assert "to the end of what is tried" in found.problems[0]
     assert any("stands out of its band" in sentence for sentence in found.problems)
 
@@ -210,7 +246,7 @@ def test_fingerprints_of_another_structure_are_bad(clf, spectra):
     ]
     other = eb.FingerprintLibrary.from_arrays(energy, np.array(lines), range(4))
     fitted = refitted(clf.fitted, spectra, other)
-    found = report_of(dataclasses.replace(fitted, preprocessor=spectra.preprocessor), None, QUICK)
+    found = reported(fitted, other, spectra)
     assert any("stands out of its band" in sentence for sentence in found.problems)
 
 
@@ -219,7 +255,7 @@ def test_a_wrong_gain_is_bad(clf, spectra, factor, words):
     """As the reader of the same counts makes it: the fit is to the wrong noise too."""
     wrong = dataclasses.replace(spectra, level=np.float32(factor) * spectra.level)
     fitted = refitted(clf.fitted, wrong, clf.library)
-    found = report_of(dataclasses.replace(fitted, preprocessor=spectra.preprocessor), None, QUICK)
+    found = reported(fitted, clf.library, spectra)
     assert words in found.problems[0]
     (told,) = re.findall(r"gain (?:is )?rather ([\d.]+),", found.problems[0])
     assert float(told) == pytest.approx(1.0 / factor, rel=0.35)
@@ -317,4 +353,4 @@ def test_fit_warns_of_the_worst(spectra, monkeypatch):
     assert len(clf.report().problems) == 1
     few = dataclasses.replace(clf.fitted.record, n_pixels=10)
     with pytest.warns(UserWarning, match=r"\(1 more in report\(\)\)"):
-        warn_of_problems(dataclasses.replace(clf.fitted, record=few), effort)
+        warn_of_problems(dataclasses.replace(clf.fitted, record=few), clf.library, effort)

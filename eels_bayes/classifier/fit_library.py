@@ -1,0 +1,76 @@
+"""Whether the library stands as it should: its axis, its factor, and what rests on them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eels_bayes.arrays import Array
+from eels_bayes.classifier.fit_misfits import listed
+from eels_bayes.classifier.fit_report import FitReport
+from eels_bayes.forward_model.registration import NEAR, REACH
+
+AS_WELL = 1.5  # times what the class read leaves; chosen on benchmarks/white_lines.py alone
+
+
+def far_off(report: FitReport) -> str:
+    """Of a library that was moved as far as is tried."""
+    if abs(report.shift) < REACH - 1.0:
+        return ""
+    return (
+        f"the library was moved by {report.shift:+.1f} eV, to the end of what is tried: its axis "
+        "or that of the data stands further off; see eb.calibrate_axis"
+    )
+
+
+def another_class(report: FitReport) -> str:
+    """Of another class that explains the only one that is there, if the library stood elsewhere."""
+    if not report.rivals:
+        return ""
+    only = int(np.argmax(report.class_pixels))
+    own, names = report.rivals[only].off, report.class_names
+    others = [k for k, rival in enumerate(report.rivals) if k != only and rival.off < AS_WELL * own]
+    if not others:
+        return ""
+    k = min(others, key=lambda other: report.rivals[other].off)
+    rival = report.rivals[k]
+    return (
+        f"next to all pixels are read as {names[only]}, and where the library stands rests on that "
+        f"alone: {names[k]}, another {rival.shift:+.1f} eV away and multiplied by "
+        f"{rival.factor:.2g}, would explain them as well ({100 * rival.off:.0f} % off, "
+        f"{names[only]} {100 * own:.0f} %). A shift of the axis by {report.shift:+.1f} eV speaks "
+        f"for {names[only]}, one by {report.shift + rival.shift:+.1f} eV for {names[k]}: measure "
+        "it at another edge (eb.calibrate_axis), or fit with pixels of a known class"
+    )
+
+
+def beyond_slope(report: FitReport) -> str:
+    """Of shifts among pixels that the edge does not follow."""
+    rise = rise_length(report.energy, report.fingerprint)
+    if report.shift_sd <= rise:
+        return ""
+    return (
+        f"shifts differ by {report.shift_sd:.2g} eV among pixels, and the edge rises within "
+        f"{rise:.2g} eV: such shifts are not followed; align the spectra (Preprocessor(align=...))"
+    )
+
+
+def rise_length(energy: Array, fingerprint: Array) -> float:
+    """Shift (eV) up to which the strongest of spectra (K, W) follows its slope: height over slope.
+
+    Infinite where there is no edge.
+    """
+    height = np.abs(fingerprint).max(1)
+    strongest = int(height.argmax())
+    slope = float(np.abs(np.gradient(fingerprint[strongest], energy)).max())
+    return float(height[strongest]) / slope if slope > 0 else float("inf")
+
+
+def scaled_away(report: FitReport) -> str:
+    """Of classes that no pixel takes, as another is scaled to stand for them."""
+    if not report.empty or NEAR[0] <= report.gain <= NEAR[1]:
+        return ""
+    return (
+        f"no pixel takes {listed(report.empty)}, and the library was multiplied by "
+        f"{report.gain:.3g}: another class may have been scaled to stand for it; give the library "
+        "in the unit of the edge spectra, or class_weights"
+    )
