@@ -212,8 +212,7 @@ def expectation(
     n_images = len(images.weight)
     of_image = _sums(image, n_images)
     first, second = np.zeros((n_images, p)), np.zeros((p, p))
-    common, square, learned = np.zeros((3, N_COMMON))
-    n_common = NO_PIXELS
+    common, n_common = np.zeros((3, N_COMMON)), NO_PIXELS
     misfit = []
     for c, ((_, a, var), part, g, shape) in enumerate(
         zip(posteriors, components, gamma.T, shapes, strict=True)
@@ -229,18 +228,17 @@ def expectation(
         misfit.append(_of_misfit(mean, moment, left, g, n_misfit))
         if np.abs(shape.mean).max() > 0:  # a class without an edge says nothing of the library
             own = slice(p, p + N_COMMON)
-            common += mean[:, own].sum(0)
-            square += np.diag(moment)[own]
-            learned += g.sum() - np.diag(left)[own]
+            information = g.sum() - np.diag(left)[own]
+            common += [mean[:, own].sum(0), np.diag(moment)[own], information]
             n_common += g.sum()
     return Expectation(
         np.bincount(image, minlength=n_images),
         of_image @ gamma[:, :n_known],
         first,
         second,
-        common / n_common,
-        square / n_common,
-        learned / n_common,
+        common[0] / n_common,
+        common[1] / n_common,
+        common[2] / n_common,
         MisfitMoments(*(np.array(each) for each in zip(*misfit, strict=True))),
         float(total.mean()),
     )
