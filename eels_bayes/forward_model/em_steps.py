@@ -108,7 +108,7 @@ class Problem:
         state = State(
             replace(new, weight=weight),
             Images(weights, of_images.mean),
-            moved(old.library_fit, step.common, old.library, library),
+            moved(old.library_fit, step.common.mean, old.library, library),
             library,
             improved(
                 old.misfit,

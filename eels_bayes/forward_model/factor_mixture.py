@@ -63,6 +63,22 @@ class MisfitMoments(NamedTuple):
     information: Array
 
 
+class CommonMoments(NamedTuple):
+    """What an E-step says of the factors that components have in common, a mean over the pixels.
+
+    Attributes
+    ----------
+    mean, square : (N_COMMON,) arrays
+        Of their posterior means, and of the squares of these.
+    information : (N_COMMON,) array
+        Of what was learned of them: prior less posterior variance.
+    """
+
+    mean: Array
+    square: Array
+    information: Array
+
+
 @dataclass(frozen=True, eq=False)
 class Population:
     """Weights of the components (components,), mean (P,) and covariance (P, P) of ``u``."""
@@ -94,9 +110,7 @@ class Expectation:
     responsibility: Array  # (I, components) sums over an image's pixels
     first: Array  # (I, P) sums of E[a], less the image's offset, over an image's pixels
     second: Array  # (P, P) sum of E[a a']
-    common: Array  # (N_COMMON,) mean of the components' common factors
-    common_square: Array  # (N_COMMON,) mean of their posterior means' squares
-    common_information: Array  # (N_COMMON,) mean of what was learned: prior less posterior variance
+    common: CommonMoments
     misfit: MisfitMoments
     log_likelihood: float  # nats a pixel
 
@@ -236,9 +250,7 @@ def expectation(
         of_image @ gamma[:, :n_known],
         first,
         second,
-        common[0] / n_common,
-        common[1] / n_common,
-        common[2] / n_common,
+        CommonMoments(*(common / n_common)),
         MisfitMoments(*(np.array(each) for each in zip(*misfit, strict=True))),
         float(total.mean()),
     )

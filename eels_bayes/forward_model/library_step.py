@@ -48,9 +48,9 @@ def varied(
     # the broadening's factor is the square's: its sd goes as the broadening squared
     powers = (2.0, 2.0, 4.0)
     variations = {}
-    centred = step.common_square - step.common**2
+    centred = step.common.square - step.common.mean**2
     for name, power, square, information in zip(
-        VARIED, powers, centred, step.common_information, strict=True
+        VARIED, powers, centred, step.common.information, strict=True
     ):
         now, first = getattr(old.variations, name), getattr(given.variations, name)
         if now == 0.0:  # as given

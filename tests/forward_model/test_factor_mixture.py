@@ -117,9 +117,9 @@ def test_expectation_sums_every_pixels_posterior(rng):
     np.testing.assert_allclose(found.responsibility, responsibility[None], rtol=1e-7)
     np.testing.assert_allclose(found.first, first[None], rtol=1e-6, atol=1e-8)
     np.testing.assert_allclose(found.second, second, rtol=1e-6, atol=1e-8)
-    np.testing.assert_allclose(found.common, common / edges, rtol=1e-6, atol=1e-8)
-    np.testing.assert_allclose(found.common_square, square / edges, rtol=1e-6)
-    np.testing.assert_allclose(found.common_information, learned / edges, rtol=1e-6)
+    np.testing.assert_allclose(found.common.mean, common / edges, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(found.common.square, square / edges, rtol=1e-6)
+    np.testing.assert_allclose(found.common.information, learned / edges, rtol=1e-6)
     assert found.n == 25
     assert found.log_likelihood == pytest.approx(total / 25, rel=1e-9)
 

@@ -8,6 +8,7 @@ import pytest
 
 import eels_bayes as eb
 from eels_bayes.data.variations import Variations
+from eels_bayes.forward_model.factor_mixture import CommonMoments
 from eels_bayes.forward_model.library_step import VARIATION_PIXELS, varied
 
 GIVEN = replace(eb.FingerprintLibrary.example(), variations=Variations(0.2, 0.4, 0.1))
@@ -22,9 +23,11 @@ def expectation(y, library):
     nothing = np.zeros(3)
     return SimpleNamespace(
         n=len(y),
-        common=nothing,  # the mean is known here
-        common_square=np.array([(mean**2).mean(), 0.0, 0.0]),
-        common_information=np.array([shrink, 0.0, 0.0]),
+        common=CommonMoments(
+            nothing,  # the mean is known here
+            np.array([(mean**2).mean(), 0.0, 0.0]),
+            np.array([shrink, 0.0, 0.0]),
+        ),
     )
 
 
