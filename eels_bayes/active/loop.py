@@ -6,6 +6,7 @@ import operator
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +16,13 @@ from tqdm.auto import tqdm
 
 from eels_bayes import validation
 from eels_bayes.active.acquisition import Acquisition, by_name
-from eels_bayes.active.journal import Query, read_journal, write_query
+from eels_bayes.active.journal import Query
+from eels_bayes.active.journal_file import JournalFile
+from eels_bayes.active.pool_identity import identity_of
+
+# Failures of the oracle in a row after which it is taken to be broken, rather than to go on and
+# put aside what is most worth asking. Chosen: one that fails half of the time does so once in 1000.
+MOST_FAILURES = 10
 
 
 class Learner(Protocol):
@@ -39,7 +46,8 @@ class ActiveLoop:
     The oracle may be slow and may fail: what it raises is recorded, the item is put aside, and the
     loop goes on; so it does where the answer can be no class. Every answer is kept as soon as it is
     there, in ``history`` and in the journal, so that nothing paid for is lost to a crash, an
-    interruption, or a learner that refuses it; ``run`` goes on from there.
+    interruption, or a learner that refuses it; ``run`` goes on from there. What cannot be written,
+    as on a full disk, stays in ``history`` with a warning and is written as soon as that works.
 
     Parameters
     ----------
@@ -60,10 +68,13 @@ class ActiveLoop:
     batch_size : int
         Answers between two updates.
     journal : path-like, optional
-        A file of one JSON object for each query. What it holds already is learned first, so that
-        it wants the learner as it was before the first query: one that has learned these answers
-        already, saved afterwards for example, would count them twice. A last line that was cut off
-        in mid-write is dropped with a warning.
+        A file of one JSON object for each query, below a line that says of which pool: another
+        pool, or this one in another order, is refused. One loop at a time may run on it. What it
+        holds already is learned first, so that it wants the learner as it was before the first
+        query: one that has learned these answers already, saved afterwards for example, would
+        count them twice. A last line that was cut off in mid-write is dropped with a warning.
+        Journals of before lack the first line and are read with a warning; so are those of a pool
+        whose items are neither numbers nor text, where only their number is compared.
     seed : int
         Of a random acquisition.
 
@@ -77,6 +88,10 @@ class ActiveLoop:
     ValueError
         If the acquisition is unknown, numbers are not positive, or the journal is not one of this
         pool.
+    OSError
+        If the journal cannot be written where it is meant to be.
+    RuntimeError
+        If another loop is running on the journal.
     """
 
     def __init__(
@@ -99,8 +114,11 @@ class ActiveLoop:
         self._acquire = by_name(acquisition, seed=seed)
         self.history: list[Query] = []
         self._n_learned = 0
-        if self.journal is not None and self.journal.exists():
-            self.history = read_journal(self.journal, len(pool))
+        self._file: JournalFile | None = None
+        if self.journal is not None:
+            names = getattr(learner, "class_names", None)
+            self._file = JournalFile(self.journal, identity_of(pool), names)
+            self.history = self._file.open()
 
     @property
     def n_answers(self) -> int:
@@ -148,6 +166,11 @@ class ActiveLoop:
         Exception
             What the learner raises at an update, with a note that names the answers it refused;
             they are kept.
+        OSError
+            If the journal cannot be written any more; nothing was asked.
+        RuntimeError
+            If the oracle failed `MOST_FAILURES` times in a row, or at every item there is; or if
+            another loop is running, or has run, on the journal.
         """
         bar = tqdm(
             total=self.budget,
@@ -156,7 +179,8 @@ class ActiveLoop:
             unit="answer",
             disable=not show_progressbar,
         )
-        with bar:
+        first = len(self.history)
+        with bar, nullcontext() if self._file is None else self._file.writing(self.history):
             self._learn()
             while self.n_answers < self.budget:
                 items = self.open_items
@@ -171,9 +195,14 @@ class ActiveLoop:
                 for item in chosen.tolist():
                     query = self._ask(number, item, getattr(pred, "class_names", None))
                     bar.update(query.answer is not None)
+                    last = self.history[first:][-MOST_FAILURES:]
+                    if len(last) == MOST_FAILURES:
+                        self._refuse_failures(last)
                 self._learn()
                 if after_round is not None:
                     after_round(self)
+        if not self.n_answers:
+            self._refuse_failures(self.history)
         return self.history
 
     def _ask(self, number: int, item: int, class_names: Sequence[str] | None) -> Query:
@@ -186,9 +215,20 @@ class ActiveLoop:
             error = f"{type(problem).__name__}: {problem}"
         query = Query(number, item, answer, error, time.perf_counter() - start)
         self.history.append(query)
-        if self.journal is not None:
-            write_query(self.journal, query)
+        if self._file is not None:
+            self._file.write(self.history)
         return query
+
+    def _refuse_failures(self, queries: Sequence[Query]) -> None:
+        """Raise where the oracle has failed at all of these."""
+        if queries and all(query.answer is None for query in queries):
+            kept = "history" if self.journal is None else f"history and of {self.journal}"
+            raise RuntimeError(
+                f"the oracle failed {len(queries)} times in a row, at last about item "
+                f"{queries[-1].item}: {queries[-1].error}; mend it and run again. Items "
+                f"{[query.item for query in queries]} are put aside: take them out of {kept} to "
+                "ask about them again"
+            )
 
     def _learn(self) -> None:
         """From all answers that are not learned yet."""

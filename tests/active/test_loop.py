@@ -114,9 +114,12 @@ def test_a_failing_oracle_is_recorded_and_its_item_put_aside():
 
 def test_an_oracle_that_always_fails_ends_the_loop():
     learner = Learner()
-    history = loop(learner, lambda item: 1 / 0, budget=3).run(show_progressbar=False)
-    assert [q.item for q in history] == FIRST and learner.n_updates == 0
-    assert all(q.error.startswith("ZeroDivisionError") for q in history)
+    one = loop(learner, lambda item: 1 / 0, budget=3)
+    text = r"failed 5 times in a row, at last about item 1: ZeroDivisionError: division by zero; "
+    with pytest.raises(RuntimeError, match=text):
+        one.run(show_progressbar=False)
+    assert [q.item for q in one.history] == FIRST and learner.n_updates == 0
+    assert all(q.error.startswith("ZeroDivisionError") for q in one.history)
 
 
 IMPOSSIBLE = [None, [1, 2], [], len, "", b"a", 1.0, np.float64(1), True, np.True_, -1, 3]
@@ -163,7 +166,8 @@ def test_answers_are_kept_as_names(given, kept, tmp_path):
 
 @pytest.mark.parametrize("given", [*IMPOSSIBLE, *(given for given, _ in POSSIBLE)], ids=repr)
 def test_an_answer_is_possible_where_a_classifier_learns_from_it(given):
-    query = loop(oracle=lambda item: given, budget=1).run(show_progressbar=False)[0]
+    one = loop(oracle=lambda item: given if item == 3 else "a", budget=2)
+    query = one.run(show_progressbar=False)[0]
     try:
         learned = update._names([given], tuple("abc"))
     except (TypeError, ValueError):
@@ -183,7 +187,8 @@ def test_learners_without_class_names_have_the_last_word(given, kept, tmp_path):
     assert [q.answer for q in history] == [kept] * 4
     assert type(history[0].answer) is type(kept)
     assert loop(**options).history == history
-    failed = loop(learner, lambda item: -1, **options | {"journal": None})
+    learner.told.clear()
+    failed = loop(learner, lambda item: -(item == 3), **options | {"journal": None})
     error = failed.run(show_progressbar=False)[0].error
     assert error == "ValueError: the oracle gave -1; a class name or an index is needed"
 
@@ -243,8 +248,8 @@ def test_journal_is_written_line_by_line(tmp_path):
         return 1
 
     history = loop(oracle=oracle, journal=journal).run(show_progressbar=False)
-    assert seen == list(range(5))  # each is there before the next is asked for
-    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert seen == [0, 2, 3, 4, 5]  # each, below the first line, before the next is asked for
+    lines = [json.loads(line) for line in journal.read_text().splitlines()[1:]]
     assert [Query(**line) for line in lines] == history
     assert lines[1]["answer"] is None and lines[1]["error"] == "OSError: no disk"
 
@@ -290,7 +295,7 @@ def test_a_crashed_program_goes_on_from_its_journal(at, tmp_path):
     other.run(show_progressbar=False)
     assert asked == FIRST[FIRST.index(at) : 4]  # nobody is asked twice
     assert learner.told == {POOL[i]: "abc"[i % 3] for i in FIRST[:4]}
-    assert len(journal.read_text().splitlines()) == 4
+    assert len(journal.read_text().splitlines()) == 1 + 4
     rounds = [q.round for q in other.history]
     assert rounds == sorted(rounds)
 
@@ -353,7 +358,7 @@ def test_a_journal_that_is_none(tmp_path, line, text):
 
 
 def written(journal, n=3):
-    """A journal's lines."""
+    """A journal's lines, the first of which says of which pool."""
     loop(journal=journal, budget=n).run(show_progressbar=False)
     return journal.read_bytes().splitlines(keepends=True)
 
@@ -362,13 +367,13 @@ def written(journal, n=3):
 def test_a_line_that_was_cut_off_is_asked_again(tmp_path, size):
     journal = tmp_path / "journal.jsonl"
     lines = written(journal)
-    journal.write_bytes(b"".join(lines[:2]) + lines[2][:size])
+    journal.write_bytes(b"".join(lines[:3]) + lines[3][:size])
     with pytest.warns(
-        UserWarning, match=r"journal\.jsonl ends in the middle of line 3, which is dr"
+        UserWarning, match=r"journal\.jsonl ends in the middle of line 4, which is dr"
     ):
         one = loop(journal=journal)
     assert [q.item for q in one.history] == FIRST[:2]
-    assert journal.read_bytes() == b"".join(lines[:2])
+    assert journal.read_bytes() == b"".join(lines[:3])
     one.run(show_progressbar=False)
     assert [q.item for q in one.history] == FIRST[:4]
     assert loop(journal=journal).history == one.history
@@ -399,9 +404,9 @@ def test_a_last_line_that_lacks_its_end_alone_is_whole(tmp_path):
 def test_another_file_is_left_as_it_is(tmp_path, text, before):
     """Its last line is no line of a journal, and lacks its end as well."""
     journal = tmp_path / "journal.jsonl"
-    content = b"".join(written(journal, 1)[:before]) + text.encode("latin-1")
+    content = b"".join(written(journal, 1)[: 2 * before]) + text.encode("latin-1")
     journal.write_bytes(content)
-    with pytest.raises(ValueError, match=f"line {1 + before}, is no query"):
+    with pytest.raises(ValueError, match=f"line {1 + 2 * before}, is no query"):
         loop(journal=journal)
     assert journal.read_bytes() == content
 
@@ -409,9 +414,9 @@ def test_another_file_is_left_as_it_is(tmp_path, text, before):
 def test_a_line_cut_off_within_the_journal_is_refused(tmp_path):
     journal = tmp_path / "journal.jsonl"
     lines = written(journal)
-    content = lines[0] + lines[1][:20] + b"\n" + lines[2][:20]
+    content = lines[0] + lines[1] + lines[2][:20] + b"\n" + lines[3][:20]
     journal.write_bytes(content)
-    with pytest.raises(ValueError, match="line 2, is no query"):
+    with pytest.raises(ValueError, match="line 3, is no query"):
         loop(journal=journal)
     assert journal.read_bytes() == content
 
