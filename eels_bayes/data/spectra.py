@@ -233,7 +233,8 @@ class Spectra:
         """One HyperSpy signal of edge spectra per signal given, NaN where there is no usable pixel.
 
         Frames of a stack come back as the stack. Navigation axes and metadata are the given
-        signal's own; what was done is in ``metadata.eels_bayes``.
+        signal's own, without the noise of its counts, which is not that of edge spectra (`sd` is);
+        what was done is in ``metadata.eels_bayes``.
 
         Returns
         -------

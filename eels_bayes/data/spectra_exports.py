@@ -29,11 +29,10 @@ def to_signals(spectra: Any) -> list[EELSSpectrum]:
     signals = []
     for given in given_signals(spectra.images, spectra.image, spectra.position):
         axes = [copy.deepcopy(axis) for axis in given.whole.axes] + [dict(energy_axis)]
-        signal = EELSSpectrum(
-            given.filled(spectra.intensity),
-            axes=axes,
-            metadata=copy.deepcopy(given.whole.metadata),
-        )
+        metadata = copy.deepcopy(given.whole.metadata)
+        # That of the counts: HyperSpy would weight a fit of the edge spectra by it.
+        metadata.get("Signal", {}).pop("Noise_properties", None)
+        signal = EELSSpectrum(given.filled(spectra.intensity), axes=axes, metadata=metadata)
         signal.metadata.add_dictionary({"eels_bayes": {"quantity": "edge spectrum"}})
         options = getattr(spectra.preprocessor, "options", None)
         if callable(options):

@@ -86,4 +86,4 @@ def _noise_panel(
     if most > 0:
         ax.set_ylim(0.0, 2.0 * ROOM * most)
     ax.set_xlim(0.0, ROOM * ends[1])
-    ax.legend(fontsize=7, loc="upper left")
+    ax.legend(handles=ax.get_lines(), fontsize=7, loc="upper left")

@@ -129,8 +129,9 @@ def risk_coverage(curves: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
             top = max(top, float(y[x >= min(JUMPY_SHARE, x.max())].max()))
         ax.set(xlabel="coverage (share of pixels kept)", ylabel="risk (error rate of those kept)")
         ax.set(xlim=(0, 1), ylim=(0, HEADROOM * top if top > 0 else 1))
-        if len(curves) > 1 or next(iter(curves)):
-            ax.legend(loc="upper left")
+        named = [line for line in ax.get_lines() if line.get_label()]
+        if named:  # given one by one: else matplotlib leaves out what begins with "_"
+            ax.legend(handles=named, loc="upper left")
     return figure
 
 
@@ -178,6 +179,6 @@ def history(history: Mapping[str, Any], *, ylabel: str = "loss (nats per spectru
                     )
             ax.set(xlabel="epoch", title=name)
             ax.xaxis.get_major_locator().set_params(integer=True)
-            ax.legend(loc="upper right")
+            ax.legend(handles=ax.get_lines(), loc="upper right")  # whatever their names begin with
         grid[0, 0].set_ylabel(ylabel)
     return figure

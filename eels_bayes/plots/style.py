@@ -36,9 +36,11 @@ _STYLE: Any = {
     "legend.frameon": False,
     "hatch.linewidth": 0.5,
     "savefig.dpi": 150.0,
-    # Titles and class names are what users and files call things: "$" is no formula there. Axes
-    # with powers of ten need `plain_decades`.
+    # Titles and class names are what users and files call things: "$" is no formula there, nor "_"
+    # or "%" a command of TeX. Axes with powers of ten need `plain_decades`.
     "text.parse_math": False,
+    "text.usetex": False,
+    "axes.formatter.use_mathtext": False,
 }
 
 

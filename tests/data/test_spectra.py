@@ -1,5 +1,7 @@
 """Spectra keep pixels, images and flags together."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -90,7 +92,6 @@ def test_reasons_are_words() -> None:
 
 
 def test_shapes_that_do_not_belong_together_are_refused() -> None:
-    from dataclasses import replace
 
     spectra = make((info((3,)),))
     with pytest.raises(ValueError, match="norm has 2 rows; 3 are needed"):
@@ -119,13 +120,11 @@ def test_concatenate_joins_images_and_rejoins_parts_of_one() -> None:
 
 def other_of(one: Spectra, other: Spectra) -> Spectra:
     """`other` as if the same preprocessor had made it."""
-    from dataclasses import replace
 
     return replace(other, preprocessor=one.preprocessor)
 
 
 def test_concatenate_refuses_what_does_not_fit() -> None:
-    from dataclasses import replace
 
     one = make((info((3,)),), options={"unit": 1})
     with pytest.raises(ValueError, match="parts is empty"):
@@ -166,6 +165,22 @@ def test_signals_keep_axes_metadata_and_places(shape: tuple[int, ...]) -> None:
     assert signal.metadata.eels_bayes.preprocessor.unit == 0.5
     for axis in signal.axes_manager.navigation_axes:
         assert (axis.scale, axis.offset, axis.units) == (0.5, 2.0, "nm")
+
+
+def test_signals_do_not_keep_the_noise_of_their_counts() -> None:
+    """Nor do they lose what else is said of the signal, and the given one keeps all."""
+    noise = {"Variance_linear_model": {"gain_factor": 2.0}, "variance": 3.0}
+    metadata = {
+        "General": {"title": "one"},
+        "Signal": {"signal_type": "EELS", "quantity": "counts", "Noise_properties": noise},
+    }
+    given = replace(info((3,)), metadata=metadata)
+    signal = make((given,)).to_signals()[0]
+    assert not signal.metadata.has_item("Signal.Noise_properties")
+    assert signal.get_noise_variance() is None
+    assert signal.metadata.Signal.signal_type == "EELS"
+    assert signal.metadata.General.title == "one"
+    assert given.metadata["Signal"]["Noise_properties"] == noise
 
 
 def test_xarray_holds_everything_with_units() -> None:

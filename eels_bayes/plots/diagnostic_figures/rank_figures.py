@@ -125,7 +125,9 @@ def ecdf_difference(
     grid = np.arange(n_draws + 2) / (n_draws + 1)
     with figure_style() as plt:
         figure, ax = plt.subplots(figsize=(5.6, 3.2), layout="constrained")
-        ax.axhspan(-half, half, color=BAND, lw=0, label=f"{100 * level:g} % band")
+        handles: list[Any] = [
+            ax.axhspan(-half, half, color=BAND, lw=0, label=f"{100 * level:g} % band")
+        ]
         ax.axhline(0, color="0.5", lw=0.8)
         outside, top = 0, half
         for title, values in zip(titles, columns.T, strict=True):
@@ -135,13 +137,14 @@ def ecdf_difference(
             if np.abs(difference).max() > half or len(titles) == 1:
                 style = DASHES[outside // len(OKABE_ITO) % len(DASHES)]
                 color = OKABE_ITO[outside % len(OKABE_ITO)]
-                ax.plot(grid, difference, style, color=color, lw=1.4, label=title)
+                handles += ax.plot(grid, difference, style, color=color, lw=1.4, label=title)
                 outside += 1
             else:
                 ax.plot(grid, difference, color="0.45", lw=0.8)
         ax.set(xlabel="rank / number of draws", ylabel="ECDF - uniform")
         ax.set(xlim=(0, 1), ylim=(-1.1 * top, 1.1 * top))
-        figure.legend(loc="outside right upper", ncols=1 + outside // LEGEND_ROWS)
+        columns_of_names = 1 + outside // LEGEND_ROWS
+        figure.legend(handles=handles, loc="outside right upper", ncols=columns_of_names)
     return figure
 
 
