@@ -92,7 +92,6 @@ def test_reasons_are_words() -> None:
 
 
 def test_shapes_that_do_not_belong_together_are_refused() -> None:
-
     spectra = make((info((3,)),))
     with pytest.raises(ValueError, match="norm has 2 rows; 3 are needed"):
         replace(spectra, norm=spectra.norm[:2])
@@ -120,12 +119,10 @@ def test_concatenate_joins_images_and_rejoins_parts_of_one() -> None:
 
 def other_of(one: Spectra, other: Spectra) -> Spectra:
     """`other` as if the same preprocessor had made it."""
-
     return replace(other, preprocessor=one.preprocessor)
 
 
 def test_concatenate_refuses_what_does_not_fit() -> None:
-
     one = make((info((3,)),), options={"unit": 1})
     with pytest.raises(ValueError, match="parts is empty"):
         Spectra.concatenate([])
