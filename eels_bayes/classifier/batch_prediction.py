@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Literal
 
 import numpy as np
@@ -21,7 +22,9 @@ from eels_bayes.prediction.image_context import image_weights
 from eels_bayes.prediction.joint_posterior import JointPosterior
 from eels_bayes.prediction.pixel_reader import Reading, unanswered
 from eels_bayes.prediction.prediction import Prediction
+from eels_bayes.prediction.uniform_novelty import unlike_model
 
+WARNED_CALL = 3  # calls from a warning up to the line that calls `EELSClassifier.predict`
 PATIENCE = 3  # seconds that a prediction may take before its progress is shown
 
 Context = Literal["pixel", "image"]
@@ -56,6 +59,8 @@ def predict(
         image = np.minimum(spectra.image, len(of_images) - 1)
         columns = _columns(fitted, spectra, settings, of_images[image] / overall)
         ok = np.isfinite(columns["total"])
+    if unlike := unlike_model(columns["novelty"][ok]):
+        warnings.warn(f"predict: {unlike}", stacklevel=WARNED_CALL)
     weight, mean, sd = (columns.pop(f"component_{name}") for name in ("weight", "mean", "sd"))
     labels, library = np.full(len(spectra), -1), fitted.forward.library
     labels[ok] = columns["probabilities"][ok].argmax(1)
