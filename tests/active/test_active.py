@@ -217,9 +217,11 @@ def test_batch_bald_of_a_prediction(clf, spectra):
     np.testing.assert_array_equal(active.batch_bald(pred, 6, n_functions=64, seed=2), chosen)
     draws = pred.joint.draw_at_latents(200, 8, seed=5)
     naive = best(active.bald)(pred, 6)
+    # with few functions the gain of the second pixel is known to 0.02 nats only
+    many = active.batch_bald(pred, 6, n_functions=1024, seed=2)
     found = [
         np.mean([joint_information(p[:, rows[:4]], 4)[1][-1] for p in draws])
-        for rows in (chosen, naive)
+        for rows in (many, naive)
     ]
     assert found[0] > found[1] - 0.01
     with pytest.raises(ValueError, match="k must be a whole number of at least 1, got 0"):
