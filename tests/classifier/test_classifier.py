@@ -323,6 +323,7 @@ def test_novelty_of_few_pixels_means_what_it_means_of_many(of_few_pixels, fitted
     assert 0.3 < found.mean() < 0.7 and 0.3 < usual.mean() < 0.7
 
 
+@pytest.mark.filterwarnings("ignore:predict.* have a novelty above")  # as they should
 def test_unknown_structures_and_spikes_are_new(fitted, spectra):
     process = eb.simulate.Process(spikes=0.2, unknown=0.2)
     series = eb.simulate.annealing_series(n_images=4, shape=(10, 8), seed=1, process=process)
@@ -339,6 +340,7 @@ def test_unknown_structures_and_spikes_are_new(fitted, spectra):
     assert told_apart(unknown & ~spike) > 0.75
 
 
+@pytest.mark.filterwarnings("ignore:predict.* have a novelty above")  # as they should
 def test_spikes_of_simulated_calibration_are_the_noises(of_few_pixels, spectra):
     clf = of_few_pixels
     hit = dataclasses.replace(spectra, spike=spectra.spike + 20.0)

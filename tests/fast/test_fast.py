@@ -181,6 +181,7 @@ def test_counts_at_the_ceiling_of_the_series_are_flagged(scripted, counts, spect
     assert scripted(rows, shift).flag.tolist() == [0, 0, 0, 0]
 
 
+@pytest.mark.filterwarnings("ignore:predict.* have a novelty above")  # as they should
 def test_pixels_of_another_day_are_read_as_by_the_slow_path(fast, clf):
     process = eb.simulate.Process(spikes=0.2, unknown=0.2)
     series = eb.simulate.annealing_series(n_images=2, shape=(6, 5), seed=1, process=process)
@@ -609,6 +610,7 @@ def test_dead_pixels_have_no_part_in_the_drift(scripted, clf, signals):
     assert scripted.drift(np.full(1600, np.nan)) == scripted.drift(np.zeros((2, 1600))) == 0.0
 
 
+@pytest.mark.filterwarnings("ignore:predict.* have a novelty above")  # as they should
 def test_an_image_without_the_reference_edge_does_not_drift(scripted, clf, signals):
     """Such as carbon film: the slow path says so, and leaves it as it is."""
     signal = signals[0].deepcopy()

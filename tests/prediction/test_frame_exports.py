@@ -108,6 +108,7 @@ def test_frames_are_drawn_as_a_series(pred: eb.Prediction) -> None:
     plt.close(figure)
 
 
+@pytest.mark.filterwarnings("ignore:predict.* have a novelty above")  # as they should
 def test_a_stack_that_is_one_image_is_exported_but_not_drawn(
     stack: EELSSpectrum, quick_classifier: eb.EELSClassifier
 ) -> None:
