@@ -100,6 +100,13 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return path
 
 
+def put_back(path: Path, old: bytes | None) -> None:
+    """The file as it was before anything was written."""
+    path.unlink(missing_ok=True)
+    if old is not None:
+        path.write_bytes(old)
+
+
 def old_of(path: Path) -> bytes | None:
     return path.read_bytes() if path.exists() else None
 
@@ -113,9 +120,7 @@ def test_an_error_at_any_call_leaves_the_old_file_or_the_new_one(
     assert {"open", "write", "fsync", "close", "replace"} <= set(calls)
     renamed = calls.index("replace")
     for at, name in enumerate(calls):
-        path.unlink(missing_ok=True)
-        if old is not None:
-            path.write_bytes(old)
+        put_back(path, old)
         with monkeypatch.context() as patch:
             error = OSError(code, os.strerror(code))
             patch.setattr(whole_file, "os", Faulty(at, error))
@@ -141,9 +146,7 @@ def test_killed_at_any_call_the_old_file_stands_or_the_new_one(
     calls = calls_of(path, monkeypatch)
     renamed = calls.index("replace")
     for at, name in enumerate(calls):
-        path.unlink(missing_ok=True)
-        if old is not None:
-            path.write_bytes(old)
+        put_back(path, old)
         with monkeypatch.context() as patch:
             patch.setattr(whole_file, "os", Faulty(at))
             with pytest.raises(Killed):
