@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eels_bayes.arrays import Array
 from eels_bayes.data.fingerprints import FingerprintLibrary
@@ -58,6 +59,12 @@ class Continuum:
     window: tuple[float, float]
     reference: Array
     free: Array
+
+    @property
+    def inside(self) -> NDArray[np.bool_]:
+        """Which of the bins (B,) lie in the window."""
+        low, high = self.window
+        return (self.energy > low) & (self.energy < high)
 
     def power_law(self, energy: Array) -> Array:
         """The reference power law (C,) on an axis (C,) in eV."""

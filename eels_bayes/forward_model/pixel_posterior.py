@@ -142,9 +142,7 @@ def evidence_of(model: ForwardModel) -> PixelEvidence:
     ValueError
         If the model's numbers are not finite.
     """
-    energy, white = model.continuum.energy, model.white
-    window = model.continuum.window
-    inside = (energy > window[0]) & (energy < window[1])
+    energy, white, inside = model.continuum.energy, model.white, model.continuum.inside
     known = model.rotated_components()
     _, weight = model.components()
     columns = model.continuum.columns(energy, model.library) * white[:, None]

@@ -57,8 +57,7 @@ def rivals(model: ForwardModel, library: FingerprintLibrary, edge: Array) -> lis
     columns = model.continuum.columns(energy, model.library) * white[:, None]
     spread = columns @ np.linalg.cholesky(model.covariance)
     inverse = np.linalg.inv(model.noise * np.eye(len(energy)) + spread @ spread.T)
-    window = model.continuum.window
-    inside = (energy > window[0]) & (energy < window[1])
+    inside = model.continuum.inside
     shown = np.zeros(len(energy))
     shown[inside] = edge * white[inside]
     whole = float(shown @ inverse @ shown)

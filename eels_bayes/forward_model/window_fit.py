@@ -82,8 +82,7 @@ def window_fit(model: ForwardModel, profile: Array, level: Array) -> WindowFit:
     -------
     WindowFit
     """
-    energy, white, window = model.continuum.energy, model.white, model.continuum.window
-    inside = (energy > window[0]) & (energy < window[1])
+    energy, white, inside = model.continuum.energy, model.white, model.continuum.inside
     target, noise = model.whiten(profile, level)
     parts, (_, weight) = model.rotated_components(), model.components()
     fits = np.stack([log_likelihood(target, noise, part)[0] for part in parts], axis=1)

@@ -158,10 +158,7 @@ def typical_spectrum(
     start = min(axis.offset - 0.5 * axis.scale - shift for axis, shift in axes)
     end = max(axis.offset + (axis.n - 0.5) * axis.scale - shift for axis, shift in axes)
     new = EnergyAxis(start + 0.5 * step, step, math.ceil((end - start) / step))
-    total, covered = (
-        torch.zeros(new.n, dtype=torch.float32),
-        torch.zeros(new.n, dtype=torch.float32),
-    )
+    total, covered = torch.zeros(2, new.n, dtype=torch.float32)
     for mean, shift in means:
         axis = mean.raw.axis
         part = rebin(torch.ones_like(mean.counts), axis, shift, new)[0][0] * (axis.scale / step)

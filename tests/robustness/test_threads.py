@@ -23,7 +23,7 @@ def at_once(tasks):
     gate = threading.Barrier(len(tasks))
 
     def begun(task):
-        gate.wait(timeout=60)
+        gate.wait()
         return task()
 
     with ThreadPoolExecutor(len(tasks)) as pool:
