@@ -126,6 +126,7 @@ def fit(
     *,
     seed: int = 0,
     description: str = "",
+    after_each: Callable[[], None] = lambda: None,
     show_progressbar: bool = True,
 ) -> FitState:
     """Train ``module`` in place and leave it at its best epoch.
@@ -150,6 +151,8 @@ def fit(
         Of the run's random stream, where the state is new.
     description : str
         Left of the progress bar.
+    after_each : callable
+        Called after each epoch, when the state holds it.
     show_progressbar : bool
 
     Returns
@@ -168,13 +171,8 @@ def fit(
     optimizer = torch.optim.Adam(module.parameters(), lr=schedule.learning_rate)
     generator = torch.Generator().manual_seed(seed)
     _begin_or_resume(module, optimizer, generator, state)
-    bar = tqdm(
-        total=schedule.epochs,
-        initial=state.epoch,
-        desc=description,
-        unit="epoch",
-        disable=not show_progressbar,
-    )
+    shown: dict[str, Any] = {"desc": description, "unit": "epoch", "disable": not show_progressbar}
+    bar = tqdm(total=schedule.epochs, initial=state.epoch, **shown)
     try:
         # Dropout and Pyro draw from the global stream; forking keeps the user's untouched.
         with bar, own_randomness():
@@ -187,6 +185,7 @@ def fit(
                 state.current, state.optimizer = current, moments
                 state.generator = generator.get_state()
                 _record(module, trained, validated, schedule, state)
+                after_each()
                 bar.update()
                 bar.set_postfix(loss=f"{state.validation_loss[-1]:.3f}", refresh=False)
     finally:

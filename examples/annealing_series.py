@@ -51,6 +51,7 @@ library = eb.FingerprintLibrary.example()
 effort = eb.Effort.quick() if args.smoke else eb.Effort()
 clf = eb.EELSClassifier(library, prior="fingerprint", latent_dim=16, seed=args.seed, effort=effort)
 clf.fit(spectra)
+clf.save(args.out / "model.eels")  # eb.load_model reads it
 pred = clf.predict(spectra)
 
 
@@ -133,4 +134,6 @@ figures["denoised"] = eb.plots.spectra_bands(
 figures["history"] = eb.plots.history({stage: clf.history[stage] for stage in ("VAE", "GP")})
 for name, figure in figures.items():
     figure.savefig(args.out / f"{name}.png", dpi=150)
-print(f"\n{len(figures)} figures in {args.out}/ after {time.perf_counter() - began:.0f} s")
+print(
+    f"\n{len(figures)} figures and the model in {args.out}/ after {time.perf_counter() - began:.0f} s"
+)

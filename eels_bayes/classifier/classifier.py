@@ -14,14 +14,16 @@ import torch
 from numpy.typing import ArrayLike
 
 from eels_bayes.classifier.batch_prediction import Context, predict
+from eels_bayes.classifier.checkpoint import opened
 from eels_bayes.classifier.compatibility import check_spectra, checked_weights
 from eels_bayes.classifier.compiling import compiled
-from eels_bayes.classifier.denoising import Denoised, denoised
+from eels_bayes.classifier.denoising import denoise as decoded_bands
 from eels_bayes.classifier.fitted import Fitted, explicit_prior, required
-from eels_bayes.classifier.fitting import Run, check_training_spectra, fit_run
+from eels_bayes.classifier.fitting import check_training_spectra, fit_run
 from eels_bayes.classifier.model_file import Contents, write
 from eels_bayes.classifier.provenance import Provenance, in_short, provenance_of
 from eels_bayes.classifier.reporting import report as report_of_fit
+from eels_bayes.classifier.run import Run
 from eels_bayes.classifier.settings import Plan, Prior, Settings, check_options, checked_device
 from eels_bayes.classifier.update import Updated, updated
 from eels_bayes.data.fingerprints import FingerprintLibrary
@@ -103,7 +105,13 @@ class EELSClassifier:
         return f"<EELSClassifier: {', '.join(self.library.class_names)}; {state}>"
 
     @learning()
-    def fit(self, spectra: Spectra, *, show_progressbar: bool = True) -> EELSClassifier:
+    def fit(
+        self,
+        spectra: Spectra,
+        *,
+        checkpoint: str | os.PathLike[str] | None = None,
+        show_progressbar: bool = True,
+    ) -> EELSClassifier:
         """Fit to unlabelled spectra.
 
         An interrupted fit (Ctrl-C, the stop button) goes on where it was when ``fit`` is called
@@ -114,6 +122,10 @@ class EELSClassifier:
         ----------
         spectra : Spectra
             n pixels in edge units from a :class:`Preprocessor`; flagged ones are left out.
+        checkpoint : path-like, optional
+            A file that keeps what is done, after each stage and each epoch of the VAE: where the
+            program ends meanwhile, the same call in a new one goes on from there, to the same
+            result. Remove it when the model is saved.
         show_progressbar : bool
 
         Returns
@@ -125,12 +137,15 @@ class EELSClassifier:
         ------
         TypeError, ValueError
             If ``spectra`` is none or holds its background, the library does not cover the window,
-            or fewer than two pixels are usable.
+            fewer than two pixels are usable, or the checkpoint is of another fit.
+        OSError
+            If the checkpoint cannot be read, or not be written at first.
         """
         check_training_spectra(spectra)
-        if self._run is None or self._run.spectra is not spectra:
-            self._run = Run(spectra)
-        self.fitted = fit_run(self._run, self._plan(), self._settings(show_progressbar))
+        how = self._plan(), self._settings(show_progressbar)
+        known = self._run if self._run is not None and self._run.spectra is spectra else None
+        self._run, keep = opened(checkpoint, known or Run(spectra), *how)
+        self.fitted = fit_run(self._run, *how, keep)
         self.history, self._run = self._run.history(self.fitted), None
         return self
 
@@ -236,32 +251,7 @@ class EELSClassifier:
         fitted, settings = self.checked(spectra), self._settings(show_progressbar)
         return predict(fitted, spectra, settings, context=context, class_weights=class_weights)
 
-    def denoise(
-        self, spectra: Spectra, *, level: float = 0.9, n_draws: int = 100, seed: int = 0
-    ) -> Denoised:
-        """Decoded spectra with a credible band: draws of the latent posterior through the decoder.
-
-        Parameters
-        ----------
-        spectra : Spectra
-            n pixels on the energy axis of the fit.
-        level : float
-            Probability that the band holds, channel by channel.
-        n_draws, seed : int
-            Latents drawn for each pixel, and the seed of these draws.
-
-        Returns
-        -------
-        Denoised
-            Mean, lower and upper end of the band, (n, L) each, edge units; NaN where flagged.
-
-        Raises
-        ------
-        RuntimeError, TypeError, ValueError
-            Before ``fit``; if spectra are not like those of the fit, or an option cannot be.
-        """
-        fitted, settings = self.checked(spectra), self._settings()
-        return denoised(fitted, spectra, settings, level=level, n_draws=n_draws, seed=seed)
+    denoise = decoded_bands
 
     def compile(
         self,

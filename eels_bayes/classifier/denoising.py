@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from eels_bayes import validation
 from eels_bayes.classifier.batch_prediction import scatter
 from eels_bayes.classifier.fitted import Fitted, posterior
-from eels_bayes.classifier.settings import Settings
 from eels_bayes.data.spectra import Spectra
+from eels_bayes.effort import Effort
 from eels_bayes.latent import mixtures
 
 
@@ -33,25 +33,54 @@ class Denoised(NamedTuple):
     upper: NDArray[np.float32]
 
 
-def denoised(
-    fitted: Fitted,
+class _Classifier(Protocol):
+    """What decodes: an `EELSClassifier`."""
+
+    effort: Effort
+    device: torch.device
+
+    def checked(self, spectra: Spectra) -> Fitted: ...
+
+
+def denoise(
+    self: _Classifier,
     spectra: Spectra,
-    settings: Settings,
     *,
-    level: float,
-    n_draws: int,
-    seed: int,
+    level: float = 0.9,
+    n_draws: int = 100,
+    seed: int = 0,
 ) -> Denoised:
-    """Decoded spectra with a credible band; see `EELSClassifier.denoise`."""
+    """Decoded spectra with a credible band: draws of the latent posterior through the decoder.
+
+    Parameters
+    ----------
+    spectra : Spectra
+        n pixels on the energy axis of the fit.
+    level : float
+        Probability that the band holds, channel by channel.
+    n_draws, seed : int
+        Latents drawn for each pixel, and the seed of these draws.
+
+    Returns
+    -------
+    Denoised
+        Mean, lower and upper end of the band, (n, L) each, edge units; NaN where flagged.
+
+    Raises
+    ------
+    RuntimeError, TypeError, ValueError
+        Before ``fit``; if spectra are not like those of the fit, or an option cannot be.
+    """
+    fitted = self.checked(spectra)
     level, n_draws = validation.share("level", level), validation.whole("n_draws", n_draws)
     validation.seed(seed)
     bands = _decoded_bands(
         fitted,
         spectra,
-        settings.device,
+        self.device,
         level=level,
         n_draws=n_draws,
-        batch_size=settings.effort.decode_batch,
+        batch_size=self.effort.decode_batch,
         generator=torch.Generator().manual_seed(seed),
     )
     return Denoised(spectra.energy, *bands)

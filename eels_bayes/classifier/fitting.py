@@ -1,12 +1,10 @@
-"""The whole fit to unlabelled spectra: forward model, VAE, and what is learned behind them.
-
-What is done of a fit under way is kept in a `Run`, so that an interrupted fit goes on.
-"""
+"""The whole fit to unlabelled spectra: forward model, VAE, and what is learned behind them."""
 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,38 +15,19 @@ from eels_bayes.classifier.fitted import Fitted
 from eels_bayes.classifier.labels import nothing_labelled
 from eels_bayes.classifier.learning import learn
 from eels_bayes.classifier.reporting import measured_fit, warn_of_problems
+from eels_bayes.classifier.run import Run
 from eels_bayes.classifier.settings import Plan, Settings
 from eels_bayes.classifier.training_latents import class_variations, prior_weights
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.forward_model.fit import fit_forward_model
-from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.reinsertion import Reinsertion, reinsertion
 from eels_bayes.latent.principal_components import fit_denoiser
 from eels_bayes.latent.vae import SpectrumVAE
 from eels_bayes.latent.vae_fit import fit_vae
 from eels_bayes.randomness import Stream, own_randomness, stream
-from eels_bayes.training import FitState
 
 VALIDATION = 10  # one clean spectrum in so many stops the VAE's training: chosen, not tuned
 LEAST_PIXELS = 2  # a variance needs two
-
-
-@dataclass(eq=False)
-class Run:
-    """One fit under way: what is done of it."""
-
-    spectra: Spectra
-    forward: ForwardModel | None = None
-    vae: SpectrumVAE | None = None
-    vae_state: FitState = field(default_factory=FitState)
-
-    def history(self, fitted: Fitted) -> dict[str, dict[str, list[float]]]:
-        """How each stage went, now that all is done."""
-        return {
-            "forward model": {"log_likelihood": list(fitted.forward.log_likelihood)},
-            "VAE": self.vae_state.history(),
-            "GP": {"training": list(fitted.gp.loss)},
-        }
 
 
 def check_training_spectra(spectra: Spectra) -> None:
@@ -77,8 +56,11 @@ def check_training_spectra(spectra: Spectra) -> None:
         )
 
 
-def fit_run(run: Run, plan: Plan, settings: Settings) -> Fitted:
-    """Bring a fit to its end; what the run holds already is not done again."""
+def fit_run(run: Run, plan: Plan, settings: Settings, keep: Callable[[], None]) -> Fitted:
+    """Bring a fit to its end; what the run holds already is not done again.
+
+    ``keep`` is called whenever it holds more.
+    """
     spectra = run.spectra
     if run.forward is None:
         run.forward = fit_forward_model(
@@ -89,18 +71,24 @@ def fit_run(run: Run, plan: Plan, settings: Settings) -> Fitted:
             seed=settings.seed,
             show_progressbar=settings.show_progressbar,
         )
+        keep()
     source = reinsertion(run.forward, spectra)
-    vae = _fit_clean_vae(run, plan, settings, source, spectra[np.flatnonzero(spectra.ok)])
+    if run.vae is None:
+        usable = spectra[np.flatnonzero(spectra.ok)]
+        run.vae = _fit_clean_vae(run, plan, settings, source, usable, keep)
+        keep()
     fitted = learn(
         # A copy: calibrating the user's anew must not change the fitted model.
         copy.deepcopy(spectra.preprocessor),
         spectra.energy,
         source,
-        vae,
+        run.vae,
         plan.library.class_names,
         nothing_labelled(len(spectra.profile_energy), plan.latent_dim),
         settings,
         spectra=spectra,
+        learned=run.learned,
+        after_each=keep,
     )
     found = measured_fit(run.forward, spectra)
     fitted = replace(fitted, record=record_of(spectra), window_fit=found)
@@ -109,9 +97,14 @@ def fit_run(run: Run, plan: Plan, settings: Settings) -> Fitted:
 
 
 def _fit_clean_vae(
-    run: Run, plan: Plan, settings: Settings, source: Reinsertion, training: Spectra
+    run: Run,
+    plan: Plan,
+    settings: Settings,
+    source: Reinsertion,
+    training: Spectra,
+    after_each: Callable[[], None],
 ) -> SpectrumVAE:
-    """The VAE of clean spectra, the library's and denoised ones."""
+    """The VAE of clean spectra, the library's and denoised ones; goes on from the run's state."""
     rng = stream(settings.seed, Stream.VAE)
     # first, as `training_latents.prior_spectra` does
     fingerprints = class_variations(source, rng)
@@ -122,19 +115,18 @@ def _fit_clean_vae(
     rows = torch.as_tensor(rng.permutation(len(clean)))
     n_validation = len(clean) // VALIDATION
     training_rows, validation_rows = rows[n_validation:], rows[:n_validation]
-    if run.vae is None:
-        explicit = plan.prior == "fingerprint"
-        with own_randomness(settings.seed):
-            run.vae = SpectrumVAE(
-                clean.shape[1],
-                plan.latent_dim,
-                fingerprints if explicit else None,
-                weights if explicit else None,
-                likelihood=plan.likelihood,
-                scale=float(drawn.square().mean().sqrt()),
-            ).to(settings.device)
+    explicit = plan.prior == "fingerprint"
+    with own_randomness(settings.seed):
+        vae = SpectrumVAE(
+            clean.shape[1],
+            plan.latent_dim,
+            fingerprints if explicit else None,
+            weights if explicit else None,
+            likelihood=plan.likelihood,
+            scale=float(drawn.square().mean().sqrt()),
+        ).to(settings.device)
     fit_vae(
-        run.vae,
+        vae,
         clean[training_rows],
         clean[validation_rows],
         settings.effort.vae,
@@ -142,9 +134,10 @@ def _fit_clean_vae(
         sd=(sd[training_rows], sd[validation_rows]),
         batch_size=settings.effort.vae_batch,
         seed=settings.seed,
+        after_each=after_each,
         show_progressbar=settings.show_progressbar,
     )
-    return run.vae
+    return vae
 
 
 def _clean_spectra(

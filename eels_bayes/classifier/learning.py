@@ -6,6 +6,7 @@ forward model -> noisy encoder -> value -> GP classifier -> novelty -> explicit 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from eels_bayes.classifier.fitted import Fitted
 from eels_bayes.classifier.heads import fit_classes, fit_novelty, fit_values
 from eels_bayes.classifier.labels import Labelled
+from eels_bayes.classifier.run import Learned
 from eels_bayes.classifier.settings import Settings
 from eels_bayes.classifier.training_latents import class_shares, prior_spectra, prior_weights
 from eels_bayes.data.spectra import Spectra
@@ -35,6 +37,8 @@ def learn(
     *,
     known: Fitted | None = None,
     spectra: Spectra | None = None,
+    learned: Learned | None = None,
+    after_each: Callable[[], None] = lambda: None,
 ) -> Fitted:
     """Learn what follows from a forward model, a VAE and labels.
 
@@ -58,6 +62,10 @@ def learn(
         forward model is still the same, encoder and value are kept, which follow from it.
     spectra : Spectra, optional
         Pixels whose spikes the scale of novelty takes in; without them that of ``known`` is kept.
+    learned : Learned, optional
+        What an interrupted call has learned; what is learned here is entered.
+    after_each : callable
+        Called when something is entered there.
 
     Returns
     -------
@@ -69,37 +77,47 @@ def learn(
         If there are neither spectra nor an earlier model.
     """
     options: dict[str, Any] = {"effort": settings.effort, "seed": settings.seed}
-    if known is not None and known.forward is source.model:
-        encoder, value = known.encoder, known.value
-    else:
+    learned = _known(known, source, spectra) if learned is None else learned
+    if learned.encoder is None:
         axes = None if known is None else known.encoder.axes.cpu()  # those that the GP knows
-        encoder = fit_noisy_encoder(
+        learned.encoder = fit_noisy_encoder(
             vae, source, axes=axes, n_draws=settings.effort.encoder_draws, seed=settings.seed
         ).to(settings.device)
-        value = fit_values(source, vae, encoder, settings.device, **options)
-    gp = fit_classes(
-        source,
-        vae,
-        encoder,
-        class_names,
-        labelled,
-        start=None if known is None else known.gp,
-        show_progressbar=settings.show_progressbar,
-        **options,
-    )
-    if spectra is not None:
-        novelty = fit_novelty(source, encoder, spectra, settings.device, **options)
-    elif known is not None:
-        novelty = known.novelty
-    else:
-        raise ValueError("spectra are missing: there is no earlier scale of novelty to keep")
+        after_each()
+    encoder = learned.encoder
+    if learned.value is None and source.model.library.values is not None:
+        learned.value = fit_values(source, vae, encoder, settings.device, **options)
+        after_each()
+    if learned.gp is None:
+        start = None if known is None else known.gp
+        what = (source, vae, encoder, class_names, labelled)
+        shown = settings.show_progressbar
+        learned.gp = fit_classes(*what, start=start, show_progressbar=shown, **options)
+        after_each()
+    if learned.novelty is None:
+        if spectra is None:
+            raise ValueError("spectra are missing: there is no earlier scale of novelty to keep")
+        learned.novelty = fit_novelty(source, encoder, spectra, settings.device, **options)
+        after_each()
+    heads = (encoder, learned.gp, learned.value, learned.novelty)
     weights = source.model.dominant_weights
     if len(class_names) > len(weights):
-        weights = class_shares(gp, source, vae, encoder.axes.cpu(), **options)
+        weights = class_shares(learned.gp, source, vae, encoder.axes.cpu(), **options)
     if known is not None and vae.fingerprints is not None:  # a new VAE was trained with its prior
         vae = _with_prior(vae, source, encoder, class_names, labelled, weights, settings.seed)
-    heads = (encoder, gp, value, novelty)
     return Fitted(preprocessor, energy, source.model, vae, *heads, class_names, weights, labelled)
+
+
+def _known(known: Fitted | None, source: Reinsertion, spectra: Spectra | None) -> Learned:
+    """What an earlier model has learned that is still right."""
+    if known is None:
+        return Learned()
+    same = known.forward is source.model
+    return Learned(
+        encoder=known.encoder if same else None,
+        value=known.value if same else None,
+        novelty=known.novelty if spectra is None else None,
+    )
 
 
 def _with_prior(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from eels_bayes.prediction.stored_tensors import (
@@ -118,6 +119,14 @@ for _part, _table in _PARTS.items():
     TENSORS |= named(f"{_part}.", _table)
 
 
+# Of a fit under way, besides what of the rest there is already.
+_CHECKPOINT = {
+    **TENSORS,
+    "training.generator": Expected("?", torch.uint8),
+    "training.*": Expected(None, F32),
+}
+
+
 def checked(tensors: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Tensor]:
     """Tensors of a model that are what they must be, before anything is built from them.
 
@@ -131,3 +140,13 @@ def checked(tensors: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Ten
     if "evidence" in config:  # older files hold none
         sizes |= evidence_sizes(config["evidence"])
     return check_tensors(tensors, TENSORS, sizes)
+
+
+def checked_checkpoint(
+    tensors: dict[str, Tensor], config: dict[str, Any], n_classes: int, latent_dim: int
+) -> dict[str, Tensor]:
+    """Tensors of a fit under way that are what they must be; raises as `checked` does."""
+    sizes = {"K": n_classes, "G": n_classes, "N": n_classes + 1, "D": latent_dim}
+    if "evidence" in config:
+        sizes |= evidence_sizes(config["evidence"])
+    return check_tensors(tensors, _CHECKPOINT, sizes)

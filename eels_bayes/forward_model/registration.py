@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.special import logsumexp
 
 from eels_bayes.arrays import Array
 from eels_bayes.data.fingerprints import FingerprintLibrary
@@ -160,14 +159,18 @@ def _by_factor(overlap: Array, norm: Array) -> list[tuple[float, float]]:
     largest = float(gains.max())
     if largest <= 0:
         return [(0.0, 1.0)]
-    found = []
-    for factor in largest * FACTORS:
-        given = factor * overlap - 0.5 * factor**2 * norm
-        log_weight = np.full(len(norm), -np.log(len(norm)))
-        for _ in range(WEIGHT_STEPS):
-            joint = given + log_weight
-            total = logsumexp(joint, axis=1)
-            share = np.exp(joint - total[:, None]).mean(0)
-            log_weight = np.log((share + 1.0 / len(given)) / (1.0 + len(share) / len(given)))
-        found.append((float(total.mean()), float(factor)))
-    return found
+    factors = largest * FACTORS
+    # all factors at once, (F, K, n): there are thousands of such small sums
+    along = factors[:, None, None]
+    given = along * overlap.T - 0.5 * along**2 * norm[:, None]
+    n_classes, n_pixels = given.shape[1:]
+    log_weight = np.full((len(factors), n_classes, 1), -np.log(n_classes))
+    for _ in range(WEIGHT_STEPS):
+        joint = given + log_weight
+        highest = joint.max(1, keepdims=True)
+        relative = np.exp(joint - highest)
+        total = relative.sum(1, keepdims=True)
+        share = (relative / total).mean(2, keepdims=True)
+        log_weight = np.log((share + 1.0 / n_pixels) / (1.0 + n_classes / n_pixels))
+    likelihood = (highest + np.log(total)).mean((1, 2))
+    return list(zip(likelihood.tolist(), factors.tolist(), strict=True))

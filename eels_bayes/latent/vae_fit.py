@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -23,6 +25,7 @@ def fit_vae(
     sd: tuple[Tensor, Tensor] | None = None,
     batch_size: int = FULL.vae_batch,
     seed: int = 0,
+    after_each: Callable[[], None] = lambda: None,
     show_progressbar: bool = True,
 ) -> FitState:
     """Train ``vae`` in place on clean spectra (N, L) by stochastic variational inference.
@@ -41,6 +44,8 @@ def fit_vae(
         Spectra a step.
     seed : int
         Of everything random in training.
+    after_each : callable
+        Called after each epoch, when the state holds it.
     show_progressbar : bool
 
     Returns
@@ -68,6 +73,7 @@ def fit_vae(
         state,
         seed=seed,
         description="VAE",
+        after_each=after_each,
         show_progressbar=show_progressbar,
     )
 

@@ -1,0 +1,86 @@
+"""A fitted forward model as tensors and plain values, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from eels_bayes.classifier.model_library import (
+    exactly,
+    library_from,
+    library_tensors,
+    library_words,
+)
+from eels_bayes.classifier.model_misfit import misfit_from, misfit_tensors, misfit_words
+from eels_bayes.forward_model.continuum import Continuum
+from eels_bayes.forward_model.edge_shapes import LibraryFit
+from eels_bayes.forward_model.model import ForwardModel
+from eels_bayes.preprocessing.preprocessor import Preprocessor
+from eels_bayes.validation import same_axis
+
+# ForwardModel's plain arrays, stored under their names.
+_FORWARD = (
+    *("mean_profile", "middle", "spread", "mean", "covariance"),
+    *("class_weights", "pair_weights", "log_likelihood"),
+)
+_CONTINUUM = ("energy", "window", "reference", "free")
+
+
+def forward_tensors(forward: ForwardModel) -> dict[str, Any]:
+    """Its arrays under their names in the file, the library's included."""
+    continuum = forward.continuum
+    return {
+        **library_tensors("shown", forward.library),
+        **{f"forward.{name}": getattr(forward, name) for name in _FORWARD},
+        **{f"continuum.{name}": np.asarray(getattr(continuum, name)) for name in _CONTINUUM},
+        **misfit_tensors(forward),
+    }
+
+
+def forward_words(forward: ForwardModel) -> dict[str, Any]:
+    """What else it holds, as plain values."""
+    return {
+        "class_names": list(forward.library.class_names),
+        "library": library_words(forward.library),
+        "variations": {k: float(v) for k, v in vars(forward.library.variations).items()},
+        "library_fit": {k: float(v) for k, v in vars(forward.library_fit).items()},
+        "misfit": misfit_words(forward),
+        "converged": forward.converged,
+    }
+
+
+def forward_from(
+    tensors: dict[str, Tensor], config: dict[str, Any], preprocessor: Preprocessor
+) -> ForwardModel:
+    """The forward model, if its bins are the preprocessor's."""
+    continuum = {name: tensors[f"continuum.{name}"].numpy() for name in _CONTINUUM}
+    low, high = continuum.pop("window").tolist()
+    first, last, _ = preprocessor.profile_bins.tolist()
+    # as many, before so many are made
+    if last - first != len(continuum["energy"]) or not same_axis(
+        preprocessor.profile_energy, continuum["energy"]
+    ):
+        raise ValueError("continuum.energy and preprocessor.profile_bins do not fit together")
+    return ForwardModel(
+        library=library_from("shown", tensors, config),
+        # files of before know of no move, and not whether the fit was at its end
+        library_fit=exactly(LibraryFit, {"moved": 0.0} | config["library_fit"]),
+        converged=_flag(config.get("converged", True)),
+        continuum=Continuum(window=(low, high), **continuum),
+        **misfit_from(tensors, config),
+        **_arrays(tensors),
+    )
+
+
+def _flag(value: Any) -> bool:
+    """A setting that is true or false, or TypeError."""
+    if not isinstance(value, bool):
+        raise TypeError(f"converged is {value!r}")
+    return value
+
+
+def _arrays(tensors: dict[str, Tensor]) -> dict[str, Any]:
+    """The forward model's plain arrays by name."""
+    return {name: tensors[f"forward.{name}"].numpy() for name in _FORWARD}
