@@ -134,6 +134,5 @@ figures["denoised"] = eb.plots.spectra_bands(
 figures["history"] = eb.plots.history({stage: clf.history[stage] for stage in ("VAE", "GP")})
 for name, figure in figures.items():
     figure.savefig(args.out / f"{name}.png", dpi=150)
-print(
-    f"\n{len(figures)} figures and the model in {args.out}/ after {time.perf_counter() - began:.0f} s"
-)
+seconds = time.perf_counter() - began
+print(f"\n{len(figures)} figures and the model in {args.out}/ after {seconds:.0f} s")
