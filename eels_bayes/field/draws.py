@@ -1,0 +1,93 @@
+"""Draws of whole maps of classes from a field, by Gibbs sampling.
+
+Every second pixel is drawn at once, given its neighbours, which are all of the other colour. Draws
+begin at what belief propagation says of single pixels, which is nearly right; sweeps bring in what
+pixels have to do with one another (Geman and Geman, IEEE Trans. PAMI 6, 721 (1984)).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from eels_bayes.field.graph import Graph
+
+SWEEPS = 50  # of all pixels before a draw is taken; domains of some ten pixels turn in fewer
+LEAST = 1e-30  # of a probability, to have a logarithm
+CHUNK = 2**22  # draws times pixels times classes at a time, to bound the memory
+
+
+def draw_maps(
+    local: NDArray[np.float64],
+    others: NDArray[np.float64],
+    penalty: Tensor,
+    graph: Graph,
+    n_draws: int,
+    *,
+    sweeps: int = SWEEPS,
+    seed: int = 0,
+) -> NDArray[np.int64]:
+    """Classes of all pixels together.
+
+    Parameters
+    ----------
+    local : (n, K) array
+        Log of what each pixel and its image say of its class.
+    others : (n, K) array
+        Class probabilities by all others, where draws begin.
+    penalty : Tensor (S, K, K)
+        Of classes of neighbours, nats.
+    graph : Graph
+    n_draws : int
+        D, each of a chain of its own.
+    sweeps : int
+        Before a draw is taken.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    ndarray (D, n) of int
+    """
+    generator = torch.Generator().manual_seed(seed)
+    n, n_classes = local.shape
+    given = torch.from_numpy(local).float()
+    begin = given + torch.from_numpy(np.log(np.maximum(others, LEAST))).float()
+    at_once = max(1, CHUNK // max(1, n * n_classes))
+    parts = []
+    for start in range(0, n_draws, at_once):
+        drawn = _drawn(begin.expand(min(at_once, n_draws - start), -1, -1), generator)
+        parts.append(_swept(drawn, given, penalty.float(), graph, sweeps, generator))
+    return torch.cat(parts).numpy()
+
+
+def _swept(
+    labels: Tensor,
+    given: Tensor,
+    penalty: Tensor,
+    graph: Graph,
+    sweeps: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """Labels (D, n) after so many sweeps."""
+    n_draws, (n, n_classes) = len(labels), given.shape
+    # a neighbour that is not there is of a class of its own, which says nothing
+    padded = torch.cat([penalty, torch.zeros_like(penalty[:, :1])], 1)
+    labels = torch.cat([labels, labels.new_full((n_draws, 1), n_classes)], 1)
+    of_colour = [torch.from_numpy(np.flatnonzero(graph.colour == colour)) for colour in (0, 1)]
+    beside = torch.from_numpy(graph.neighbour)  # -1 is the place behind all
+    for _ in range(sweeps):
+        for rows in of_colour:
+            energy = given[rows].expand(n_draws, -1, -1).clone()
+            for side, of_side in enumerate(beside[:, rows]):
+                energy -= padded[side][labels[:, of_side]]
+            labels[:, rows] = _drawn(energy, generator)
+    return labels[:, :n]
+
+
+def _drawn(log_weight: Tensor, generator: torch.Generator) -> Tensor:
+    """One class (D, n) of each by its log weights (D, n, K)."""
+    uniform = torch.rand(log_weight.shape, generator=generator, dtype=torch.float32)
+    return (log_weight - (-uniform.clamp(min=LEAST).log()).log()).argmax(-1)

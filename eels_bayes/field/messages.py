@@ -1,0 +1,151 @@
+"""What neighbours say of a pixel's class: loopy belief propagation on a Potts field.
+
+    p(classes | data) ~ prod_i h_i(k_i) prod_(i j) exp(-penalty_a(k_i, k_j))
+
+over neighbours i, j along axis a. A message from j to i is what j says of i's class,
+
+    m_ji(k) ~ sum_l exp(-penalty_a(k, l)) h_j(l) prod_(other neighbours of j) m(l),
+
+and the product of those that a pixel gets is what all others say of it (Pearl 1988; on grids, which
+have loops, an approximation: Yedidia, Freeman and Weiss, IEEE Trans. Inf. Theory 51, 2282 (2005)).
+Plain tensors, of any number of fields at a time.
+
+Notation: n pixels, K classes, S = 2 A sides (before and behind along each axis).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from eels_bayes.field.graph import Graph
+
+DAMPING = 0.5  # part of a message that stays: without it sweeps of a grid oscillate
+MOST_SWEEPS = 60  # a message of a settled field no longer travels
+SETTLED = 1e-3  # largest change of a log message in a sweep that ends it
+
+
+class Sides(NamedTuple):
+    """A graph as messages need it.
+
+    Attributes
+    ----------
+    sender : Tensor (S n,)
+        Flat index (side, row) of the neighbour's outgoing message, by receiving (side, row).
+    there : Tensor (S, n, 1) of bool
+        Whether there is such a neighbour.
+    """
+
+    sender: Tensor
+    there: Tensor
+
+
+def sides_of(graph: Graph) -> Sides:
+    """A graph's sides; the neighbour on one side sees a pixel on its other one."""
+    n_sides, n = graph.neighbour.shape
+    there = graph.neighbour >= 0
+    opposite = np.arange(n_sides)[:, None] ^ 1
+    sender = np.where(there, opposite * n + graph.neighbour, 0)
+    return Sides(torch.from_numpy(sender).flatten(), torch.from_numpy(there).unsqueeze(2))
+
+
+def penalties(strength: Tensor, growth: Tensor, distance: Tensor) -> Tensor:
+    """What unequal classes of neighbours cost, nats.
+
+    Parameters
+    ----------
+    strength : Tensor (..., A)
+        Of classes at distance 1, along each axis.
+    growth : Tensor (...)
+        By what share of it one step further costs more.
+    distance : Tensor (K, K)
+        In steps; 0 on the diagonal.
+
+    Returns
+    -------
+    Tensor (..., 2 A, K, K)
+    """
+    steps = (distance - 1.0).clamp(min=0.0)
+    cost = distance.clamp(max=1.0) + growth[..., None, None] * steps
+    of_axes = strength[..., None, None] * cost.unsqueeze(-3)
+    return of_axes.repeat_interleave(2, dim=-3)
+
+
+def sweep(messages: Tensor, local: Tensor, sides: Sides, kernel: Tensor) -> Tensor:
+    """All messages once more, from those before.
+
+    Parameters
+    ----------
+    messages : Tensor (..., S, n, K)
+        Logs; 0 where there is no neighbour.
+    local : Tensor (n, K)
+        Log of what each pixel says of itself, ``log h``.
+    sides : Sides
+    kernel : Tensor (..., S, K, K)
+        ``exp(-penalties)``.
+
+    Returns
+    -------
+    Tensor (..., S, n, K)
+        Normalised over classes.
+    """
+    outgoing = (local + messages.sum(-3)).unsqueeze(-3) - messages
+    received = outgoing.flatten(-3, -2).index_select(-2, sides.sender).view_as(messages)
+    received = (received - received.amax(-1, keepdim=True)).exp()
+    sent = torch.matmul(received, kernel)
+    return torch.where(sides.there, (sent / sent.sum(-1, keepdim=True)).log(), 0.0)
+
+
+def damped(messages: Tensor, local: Tensor, sides: Sides, kernel: Tensor) -> Tensor:
+    """Messages half way to those of a `sweep`."""
+    return DAMPING * messages + (1.0 - DAMPING) * sweep(messages, local, sides, kernel)
+
+
+def said_by_others(messages: Tensor, prior: Tensor) -> Tensor:
+    """Log of what all others and the prior (n, K) say of each pixel (..., n, K), normalised."""
+    return torch.log_softmax(prior + messages.sum(-3), -1)
+
+
+def settled(
+    local: Tensor, sides: Sides, penalty: Tensor, start: Tensor | None = None
+) -> Tensor:
+    """Messages (S, n, K) that no longer change, or are close to it.
+
+    Parameters
+    ----------
+    local : Tensor (n, K)
+    sides : Sides
+    penalty : Tensor (S, K, K)
+    start : Tensor (S, n, K), optional
+    """
+    kernel = torch.exp(-penalty).to(local.dtype)
+    messages = nothing_said(local, sides) if start is None else start
+    for _ in range(MOST_SWEEPS):
+        after = damped(messages, local, sides, kernel)
+        change = (after - messages).abs().amax() if after.numel() else torch.tensor(0.0)
+        messages = after
+        if change < SETTLED:
+            break
+    return messages
+
+
+def nothing_said(local: Tensor, sides: Sides) -> Tensor:
+    """Messages (S, n, K) that favour no class."""
+    n_classes = local.shape[-1]
+    none = local.new_full((*sides.there.shape[:2], n_classes), -float(np.log(n_classes)))
+    return torch.where(sides.there, none, 0.0)
+
+
+def class_distance(values: NDArray[np.float64]) -> Tensor:
+    """Steps between classes (K, K): along the order of their values; 1 where one has none (NaN)."""
+    known = np.isfinite(values)
+    rank = np.zeros(len(values))
+    rank[known] = np.unique(values[known], return_inverse=True)[1]
+    steps = np.maximum(np.abs(rank[:, None] - rank), 1.0)
+    steps[~known] = steps[:, ~known] = 1.0
+    np.fill_diagonal(steps, 0.0)
+    return torch.from_numpy(steps)
