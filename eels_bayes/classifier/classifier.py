@@ -14,7 +14,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from eels_bayes.classifier.batch_prediction import Context, predict
-from eels_bayes.classifier.compatibility import check_spectra, checked_weights
+from eels_bayes.classifier.compatibility import Signals, check_spectra, checked_weights
 from eels_bayes.classifier.compiling import compiled
 from eels_bayes.classifier.denoising import Denoised, denoised
 from eels_bayes.classifier.fitted import Fitted, explicit_prior, required
@@ -201,7 +201,7 @@ class EELSClassifier:
 
     def predict(
         self,
-        spectra: Spectra,
+        spectra: Spectra | Signals,
         *,
         context: Context = "pixel",
         class_weights: ArrayLike | None = None,
@@ -211,8 +211,8 @@ class EELSClassifier:
 
         Parameters
         ----------
-        spectra : Spectra
-            On the energy axis of the fit. Flagged pixels come back as NaN, label -1.
+        spectra : Spectra, EELSSpectrum or list of EELSSpectrum
+            On the fit's energy axis, or signals to read as it did; flagged: NaN, label -1.
         context : {"pixel", "image"}
             Whether a pixel stands by itself, or the other pixels of its image say how frequent
             each class is there (a hierarchical prior, see `eels_bayes.prediction.image_context`).
@@ -233,7 +233,7 @@ class EELSClassifier:
             Before ``fit``; if spectra are none, lie on another axis or were made otherwise than
             those of the fit, the context is unknown, or the weights are not K positive numbers.
         """
-        fitted, settings = self.checked(spectra), self._settings(show_progressbar)
+        fitted, settings = required(self.fitted), self._settings(show_progressbar)
         return predict(fitted, spectra, settings, context=context, class_weights=class_weights)
 
     def denoise(
