@@ -22,6 +22,8 @@ FLOORS = (
     ("fast",),
     ("classifier",),
     ("diagnostics", "active"),
+    ("command_line",),
+    ("__main__",),
 )
 FLOOR = {wing: floor for floor, wings in enumerate(FLOORS) for wing in wings}
 
