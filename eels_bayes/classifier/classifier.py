@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 from numpy.typing import ArrayLike
 
+from eels_bayes.classifier import views
 from eels_bayes.classifier.batch_prediction import Context, predict
 from eels_bayes.classifier.compatibility import Signals, check_spectra, checked_weights
 from eels_bayes.classifier.compiling import compiled
@@ -20,7 +21,7 @@ from eels_bayes.classifier.denoising import Denoised, denoised
 from eels_bayes.classifier.fitted import Fitted, explicit_prior, required
 from eels_bayes.classifier.fitting import Run, check_training_spectra, fit_run
 from eels_bayes.classifier.model_file import Contents, write
-from eels_bayes.classifier.provenance import Provenance, in_short, provenance_of
+from eels_bayes.classifier.provenance import Provenance, provenance_of
 from eels_bayes.classifier.reporting import report as report_of_fit
 from eels_bayes.classifier.settings import Plan, Prior, Settings, check_options, checked_device
 from eels_bayes.classifier.update import Updated, updated
@@ -98,9 +99,8 @@ class EELSClassifier:
         self.history: dict[str, dict[str, list[float]]] = {}
         self._run: Run | None = None
 
-    def __repr__(self) -> str:
-        state = in_short(self.fitted) if self.fitted else "not fitted"
-        return f"<EELSClassifier: {', '.join(self.library.class_names)}; {state}>"
+    __repr__ = views.words
+    _repr_html_ = views.html
 
     @learning()
     def fit(self, spectra: Spectra, *, show_progressbar: bool = True) -> EELSClassifier:

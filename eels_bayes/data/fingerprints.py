@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from eels_bayes.arrays import Floats, Ints
+from eels_bayes.data import library_views
 from eels_bayes.data.energy_resampling import check_energy, check_rows, interpolate
 from eels_bayes.data.example_library import example_arrays
 from eels_bayes.data.library_arrays import (
@@ -205,6 +206,8 @@ class FingerprintLibrary:
         return cls.from_arrays(**example_arrays())
 
     save = save_library
+    plot = library_views.plot
+    _repr_html_ = library_views.html
 
     @property
     def n_classes(self) -> int:
