@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from eels_bayes.data.energy_axis import EnergyAxis
     from eels_bayes.data.fingerprints import FingerprintLibrary
     from eels_bayes.data.flags import Flag
+    from eels_bayes.data.hydrogenic_edges import hydrogenic_library
     from eels_bayes.data.hyperspy_io import load
+    from eels_bayes.data.library_loading import load_library
     from eels_bayes.data.repeated_frames import combine
     from eels_bayes.data.spectra import ImageInfo, Spectra
     from eels_bayes.data.variations import Variations
@@ -67,9 +69,11 @@ _HOME = {
     "diagnostic_plots": "plots.diagnostic_figures",
     "diagnostics": "diagnostics",
     "fit_gp": "gp.fit:fit_gp",
+    "hydrogenic_library": "data.hydrogenic_edges:hydrogenic_library",
     "load": "data.hyperspy_io:load",
     "load_dual": "data.dual_eels:load_dual",
     "load_fast": "fast.classifier:load_fast",
+    "load_library": "data.library_loading:load_library",
     "load_model": "classifier.loading:load_model",
     "metrics": "metrics",
     "plots": "plots",
@@ -105,9 +109,11 @@ __all__ = [
     "diagnostic_plots",
     "diagnostics",
     "fit_gp",
+    "hydrogenic_library",
     "load",
     "load_dual",
     "load_fast",
+    "load_library",
     "load_model",
     "metrics",
     "plots",

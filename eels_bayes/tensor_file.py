@@ -124,6 +124,11 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], di
     return tensors, header["config"]
 
 
+def kind_of(path: str | os.PathLike[str]) -> str:
+    """What a file that `read` reads holds; errors as there."""
+    return str(_opened(Path(path))[1].get("kind"))
+
+
 def written_by(path: str | os.PathLike[str]) -> str:
     """Which eels_bayes wrote a file that `read` reads, in words."""
     package = _opened(Path(path))[1].get("package")

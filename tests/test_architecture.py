@@ -11,7 +11,7 @@ PACKAGE = "eels_bayes"
 
 # Ground to roof: a wing may import those of lower floors, never its own floor's neighbours.
 FLOORS = (
-    ("lazy", "arrays", "validation", "randomness", "whole_file"),
+    ("lazy", "arrays", "validation", "randomness", "whole_file", "quiet_imports", "word_tables"),
     ("training", "tensor_file", "tensor_checks", "metrics", "arviz_bridge"),
     ("effort", "plots"),
     ("data", "uncertainty"),
@@ -22,6 +22,8 @@ FLOORS = (
     ("fast",),
     ("classifier",),
     ("diagnostics", "active"),
+    ("command_line",),
+    ("__main__",),
 )
 FLOOR = {wing: floor for floor, wings in enumerate(FLOORS) for wing in wings}
 

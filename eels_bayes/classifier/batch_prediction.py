@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from eels_bayes.arrays import tensor
-from eels_bayes.classifier.compatibility import checked_weights
+from eels_bayes.classifier.compatibility import Signals, checked_weights, read_spectra
 from eels_bayes.classifier.digest import digest
 from eels_bayes.classifier.fitted import Fitted, reader_of
 from eels_bayes.classifier.settings import Settings
@@ -33,7 +33,7 @@ CONTEXTS = ("pixel", "image")
 
 def predict(
     fitted: Fitted,
-    spectra: Spectra,
+    spectra: Spectra | Signals,
     settings: Settings,
     *,
     context: Context,
@@ -42,6 +42,7 @@ def predict(
     """What a fitted model says of every pixel; see `EELSClassifier.predict`."""
     if context not in CONTEXTS:
         raise ValueError(f"context must be 'pixel' or 'image', got {context!r}")
+    spectra = read_spectra(fitted, spectra, settings.show_progressbar)
     overall = fitted.class_weights
     given = checked_weights(class_weights, len(fitted.class_names))
     ratio = None if given is None else np.tile(given / overall, (len(spectra), 1))

@@ -13,15 +13,16 @@ from collections.abc import Sequence
 import torch
 from numpy.typing import ArrayLike
 
+from eels_bayes.classifier import views
 from eels_bayes.classifier.batch_prediction import Context, predict
 from eels_bayes.classifier.checkpoint import opened
-from eels_bayes.classifier.compatibility import check_spectra, checked_weights
+from eels_bayes.classifier.compatibility import Signals, check_spectra, checked_weights
 from eels_bayes.classifier.compiling import compiled
 from eels_bayes.classifier.denoising import denoise as decoded_bands
 from eels_bayes.classifier.fitted import Fitted, explicit_prior, required
 from eels_bayes.classifier.fitting import check_training_spectra, fit_run
 from eels_bayes.classifier.model_file import Contents, write
-from eels_bayes.classifier.provenance import Provenance, in_short, provenance_of
+from eels_bayes.classifier.provenance import Provenance, provenance_of
 from eels_bayes.classifier.reporting import report as report_of_fit
 from eels_bayes.classifier.run import Run
 from eels_bayes.classifier.settings import Plan, Prior, Settings, check_options, checked_device
@@ -100,9 +101,8 @@ class EELSClassifier:
         self.history: dict[str, dict[str, list[float]]] = {}
         self._run: Run | None = None
 
-    def __repr__(self) -> str:
-        state = in_short(self.fitted) if self.fitted else "not fitted"
-        return f"<EELSClassifier: {', '.join(self.library.class_names)}; {state}>"
+    __repr__ = views.words
+    _repr_html_ = views.html
 
     @learning()
     def fit(
@@ -216,7 +216,7 @@ class EELSClassifier:
 
     def predict(
         self,
-        spectra: Spectra,
+        spectra: Spectra | Signals,
         *,
         context: Context = "pixel",
         class_weights: ArrayLike | None = None,
@@ -226,8 +226,8 @@ class EELSClassifier:
 
         Parameters
         ----------
-        spectra : Spectra
-            On the energy axis of the fit. Flagged pixels come back as NaN, label -1.
+        spectra : Spectra, EELSSpectrum or list of EELSSpectrum
+            On the fit's energy axis, or signals to read as it did; flagged: NaN, label -1.
         context : {"pixel", "image"}
             Whether a pixel stands by itself, or the other pixels of its image say how frequent
             each class is there (a hierarchical prior, see `eels_bayes.prediction.image_context`).
@@ -248,7 +248,7 @@ class EELSClassifier:
             Before ``fit``; if spectra are none, lie on another axis or were made otherwise than
             those of the fit, the context is unknown, or the weights are not K positive numbers.
         """
-        fitted, settings = self.checked(spectra), self._settings(show_progressbar)
+        fitted, settings = required(self.fitted), self._settings(show_progressbar)
         return predict(fitted, spectra, settings, context=context, class_weights=class_weights)
 
     denoise = decoded_bands

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
@@ -11,11 +13,28 @@ from eels_bayes.data.spectra import Spectra
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 from eels_bayes.validation import numbers, same_axis
 
+Signals: TypeAlias = Any  # EELSSpectrum or a list of them, whose type HyperSpy does not tell
 # Settings of the preprocessor that change what an edge spectrum means.
 MEANING = ("background", "normalize", "unit", "background_model")
 
 
-def check_spectra(fitted: Fitted, spectra: Spectra) -> None:
+def read_spectra(fitted: Fitted, given: Spectra | Signals, show_progressbar: bool) -> Spectra:
+    """Spectra as they are, or those of signals by the fit's own preprocessor; checked.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `check_spectra` and `Preprocessor` do.
+    """
+    signals = given if isinstance(given, list | tuple) else [given]
+    if signals and all(hasattr(signal, "axes_manager") for signal in signals):
+        preprocessor: Preprocessor = fitted.preprocessor
+        given = preprocessor(signals, show_progressbar=None if show_progressbar else False)
+    check_spectra(fitted, given)
+    return given
+
+
+def check_spectra(fitted: Fitted, spectra: Any) -> None:
     """Raise unless what was fitted can read these spectra.
 
     Raises

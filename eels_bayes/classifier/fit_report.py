@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eels_bayes.arrays import Array
-from eels_bayes.classifier.report_text import aligned, html_table
 from eels_bayes.data.detector_noise import Noise
 from eels_bayes.forward_model.rivals import Rival
 from eels_bayes.forward_model.window_fit import WindowFit
 from eels_bayes.plots.fit_figure import fit_overview
 from eels_bayes.preprocessing.inspection import in_words
+from eels_bayes.word_tables import aligned, html_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

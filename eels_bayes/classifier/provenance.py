@@ -43,16 +43,24 @@ class Provenance:
     seed: int
     effort: Effort
 
+    def rows(self) -> list[tuple[str, str]]:
+        """Name and value of each, in words.
+
+        Returns
+        -------
+        list of (str, str)
+        """
+        return [
+            ("model", self.model),
+            *_of_fit(self.fit).items(),
+            ("library", self.library or UNKNOWN),
+            ("noise", in_words(self.noise)),
+            ("seed", str(self.seed)),
+            ("effort", effort_in_words(self.effort)),
+        ]
+
     def __repr__(self) -> str:
-        lines = {
-            "model": self.model,
-            **_of_fit(self.fit),
-            "library": self.library or UNKNOWN,
-            "noise": in_words(self.noise),
-            "seed": str(self.seed),
-            "effort": effort_in_words(self.effort),
-        }
-        return "\n".join(f"{name + ':':10}{text}" for name, text in lines.items())
+        return "\n".join(f"{name + ':':10}{text}" for name, text in self.rows())
 
 
 def provenance_of(fitted: Fitted, seed: int, effort: Effort) -> Provenance:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from eels_bayes.arrays import Floats, Ints
+from eels_bayes.data import library_views
 from eels_bayes.data.energy_resampling import check_energy, check_rows, interpolate
 from eels_bayes.data.example_library import example_arrays
 from eels_bayes.data.library_arrays import (
@@ -26,7 +27,9 @@ from eels_bayes.data.library_arrays import (
     floats,
     integers,
     is_text,
+    joined_values,
 )
+from eels_bayes.data.library_file import save_library
 from eels_bayes.data.plural_scattering import scattered
 from eels_bayes.data.value_range import ANY_VALUE, ValueRange, checked_range
 from eels_bayes.data.variations import Variations, draw_varied
@@ -201,6 +204,10 @@ class FingerprintLibrary:
         ((12, 801), [0.5, 0.25, 0.125, 0.0])
         """
         return cls.from_arrays(**example_arrays())
+
+    save = save_library
+    plot = library_views.plot
+    _repr_html_ = library_views.html
 
     @property
     def n_classes(self) -> int:
@@ -382,17 +389,5 @@ class FingerprintLibrary:
             intensity=np.concatenate([self.intensity, interpolate(self.energy, axis, rows)]),
             labels=np.concatenate([self.labels, codes]),
             class_names=names,
-            values=self._joined_values(codes, values),
+            values=joined_values(self.values, self.class_values, codes, values),
         )
-
-    def _joined_values(self, codes: Ints, values: ArrayLike | None) -> Floats | None:
-        """Values with those of more fingerprints, whose classes are `codes`."""
-        if self.values is None or self.class_values is None:
-            if values is not None:
-                raise ValueError("values given, but this library has no values; leave them out")
-            return None
-        if values is not None:
-            return np.concatenate([self.values, np.atleast_1d(floats("values", values))])
-        if len(codes) and codes.max() >= self.n_classes:
-            raise ValueError("values is missing; a new class needs one, as this library has values")
-        return np.concatenate([self.values, self.class_values[codes]])

@@ -18,6 +18,7 @@ from eels_bayes.data.detector_limits import Limits, measured_counts
 from eels_bayes.data.detector_noise import Noise, stated_noise
 from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.data.spectra import ImageInfo
+from eels_bayes.quiet_imports import import_quietly
 
 if TYPE_CHECKING:
     from exspy.signals import EELSSpectrum
@@ -160,6 +161,7 @@ def is_low_loss(signal: EELSSpectrum) -> bool:
 
 def _loaded(file: str, options: dict[str, Any]) -> list[Any]:
     """The signals of one file by HyperSpy, or ValueError with what would do."""
+    import_quietly("exspy.signals")
     import hyperspy.api as hs
 
     options = {"escape_square_brackets": True} | options  # a name is a name here, no pattern

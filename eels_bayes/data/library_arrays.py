@@ -137,3 +137,21 @@ def check_words(
             f"values run from {values.min():g} to {values.max():g}, beyond value_range "
             f"({low:g}, {high:g}); give a range that holds all that is possible"
         )
+
+
+def joined_values(
+    known: Floats | None, class_values: Floats | None, codes: Ints, values: ArrayLike | None
+) -> Floats | None:
+    """Values of a library with those of more fingerprints, whose classes are `codes`.
+
+    See `FingerprintLibrary.with_fingerprints`.
+    """
+    if known is None or class_values is None:
+        if values is not None:
+            raise ValueError("values given, but this library has no values; leave them out")
+        return None
+    if values is not None:
+        return np.concatenate([known, np.atleast_1d(floats("values", values))])
+    if len(codes) and codes.max() >= len(class_values):
+        raise ValueError("values is missing; a new class needs one, as this library has values")
+    return np.concatenate([known, class_values[codes]])

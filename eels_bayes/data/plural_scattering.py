@@ -25,6 +25,7 @@ from eels_bayes.arrays import Array, Floats, Ints
 from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.data.hyperspy_io import is_low_loss, read_counts
 from eels_bayes.data.library_arrays import uniform_step
+from eels_bayes.quiet_imports import import_quietly
 
 if TYPE_CHECKING:
     from exspy.signals import EELSSpectrum
@@ -175,6 +176,7 @@ def convolved(rows: Floats, kernel: Floats) -> Floats:
 
 def _low_loss(signal: EELSSpectrum) -> _LowLoss:
     """A signal's pixels with their zero-loss peaks at 0, and how thick the sample is there."""
+    import_quietly("exspy.signals")
     from exspy.signals import EELSSpectrum
 
     counts, axis = _counts(signal)

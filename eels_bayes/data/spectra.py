@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eels_bayes.data import spectra_exports
+from eels_bayes.data import spectra_exports, spectra_views
 from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.data.flags import describe
 from eels_bayes.data.pixel_index import checked_index, per_pixel_fields, rows_of
@@ -228,6 +228,9 @@ class Spectra:
         }
         joined["image"] = np.concatenate(numbers)
         return replace(parts[0], images=tuple(images), **joined)
+
+    plot = spectra_views.plot
+    _repr_html_ = spectra_views.html
 
     def to_signals(self) -> list[EELSSpectrum]:
         """One HyperSpy signal of edge spectra per signal given, NaN where there is no usable pixel.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from eels_bayes.data.flags import REASONS
 from eels_bayes.data.given_signals import given_signals, outer_coordinates
+from eels_bayes.quiet_imports import import_quietly
 
 if TYPE_CHECKING:
     import xarray
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 def to_signals(spectra: Any) -> list[EELSSpectrum]:
     """One signal of edge spectra per signal given; see `Spectra.to_signals`."""
+    import_quietly("exspy.signals")
     from exspy.signals import EELSSpectrum
 
     step = float(spectra.energy[1] - spectra.energy[0]) if len(spectra.energy) > 1 else 1.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import gpytorch
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -12,6 +11,7 @@ from tqdm.auto import tqdm
 from eels_bayes import validation
 from eels_bayes.gp.classifier import GPClassifier
 from eels_bayes.gp.inducing_points import spread_points
+from eels_bayes.gp.quiet_gpytorch import gpytorch
 from eels_bayes.gp.variational_model import SharedKernelGP
 from eels_bayes.randomness import own_randomness
 from eels_bayes.training import learning

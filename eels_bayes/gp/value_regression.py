@@ -12,13 +12,12 @@ import math
 import warnings
 from typing import NamedTuple
 
-import gpytorch
 import torch
-from linear_operator.utils.warnings import NumericalWarning
 from torch import Tensor
 
 from eels_bayes.gp.inducing_points import spread_points
 from eels_bayes.gp.kernel import log_normal, rbf_of_many
+from eels_bayes.gp.quiet_gpytorch import NumericalWarning, gpytorch
 from eels_bayes.gp.reach import gaussian_reach, reach_levels
 from eels_bayes.training import learning
 from eels_bayes.uncertainty.packed_gp import GPConstants, pack

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import math
 
-import gpytorch
 import torch
-from gpytorch.distributions import MultitaskMultivariateNormal, MultivariateNormal
 from torch import Tensor
 
 from eels_bayes.gp.kernel import log_normal
+from eels_bayes.gp.quiet_gpytorch import MultitaskMultivariateNormal, MultivariateNormal, gpytorch
 
 OUTPUTSCALE = 9.0  # squared logits, median of its prior: a function of sd 3 is sure; not tuned
 PRIOR_LOG_SD = 0.5  # of the log-normal priors of lengthscales and kernel variance; not tuned

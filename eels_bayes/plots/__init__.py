@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from eels_bayes.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from eels_bayes.plots.edge_figures import edge_spectra, fingerprints
     from eels_bayes.plots.fit_figure import fit_overview
     from eels_bayes.plots.inspection_figure import inspection
     from eels_bayes.plots.latent_figure import latent
@@ -28,6 +29,8 @@ _HOME = {
     "Pixel": "map_panel:Pixel",
     "class_colors": "style:class_colors",
     "class_maps": "map_figures:class_maps",
+    "edge_spectra": "edge_figures:edge_spectra",
+    "fingerprints": "edge_figures:fingerprints",
     "fit_overview": "fit_figure:fit_overview",
     "history": "score_figures:history",
     "inspection": "inspection_figure:inspection",
@@ -47,6 +50,8 @@ __all__ = [
     "Pixel",
     "class_colors",
     "class_maps",
+    "edge_spectra",
+    "fingerprints",
     "fit_overview",
     "history",
     "inspection",

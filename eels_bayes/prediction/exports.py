@@ -12,8 +12,9 @@ import xarray
 from eels_bayes import arviz_bridge, validation
 from eels_bayes.data.flags import describe
 from eels_bayes.data.given_signals import GivenSignal, given_signals, outer_coordinates
-from eels_bayes.data.navigation_axes import axis_unit, axis_values
+from eels_bayes.data.navigation_axes import axis_name, axis_unit, axis_values
 from eels_bayes.prediction.quantities import MAPS, TEXT, PixelQuantities, quantity
+from eels_bayes.quiet_imports import import_quietly
 
 if TYPE_CHECKING:
     from hyperspy.signals import BaseSignal
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 # Metadata that describe counts: on a map they would make HyperSpy build a spectrum, or weight it.
 COUNTS_METADATA = ("signal_type", "Noise_properties")
+INNER = ("x", "y")  # what navigation axes are called where they have no name, the last first
 # Quantities of more than a number a pixel, and what they have one of.
 EXTRA_DIMENSION = {"probabilities": "class", "latent_mean": "latent", "latent_sd": "latent"}
 
@@ -36,6 +38,7 @@ def signals(prediction: PixelQuantities) -> dict[str, list[BaseSignal]]:
 
 def _signal(prediction: PixelQuantities, name: str, given: GivenSignal) -> BaseSignal:
     """One quantity of one signal, with that signal's navigation axes and metadata."""
+    import_quietly("exspy.signals")
     from hyperspy.signals import BaseSignal, Signal1D
 
     whole, data = given.whole, given.filled(getattr(prediction, name))
@@ -79,6 +82,28 @@ def dataset(prediction: PixelQuantities) -> xarray.Dataset:
     variables["reason"] = ("pixel", np.array(prediction.reasons(), dtype=str))
     coords = {"class": ("class", np.array(prediction.class_names)), **_coordinates(prediction)}
     return xarray.Dataset(variables, coords=coords, attrs={"model": prediction.model})
+
+
+def image_dataset(prediction: PixelQuantities, image: int) -> xarray.Dataset:
+    """Every quantity of one image over its navigation axes; see `Prediction.to_xarray`."""
+    flag = prediction.map("flag", image)  # an index that cannot be is an error there
+    info, dims, coords = prediction.images[image], list[str](), dict[str, Any]()
+    for left, axis in zip(range(len(info.axes) - 1, -1, -1), info.axes, strict=True):
+        name = axis_name(axis) or (INNER[left] if left < len(INNER) else f"frame_{left}")
+        name = f"image_{name}" if name in (*TEXT, "class", "latent", "reason", *dims) else name
+        unit = axis_unit(axis)
+        values = axis_values(axis, info.shape[len(dims)])
+        coords[name] = (name, values, {"units": unit} if unit else {})
+        dims.append(name)
+    variables: dict[str, Any] = {}
+    for name in TEXT:
+        over = (*dims, EXTRA_DIMENSION[name]) if name in EXTRA_DIMENSION else tuple(dims)
+        variables[name] = (over, prediction.map(name, image), _attributes(prediction, name))
+    reasons = [describe(max(0, int(one))) for one in flag.ravel()]
+    variables["reason"] = (tuple(dims), np.array(reasons, dtype=str).reshape(flag.shape))
+    coords["class"] = ("class", np.array(prediction.class_names), {})
+    attributes = {"model": prediction.model, "title": info.title}
+    return xarray.Dataset(variables, coords=coords, attrs=attributes)
 
 
 def _attributes(prediction: PixelQuantities, name: str) -> dict[str, str]:

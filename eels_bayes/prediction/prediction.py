@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eels_bayes.data.flags import Flag, describe
+from eels_bayes.data.flags import describe
 from eels_bayes.data.given_signals import in_shape
 from eels_bayes.data.pixel_index import checked_index, per_pixel_fields, rows_of
 from eels_bayes.data.spectra import ImageInfo
 from eels_bayes.data.value_range import ANY_VALUE, ValueRange
 from eels_bayes.gp.reach import gaussian_reach
-from eels_bayes.prediction import exports, maps
+from eels_bayes.prediction import exports, maps, tables
+from eels_bayes.prediction.prediction_checks import check_prediction
 from eels_bayes.validation import share
 
 if TYPE_CHECKING:
@@ -136,34 +137,7 @@ class Prediction:
     model: str = ""
 
     def __post_init__(self) -> None:
-        n, n_classes = len(self.flag), len(self.class_names)
-        shapes: dict[str, tuple[int, ...]] = {name: (n,) for name in _PER_PIXEL}
-        shapes["probabilities"] = (n, n_classes)
-        shapes["latent_mean"] = shapes["latent_sd"] = (n, *self.latent_mean.shape[1:2])
-        for name, shape in shapes.items():
-            if getattr(self, name).shape != shape:
-                raise ValueError(
-                    f"{name} has shape {getattr(self, name).shape}; {shape} is needed: "
-                    f"{n} pixels as in flag, {n_classes} classes as in class_names"
-                )
-        if np.any((self.labels < 0) != (self.flag != 0)) or np.any(self.labels >= n_classes):
-            raise ValueError(
-                f"labels must be 0..{n_classes - 1}, and -1 exactly where flag is not 0"
-            )
-        unread = ~np.isfinite(self.probabilities).all(1) & (self.flag == 0)
-        if unread.any():
-            raise ValueError(
-                f"probabilities of {int(unread.sum())} pixels are not finite, but their flag is 0: "
-                f"flag them, as {Flag.NO_ANSWER!r}"
-            )
-        sizes = np.array([int(np.prod(info.shape)) for info in self.images], dtype=int)
-        if n and (self.image.min() < 0 or self.image.max() >= len(sizes)):
-            raise ValueError(
-                f"image runs from {self.image.min()} to {self.image.max()}; images has "
-                f"{len(sizes)} entries"
-            )
-        if n and (self.position.min() < 0 or np.any(self.position >= sizes[self.image])):
-            raise ValueError("position leaves the navigation shape of its image")
+        check_prediction(self, _PER_PIXEL)
 
     def __len__(self) -> int:
         return len(self.flag)
@@ -304,8 +278,18 @@ class Prediction:
         """
         return exports.signals(self)
 
-    def to_xarray(self) -> xarray.Dataset:
-        """Every quantity over the dimensions ``pixel``, ``class`` and ``latent``.
+    summary = tables.summary
+    to_dataframe = tables.to_dataframe
+    _repr_html_ = tables.html
+
+    def to_xarray(self, image: int | None = None) -> xarray.Dataset:
+        """Every quantity over ``pixel``, ``class`` and ``latent``, or an image as an image.
+
+        Parameters
+        ----------
+        image : int, optional
+            Index into `images`: of this image alone, over its own navigation axes, such as
+            ``(y, x)``, in place of ``pixel``. NaN, or -1, at pixels that are not there.
 
         Returns
         -------
@@ -317,7 +301,7 @@ class Prediction:
             Units and long names are in the variables' attributes, the model's digest in those of
             the Dataset.
         """
-        return exports.dataset(self)
+        return exports.dataset(self) if image is None else exports.image_dataset(self, image)
 
     def to_inference_data(self, *, draws: int = 250, chains: int = 4, seed: int = 0) -> Any:
         """Predictive draws and quantities as an ArviZ object, of the classified pixels.

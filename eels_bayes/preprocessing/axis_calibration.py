@@ -8,10 +8,10 @@ from typing import Any
 
 from eels_bayes import validation
 from eels_bayes.data.hyperspy_io import energy_axis
+from eels_bayes.data.tabulated_edges import SEARCH, ZERO_LOSS, tabulated_onset
 from eels_bayes.preprocessing.edge_position import edge_position
 from eels_bayes.preprocessing.images import as_list
 from eels_bayes.preprocessing.series_sum import summed_spectrum
-from eels_bayes.preprocessing.tabulated_edges import SEARCH, ZERO_LOSS, tabulated_onset
 from eels_bayes.preprocessing.windows import centers
 
 LEAST_SEARCH = 8  # channels on either side of a tabulated energy

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from eels_bayes import validation
 from eels_bayes.data.fingerprints import FingerprintLibrary
+from eels_bayes.quiet_imports import import_quietly
 from eels_bayes.simulate.process import Process
 from eels_bayes.simulate.shapes import BEAM, REFERENCE, SpectrumModel
 from eels_bayes.simulate.truth import VARIABLES, draw_truth, random_streams
@@ -212,6 +213,7 @@ def _add_spikes(
 
 def _signal(counts: NDArray[np.float32], model: SpectrumModel, title: str) -> EELSSpectrum:
     """Counts (rows, columns, E) as a signal with axes and the detector's noise."""
+    import_quietly("exspy.signals")
     from exspy.signals import EELSSpectrum
 
     scale = float(np.diff(model.energy).mean())

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from eels_bayes.arrays import Floats
 from eels_bayes.data.energy_resampling import shift_and_broaden
 from eels_bayes.data.fingerprints import FingerprintLibrary
+from eels_bayes.quiet_imports import import_quietly
 from eels_bayes.simulate.process import Process
 
 EDGES = ("Ti L", "O K", "Cr L")
@@ -162,6 +163,7 @@ def _on_grid(library: FingerprintLibrary, rows: Floats) -> Floats:
 @functools.lru_cache(maxsize=1)
 def _edge_shapes() -> Floats:
     """Ti L, O K and Cr L on the model's grid in units of the total at 685 eV, shape (3, grid)."""
+    import_quietly("exspy.signals")
     from exspy.components import EELSCLEdge
     from scipy.special import voigt_profile
 

@@ -96,6 +96,16 @@ def test_prediction_keeps_its_laws(prediction, spectra):
     assert prediction.class_names == eb.FingerprintLibrary.example().class_names
 
 
+def test_signals_are_read_as_the_fit_read_its_own(fitted, prediction, series):
+    assert_equal(prediction, fitted.predict(series.signals, show_progressbar=False))
+    first = fitted.predict(series.signals[0], show_progressbar=False)
+    assert_equal(first, prediction, rows=slice(0, 80))
+    with pytest.raises(TypeError, match="spectra is a list; make Spectra with the Preprocessor"):
+        fitted.predict([])
+    with pytest.raises(TypeError, match="spectra is a ndarray"):
+        fitted.predict(series.signals[0].data)
+
+
 def test_history_holds_every_stage(fitted):
     assert set(fitted.history) == {"forward model", "VAE", "GP"}
     assert len(fitted.history["VAE"]["validation"]) == SHORT.vae.epochs

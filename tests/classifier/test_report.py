@@ -16,7 +16,6 @@ from eels_bayes.classifier.fit_library import AS_WELL, rise_length
 from eels_bayes.classifier.fit_problems import FEW_PIXELS, notes, problems
 from eels_bayes.classifier.fit_report import NO_PIXEL
 from eels_bayes.classifier.model_file import KIND
-from eels_bayes.classifier.report_text import aligned
 from eels_bayes.classifier.reporting import (
     MOST_PIXELS,
     measured_fit,
@@ -28,6 +27,7 @@ from eels_bayes.forward_model.registration import REACH
 from eels_bayes.forward_model.rivals import Rival
 from eels_bayes.forward_model.window_fit import WindowFit
 from eels_bayes.preprocessing.series_noise import noise_source
+from eels_bayes.word_tables import aligned
 
 QUICK = eb.Effort.quick()
 ALIEN = Rival(0.0, 0.0, np.inf)

@@ -59,6 +59,8 @@ FIGURES: dict[str, tuple[Callable[[], Any], int]] = {
         ),
         4,
     ),
+    "edge_spectra": (lambda: plots.edge_spectra(ENERGY, BLOCK, ENERGY, NAMES, unit=NAMES[0]), 4),
+    "fingerprints": (lambda: plots.fingerprints(ENERGY, BLOCK, range(4), NAMES), 4),
     "inspection": (
         lambda: plots.inspection(ENERGY, ENERGY, {}, lines={NAMES[1]: (1.0, 0.0)}, title=NAMES[0]),
         2,

@@ -1,0 +1,68 @@
+"""``eels-bayes fit``: a model of unlabelled files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from eels_bayes.classifier.classifier import EELSClassifier
+from eels_bayes.command_line.answer import Answer
+from eels_bayes.command_line.files import write_figure
+from eels_bayes.command_line.options import Band, Reading
+from eels_bayes.command_line.tell_report import report_values
+from eels_bayes.data.hyperspy_io import load
+from eels_bayes.data.library_loading import load_library
+from eels_bayes.effort import FULL, Effort
+
+
+def fit_model(
+    files: list[str],
+    /,
+    *,
+    fingerprints: Path,
+    window: Band,
+    model: Path,
+    reading: Reading | None = None,
+    quick: bool = False,
+    seed: int = 0,
+    figure: Path | None = None,
+) -> Answer:
+    """Fit a model to unlabelled files, and tell how it went.
+
+    Parameters
+    ----------
+    files
+        Spectrum images of any format that HyperSpy reads, or patterns in quotes.
+    fingerprints
+        Library file of `fingerprints`, or an npz file of arrays.
+    window
+        The edge to read, eV.
+    model
+        Model file to write.
+    reading
+        How counts are read.
+    quick
+        Learn little, in seconds: for trying things out.
+    seed
+        The same seed on the same machine gives the same model.
+    figure
+        Picture of the report to write.
+    """
+    _check_folder(model)
+    library = load_library(fingerprints)
+    spectra = (reading or Reading()).preprocessor(window)(load(files))
+    effort = Effort.quick() if quick else FULL
+    classifier = EELSClassifier(library, effort=effort, seed=seed).fit(spectra)
+    classifier.save(model)
+    report = classifier.report()
+    text = f"{spectra!r}\n\n{report!r}\n\nmodel: {model}"
+    if figure is not None:
+        text += f"\nfigure: {write_figure(figure, report.plot())}"
+    digest = classifier.provenance.model
+    values = {"file": str(model), "model": digest, **report_values(report)}
+    return Answer(text, values, report.ok)
+
+
+def _check_folder(path: Path) -> None:
+    """Raise FileNotFoundError before minutes of work whose result could not be written."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: the folder does not exist; make it first")

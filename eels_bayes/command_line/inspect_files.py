@@ -1,0 +1,124 @@
+"""``eels-bayes inspect``: what files hold, before anything is fitted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from cyclopts import Parameter
+
+from eels_bayes.command_line.answer import Answer
+from eels_bayes.command_line.files import numbered, write_figure
+from eels_bayes.command_line.options import Band, Reading
+from eels_bayes.data.hyperspy_io import energy_axis, load_all
+from eels_bayes.data.tabulated_edges import TabulatedEdge, edges_between
+from eels_bayes.preprocessing.inspection import Inspection, drawn, in_words
+
+MARK = {"color": "0.4", "lw": 0.7, "ls": ":"}  # the line of an edge in a figure
+
+
+def inspect_files(
+    files: list[str],
+    /,
+    *,
+    window: Band | None = None,
+    reading: Reading | None = None,
+    elements: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    figure: Path | None = None,
+) -> Answer:
+    """Show what files hold: axes, counts, noise, edges in range, and what windows would do.
+
+    Parameters
+    ----------
+    files
+        Spectrum images or spectra of any format that HyperSpy reads, or patterns in quotes.
+    window
+        The edge to read, eV.
+    reading
+        How counts are read.
+    elements
+        Symbols of what the sample may hold: their edges are listed, minor ones too, and marked in
+        the figure. By default those of the file's metadata, else the major edges of all.
+    figure
+        Picture to write: mean spectrum, windows, and noise against counts. Of several signals
+        each has one, with a number.
+    """
+    signals = load_all(files)
+    texts, values, trusted = [], [], True
+    for k, signal in enumerate(signals):
+        axis = energy_axis(signal)
+        whole = (axis.offset, axis.offset + axis.scale * (axis.n - 1))
+        found = (reading or Reading()).inspection(signal, window or whole)
+        named = elements or list(signal.metadata.get_item("Sample.elements", []))
+        edges = edges_between(*whole, named)
+        lines = found.words().splitlines()
+        if window is None:  # it is none that was asked for
+            lines = [line for line in lines if not line.startswith("window ")]
+        trusted &= not found.doubts
+        texts.append("\n".join([lines[0], *_axes(signal), *lines[1:], *_edge_lines(edges)]))
+        values.append(_values(signal, found, edges, asked=window is not None))
+        if figure is not None:
+            drawing = drawn(found)
+            for edge in edges if named else ():
+                drawing.axes[0].axvline(edge.onset, **MARK)
+                drawing.axes[0].annotate(
+                    edge.name,
+                    (edge.onset, 1.0),
+                    xycoords=("data", "axes fraction"),
+                    rotation=90,
+                    va="top",
+                    fontsize=6,
+                )
+            path = write_figure(numbered(figure, k, len(signals)), drawing)
+            texts[-1] += f"\nfigure: {path}"
+    return Answer("\n\n".join(texts), {"signals": values}, trusted)
+
+
+def _axes(signal: Any) -> list[str]:
+    """The navigation axes in words, a line each, and how many counts there are."""
+    axes = [
+        f"axis {axis.name}: {axis.size} steps of {axis.scale:.4g} {_unit(axis.units)}".rstrip()
+        for axis in signal.axes_manager.navigation_axes
+    ]
+    data = signal.data
+    counts = (
+        f"counts: {np.nanmin(data):.4g} to {np.nanmax(data):.4g}, mean {np.nanmean(data):.4g} a "
+        f"channel ({data.dtype})"
+    )
+    return [*axes, counts]
+
+
+def _unit(units: Any) -> str:
+    """Units as HyperSpy has them, '' for none."""
+    return units if isinstance(units, str) and units != "<undefined>" else ""
+
+
+def _edge_lines(edges: list[TabulatedEdge]) -> list[str]:
+    """Edges in words."""
+    named = ", ".join(f"{edge.name} {edge.onset:g}" for edge in edges)
+    return [f"edges in range (eV): {named or 'none that is tabulated'}"]
+
+
+def _values(
+    signal: Any, found: Inspection, edges: list[TabulatedEdge], *, asked: bool
+) -> dict[str, Any]:
+    """What was found of a signal, for programs."""
+    raw, measured = found.raw, found.measured
+    return {
+        "title": found.title,
+        "shape": list(signal.axes_manager.navigation_shape[::-1]),
+        "axes": [
+            {"name": axis.name, "size": axis.size, "scale": axis.scale, "units": _unit(axis.units)}
+            for axis in signal.axes_manager.navigation_axes[::-1]
+        ],
+        "energy": {"offset": raw.axis.offset, "scale": raw.axis.scale, "size": raw.axis.n},
+        "mean_counts": np.nanmean(signal.data),
+        "noise_stated": in_words(raw.noise) if raw.stated else None,
+        "noise_measured": None if measured is None else in_words(measured.noise),
+        "noise_believed": in_words(found.choice.noise),
+        "windows": {k: list(v) for k, v in found.bands().items() if asked or k != "window"},
+        "background_exponent": None if found.background is None else found.background[1],
+        "problems": [text for text in (found.doubts, found.choice.message, found.beyond) if text],
+        "edges": {edge.name: edge.onset for edge in edges},
+    }

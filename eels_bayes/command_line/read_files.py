@@ -1,0 +1,79 @@
+"""``eels-bayes read``: maps, HyperSpy files and tables of what a model says of files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Literal
+
+from eels_bayes.classifier.loading import load_model
+from eels_bayes.command_line.answer import Answer
+from eels_bayes.command_line.files import numbered, write_figure, write_signal
+from eels_bayes.data.hyperspy_io import load
+from eels_bayes.prediction.prediction import Prediction
+from eels_bayes.prediction.uniform_novelty import unlike_model
+from eels_bayes.whole_file import write_whole
+
+
+def read_files(
+    files: list[str],
+    /,
+    *,
+    model: Path,
+    out: Path,
+    context: Literal["pixel", "image"] = "pixel",
+) -> Answer:
+    """Read files by a fitted model: maps, every quantity as a HyperSpy file, and tables.
+
+    Parameters
+    ----------
+    files
+        Spectrum images of any format that HyperSpy reads, or patterns in quotes.
+    model
+        Model file that `fit` wrote.
+    out
+        Folder for what is written, made if need be: maps.png, classes.csv, pixels.csv, and a file
+        of each quantity, with a number where there are several signals.
+    context
+        Whether a pixel stands by itself, or its image says how frequent each class is.
+    """
+    classifier = load_model(model)
+    pred = classifier.predict(load(files), context=context)
+    out.mkdir(parents=True, exist_ok=True)
+    summary = pred.summary()
+    text = [summary.to_string(float_format="%.3f", na_rep="-"), *_flagged(pred)]
+    unlike = unlike_model(pred.novelty[pred.ok])
+    text += [f"! {unlike}"] if unlike else []
+    written = write_all(pred, out)
+    values = {
+        "model": pred.model,
+        "pixels": len(pred),
+        "classified": int(pred.ok.sum()),
+        "classes": [
+            {"name": str(name)} | row.to_dict() for name, row in summary.drop("all").iterrows()
+        ],
+        "flagged": dict(Counter(reason for reason in pred.reasons() if reason)),
+        "problems": [unlike] if unlike else [],
+        "files": [str(path) for path in written],
+    }
+    return Answer("\n".join([*text, f"{len(written)} files in {out}"]), values, not unlike)
+
+
+def write_all(pred: Prediction, out: Path) -> list[Path]:
+    """Maps, tables and signals of a prediction, in a folder."""
+    tables = {"classes": pred.summary(), "pixels": pred.to_dataframe()}
+    written = [write_figure(out / "maps.png", pred.plot_maps())]
+    for name, table in tables.items():
+        written.append(out / f"{name}.csv")
+        write_whole(written[-1], table.to_csv().encode())
+    for name, signals in pred.to_signals().items():
+        for k, signal in enumerate(signals):
+            path = numbered(out / f"{name}.hspy", k, len(signals))
+            written.append(write_signal(path, signal))
+    return written
+
+
+def _flagged(pred: Prediction) -> list[str]:
+    """How many pixels are flagged for which reason, a line each."""
+    found = Counter(reason for reason in pred.reasons() if reason)
+    return [f"flagged: {n} pixels, {reason}" for reason, n in found.most_common()]

@@ -1,0 +1,10 @@
+"""GPyTorch and what it stands on, imported without their deprecation warnings."""
+
+from eels_bayes.quiet_imports import quiet
+
+with quiet():
+    import gpytorch
+    from gpytorch.distributions import MultitaskMultivariateNormal, MultivariateNormal
+    from linear_operator.utils.warnings import NumericalWarning
+
+__all__ = ["MultitaskMultivariateNormal", "MultivariateNormal", "NumericalWarning", "gpytorch"]

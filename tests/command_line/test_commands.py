@@ -1,0 +1,236 @@
+"""Each command on files: what it says, what it writes, and its exit code."""
+
+import json
+
+import hyperspy.api as hs
+import numpy as np
+import pandas as pd
+import pytest
+
+import eels_bayes as eb
+
+SERIES = ("--window", 677, 737, "--background", 600, 675, "--normalize", 570, 592.5)
+FIT = (*SERIES, "--align", 565, 600, "--dispersion", 0.5)
+
+
+def test_inspect_says_what_a_real_map_holds(call, copper_zinc, tmp_path):
+    windows = ("--window", 900, 1300, "--background", 780, 920)
+    figure = tmp_path / "map.png"
+    said = call("inspect", copper_zinc, *windows, "--elements", "Cu", "Zn", "--figure", figure)
+    assert said.code == 0, said.err
+    for text in ("50 x 40 spectra of 162 channels of 8 eV", "axis x: 40 steps", "Zn_L3 1020"):
+        assert text in said.out
+    assert "! Variance_linear_model states a gain of 1" in said.out or "gain 4" in said.out
+    assert figure.read_bytes()[:4] == b"\x89PNG"
+    (found,) = call("inspect", copper_zinc, *windows, "--json").values["signals"]
+    assert found["shape"] == [50, 40] and found["energy"]["size"] == 162
+    assert found["edges"]["Cu_L3"] == 931.0 and min(found["edges"].values()) >= 700
+    assert found["windows"] == {"window": [900.0, 1300.0], "background": [780.0, 920.0]}
+
+
+def test_inspect_needs_no_window_and_doubts_a_bad_one(call, oxide_interface):
+    said = call("inspect", oxide_interface, "--json")
+    assert said.code == 0 and said.values["signals"][0]["windows"] == {}
+    # the titanium edge lies in this background
+    bad = ("--window", 525, 560, "--background", 430, 520)
+    said = call("inspect", oxide_interface, *bad)
+    assert said.code == 1 and "\n! background" in said.out
+
+
+def test_inspect_refuses_what_is_no_element(call, four_pixels):
+    said = call("inspect", four_pixels, "--elements", "Qq")
+    assert said.code == 2 and "elements holds ['Qq']; symbols are needed" in said.err
+
+
+def test_a_map_of_calculated_edges(call, a_copper_zinc, tmp_path):
+    """The whole way of the README, on every fifth pixel."""
+    small, library = tmp_path / "small.hspy", tmp_path / "edges.npz"
+    eb.load(a_copper_zinc)[0].inav[::5, ::5].save(small)
+    windows = ("--window", 900, 1300, "--background", 780, 920, "--normalize", 780, 920)
+    windows += ("--unit", 1)
+    edges = ("--edges", "Cu_L3", "Zn_L3", "Cu_L3+Zn_L3", "--beam", 200, 10, 20)
+    said = call("fingerprints", "edges", small, *edges, *windows, "--out", library)
+    assert said.code == 0, said.err
+    assert "31 fingerprints, 900 to 1292 eV: Cu (10), Zn (10)" in said.out
+    assert "the counts are believed" in said.err  # the file's gain is wrong
+
+    model, figure = tmp_path / "small.eels", tmp_path / "report.png"
+    given = ("--fingerprints", library, *windows, "--model", model, "--figure", figure, "--quick")
+    said = call("fit", small, *given, "--json")
+    report = eb.load_model(model).report()
+    assert said.code == (0 if report.ok else 1), said.err
+    assert said.values["problems"] == list(report.problems)
+    assert [one["name"] for one in said.values["classes"]] == ["Cu", "Zn", "Cu + Zn", "neither"]
+    assert figure.stat().st_size > 10_000
+
+
+def test_edges_that_no_pixel_shows_are_doubted(call, files, tmp_path):
+    # strontium has no edge there: what is left beneath the fluorine edge is a bit steeper
+    given = ("--window", 625, 670, "--background", 600, 625, "--out", tmp_path / "edges.npz")
+    said = call("fingerprints", "edges", files.signals[0], "--edges", "Sr_L3", *given)
+    assert said.code == 2 and "behind the window" in said.err
+
+
+def test_fingerprints_of_an_npz_file(call, tmp_path):
+    energy = np.arange(500.0, 520.0, 0.5)
+    peak = np.exp(-0.5 * ((energy - 510.0) / 2.0) ** 2)
+    np.savez(tmp_path / "mine.npz", energy=energy, intensity=[peak, 0 * peak], label=["a", "b"])
+    words = ("--source", "a test", "--value-name", "valence")
+    said = call("fingerprints", "npz", tmp_path / "mine.npz", "--out", tmp_path / "o.npz", *words)
+    assert said.code == 0 and "2 fingerprints, 500 to 519.5 eV: a (1), b (1)" in said.out
+    library = eb.load_library(tmp_path / "o.npz")
+    assert (library.source, library.value_name) == ("a test", "valence")
+
+
+def test_fingerprints_of_measured_references(call, files, series, tmp_path):
+    out = tmp_path / "measured.npz"
+    classes = [f"{name}={file}" for name, file in zip(("cold", "hot"), files.signals, strict=True)]
+    said = call("fingerprints", "signals", *classes, *FIT, "--values", 0.5, 0.1, "--out", out)
+    assert said.code == 0, said.err
+    library = eb.load_library(out)
+    assert library.class_names == ("cold", "hot") and library.values.tolist() == [0.5, 0.1]
+    pre = eb.Preprocessor((677, 737), 0.5, (600, 675), (570, 592.5), (565, 600))
+    spectra = pre(series.signals[:2], show_progressbar=False)
+    for k in range(2):
+        mean = spectra.intensity[spectra.ok & (spectra.image == k)].mean(0)
+        np.testing.assert_allclose(library.intensity[k], mean, rtol=1e-4, atol=1e-5)
+
+
+def test_measured_references_without_a_background(call, files, series, tmp_path):
+    out = tmp_path / "measured.npz"
+    classes = [f"{name}={file}" for name, file in zip(("cold", "hot"), files.signals, strict=True)]
+    said = call("fingerprints", "signals", *classes, "--window", 677, 737, "--out", out)
+    assert said.code == 0, said.err
+    library = eb.load_library(out)
+    axis = series.signals[0].axes_manager.signal_axes[0].axis
+    inside = (axis >= 677) & (axis <= 737)
+    np.testing.assert_allclose(library.energy, axis[inside])
+    mean = series.signals[1].data.mean((0, 1), dtype=float)[inside]
+    np.testing.assert_allclose(library.intensity[1], mean, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("{0}", "hot={1}"), "names no class; give name=file"),
+        (("cold={0}", "hot={1}", "--background", 600, 675), "--background needs --window"),
+        (("cold={0}", "hot={1}", "--window", 100, 110), "no energies in common beyond"),
+    ],
+)
+def test_references_that_cannot_be(call, files, tmp_path, arguments, message):
+    given = [str(argument).format(*files.signals) for argument in arguments]
+    said = call("fingerprints", "signals", *given, "--out", tmp_path / "o.npz")
+    assert said.code == 2 and message in said.err and not (tmp_path / "o.npz").exists()
+
+
+def test_fit_asks_for_the_folder_before_it_works(call, files, tmp_path):
+    model = tmp_path / "absent" / "m.eels"
+    given = ("--fingerprints", files.library, *FIT, "--model", model)
+    said = call("fit", files.signals[0], *given)
+    assert said.code == 2 and "the folder does not exist; make it first" in said.err
+
+
+def test_read_writes_what_predict_says(call, files, quick_classifier, series, tmp_path):
+    said = call("read", *files.signals, "--model", files.model, "--out", tmp_path / "maps")
+    assert said.code in (0, 1), said.err
+    pred = quick_classifier.predict(series.signals[:2], show_progressbar=False)
+    for k in range(2):
+        signal = hs.load(tmp_path / "maps" / f"total_{k}.hspy")
+        np.testing.assert_array_equal(signal.data, pred.map("total", k))
+        assert signal.metadata.eels_bayes.model == pred.model
+    classes = pd.read_csv(tmp_path / "maps" / "classes.csv", index_col="class")
+    assert classes.pixels["all"] == pred.ok.sum() == classes.pixels[:-1].sum()
+    pixels = pd.read_csv(tmp_path / "maps" / "pixels.csv")
+    np.testing.assert_allclose(pixels["P(0 % F)"], pred.probabilities[:, 3], rtol=1e-6)
+    assert (tmp_path / "maps" / "maps.png").stat().st_size > 10_000
+    assert all(name in said.out for name in pred.class_names)
+
+
+def test_read_doubts_spectra_unlike_those_of_the_fit(call, files, series, tmp_path):
+    signal = series.signals[0].deepcopy()
+    signal.data = signal.data + 150.0  # a dark offset that was not taken away
+    signal.save(tmp_path / "offset.hspy")
+    given = ("--model", files.model, "--out", tmp_path / "maps", "--json")
+    said = call("read", tmp_path / "offset.hspy", *given)
+    assert said.code == 1 and "have a novelty above" in said.values["problems"][0]
+
+
+def test_report_tells_of_the_fit_or_of_other_files(call, files, quick_classifier, tmp_path):
+    report, figure = quick_classifier.report(), tmp_path / "report.png"
+    said = call("report", "--model", files.model, "--figure", figure)
+    assert said.code == (0 if report.ok else 1)
+    assert repr(report) in said.out and quick_classifier.provenance.model in said.out
+    assert figure.stat().st_size > 10_000
+    said = call("report", files.signals[0], "--model", files.model, "--json")
+    assert said.values["pixels"] == 80 and said.values["chi_square"] != report.chi_square
+
+
+def lines(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_live_reads_as_predict_does(call, files, quick_classifier, series):
+    said = call("live", files.signals[0], "--model", files.model)
+    assert said.code == 0, said.err
+    pred = quick_classifier.predict(series.signals[0], show_progressbar=False)
+    found = lines(said.out)
+    assert [line["number"] for line in found] == list(range(80))
+    agree = np.mean(
+        [line["class"] == pred.class_names[k] for line, k in zip(found, pred.labels, strict=True)]
+    )
+    assert agree > 0.9  # the drift is followed here, and that of the whole image there
+    assert "received 80, classified 80" in said.err
+
+
+def test_live_reads_arrays_from_a_file_and_a_stream(
+    call, quick_classifier, series, tmp_path, monkeypatch
+):
+    counts = series.signals[0].data.reshape(80, -1)[:6]
+    axis = series.signals[0].axes_manager.signal_axes[0]
+    with open(tmp_path / "stream.npy", "wb") as file:  # a block, and single spectra behind it
+        for block in (counts[:4], counts[4], counts[5]):
+            np.save(file, block)
+    fast = quick_classifier.compile(quick_classifier.preprocessor, energy=axis.axis)
+    fast.save(tmp_path / "model.fast")
+    given = ("--model", tmp_path / "model.fast", "--rate", 1e6, "--json")
+    said = call("live", tmp_path / "stream.npy", *given)
+    *found, counters = lines(said.out)
+    assert said.code == 0 and counters["classified"] == 6
+    np.testing.assert_allclose(
+        [list(line["probabilities"].values()) for line in found[:1]],
+        fast(counts[:1], found[0]["shift"]).probabilities,
+        rtol=1e-5,
+    )
+    with open(tmp_path / "stream.npy", "rb") as file:
+        monkeypatch.setattr("sys.stdin", type("Stdin", (), {"buffer": file}))
+        again = call("live", "-", *given)
+    assert again.code == 0, again.err
+    assert [line["class"] for line in lines(again.out)[:-1]] == [line["class"] for line in found]
+
+
+@pytest.mark.parametrize(
+    ("write", "more", "message"),
+    [
+        (lambda f: np.save(f, np.ones((2, 9))), (), "--energy is needed with npy arrays"),
+        (lambda f: f.write(b"no array"), ("--energy", 390, 0.25, 1600), "array 0 is no npy array"),
+        (
+            lambda f: np.save(f, np.ones((2, 9))),
+            ("--energy", 390, 0.25, 1600, "--rate", 0),
+            "rate is 0; a finite number above zero",
+        ),
+    ],
+)
+def test_streams_that_cannot_be(call, files, tmp_path, write, more, message):
+    with open(tmp_path / "s.npy", "wb") as file:
+        write(file)
+    said = call("live", tmp_path / "s.npy", "--model", files.model, *more)
+    assert said.code == 2 and message in said.err
+
+
+def test_live_doubts_a_stream_of_which_nothing_could_be_read(call, files, tmp_path):
+    np.save(tmp_path / "s.npy", np.full((3, 1600), np.nan))
+    energy = ("--energy", 390, 0.25, 1600)
+    said = call("live", tmp_path / "s.npy", "--model", files.model, *energy)
+    assert said.code == 1 and all(
+        line["flag"] and line["class"] is None for line in lines(said.out)
+    )
