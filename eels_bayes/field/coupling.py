@@ -29,6 +29,7 @@ from eels_bayes.field.messages import (
     said_by_others,
     settled,
     sides_of,
+    with_alone,
 )
 from eels_bayes.field.prior import PIXELS, Coupling, coupling_of, prior_of_logs
 
@@ -43,24 +44,30 @@ LEAST = 1e-12  # of a class weight, to have a logarithm
 class Field(NamedTuple):
     """What is known of n pixels' classes together.
 
+    States of a pixel are its K classes among its neighbours, and, last, to be alone: of any class,
+    whatever stands beside it.
+
     Attributes
     ----------
-    local : ndarray (n, K)
-        Log of what each pixel and its image say of its class.
-    others : ndarray (n, K)
+    local : Tensor (n, K + 1)
+        Log of what each pixel and its image say of its state.
+    of_class : Tensor (n, K)
+        Class probabilities of a pixel that is alone.
+    others : Tensor (n, K)
         Class probabilities of a pixel by all others and its image, its own data left out.
-    penalty : Tensor (2 A, K, K)
-        Of classes of neighbours, nats.
+    penalty : Tensor (2 A, K + 1, K + 1)
+        Of states of neighbours, nats.
     coupling : Coupling
-    weights : ndarray (I, K)
+    weights : Tensor (I, K)
         Of the classes in each image where neighbours say nothing.
     """
 
-    local: NDArray[np.float64]
-    others: NDArray[np.float64]
+    local: Tensor
+    of_class: Tensor
+    others: Tensor
     penalty: Tensor
     coupling: Coupling
-    weights: NDArray[np.float64]
+    weights: Tensor
 
 
 def learn_field(
@@ -94,79 +101,108 @@ def learn_field(
     """
     data = torch.from_numpy(likelihood).float()
     base = torch.from_numpy(np.maximum(overall, LEAST)).float()
-    base = base / base.sum()
-    number = torch.from_numpy(image)
+    base, number = base / base.sum(), torch.from_numpy(image)
     if coupling is None:
         rows = _some_images(image)
         part = Graph(_among(graph.neighbour[:, rows], rows, len(image)), graph.colour[rows])
         _, own = np.unique(image[rows], return_inverse=True)
-        coupling = _learned(data[rows], torch.from_numpy(own), sides_of(part), distance, base)
-    sides, penalty = sides_of(graph), penalties(*coupling, distance)
-    log_weight = _weights(data, number, sides, penalty, base)
-    prior = log_weight[number]
-    messages = settled(prior + data, sides, penalty)
+        some = _Pixels(data[rows], torch.from_numpy(own), sides_of(part), base)
+        coupling = _learned(some, distance)
+    pixels = _Pixels(data, number, sides_of(graph), base)
+    penalty = with_alone(penalties(coupling.strength, coupling.growth, distance))
+    log_weight = _weights(pixels, penalty, coupling.alone)
+    prior, local = pixels.states(log_weight, coupling.alone)
+    others = said_by_others(settled(local, pixels.sides, penalty), prior)
     return Field(
-        (prior + data).numpy(),
-        said_by_others(messages, prior).exp().numpy(),
+        local,
+        torch.softmax(log_weight[number] + data, -1),
+        _of_classes(others, log_weight[number]),
         penalty,
         coupling,
-        log_weight.exp().numpy(),
+        log_weight.exp(),
     )
 
 
-def _learned(
-    data: Tensor, image: Tensor, sides: Sides, distance: Tensor, base: Tensor
-) -> Coupling:
-    """Strength and growth that make the pixels foretell one another best.
+class _Pixels(NamedTuple):
+    """Pixels that a field is learned from: log-likelihoods (n, K), images (n,), and neighbours."""
+
+    data: Tensor
+    image: Tensor
+    sides: Sides
+    base: Tensor
+
+    def states(self, log_weight: Tensor, alone: Tensor) -> tuple[Tensor, Tensor]:
+        """Log prior (..., n, K + 1) of each state by weights (I, K), and with the data besides."""
+        prior = log_weight[self.image]
+        alone = alone.to(prior.dtype)[..., None, None]
+        of_any = torch.logsumexp(prior + self.data, -1, keepdim=True)
+        among = prior + torch.log1p(-alone)
+        none = torch.zeros_like(among[..., :1]) + alone.log()
+        prior_of_states = torch.cat([among, none], -1)
+        data = torch.cat([self.data, of_any], -1)
+        return prior_of_states, prior_of_states + data
+
+
+def _learned(pixels: _Pixels, distance: Tensor) -> Coupling:
+    """The coupling that makes the pixels foretell one another best.
 
     One field and one beside it for every parameter settle together; their class weights are one.
     """
-    middle, width = prior_of_logs(len(sides.there) // 2)
+    middle, width = prior_of_logs(len(pixels.sides.there) // 2)
     place = middle.clone()
     aside = BESIDE * torch.eye(len(place), dtype=place.dtype)
     aside = torch.cat([torch.zeros_like(aside[:1]), aside])
-    messages = nothing_said(data, sides).expand(len(aside), -1, -1, -1)
-    log_weight = base.log().expand(int(image.max()) + 1, -1)
+    log_weight = pixels.base.log().expand(int(pixels.image.max()) + 1, -1)
+    messages = nothing_said(*_size(pixels)).expand(len(aside), -1, -1, -1)
     optimizer = torch.optim.Adam([place], lr=RATE)
     rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     for _ in range(STEPS):
-        places = place + aside
-        kernel = torch.exp(-penalties(*coupling_of(places), distance)).to(data.dtype)
-        prior = log_weight[image]
-        messages = damped(messages, prior + data, sides, kernel)
+        strength, growth, alone = coupling_of(place + aside)
+        kernel = torch.exp(-with_alone(penalties(strength, growth, distance))).float()
+        prior, local = pixels.states(log_weight, alone)
+        messages = damped(messages, local, pixels.sides, kernel)
         others = said_by_others(messages, prior)
-        score = torch.logsumexp(others + data, -1).double().sum(1)
-        score = score - 0.5 * ((places - middle) / width).square().sum(1)
+        score = torch.logsumexp(others + local - prior, -1).double().sum(1)
+        score = score - 0.5 * ((place + aside - middle) / width).square().sum(1)
         place.grad = (score[0] - score[1:]) / BESIDE
         optimizer.step()
         rate.step()
-        log_weight = _reweighted(data, others[0], image, log_weight, base)
+        log_weight = _reweighted(pixels, others[0], log_weight)
     return coupling_of(place)
 
 
-def _weights(data: Tensor, image: Tensor, sides: Sides, penalty: Tensor, base: Tensor) -> Tensor:
+def _weights(pixels: _Pixels, penalty: Tensor, alone: Tensor) -> Tensor:
     """Log class weights (I, K) of the images, at a known coupling."""
-    kernel, messages = torch.exp(-penalty).to(data.dtype), nothing_said(data, sides)
-    log_weight = base.log().expand(int(image.max()) + 1, -1)
+    kernel, messages = torch.exp(-penalty).float(), nothing_said(*_size(pixels))
+    log_weight = pixels.base.log().expand(int(pixels.image.max()) + 1, -1)
     for _ in range(WEIGHT_STEPS):
-        prior = log_weight[image]
-        messages = damped(messages, prior + data, sides, kernel)
-        others = said_by_others(messages, prior)
-        log_weight = _reweighted(data, others, image, log_weight, base)
+        prior, local = pixels.states(log_weight, alone)
+        messages = damped(messages, local, pixels.sides, kernel)
+        log_weight = _reweighted(pixels, said_by_others(messages, prior), log_weight)
     return log_weight
 
 
-def _reweighted(
-    data: Tensor, others: Tensor, image: Tensor, log_weight: Tensor, base: Tensor
-) -> Tensor:
+def _size(pixels: _Pixels) -> tuple[int, Sides]:
+    """Number of states, and sides."""
+    return pixels.data.shape[1] + 1, pixels.sides
+
+
+def _reweighted(pixels: _Pixels, others: Tensor, log_weight: Tensor) -> Tensor:
     """Log class weights (I, K) nearer to where each class is believed as often as it is foretold.
 
     There the predictive likelihood does not change with them, but for their prior.
     """
-    none = torch.zeros_like(log_weight)
-    believed = none.index_add(0, image, torch.softmax(others + data, -1)) + PIXELS * base
-    foretold = none.index_add(0, image, others.exp()) + PIXELS * log_weight.exp()
+    none, prior = torch.zeros_like(log_weight), PIXELS * pixels.base
+    by_others = _of_classes(others, log_weight[pixels.image])
+    belief = torch.softmax(by_others.log() + pixels.data, -1)
+    believed = none.index_add(0, pixels.image, belief) + prior
+    foretold = none.index_add(0, pixels.image, by_others) + PIXELS * log_weight.exp()
     return torch.log_softmax(log_weight + (believed / foretold).log(), -1)
+
+
+def _of_classes(states: Tensor, log_weight: Tensor) -> Tensor:
+    """Class probabilities (n, K) of log probabilities of states (n, K + 1)."""
+    return states[:, :-1].exp() + states[:, -1:].exp() * log_weight.exp()
 
 
 def _some_images(image: NDArray[np.int64]) -> NDArray[np.intp]:

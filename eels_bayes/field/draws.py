@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from eels_bayes.field.coupling import Field
 from eels_bayes.field.graph import Graph
 
 SWEEPS = 50  # of all pixels before a draw is taken; domains of some ten pixels turn in fewer
@@ -20,25 +21,13 @@ CHUNK = 2**22  # draws times pixels times classes at a time, to bound the memory
 
 
 def draw_maps(
-    local: NDArray[np.float64],
-    others: NDArray[np.float64],
-    penalty: Tensor,
-    graph: Graph,
-    n_draws: int,
-    *,
-    sweeps: int = SWEEPS,
-    seed: int = 0,
+    field: Field, graph: Graph, n_draws: int, *, sweeps: int = SWEEPS, seed: int = 0
 ) -> NDArray[np.int64]:
     """Classes of all pixels together.
 
     Parameters
     ----------
-    local : (n, K) array
-        Log of what each pixel and its image say of its class.
-    others : (n, K) array
-        Class probabilities by all others, where draws begin.
-    penalty : Tensor (S, K, K)
-        Of classes of neighbours, nats.
+    field : Field
     graph : Graph
     n_draws : int
         D, each of a chain of its own.
@@ -52,14 +41,16 @@ def draw_maps(
     ndarray (D, n) of int
     """
     generator = torch.Generator().manual_seed(seed)
-    n, n_classes = local.shape
-    given = torch.from_numpy(local).float()
-    begin = given + torch.from_numpy(np.log(np.maximum(others, LEAST))).float()
-    at_once = max(1, CHUNK // max(1, n * n_classes))
+    n, n_states = field.local.shape
+    begin = field.others.clamp(min=LEAST).log() + field.local[:, :-1]
+    at_once = max(1, CHUNK // max(1, n * n_states))
     parts = []
     for start in range(0, n_draws, at_once):
-        drawn = _drawn(begin.expand(min(at_once, n_draws - start), -1, -1), generator)
-        parts.append(_swept(drawn, given, penalty.float(), graph, sweeps, generator))
+        n_chains = min(at_once, n_draws - start)
+        states = _drawn(begin.expand(n_chains, -1, -1), generator)
+        states = _swept(states, field.local, field.penalty.float(), graph, sweeps, generator)
+        if_alone = _drawn(field.of_class.log().expand(n_chains, -1, -1), generator)
+        parts.append(torch.where(states == n_states - 1, if_alone, states))
     return torch.cat(parts).numpy()
 
 

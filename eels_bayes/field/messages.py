@@ -110,9 +110,7 @@ def said_by_others(messages: Tensor, prior: Tensor) -> Tensor:
     return torch.log_softmax(prior + messages.sum(-3), -1)
 
 
-def settled(
-    local: Tensor, sides: Sides, penalty: Tensor, start: Tensor | None = None
-) -> Tensor:
+def settled(local: Tensor, sides: Sides, penalty: Tensor) -> Tensor:
     """Messages (S, n, K) that no longer change, or are close to it.
 
     Parameters
@@ -120,10 +118,9 @@ def settled(
     local : Tensor (n, K)
     sides : Sides
     penalty : Tensor (S, K, K)
-    start : Tensor (S, n, K), optional
     """
     kernel = torch.exp(-penalty).to(local.dtype)
-    messages = nothing_said(local, sides) if start is None else start
+    messages = nothing_said(local.shape[-1], sides)
     for _ in range(MOST_SWEEPS):
         after = damped(messages, local, sides, kernel)
         change = (after - messages).abs().amax() if after.numel() else torch.tensor(0.0)
@@ -133,10 +130,9 @@ def settled(
     return messages
 
 
-def nothing_said(local: Tensor, sides: Sides) -> Tensor:
+def nothing_said(n_classes: int, sides: Sides) -> Tensor:
     """Messages (S, n, K) that favour no class."""
-    n_classes = local.shape[-1]
-    none = local.new_full((*sides.there.shape[:2], n_classes), -float(np.log(n_classes)))
+    none = torch.full((n_classes,), -float(np.log(n_classes)), dtype=torch.float32)
     return torch.where(sides.there, none, 0.0)
 
 
@@ -149,3 +145,8 @@ def class_distance(values: NDArray[np.float64]) -> Tensor:
     steps[~known] = steps[:, ~known] = 1.0
     np.fill_diagonal(steps, 0.0)
     return torch.from_numpy(steps)
+
+
+def with_alone(penalty: Tensor) -> Tensor:
+    """Penalties (..., K + 1, K + 1) of one state more, last, which costs nothing beside any."""
+    return torch.nn.functional.pad(penalty, (0, 1, 0, 1))

@@ -3,9 +3,10 @@
     strength ~ LogNormal        what the next class at a neighbour costs, nats
     along_a ~ LogNormal         how much more of it along axis a: pixels need not be square
     growth ~ LogNormal          by what share of that one class further costs more
+    alone ~ LogNormal           share of pixels to which their neighbours mean nothing
     weights_i ~ Dirichlet       of image i's classes where neighbours say nothing
 
-    p(classes) ~ prod_i weights(k_i) prod_(i j) exp(-penalty(k_i, k_j))
+    p(classes) ~ prod_i weights(k_i) prod_(i j) exp(-penalty(k_i, k_j))    none of i and j alone
 
 Weak, so that a small image decides little and a large one for itself.
 """
@@ -28,6 +29,8 @@ from eels_bayes.field.messages import penalties
 STRENGTH = (math.log(1.0), 1.0)  # neighbours are alike, or do not care
 ALONG = (0.0, 0.2)  # axes differ where an image says so clearly
 GROWTH = (math.log(1.0), 1.0)  # farther classes cost twice as much, or hardly more
+ALONE = (math.log(0.01), 1.0)  # single pixels of another class are rare
+MOST_ALONE = 0.5  # of all pixels: where more are, no field is there
 PIXELS = 8.0  # that an image's weights are worth beforehand; chosen, not tuned
 
 
@@ -40,21 +43,25 @@ class Coupling(NamedTuple):
         What the next class at a neighbour costs, nats, along each axis, the fastest first.
     growth : Tensor (...)
         By what share of that one class further costs more.
+    alone : Tensor (...)
+        Share of pixels to which their neighbours mean nothing: a structure of one pixel.
     """
 
     strength: Tensor
     growth: Tensor
+    alone: Tensor
 
 
 def prior_of_logs(n_axes: int) -> tuple[Tensor, Tensor]:
-    """Mean and sd (A + 2,) of the logs of strength, growth, and along each axis."""
-    mean, sd = zip(STRENGTH, GROWTH, *[ALONG] * n_axes, strict=True)
+    """Mean and sd (A + 3,) of the logs of strength, growth, alone, and along each axis."""
+    mean, sd = zip(STRENGTH, GROWTH, ALONE, *[ALONG] * n_axes, strict=True)
     return torch.tensor(mean, dtype=torch.float64), torch.tensor(sd, dtype=torch.float64)
 
 
 def coupling_of(logs: Tensor) -> Coupling:
-    """The coupling of such logs (..., A + 2)."""
-    return Coupling((logs[..., :1] + logs[..., 2:]).exp(), logs[..., 1].exp())
+    """The coupling of such logs (..., A + 3)."""
+    strength, growth, alone = logs[..., :1], logs[..., 1], logs[..., 2]
+    return Coupling((strength + logs[..., 3:]).exp(), growth.exp(), alone.exp().clamp(max=MOST_ALONE))
 
 
 def model(
@@ -80,14 +87,16 @@ def model(
     logs = pyro.sample("logs", dist.Normal(mean, sd).to_event(1))
     with pyro.plate("images", int(image.max()) + 1):
         weights = pyro.sample("weights", dist.Dirichlet(1.0 + PIXELS * overall))
+    coupling = coupling_of(logs)
     with pyro.plate("pixels", len(image)):
+        alone = pyro.sample("alone", dist.Bernoulli(coupling.alone.expand(len(image))))
         classes: Tensor = pyro.sample("classes", dist.Categorical(weights[image]))
         pyro.factor("data", likelihood.gather(-1, classes.unsqueeze(-1)).squeeze(-1))
-    penalty = penalties(*coupling_of(logs), distance)
-    behind = graph.neighbour[1::2]  # each pair once
-    for axis, rows in enumerate(behind):
+    penalty = penalties(coupling.strength, coupling.growth, distance)
+    for axis, rows in enumerate(graph.neighbour[1::2]):  # behind: each pair once
         first = torch.from_numpy(np.flatnonzero(rows >= 0))
         second = torch.from_numpy(rows[rows >= 0])
-        pair = penalty[2 * axis][classes[first], classes[second]]
-        pyro.factor(f"neighbours {axis}", -pair.sum())
+        both = (1.0 - alone[first]) * (1.0 - alone[second])
+        cost = both * penalty[2 * axis][classes[first], classes[second]]
+        pyro.factor(f"neighbours {axis}", -cost.sum())
     return classes
