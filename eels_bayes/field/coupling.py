@@ -13,6 +13,7 @@ little beside, which settle together, so that it holds what the coupling does to
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +35,9 @@ from eels_bayes.field.messages import (
 from eels_bayes.field.prior import PIXELS, Coupling, coupling_of, prior_of_logs
 
 STEPS = 60  # of learning, in each of which messages are passed once
-RATE = 0.12  # of Adam, in log strength and log growth: chosen, not tuned
+RATE = 0.12  # of Adam, in logs: chosen, not tuned
+MEMORY = (0.9, 0.99)  # of Adam, for a gradient's mean and square: it takes few steps
+TINY = 1e-12  # squared nats: a gradient that is nothing has no direction
 WEIGHT_STEPS = 30  # of the images' class weights at a known coupling
 BESIDE = 0.05  # of the same, by which the fields beside differ
 MOST_LEARNED = 4000  # pixels that strength and growth are learned from: whole images, evenly many
@@ -154,9 +157,8 @@ def _learned(pixels: _Pixels, distance: Tensor) -> Coupling:
     aside = torch.cat([torch.zeros_like(aside[:1]), aside])
     log_weight = pixels.base.log().expand(int(pixels.image.max()) + 1, -1)
     messages = nothing_said(*_size(pixels)).expand(len(aside), -1, -1, -1)
-    optimizer = torch.optim.Adam([place], lr=RATE)
-    rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
-    for _ in range(STEPS):
+    mean = square = torch.zeros_like(place)  # of the gradient, as Adam has them
+    for step in range(STEPS):
         strength, growth, alone = coupling_of(place + aside)
         kernel = torch.exp(-with_alone(penalties(strength, growth, distance))).float()
         prior, local = pixels.states(log_weight, alone)
@@ -164,9 +166,12 @@ def _learned(pixels: _Pixels, distance: Tensor) -> Coupling:
         others = said_by_others(messages, prior)
         score = torch.logsumexp(others + local - prior, -1).double().sum(1)
         score = score - 0.5 * ((place + aside - middle) / width).square().sum(1)
-        place.grad = (score[0] - score[1:]) / BESIDE
-        optimizer.step()
-        rate.step()
+        uphill = (score[1:] - score[0]) / BESIDE
+        mean = mean + (uphill - mean) * (1.0 - MEMORY[0])
+        square = square + (uphill.square() - square) * (1.0 - MEMORY[1])
+        known = [1.0 - memory ** (step + 1) for memory in MEMORY]
+        rate = 0.5 * RATE * (1.0 + math.cos(math.pi * step / STEPS))
+        place = place + rate * (mean / known[0]) / (square / known[1] + TINY).sqrt()
         log_weight = _reweighted(pixels, others[0], log_weight)
     return coupling_of(place)
 

@@ -1,0 +1,141 @@
+"""Classes of many pixels together: draws of whole maps, and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eels_bayes import validation
+from eels_bayes.data.spectra import ImageInfo
+from eels_bayes.field.coupling import Coupling, Field, learn_field
+from eels_bayes.field.draws import draw_maps
+from eels_bayes.field.graph import Graph, grid_graph
+from eels_bayes.field.messages import class_distance
+
+LEAST = 1e-30  # of a probability, to have a logarithm
+LEAST_OTHERS = 1e-6  # of a class by all other pixels: they rule nothing out
+
+
+@dataclass(frozen=True, eq=False)
+class MapPosterior:
+    """What is known of n pixels' classes together.
+
+    Attributes
+    ----------
+    field : Field
+        Of all pixels that were read together.
+    graph : Graph
+        Their neighbours.
+    rows : ndarray (n,) of int
+        Which of them these are.
+    ok : ndarray (n,) of bool
+        Whether each of these was classified.
+    """
+
+    field: Field
+    graph: Graph
+    rows: NDArray[np.int64]
+    ok: NDArray[np.bool_]
+
+    def __getitem__(self, index: slice | NDArray[Any] | Sequence[int]) -> MapPosterior:
+        """Some of the pixels, by a slice, indices or a mask."""
+        return MapPosterior(self.field, self.graph, self.rows[index], self.ok[index])
+
+    @property
+    def coupling(self) -> Coupling:
+        """How alike neighbours were found to be."""
+        return self.field.coupling
+
+    def draw(self, n_draws: int, *, seed: int = 0) -> NDArray[np.int64]:
+        """Maps of classes, of all pixels together.
+
+        Parameters
+        ----------
+        n_draws : int
+            D.
+        seed : int
+            Of the draws.
+
+        Returns
+        -------
+        ndarray (D, n) of int
+            Class indices; -1 where flagged.
+        """
+        drawn = draw_maps(self.field, self.graph, n_draws, seed=seed)[:, self.rows]
+        return np.where(self.ok, drawn, -1)
+
+
+def map_posterior(
+    probabilities: NDArray[Any],
+    prior: NDArray[np.float64],
+    image: NDArray[np.int64],
+    position: NDArray[np.int64],
+    images: Sequence[ImageInfo],
+    class_values: NDArray[np.float64] | None,
+) -> MapPosterior:
+    """What neighbours know of one another, learned from what single pixels say.
+
+    Parameters
+    ----------
+    probabilities : (n, K) array
+        Of single pixels; NaN where flagged: neighbours hear of each other through such a pixel.
+    prior : (K,) array
+        Class weights that they were computed with.
+    image, position : (n,) arrays of int
+        As in `Spectra`.
+    images : sequence of ImageInfo
+    class_values : (k,) array, optional
+        The library's value of its classes, which are the first of all.
+    """
+    n, n_classes = probabilities.shape
+    ok = np.isfinite(probabilities).all(1)
+    ratio = probabilities[ok].astype(np.float64) / np.maximum(prior, LEAST)
+    likelihood = np.zeros((n, n_classes))
+    likelihood[ok] = np.log(np.maximum(ratio, LEAST))
+    values = np.full(n_classes, np.nan)
+    if class_values is not None:
+        values[: len(class_values)] = class_values
+    graph = grid_graph(image, position, [info.shape for info in images])
+    field = learn_field(likelihood, image, graph, class_distance(values), prior)
+    return MapPosterior(field, graph, np.arange(n), ok)
+
+
+def said_by_others(known: MapPosterior) -> NDArray[np.float64]:
+    """Class probabilities (n, K) of each pixel by all others and its image."""
+    others: NDArray[np.float64] = known.field.others.double().numpy() + LEAST_OTHERS
+    return others / others.sum(1, keepdims=True)
+
+
+class ClassArea(NamedTuple):
+    """How many pixels of each image are of each class.
+
+    Attributes
+    ----------
+    mean, low, high : ndarray (I, K)
+        Posterior mean, and ends of the central interval; pixels. Flagged pixels are not counted.
+    """
+
+    mean: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+def class_area(
+    draws: NDArray[np.int64],
+    image: NDArray[np.int64],
+    n_images: int,
+    n_classes: int,
+    level: float,
+) -> ClassArea:
+    """Areas by draws (D, n) of maps, -1 where flagged."""
+    level = validation.share("level", level)
+    counts = np.zeros((len(draws), n_images, n_classes))
+    for k in range(n_classes):
+        for i in range(n_images):
+            counts[:, i, k] = (draws[:, image == i] == k).sum(1)
+    low, high = np.quantile(counts, [0.5 - level / 2, 0.5 + level / 2], axis=0)
+    return ClassArea(counts.mean(0), low, high)
