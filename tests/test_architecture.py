@@ -14,7 +14,7 @@ FLOORS = (
     ("lazy", "arrays", "validation", "randomness", "whole_file", "quiet_imports", "word_tables"),
     ("training", "tensor_file", "tensor_checks", "metrics", "arviz_bridge"),
     ("effort", "plots"),
-    ("data", "uncertainty"),
+    ("data", "uncertainty", "field"),
     ("gp", "simulate", "preprocessing"),
     ("forward_model",),
     ("latent",),

@@ -17,9 +17,10 @@ from eels_bayes.classifier.digest import digest
 from eels_bayes.classifier.fitted import Fitted, reader_of
 from eels_bayes.classifier.settings import Settings
 from eels_bayes.data.flags import Flag
-from eels_bayes.data.spectra import Spectra
+from eels_bayes.data.spectra import ImageInfo, Spectra
 from eels_bayes.prediction.image_context import image_weights
 from eels_bayes.prediction.joint_posterior import JointPosterior
+from eels_bayes.prediction.map_posterior import map_posterior, said_by_others
 from eels_bayes.prediction.pixel_reader import Reading, unanswered
 from eels_bayes.prediction.prediction import Prediction
 from eels_bayes.prediction.uniform_novelty import unlike_model
@@ -27,8 +28,8 @@ from eels_bayes.prediction.uniform_novelty import unlike_model
 WARNED_CALL = 3  # calls from a warning up to the line that calls `EELSClassifier.predict`
 PATIENCE = 3  # seconds that a prediction may take before its progress is shown
 
-Context = Literal["pixel", "image"]
-CONTEXTS = ("pixel", "image")
+Context = Literal["pixel", "image", "neighbours"]
+CONTEXTS = ("pixel", "image", "neighbours")
 
 
 def predict(
@@ -41,25 +42,23 @@ def predict(
 ) -> Prediction:
     """What a fitted model says of every pixel; see `EELSClassifier.predict`."""
     if context not in CONTEXTS:
-        raise ValueError(f"context must be 'pixel' or 'image', got {context!r}")
+        raise ValueError(f"context must be 'pixel', 'image' or 'neighbours', got {context!r}")
     spectra = read_spectra(fitted, spectra, settings.show_progressbar)
     overall = fitted.class_weights
     given = checked_weights(class_weights, len(fitted.class_names))
     ratio = None if given is None else np.tile(given / overall, (len(spectra), 1))
     columns = _columns(fitted, spectra, settings, ratio)
+    alone, known = columns["total"], None
+    if context != "pixel" and np.isfinite(alone).any():
+        prior = overall if given is None else given
+        if context == "image":
+            others = _of_images(columns["probabilities"], spectra, prior, settings)
+        else:
+            values = fitted.forward.library.class_values
+            known = map_posterior(columns["probabilities"], prior, *_places(spectra), values)
+            others = said_by_others(known)
+        columns = _columns(fitted, spectra, settings, others / overall)
     ok = np.isfinite(columns["total"])
-    if context == "image" and ok.any():
-        of_images = image_weights(
-            columns["probabilities"][ok],
-            spectra.image[ok],
-            overall if given is None else given,
-            steps=settings.effort.image_steps,
-            seed=settings.seed,
-        ).mean
-        # behind the last image with a usable pixel there are only flagged ones
-        image = np.minimum(spectra.image, len(of_images) - 1)
-        columns = _columns(fitted, spectra, settings, of_images[image] / overall)
-        ok = np.isfinite(columns["total"])
     if unlike := unlike_model(columns["novelty"][ok]):
         warnings.warn(f"predict: {unlike}", stacklevel=WARNED_CALL)
     weight, mean, sd = (columns.pop(f"component_{name}") for name in ("weight", "mean", "sd"))
@@ -73,6 +72,8 @@ def predict(
         position=spectra.position,
         images=spectra.images,
         joint=JointPosterior(weight, mean, sd, fitted.gp),
+        neighbours=alone - columns["total"],
+        map_posterior=known,
         value_name=library.value_name,
         value_unit=library.value_unit,
         value_range=library.value_range,
@@ -80,6 +81,32 @@ def predict(
         **columns,
         **({} if fitted.value is None else {"value_reach": fitted.value.reach.numpy()}),
     )
+
+
+def _of_images(
+    probabilities: NDArray[np.float32],
+    spectra: Spectra,
+    prior: NDArray[np.float64],
+    settings: Settings,
+) -> NDArray[np.float64]:
+    """Class probabilities (n, K) of each pixel by the other pixels of its image."""
+    ok = np.isfinite(probabilities).all(1)
+    of_images = image_weights(
+        probabilities[ok],
+        spectra.image[ok],
+        prior,
+        steps=settings.effort.image_steps,
+        seed=settings.seed,
+    ).mean
+    # behind the last image with a usable pixel there are only flagged ones
+    return of_images[np.minimum(spectra.image, len(of_images) - 1)]
+
+
+def _places(
+    spectra: Spectra,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[ImageInfo, ...]]:
+    """Where the pixels are."""
+    return spectra.image, spectra.position, spectra.images
 
 
 def _columns(

@@ -221,9 +221,7 @@ def _some_images(image: NDArray[np.int64]) -> NDArray[np.intp]:
     return rows[start : start + MOST_LEARNED]
 
 
-def _among(
-    neighbour: NDArray[np.int64], rows: NDArray[np.intp], n: int
-) -> NDArray[np.int64]:
+def _among(neighbour: NDArray[np.int64], rows: NDArray[np.intp], n: int) -> NDArray[np.int64]:
     """Neighbours (S, m) of some rows by their place among these; -1 where they are not."""
     place = np.full(n + 1, NONE, dtype=np.int64)  # the last is where -1 points to
     place[rows] = np.arange(len(rows))

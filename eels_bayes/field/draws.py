@@ -15,7 +15,7 @@ from torch import Tensor
 from eels_bayes.field.coupling import Field
 from eels_bayes.field.graph import Graph
 
-SWEEPS = 50  # of all pixels before a draw is taken; domains of some ten pixels turn in fewer
+SWEEPS = 20  # of all pixels before a draw is taken, where each begins nearly right
 LEAST = 1e-30  # of a probability, to have a logarithm
 CHUNK = 2**22  # draws times pixels times classes at a time, to bound the memory
 

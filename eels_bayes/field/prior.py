@@ -61,7 +61,9 @@ def prior_of_logs(n_axes: int) -> tuple[Tensor, Tensor]:
 def coupling_of(logs: Tensor) -> Coupling:
     """The coupling of such logs (..., A + 3)."""
     strength, growth, alone = logs[..., :1], logs[..., 1], logs[..., 2]
-    return Coupling((strength + logs[..., 3:]).exp(), growth.exp(), alone.exp().clamp(max=MOST_ALONE))
+    return Coupling(
+        (strength + logs[..., 3:]).exp(), growth.exp(), alone.exp().clamp(max=MOST_ALONE)
+    )
 
 
 def model(

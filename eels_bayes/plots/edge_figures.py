@@ -95,7 +95,7 @@ def edge_spectra(
             middle = rows[known].mean(axis=0)
             band = ax.fill_between(energy, middle - sd, middle + sd, color="0.85", lw=0)
             named.append((band, "one pixel's noise (± 1 sd)"))
-        for k in np.flatnonzero(known):
+        for k in np.flatnonzero(known).tolist():
             (line,) = ax.plot(energy, rows[k], color=colors[k], lw=1.1)
             named.append((line, names[k]))
         ax.axhline(0.0, color="0.7", lw=0.6, zorder=0)

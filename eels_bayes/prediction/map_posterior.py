@@ -1,15 +1,14 @@
-"""Classes of many pixels together: draws of whole maps, and what follows from them."""
+"""Classes of many pixels together: what neighbours say of one another, and draws of whole maps."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eels_bayes import validation
 from eels_bayes.data.spectra import ImageInfo
 from eels_bayes.field.coupling import Coupling, Field, learn_field
 from eels_bayes.field.draws import draw_maps
@@ -108,34 +107,3 @@ def said_by_others(known: MapPosterior) -> NDArray[np.float64]:
     """Class probabilities (n, K) of each pixel by all others and its image."""
     others: NDArray[np.float64] = known.field.others.double().numpy() + LEAST_OTHERS
     return others / others.sum(1, keepdims=True)
-
-
-class ClassArea(NamedTuple):
-    """How many pixels of each image are of each class.
-
-    Attributes
-    ----------
-    mean, low, high : ndarray (I, K)
-        Posterior mean, and ends of the central interval; pixels. Flagged pixels are not counted.
-    """
-
-    mean: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-
-
-def class_area(
-    draws: NDArray[np.int64],
-    image: NDArray[np.int64],
-    n_images: int,
-    n_classes: int,
-    level: float,
-) -> ClassArea:
-    """Areas by draws (D, n) of maps, -1 where flagged."""
-    level = validation.share("level", level)
-    counts = np.zeros((len(draws), n_images, n_classes))
-    for k in range(n_classes):
-        for i in range(n_images):
-            counts[:, i, k] = (draws[:, image == i] == k).sum(1)
-    low, high = np.quantile(counts, [0.5 - level / 2, 0.5 + level / 2], axis=0)
-    return ClassArea(counts.mean(0), low, high)

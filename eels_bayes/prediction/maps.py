@@ -62,7 +62,9 @@ def _drawable(
     """Names of the quantities to draw; ValueError where one of them cannot be drawn."""
     drawable = [name for name in MAPS if prediction.has_value or not name.startswith("value")]
     few = [name for name in FOR_SEVERAL if name in drawable]
-    names = _listed(quantities, few if several else drawable)
+    alone = not np.nan_to_num(prediction.neighbours).any()
+    full = [name for name in drawable if not (alone and name == "neighbours")]
+    names = _listed(quantities, few if several else full)
     for name in names:
         if name not in drawable:
             why = "the library has no values" if name in MAPS else "it is unknown"
@@ -87,10 +89,12 @@ def _color_limits(
     panels: Mapping[str, Sequence[NDArray[Any]]],
 ) -> dict[str, tuple[float, float]]:
     """Colour limits by quantity; uncertainties in nats share theirs, as parts of one sum."""
-    in_nats = [name for name in panels if MAPS[name].unit == "nats"]
+    in_nats = [name for name in panels if MAPS[name].unit == "nats" and name != "neighbours"]
     shared = _from_zero([panel for name in in_nats for panel in panels[name]])
+    most = _from_zero([np.abs(panel) for panel in panels.get("neighbours", [])])[1]
     return {
         "novelty": (0.0, 1.0),
+        "neighbours": (-most, most),
         "value_sd": _from_zero(panels.get("value_sd", [])),
         **dict.fromkeys(in_nats, shared),
     }

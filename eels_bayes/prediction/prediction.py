@@ -17,7 +17,7 @@ from eels_bayes.data.pixel_index import checked_index, per_pixel_fields, rows_of
 from eels_bayes.data.spectra import ImageInfo
 from eels_bayes.data.value_range import ANY_VALUE, ValueRange
 from eels_bayes.gp.reach import gaussian_reach
-from eels_bayes.prediction import exports, maps, tables
+from eels_bayes.prediction import areas, exports, maps, tables
 from eels_bayes.prediction.prediction_checks import check_prediction
 from eels_bayes.validation import share
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from eels_bayes.prediction.joint_posterior import JointPosterior
+    from eels_bayes.prediction.map_posterior import MapPosterior
+
+NOTHING = np.zeros(0)  # that other pixels took away, where pixels stand by themselves
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -70,6 +73,12 @@ class Prediction:
     joint : JointPosterior, optional
         Latent posteriors of the pixels and the classifier that reads them, from which the
         probabilities of many pixels are drawn together, for batches of labels.
+    neighbours : ndarray (n,), optional
+    neighbours : ndarray (n,), optional
+        What the other pixels took away of the doubt, nats: the total of the pixel alone less
+        `total`; negative where they contradict it. 0 where every pixel stands by itself.
+    map_posterior : MapPosterior, optional
+        Of ``context="neighbours"``: draws of whole maps, and how alike neighbours were found to be.
 
     Raises
     ------
@@ -131,12 +140,16 @@ class Prediction:
     images: tuple[ImageInfo, ...]
     value_reach: NDArray[Any] = field(default_factory=gaussian_reach)
     joint: JointPosterior | None = None
+    neighbours: NDArray[Any] = field(default_factory=lambda: NOTHING)
+    map_posterior: MapPosterior | None = None
     value_name: str = "value"
     value_unit: str = ""
     value_range: ValueRange = ANY_VALUE
     model: str = ""
 
     def __post_init__(self) -> None:
+        if self.neighbours is NOTHING:
+            object.__setattr__(self, "neighbours", np.where(self.flag == 0, 0.0, np.nan))
         check_prediction(self, _PER_PIXEL)
 
     def __len__(self) -> int:
@@ -171,7 +184,8 @@ class Prediction:
         """
         index = checked_index(index)
         joint = None if self.joint is None else self.joint[index]
-        return replace(self, joint=joint, **rows_of(self, _PER_PIXEL, index))
+        known = None if self.map_posterior is None else self.map_posterior[index]
+        return replace(self, joint=joint, map_posterior=known, **rows_of(self, _PER_PIXEL, index))
 
     @property
     def ok(self) -> NDArray[np.bool_]:
@@ -278,6 +292,7 @@ class Prediction:
         """
         return exports.signals(self)
 
+    class_area = areas.class_area
     summary = tables.summary
     to_dataframe = tables.to_dataframe
     _repr_html_ = tables.html
@@ -349,9 +364,9 @@ class Prediction:
         Parameters
         ----------
         quantities : str or sequence of str, optional
-            Of "labels", "value", "value_sd", "novelty", "total", "aleatoric", "encoder" and
-            "classifier". By default all of them for one image; class, value and total uncertainty
-            for several.
+            Of "labels", "value", "value_sd", "novelty", "total", "aleatoric", "encoder",
+            "classifier" and "neighbours". By default all of them for one image; class, value and
+            total uncertainty for several.
         images : int or sequence of int, optional
             Indices into `images`; by default all.
         columns : int, optional
@@ -372,6 +387,6 @@ class Prediction:
         return maps.map_figure(self, quantities, images, columns)
 
 
-_SHARED = ("class_names", "images", "value_reach", "joint")
+_SHARED = ("class_names", "images", "value_reach", "joint", "map_posterior")
 _OF_MODEL = ("value_name", "value_unit", "value_range", "model")
 _PER_PIXEL = per_pixel_fields(Prediction, shared=_SHARED + _OF_MODEL)

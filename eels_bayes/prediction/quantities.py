@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import xarray
     from numpy.typing import NDArray
 
+    from eels_bayes.prediction.map_posterior import MapPosterior
+
 
 class Quantity(NamedTuple):
     """A quantity of every pixel: its text, its unit and its colour map."""
@@ -32,6 +34,7 @@ MAPS = {
     "aleatoric": Quantity("Aleatoric uncertainty", "nats", "cividis"),
     "encoder": Quantity("Encoder uncertainty", "nats", "cividis"),
     "classifier": Quantity("Classifier uncertainty", "nats", "cividis"),
+    "neighbours": Quantity("Taken away by other pixels", "nats", "PuOr_r"),
 }
 TEXT = {name: quantity.text for name, quantity in MAPS.items()} | {
     "probabilities": "Class probability",
@@ -63,6 +66,10 @@ class PixelQuantities(Protocol):
     def value_range(self) -> tuple[float, float]: ...
     @property
     def model(self) -> str: ...
+    @property
+    def neighbours(self) -> NDArray[Any]: ...
+    @property
+    def map_posterior(self) -> MapPosterior | None: ...
     @property
     def latent_mean(self) -> NDArray[Any]: ...
     @property

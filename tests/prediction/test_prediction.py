@@ -232,7 +232,7 @@ def test_signals_of_images_of_different_shapes() -> None:
     signals = pred.to_signals()
     assert set(signals) == {
         "probabilities", "labels", "value", "value_sd", "novelty", "total", "aleatoric",
-        "encoder", "classifier", "latent_mean", "latent_sd", "flag",
+        "encoder", "classifier", "neighbours", "latent_mean", "latent_sd", "flag",
     }  # fmt: skip
     for name, per_image in signals.items():
         assert len(per_image) == len(SHAPES)
