@@ -228,9 +228,10 @@ class EELSClassifier:
         ----------
         spectra : Spectra, EELSSpectrum or list of EELSSpectrum
             On the fit's energy axis, or signals to read as it did; flagged: NaN, label -1.
-        context : {"pixel", "image"}
-            Whether a pixel stands by itself, or the other pixels of its image say how frequent
-            each class is there (a hierarchical prior, see `eels_bayes.prediction.image_context`).
+        context : {"pixel", "image", "neighbours"}
+            Whether a pixel stands by itself, the other pixels of its image say how frequent each
+            class is there (`eels_bayes.prediction.image_context`), or also what lies beside it
+            counts, as far as neighbours in these spectra are alike (`eels_bayes.field`).
         class_weights : (K,) array, optional
             Prior weights of the classes in these spectra, where they are known to be others than
             those of the fit.
@@ -246,7 +247,8 @@ class EELSClassifier:
         ------
         RuntimeError, TypeError, ValueError
             Before ``fit``; if spectra are none, lie on another axis or were made otherwise than
-            those of the fit, the context is unknown, or the weights are not K positive numbers.
+            those of the fit, the context is unknown, the weights are not K positive numbers, or,
+            with neighbours, two rows are of one place.
         """
         fitted, settings = required(self.fitted), self._settings(show_progressbar)
         return predict(fitted, spectra, settings, context=context, class_weights=class_weights)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Literal
 
+from eels_bayes.classifier.batch_prediction import Context
 from eels_bayes.classifier.loading import load_model
 from eels_bayes.command_line.answer import Answer
 from eels_bayes.command_line.files import numbered, write_figure, write_signal
@@ -21,7 +21,7 @@ def read_files(
     *,
     model: Path,
     out: Path,
-    context: Literal["pixel", "image"] = "pixel",
+    context: Context = "pixel",
 ) -> Answer:
     """Read files by a fitted model: maps, every quantity as a HyperSpy file, and tables.
 
@@ -35,7 +35,8 @@ def read_files(
         Folder for what is written, made if need be: maps.png, classes.csv, pixels.csv, and a file
         of each quantity, with a number where there are several signals.
     context
-        Whether a pixel stands by itself, or its image says how frequent each class is.
+        Whether a pixel stands by itself, its image says how frequent each class is, or also what
+        lies beside it counts.
     """
     classifier = load_model(model)
     pred = classifier.predict(load(files), context=context)
