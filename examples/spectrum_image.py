@@ -282,5 +282,8 @@ for name, figure in figures.items():
 for name, images in pred.to_signals().items():
     for k, image in enumerate(images):
         number = f"_{k}" if len(images) > 1 else ""
-        image.save(args.out / f"{name}{number}.hspy", overwrite=True)
+        # under its name once it is whole: whatever happens, an older file stays until then
+        partial = args.out / "partial.hspy"
+        image.save(partial, overwrite=True)
+        partial.replace(args.out / f"{name}{number}.hspy")
 print(f"\nfigures and HyperSpy files in {args.out}/ after {time.perf_counter() - began:.0f} s")
