@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import json
@@ -189,7 +190,7 @@ def killed(name: str, folder: Path, seconds: float) -> list[str]:
 
 
 def run(sizes: dict[str, int], seed: int) -> Found:
-    """The moments go round the programs."""
+    """The moments go round the programs; an interrupt ends them."""
     tqdm.monitor_interval = 0  # no thread beside that forks
     rng = np.random.default_rng(seed)
     found: Found = {name: Counter() for name in PROGRAMS}
@@ -197,13 +198,15 @@ def run(sizes: dict[str, int], seed: int) -> Found:
         folder = Path(path)
         prepare(folder)
         turns = itertools.islice(itertools.cycle(PROGRAMS.items()), sizes["moments"])
-        for name, how in tqdm(turns, total=sizes["moments"], desc="kills", unit=" programs"):
-            lines = killed(name, folder, rng.uniform(0, how.longest))
-            try:
-                verdict = how.look(folder, lines)
-            except Exception as error:
-                verdict = f"NOT READ: {type(error).__name__}: {error!s:.80}"
-            found[name][verdict] += 1
+        bar = tqdm(turns, total=sizes["moments"], desc="kills", unit=" programs")
+        with contextlib.suppress(KeyboardInterrupt):
+            for name, how in bar:
+                lines = killed(name, folder, rng.uniform(0, how.longest))
+                try:
+                    verdict = how.look(folder, lines)
+                except Exception as error:
+                    verdict = f"NOT READ: {type(error).__name__}: {error!s:.80}"
+                found[name][verdict] += 1
         partial = [p for p in folder.iterdir() if "partial" in p.name]
         found["folder"] = Counter({"partial files left": len(partial)})
     return found
