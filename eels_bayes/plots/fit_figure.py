@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eels_bayes import validation
 from eels_bayes.plots.fit_class_panels import ROOM, class_panels, panel_grid
 from eels_bayes.plots.style import class_colors, figure_style
 
@@ -124,7 +123,7 @@ def _checked(
     arrays: dict[str, ArrayLike], shape: tuple[int, int]
 ) -> dict[str, NDArray[np.float64]]:
     """The arrays as numbers; ValueError where one has another shape than (K, W)."""
-    values = {key: validation.numbers(key, array) for key, array in arrays.items()}
+    values = {key: np.asarray(array, dtype=np.float64) for key, array in arrays.items()}
     for key, array in values.items():
         if array.shape != shape:
             raise ValueError(f"{key} must be (classes, bins) = {shape}, got {array.shape}")

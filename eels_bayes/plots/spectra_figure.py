@@ -60,8 +60,7 @@ def spectra_bands(
     if fingerprints is not None:
         arrays["fingerprints"] = fingerprints
     values = _checked(arrays, (len(class_names), *energy.shape))
-    colors = class_colors(len(class_names))
-    columns = min(len(class_names), MOST_COLUMNS)
+    colors, columns = class_colors(len(class_names)), min(len(class_names), MOST_COLUMNS)
     rows = math.ceil(len(class_names) / columns)
     with figure_style() as plt:
         figure, grid = plt.subplots(
