@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export MPLBACKEND = Agg
 
-.PHONY: demo test lint docs bench test-newest clean
+.PHONY: demo test lint docs bench fuzz test-newest clean
 
 demo: $(READY)
 	$(BIN)/python examples/annealing_series.py --out "$(OUT)"
@@ -31,6 +31,10 @@ bench: $(READY)
 	  test -e "$$script" || { echo "benchmarks/ holds no script"; exit 1; }; \
 	  echo "== $$script"; $(BIN)/python "$$script"; \
 	done
+
+# Hours of damaged files, odd spectra, killed programs and threads; ARGS="kills --moments 20" is less.
+fuzz: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/robustness.py $(ARGS)
 
 # The newest release of everything that the declared ranges allow, in an environment of its own.
 test-newest:

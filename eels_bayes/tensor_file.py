@@ -24,6 +24,7 @@ from safetensors.torch import load as parse_container
 from safetensors.torch import save as build_container
 from torch import Tensor
 
+from eels_bayes import validation
 from eels_bayes.whole_file import write_whole
 
 FORMAT = "eels_bayes"  # under which the metadata are found
@@ -117,7 +118,7 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], di
         If it is not such a file, is damaged, holds another kind, comes from a newer version, or
         has a tensor that holds NaN.
     """
-    path = Path(path)
+    path = validation.path("path", path)
     tensors, header = _opened(path)
     if header.get("kind") != kind:
         raise ValueError(f"{path}: holds {header.get('kind')!r}, but {kind!r} is asked for")

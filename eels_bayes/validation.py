@@ -2,7 +2,9 @@
 
 import math
 import operator
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -208,6 +210,67 @@ def numbers(name: str, value: object) -> NDArray[np.float64]:
     if given.dtype.kind not in "iuf":
         raise TypeError(f"{name} is {value!r}; an array of real numbers is needed")
     return given.astype(np.float64)
+
+
+def labels(name: str, value: object, n_classes: int) -> NDArray[np.int64]:
+    """Return `value` as an array of class indices, of any shape; below 0 is no class.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for the error's text.
+    value : object
+        What the user gave.
+    n_classes : int
+
+    Returns
+    -------
+    ndarray of int
+
+    Raises
+    ------
+    TypeError
+        Not whole numbers, or not in rows of one length.
+    ValueError
+        More than there are classes.
+    """
+    try:
+        given = np.asarray(value)
+    except ValueError:  # of lists that are not rectangular
+        given = np.asarray(None)
+    if given.dtype.kind not in "iu":
+        raise TypeError(f"{name} are {value!r:.60}; an array of class indices is needed")
+    if given.size and given.max() >= n_classes:
+        raise ValueError(f"{name} go up to {given.max()}, but there are {n_classes} classes")
+    return given.astype(np.int64)
+
+
+def path(name: str, value: object) -> Path:
+    """Return `value` as a path.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for the error's text.
+    value : object
+        What the user gave.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    TypeError
+        No path.
+    ValueError
+        An empty one.
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name} is {value!r:.60}; the path of a file is needed")
+    if not os.fspath(value):
+        raise ValueError(f"{name} is empty; the path of a file is needed")
+    return Path(os.fsdecode(value))
 
 
 def real(value: object) -> float:

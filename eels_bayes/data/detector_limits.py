@@ -72,7 +72,8 @@ def measured_counts(counts: NDArray[Any]) -> tuple[NDArray[np.float32], Limits]:
     Without any of these the result may share memory with `counts`.
     """
     mask, plain = np.ma.getmask(counts), np.asarray(counts)
-    flat = np.ascontiguousarray(plain, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what becomes infinite is flagged
+        flat = np.ascontiguousarray(plain, dtype=np.float32)
     ceiling = _ceiling(np.where(mask, 0, plain) if np.any(mask) else plain)
     wrapped = _wrapped(plain)
     over = plain >= ceiling if math.isfinite(ceiling) else np.zeros(plain.shape, bool)

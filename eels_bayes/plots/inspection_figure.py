@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eels_bayes import validation
 from eels_bayes.plots.style import OKABE_ITO, figure_style
 
 if TYPE_CHECKING:
@@ -49,9 +50,17 @@ def inspection(
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    TypeError, ValueError
+        If what should be numbers is none, shapes disagree, or there is no such window.
     """
-    energy, mean = np.asarray(energy, dtype=float), np.asarray(mean, dtype=float)
-    levels, variances = np.asarray(levels, dtype=float), np.asarray(variances, dtype=float)
+    energy, mean = _alike(energy=energy, mean=mean)
+    levels, variances = _alike(levels=levels, variances=variances)
+    for name in bands:
+        validation.choice("a band's name", name, tuple(BAND_COLORS))
+        validation.interval(name, bands[name])
     with figure_style() as plt:
         figure, (left, right) = plt.subplots(1, 2, figsize=SIZE, layout="constrained")
         for name, (low, high) in bands.items():
@@ -65,6 +74,17 @@ def inspection(
         _noise_panel(right, levels, variances, lines or {})
         figure.suptitle(title, size=9)
     return figure
+
+
+def _alike(**given: ArrayLike) -> list[NDArray[np.float64]]:
+    """Arrays (n,) of one length, checked."""
+    arrays = [validation.numbers(name, value) for name, value in given.items()]
+    if arrays[0].ndim != 1 or len({array.shape for array in arrays}) > 1:
+        raise ValueError(
+            f"{' and '.join(given)} must be of one length (n,), got "
+            f"{' and '.join(str(array.shape) for array in arrays)}"
+        )
+    return arrays
 
 
 def _noise_panel(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eels_bayes import validation
 from eels_bayes.plots.style import class_colors, darker, figure_style
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ def latent(
     ValueError
         If shapes disagree, the method is unknown or no pixel is left to draw.
     """
-    cloud, of_point = np.asarray(points, dtype=float), np.asarray(labels)
+    cloud = validation.numbers("points", points)
+    of_point = validation.labels("labels", labels, len(class_names))
+    seed = validation.seed(seed)
     if cloud.ndim != 2 or cloud.shape[1] < 2 or of_point.shape != cloud.shape[:1]:
         raise ValueError(
             "points must be (n, D) with D of at least 2 and labels (n,), "
@@ -122,18 +125,18 @@ def _components(
     """Means and sds (J, D) and classes (J,) of the prior's components, checked; J may be 0."""
     if mean is None:
         return np.zeros((0, dim)), np.zeros((0, dim)), np.zeros(0, dtype=int)
-    mean = np.asarray(mean, dtype=float)
-    sd = np.zeros_like(mean) if sd is None else np.asarray(sd, dtype=float)
-    labels = np.full(len(mean), -1) if labels is None else np.asarray(labels)
-    if mean.shape != (len(mean), dim) or sd.shape != mean.shape or labels.shape != mean.shape[:1]:
+    mean = validation.numbers("component_mean", mean)
+    sd = np.zeros_like(mean) if sd is None else validation.numbers("component_sd", sd)
+    labels = np.full(mean.shape[:1], -1) if labels is None else labels
+    labels = validation.labels("component_labels", labels, n_classes)
+    shape = (*mean.shape[:1], dim)
+    if mean.shape != shape or sd.shape != shape or labels.shape != shape[:1]:
         raise ValueError(
             f"component_mean and component_sd must be (J, {dim}) and component_labels (J,), got "
             f"{mean.shape}, {sd.shape} and {labels.shape}"
         )
-    if labels.size and labels.max() >= n_classes:
-        raise ValueError(
-            f"component_labels go up to {labels.max()}, but there are {n_classes} classes"
-        )
+    if not np.isfinite(mean).all() or not (np.isfinite(sd) & (sd >= 0)).all():
+        raise ValueError("component_mean must be finite, and component_sd finite and not negative")
     return mean, sd, labels
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from eels_bayes import validation
 from eels_bayes.plots.map_grid import arranged
 from eels_bayes.plots.map_layout import MARGIN, Block
 from eels_bayes.plots.map_panel import Layer, Pixel
@@ -195,6 +196,7 @@ def layers(
         As :func:`maps`, or if the quantities differ in the number of images.
     """
     n = _check_layers(quantities, titles, pixels)
+    columns = None if columns is None else validation.whole("columns", columns)
     if factors is not None and len(factors[0]) * len(factors[1]) != n:
         raise ValueError(
             f"factors must make a grid of {n} images, got {len(factors[0])} x {len(factors[1])}"
@@ -235,18 +237,30 @@ def _check_layers(
                 f"quantities must cover the same images, got {n} of {quantities[0].name!r} and "
                 f"{len(layer.images)} of {layer.name!r}"
             )
+        if layer.limits is not None:
+            _check_limits(layer.limits)
         for image in layer.images:
             if image.ndim not in (1, 2) or not image.size:
                 raise ValueError(
                     "images must be maps (rows, columns) or line scans (pixels,) with at least one "
                     f"pixel, got shape {image.shape}"
                 )
-            if layer.class_names is not None and image.max() >= len(layer.class_names):
-                raise ValueError(
-                    f"labels go up to {image.max()}, but class_names has only "
-                    f"{len(layer.class_names)} names"
-                )
+            if layer.class_names is None:
+                validation.numbers("images", image)
+            else:
+                validation.labels("labels", image, len(layer.class_names))
     for what, values in (("titles", titles), ("pixels", pixels)):
         if values is not None and len(values) != n:
             raise ValueError(f"{what} must have one entry an image: {n}, got {len(values)}")
     return n
+
+
+def _check_limits(limits: object) -> None:
+    """Refuse what is no pair of numbers, the lower one first."""
+    wanted = "a pair (low, high) of finite numbers is needed"
+    try:
+        low, high = (validation.real(end) for end in limits)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise TypeError(f"limits is {limits!r}; {wanted}") from None
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise ValueError(f"limits is ({low:g}, {high:g}); {wanted}")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eels_bayes import validation
+from eels_bayes.metrics.checked_rows import checked
 from eels_bayes.plots.style import OKABE_ITO, class_colors, figure_style
 
 if TYPE_CHECKING:
@@ -43,7 +45,8 @@ def reliability(
     ValueError
         If shapes disagree or no pixel is left.
     """
-    probabilities, labels = np.asarray(probabilities, dtype=float), np.asarray(labels)
+    probabilities = validation.numbers("probabilities", probabilities)
+    n_bins, labels = validation.whole("n_bins", n_bins), np.asarray(labels)
     if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1]:
         raise ValueError(
             "probabilities must be (n, K) and labels (n,), "
@@ -52,8 +55,9 @@ def reliability(
     keep = np.isfinite(probabilities).all(axis=1)
     if not keep.any():
         raise ValueError("no pixel is left to draw: every one is flagged")
-    confidence = probabilities[keep].max(axis=1)
-    correct = probabilities[keep].argmax(axis=1) == labels[keep]
+    probabilities, labels = checked(probabilities, labels, keep)
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == labels
     edges = np.linspace(0, 1, n_bins + 1)
     which = np.clip(np.digitize(confidence, edges) - 1, 0, n_bins - 1)
     count = np.bincount(which, minlength=n_bins)
@@ -118,7 +122,8 @@ def risk_coverage(curves: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
         for color, (name, (coverage, risk)) in zip(
             class_colors(len(curves)), curves.items(), strict=True
         ):
-            x, y = np.asarray(coverage, dtype=float), np.asarray(risk, dtype=float)
+            x = validation.numbers(f"coverage of {name!r}", coverage)
+            y = validation.numbers(f"risk of {name!r}", risk)
             if x.shape != y.shape or x.ndim != 1 or not x.size:
                 plt.close(figure)
                 raise ValueError(
@@ -169,10 +174,10 @@ def history(history: Mapping[str, Any], *, ylabel: str = "loss (nats per spectru
         )
         for ax, (name, stage) in zip(grid[0], stages.items(), strict=True):
             for color, (curve, values) in zip(class_colors(len(stage)), stage.items(), strict=True):
-                losses = np.asarray(values, dtype=float)
+                losses = validation.numbers(f"history of {curve!r}", values)
                 epochs = np.arange(1, len(losses) + 1)
                 ax.plot(epochs, losses, color=color, lw=1.4, label=curve)
-                if curve == "validation" and losses.size:
+                if curve == "validation" and np.isfinite(losses).any():
                     best = int(np.nanargmin(losses))
                     ax.plot(
                         epochs[best], losses[best], "o", ms=5, mfc="none", color=color, label="best"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eels_bayes import validation
 from eels_bayes.plots.style import class_colors, figure_style
 
 if TYPE_CHECKING:
@@ -53,13 +54,13 @@ def spectra_bands(
     ValueError
         If shapes disagree.
     """
-    energy = np.asarray(energy, dtype=float)
+    energy = validation.numbers("energy", energy)
+    validation.share("level", level)
     arrays: dict[str, ArrayLike] = {"mean": mean, "lower": lower, "upper": upper}
     if fingerprints is not None:
         arrays["fingerprints"] = fingerprints
     values = _checked(arrays, (len(class_names), *energy.shape))
-    colors = class_colors(len(class_names))
-    columns = min(len(class_names), MOST_COLUMNS)
+    colors, columns = class_colors(len(class_names)), min(len(class_names), MOST_COLUMNS)
     rows = math.ceil(len(class_names) / columns)
     with figure_style() as plt:
         figure, grid = plt.subplots(
@@ -103,7 +104,7 @@ def _checked(
     arrays: dict[str, ArrayLike], shape: tuple[int, ...]
 ) -> dict[str, NDArray[np.float64]]:
     """The arrays as numbers; ValueError where one has another shape than (K, L)."""
-    values = {key: np.asarray(array, dtype=np.float64) for key, array in arrays.items()}
+    values = {key: validation.numbers(key, array) for key, array in arrays.items()}
     for key, array in values.items():
         if array.shape != shape:
             raise ValueError(f"{key} must be (classes, channels) = {shape}, got {array.shape}")

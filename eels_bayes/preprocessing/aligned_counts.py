@@ -134,7 +134,8 @@ def aligned(
             gain * correlation_factor,
             readout * correlation_factor,
         )
-    non_finite = bad_shift | ~torch.isfinite(profile).all(1)
+    # a sum, as that is what overflows first
+    non_finite = bad_shift | ~torch.isfinite(profile.sum(1))
     profile = profile * (step / bins.scale) / norm.unsqueeze(1)
     lowest, highest = limits(axis)
     off_axis = (low + shift < lowest) | (high + shift > highest)

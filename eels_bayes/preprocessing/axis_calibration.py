@@ -104,8 +104,13 @@ def _asked(
     edge: Any, energy: float | None, feature: str, step: float
 ) -> tuple[tuple[float, float], float, str]:
     """Where to look (low, high), where the edge shall stand, eV, and what to call it."""
-    if energy is not None and (isinstance(energy, str) or not math.isfinite(float(energy))):
-        raise ValueError(f"energy is {energy!r}; a finite energy in eV is needed")
+    if energy is not None:
+        try:
+            known = math.isfinite(validation.real(energy))
+        except TypeError:
+            known = False
+        if not known:
+            raise ValueError(f"energy is {energy!r}; a finite energy in eV is needed")
     if not isinstance(edge, str):
         search = validation.interval("edge", edge)
         if energy is None:

@@ -17,7 +17,8 @@ def without_borders(counts: NDArray[np.float32], gain: float = 1.0) -> NDArray[n
     low, high = _before_and_behind(np.isfinite(counts) & (counts != 0))
     present = np.where(np.isfinite(counts), counts, 0.0)
     measured = np.maximum(counts.shape[1] - low - high, 1)
-    bright = present.sum(1) > LEAST_ELECTRONS * gain * measured
+    with np.errstate(over="ignore"):  # what is too large to be added up is bright
+        bright = present.sum(1) > LEAST_ELECTRONS * gain * measured
     low = np.where(bright & (low >= LEAST_RUN), low, 0)
     high = np.where(bright & (high >= LEAST_RUN), high, 0)
     if not (low.any() or high.any()):

@@ -27,6 +27,9 @@ from eels_bayes.preprocessing.windows import FINEST, Windows, centers
 
 CHUNK = 4096  # pixels a step, to keep memory low
 BAR_DELAY = 3  # seconds before a progress bar appears: what is quicker needs none
+NEARLY_ALL = 0.9  # of a group's pixels: a sample may fill a part of an image alone
+FAR_BRIGHTER = 10.0  # times as bright as these: no thickness makes a pixel so; a spike does
+MANY = 20  # pixels of a group from which on a few odd ones are told from the rest
 
 
 def as_list(signals: Any) -> list[Any]:
@@ -227,6 +230,14 @@ def all_reasons(spectra: Spectra) -> str:
 
 
 def group_means(groups: Tensor) -> Tensor:
-    """Mean over the finite pixels of groups (g, m, E): (g, E)."""
+    """Mean over the finite pixels of groups (g, m, E): (g, E).
+
+    Pixels far brighter than nearly all others are left out: they would be all that is in it.
+    """
     finite = torch.where(torch.isfinite(groups), groups, math.nan)
+    if groups.shape[1] >= MANY:
+        brightness = finite.nansum(2)
+        usual = brightness.double().quantile(NEARLY_ALL, dim=1, keepdim=True)
+        odd = (brightness > FAR_BRIGHTER * usual) & (usual > 0)
+        finite = torch.where(odd.unsqueeze(2), math.nan, finite)
     return torch.nan_to_num(finite.nanmean(1))

@@ -12,6 +12,7 @@ from eels_bayes.preprocessing.rebinning import band_mean
 
 N_ERRORS = 3.0  # of a mean, by which it must be above zero: one empty window in 700 passes
 MOST_COUNTS = 1e15  # a channel: beyond any detector's, where single precision would fail later
+LEAST_COUNTS = 1e-15  # a channel: below any, where squares leave single precision
 
 
 def reference_norm(
@@ -23,6 +24,7 @@ def reference_norm(
     width: float,
     n_errors: float = N_ERRORS,
     most: float = MOST_COUNTS,
+    least: float = LEAST_COUNTS,
 ) -> Tensor:
     """Counts (n,) that make an intensity of 1: the mean counts per eV of a window times a width.
 
@@ -37,9 +39,9 @@ def reference_norm(
         The normalize window, eV.
     width : float
         Width of a channel times the share of the mean that makes an intensity of 1, eV.
-    n_errors, most : float
-        The mean is no reference unless above so many of its own errors and below so many counts a
-        channel.
+    n_errors, most, least : float
+        The mean is no reference unless above so many of its own errors, and between so many counts
+        a channel.
 
     Returns
     -------
@@ -48,7 +50,9 @@ def reference_norm(
     """
     mean, error = band_mean(counts, axis, shift, low, high)
     # what does not stand out from its own scatter is no reference
-    none = (mean <= n_errors * error) | (torch.isfinite(mean) & (mean * axis.scale >= most))
+    per_channel = mean * axis.scale
+    beyond = (per_channel >= most) | (per_channel <= least)
+    none = (mean <= n_errors * error) | (torch.isfinite(mean) & beyond)
     return torch.where(none, torch.zeros_like(mean), mean) * width
 
 
@@ -60,6 +64,7 @@ def planned_norm(
     width: float,
     n_errors: float = N_ERRORS,
     most: float = MOST_COUNTS,
+    least: float = LEAST_COUNTS,
 ) -> Tensor:
     """`reference_norm` from a mean that is already taken, without a root and in fewer passes.
 
@@ -78,16 +83,21 @@ def planned_norm(
         Width of the window in channels.
     width : float
         As in `reference_norm`, but in channels.
-    n_errors, most : float
+    n_errors, most, least : float
         As in `reference_norm`.
     """
     squared = n_errors * n_errors
     scatter = (channels.square() * (weights * (squared / (n + squared)))).sum(0)
-    stands_out = (mean * mean.abs() > scatter) & (mean < most)
+    stands_out = (mean * mean.abs() > scatter) & (mean < most) & (mean > least)
     return mean * stands_out * width
 
 
-def stands_out(counts: Tensor, n_errors: float = N_ERRORS, most: float = MOST_COUNTS) -> Tensor:
+def stands_out(
+    counts: Tensor,
+    n_errors: float = N_ERRORS,
+    most: float = MOST_COUNTS,
+    least: float = LEAST_COUNTS,
+) -> Tensor:
     """Whether the mean of the channels (n, B) is above zero by three errors of the mean; (n,).
 
     The noise is taken from neighbours' differences: dark-corrected counts without a signal
@@ -97,4 +107,4 @@ def stands_out(counts: Tensor, n_errors: float = N_ERRORS, most: float = MOST_CO
     mean = counts.mean(1)
     # the squared errors of the mean times the number of channels; a difference has two noises
     scatter = (steps * steps).mean(1) * (0.5 * n_errors * n_errors)
-    return (counts.sum(1) * mean.abs() > scatter) & (mean < most)
+    return (counts.sum(1) * mean.abs() > scatter) & (mean < most) & (mean > least)

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from eels_bayes import validation
 from eels_bayes.arrays import Floats
 
 IntensityLaw = Literal["normal", "lognormal"]
@@ -127,6 +128,12 @@ class Process:
             value = getattr(self, item.name)
             if item.name == "intensity_law":
                 continue
+            try:
+                validation.real(value)
+            except TypeError:
+                raise TypeError(
+                    f"Process.{item.name} is {value!r}; give a finite number >= 0"
+                ) from None
             if not math.isfinite(value) or (value < 0 and item.name != "energy_offset"):
                 raise ValueError(f"Process.{item.name} is {value!r}; give a finite number >= 0")
         for name in ("total", "unit", "misfit_length", "field_length", "gain"):

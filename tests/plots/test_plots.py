@@ -285,7 +285,7 @@ def test_class_line_scans_are_strips() -> None:
         (lambda: plots.maps([np.eye(2)], pixels=[]), "pixels must have one entry an image: 1, got"),
         (
             lambda: plots.class_maps([np.full((2, 2), 4)], NAMES),
-            "labels go up to 4, but class_names has only 4 names",
+            "labels go up to 4, but there are 4 classes",
         ),
         (
             lambda: plots.series_maps([[np.eye(2)], []], ["a", "b"], ["1"]),

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import eels_bayes as eb
-from eels_bayes import active, diagnostics, metrics, simulate
+from eels_bayes import active, diagnostics, metrics, plots, simulate
 from helpers import tiny_models
 
 pytestmark = pytest.mark.filterwarnings("ignore:fit:UserWarning")
@@ -364,7 +364,93 @@ def of_metrics():
             yield f"{name} y={bad!r}", P(score, name, labels=bad), "labels"
 
 
-ROWS = [*of_numbers(), *of_classifiers(), *of_readings(), *of_libraries(), *of_metrics()]
+def of_files():
+    """Rows about files, and the axes of what they hold."""
+
+    def calibrate(signal=None, **options):
+        signal = tiny_models.signals()[0] if signal is None else signal
+        return eb.calibrate_axis(signal, **{"edge": "F_K"} | options)
+
+    for bad in ("", None, 3, (700, 600), (NAN, 700), (600,), True, ("a", "b")):
+        yield row("edge", calibrate, bad, "edge")
+    for bad in (NAN, INF, "a", "700", [1.0], True, 1j):
+        yield row("energy", calibrate, bad, "energy")
+    for bad in ("none", 1, None, ["onset"]):
+        yield row("feature", calibrate, bad, "feature")
+    for bad in (3, "a", [], [None], np.zeros((2, 3))):
+        yield f"signal={bad!r:.20}", P(calibrate, bad), "signal|None"
+    for load in (eb.load_model, eb.load_fast):
+        for bad in (None, 3, 1.5, True, "", b"model", ["model"]):
+            yield f"{load.__name__} {bad!r}", P(load, bad), "path is"
+    for field in fields(simulate.Process):
+        for bad in (NAN, INF, -INF, "1", True, None, [1.0], 1j):
+            yield row(field.name, simulate.Process, bad, rf"Process\.{field.name} ")
+
+
+def of_figures():
+    """Rows about arrays to be drawn."""
+    square, latents = np.arange(6.0).reshape(2, 3), np.arange(24.0).reshape(8, 3) % 5
+
+    def bands(**options):
+        names = ("mean", "lower", "upper")
+        given = {"energy": [1.0, 2, 3], "class_names": ("a", "b")} | dict.fromkeys(names, square)
+        return plots.spectra_bands(**given | options)
+
+    def latent(**options):
+        given = {"points": latents, "labels": [0, 1] * 4, "class_names": ("a", "b")}
+        return plots.latent(**given | options)
+
+    def inspection(**options):
+        given = {"energy": [1.0, 2, 3], "mean": [1.0, 2, 3], "bands": {"window": (1, 2)}}
+        return plots.inspection(**given | options)
+
+    def reliability(probabilities=((0.5, 0.5),), labels=(0,), **options):
+        return plots.reliability(probabilities, labels, **options)
+
+    components = P(latent, component_mean=latents[:4])
+    no_numbers = ("a", [1j] * 3, [["a"] * 3] * 2, None)
+    no_classes = ("a", None, [0.5] * 8, [5] * 8, ["a"] * 8, [True] * 8)
+    table = [
+        *((name, bands, no_numbers) for name in ("energy", "mean", "lower", "upper")),
+        ("fingerprints", bands, no_numbers[:-1]),
+        ("level", bands, NO_SHARE),
+        *((name, inspection, no_numbers) for name in ("energy", "mean", "levels", "variances")),
+        ("levels", inspection, ([1.0, 2.0], [[1.0]])),
+        ("points", latent, (*no_numbers, [1.0, 2.0], latents[:3])),
+        ("labels", latent, no_classes),
+        ("seed", latent, (-1, 2.5, "a", True)),
+        ("component_mean", latent, ("a", [1.0, 2], np.full((4, 3), NAN), latents[:, :2])),
+        ("component_sd", components, ("a", [1.0, 2], -np.ones((4, 3)), np.full((4, 3), NAN))),
+        ("component_labels", components, ("a", [0.5] * 4, [9] * 4, [0])),
+        ("probabilities", reliability, ("a", None, [0.5, 0.5], [[0.5, 0.9]], [[1j, 0]])),
+        ("labels", reliability, ("a", None, [0.5], [5], [-1], ["a"], [NAN])),
+        ("n_bins", reliability, (*NO_WHOLE, 0)),
+        ("limits", P(plots.maps, [square]), ((1, 0), (NAN, 1), "ab", (0,), 3)),
+        ("columns", P(plots.maps, [square]), (0, -1, 2.5, "a")),
+    ]
+    for name, call, values in table:
+        for value in values:
+            yield row(name, call, value)
+    for bad in ("a", [["a", "b"]], np.full((2, 2), 1j), [], [[[1.0]]]):
+        yield f"maps {bad!r:.20}", P(plots.maps, [bad]), "images"
+        yield f"series_maps {bad!r:.20}", P(plots.series_maps, [[bad]], ("a",), ("b",)), "images"
+    for bad in ([[0.5, 1.0]], [[0, 5]], [[NAN, 0.0]], [[True, False]], [["a"]]):
+        yield f"class_maps {bad!r}", P(plots.class_maps, bad, ("a", "b")), "labels"
+    for bad in ({}, {"a": ([0, 1], [0])}, {"a": ([], [])}, {"a": ("ab", "cd")}, {"a": ([1j], [1])}):
+        yield f"risk_coverage {bad!r}", P(plots.risk_coverage, bad), "curves|coverage"
+    for bad in ({}, {"training": "ab"}, {"training": [1j]}, {"training": []}):
+        yield f"history {bad!r}", P(plots.history, bad), "history"
+
+
+ROWS = [
+    *of_numbers(),
+    *of_classifiers(),
+    *of_readings(),
+    *of_libraries(),
+    *of_metrics(),
+    *of_files(),
+    *of_figures(),
+]
 
 
 @pytest.mark.parametrize(("call", "text"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
