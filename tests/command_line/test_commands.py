@@ -1,5 +1,6 @@
 """Each command on files: what it says, what it writes, and its exit code."""
 
+import dataclasses
 import json
 
 import hyperspy.api as hs
@@ -9,6 +10,7 @@ import pytest
 from exspy.signals import EELSSpectrum
 
 import eels_bayes as eb
+from eels_bayes.command_line import fit_model
 
 SERIES = ("--window", 677, 737, "--background", 600, 675, "--normalize", 570, 592.5)
 FIT = (*SERIES, "--align", 565, 600, "--dispersion", 0.5)
@@ -113,11 +115,36 @@ def test_references_that_cannot_be(call, files, tmp_path, arguments, message):
     assert said.code == 2 and message in said.err and not (tmp_path / "o.npz").exists()
 
 
-def test_fit_asks_for_the_folder_before_it_works(call, files, tmp_path):
-    model = tmp_path / "absent" / "m.eels"
-    given = ("--fingerprints", files.library, *FIT, "--model", model)
-    said = call("fit", files.signals[0], *given)
-    assert said.code == 2 and "the folder does not exist; make it first" in said.err
+@pytest.mark.parametrize(
+    ("model", "figure", "message"),
+    [
+        ("absent/m.eels", "r.png", "the folder does not exist; make it first"),
+        (".", "r.png", "is a folder; name a file in it"),
+        ("m.eels", "absent/r.png", "the folder does not exist; make it first"),
+        ("m.eels", "r.xyz", "r.xyz: a picture's name ends in one of"),
+    ],
+)
+def test_fit_asks_where_to_write_before_it_works(call, files, tmp_path, model, figure, message):
+    given = ("--fingerprints", files.library, *FIT, "--model", tmp_path / model)
+    said = call("fit", "absent.dm4", *given, "--figure", tmp_path / figure)
+    assert said.code == 2 and message in said.err  # and not that there is no such signal
+
+
+def test_iterations_are_those_that_are_asked_for(call, files, monkeypatch, tmp_path):
+    asked = []
+
+    class Stopped(eb.EELSClassifier):
+        def fit(self, spectra):
+            asked.append(self.effort)
+            raise ValueError("far enough")
+
+    monkeypatch.setattr(fit_model, "EELSClassifier", Stopped)
+    given = ("--fingerprints", files.library, *FIT, "--model", tmp_path / "m.eels", "--quick")
+    said = call("fit", files.signals[0], *given, "--iterations", 31)
+    assert said.code == 2 and said.err.endswith("eels-bayes: far enough\n")
+    assert asked == [dataclasses.replace(eb.Effort.quick(), forward_iterations=31)]
+    said = call("fit", files.signals[0], *given, "--iterations", 0)
+    assert said.code == 2 and "forward_iterations" in said.err
 
 
 def test_read_writes_what_predict_says(call, files, quick_classifier, series, tmp_path):
