@@ -225,6 +225,16 @@ def test_live_reads_arrays_from_a_file_and_a_stream(
     assert [line["class"] for line in lines(again.out)[:-1]] == [line["class"] for line in found]
 
 
+def test_live_refuses_to_replay_signals_of_several_axes(call, files, series, tmp_path):
+    moved = series.signals[1].deepcopy()
+    moved.axes_manager[-1].offset += 10.0
+    moved.save(tmp_path / "1.hspy")
+    series.signals[0].save(tmp_path / "0.hspy")
+    said = call("live", tmp_path, "--model", files.model)
+    assert said.code == 2 and not said.out
+    assert "signal 1 has 1600 channels from 400 eV, the first 1600 from 390 eV" in said.err
+
+
 @pytest.mark.parametrize(
     ("write", "more", "message"),
     [
