@@ -15,11 +15,29 @@ if TYPE_CHECKING:
 DPI = 150  # of pictures
 
 
+def check_writable(path: Path) -> None:
+    """Raise OSError before minutes of work whose result could not be written."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: the folder does not exist; make it first")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name a file in it")
+
+
+def check_drawable(path: Path) -> None:
+    """Likewise of a picture: ValueError where its ending is that of none."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    check_writable(path)
+    known = sorted(FigureCanvasBase.get_supported_filetypes())
+    if path.suffix and path.suffix[1:].lower() not in known:
+        raise ValueError(f"{path}: a picture's name ends in one of .{', .'.join(known)}")
+
+
 def write_figure(path: Path, figure: Figure) -> Path:
     """A figure in the format that its file's name ends in, PNG where it does not; closed then."""
     import matplotlib.pyplot as plt
 
-    data, kind = io.BytesIO(), path.suffix.removeprefix(".") or "png"
+    data, kind = io.BytesIO(), path.suffix.removeprefix(".").lower() or "png"
     figure.savefig(data, format=kind, dpi=DPI)
     plt.close(figure)
     write_whole(path, data.getvalue())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.command_line.answer import Answer
-from eels_bayes.command_line.files import write_figure
+from eels_bayes.command_line.files import check_drawable, check_writable, write_figure
 from eels_bayes.command_line.options import Band, Reading
 from eels_bayes.command_line.tell_report import report_values
 from eels_bayes.data.hyperspy_io import load
@@ -23,6 +24,7 @@ def fit_model(
     model: Path,
     reading: Reading | None = None,
     quick: bool = False,
+    iterations: int | None = None,
     seed: int = 0,
     figure: Path | None = None,
 ) -> Answer:
@@ -42,15 +44,21 @@ def fit_model(
         How counts are read.
     quick
         Learn little, in seconds: for trying things out.
+    iterations
+        Of the forward model at most: more where the report says that the fit had not ended.
     seed
         The same seed on the same machine gives the same model.
     figure
         Picture of the report to write.
     """
-    _check_folder(model)
+    check_writable(model)
+    if figure is not None:
+        check_drawable(figure)
+    effort = Effort.quick() if quick else FULL
+    if iterations is not None:
+        effort = replace(effort, forward_iterations=iterations)
     library = load_library(fingerprints)
     spectra = (reading or Reading()).preprocessor(window)(load(files))
-    effort = Effort.quick() if quick else FULL
     classifier = EELSClassifier(library, effort=effort, seed=seed).fit(spectra)
     classifier.save(model)
     report = classifier.report()
@@ -60,9 +68,3 @@ def fit_model(
     digest = classifier.provenance.model
     values = {"file": str(model), "model": digest, **report_values(report)}
     return Answer(text, values, report.ok)
-
-
-def _check_folder(path: Path) -> None:
-    """Raise FileNotFoundError before minutes of work whose result could not be written."""
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path}: the folder does not exist; make it first")

@@ -64,7 +64,7 @@ def follow_live(
             spectra: Iterator[Array] = _arrays(cast(BinaryIO, file), source)
         else:
             signals = load(source)
-            given = centers(energy_axis(signals[0]))
+            given = _one_axis(signals)
             spectra = (image.read().counts for image in unread_images(signals, "auto"))
         fast = _compiled(model, given)
         if rate is not None:
@@ -89,6 +89,18 @@ def line_of(result: LiveResult, class_names: tuple[str, ...]) -> dict[str, Any]:
     line |= {name: float(getattr(reading, name)) for name in fields}
     line |= {"shift": result.shift, "latency_ms": 1e3 * result.latency}
     return line | {"flag": result.reason or None}
+
+
+def _one_axis(signals: list[Any]) -> Array:
+    """Energies (E,) that all signals share, as a detector's spectra do."""
+    axes = [centers(energy_axis(signal)) for signal in signals]
+    for k, axis in enumerate(axes):
+        if not same_axis(axes[0], axis):
+            raise ValueError(
+                f"signal {k} has {len(axis)} channels from {axis[0]:g} eV, the first "
+                f"{len(axes[0])} from {axes[0][0]:g} eV: replay them one by one"
+            )
+    return axes[0]
 
 
 def _compiled(model: Path, energy: Array | None) -> FastClassifier:

@@ -39,8 +39,9 @@ def read_files(
         lies beside it counts.
     """
     classifier = load_model(model)
-    pred = classifier.predict(load(files), context=context)
+    signals = load(files)
     out.mkdir(parents=True, exist_ok=True)
+    pred = classifier.predict(signals, context=context)
     summary = pred.summary()
     text = [summary.to_string(float_format="%.3f", na_rep="-"), *_flagged(pred)]
     unlike = unlike_model(pred.novelty[pred.ok])

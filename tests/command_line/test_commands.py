@@ -1,13 +1,16 @@
 """Each command on files: what it says, what it writes, and its exit code."""
 
+import dataclasses
 import json
 
 import hyperspy.api as hs
 import numpy as np
 import pandas as pd
 import pytest
+from exspy.signals import EELSSpectrum
 
 import eels_bayes as eb
+from eels_bayes.command_line import fit_model
 
 SERIES = ("--window", 677, 737, "--background", 600, 675, "--normalize", 570, 592.5)
 FIT = (*SERIES, "--align", 565, 600, "--dispersion", 0.5)
@@ -42,33 +45,22 @@ def test_inspect_refuses_what_is_no_element(call, four_pixels):
     assert said.code == 2 and "elements holds ['Qq']; symbols are needed" in said.err
 
 
-def test_a_map_of_calculated_edges(call, a_copper_zinc, tmp_path):
-    """The whole way of the README, on every fifth pixel."""
-    small, library = tmp_path / "small.hspy", tmp_path / "edges.npz"
-    eb.load(a_copper_zinc)[0].inav[::5, ::5].save(small)
-    windows = ("--window", 900, 1300, "--background", 780, 920, "--normalize", 780, 920)
-    windows += ("--unit", 1)
-    edges = ("--edges", "Cu_L3", "Zn_L3", "Cu_L3+Zn_L3", "--beam", 200, 10, 20)
-    said = call("fingerprints", "edges", small, *edges, *windows, "--out", library)
-    assert said.code == 0, said.err
-    assert "31 fingerprints, 900 to 1292 eV: Cu (10), Zn (10)" in said.out
-    assert "the counts are believed" in said.err  # the file's gain is wrong
-
-    model, figure = tmp_path / "small.eels", tmp_path / "report.png"
-    given = ("--fingerprints", library, *windows, "--model", model, "--figure", figure, "--quick")
-    said = call("fit", small, *given, "--json")
-    report = eb.load_model(model).report()
-    assert said.code == (0 if report.ok else 1), said.err
-    assert said.values["problems"] == list(report.problems)
-    assert [one["name"] for one in said.values["classes"]] == ["Cu", "Zn", "Cu + Zn", "neither"]
-    assert figure.stat().st_size > 10_000
-
-
-def test_edges_that_no_pixel_shows_are_doubted(call, files, tmp_path):
-    # strontium has no edge there: what is left beneath the fluorine edge is a bit steeper
+def test_calculated_edges_need_to_be_there(call, files, tmp_path):
     given = ("--window", 625, 670, "--background", 600, 625, "--out", tmp_path / "edges.npz")
     said = call("fingerprints", "edges", files.signals[0], "--edges", "Sr_L3", *given)
     assert said.code == 2 and "behind the window" in said.err
+    # thin carbon, and no nitrogen: less than the background that is subtracted
+    energy = 300.0 + 2.0 * np.arange(150)
+    counts = np.tile(1e4 * (energy / 300) ** -3.0 - 60.0 * (energy > 400), (4, 4, 1))
+    signal = EELSSpectrum(np.random.default_rng(0).poisson(counts).astype(np.float32))
+    axis = signal.axes_manager[-1]
+    axis.offset, axis.scale, axis.units = 300.0, 2.0, "eV"
+    signal.save(tmp_path / "carbon.hspy")
+    given = ("--window", 395, 500, "--background", 310, 390, "--out", tmp_path / "edges.npz")
+    edges = ("--edges", "N_K", "--beam", 200, 10, 20)
+    said = call("fingerprints", "edges", tmp_path / "carbon.hspy", *edges, *given)
+    assert said.code == 1 and "! edges: none of 16 pixels shows N" in said.err
+    assert eb.load_library(tmp_path / "edges.npz").class_names == ("N", "none")
 
 
 def test_fingerprints_of_an_npz_file(call, tmp_path):
@@ -123,11 +115,36 @@ def test_references_that_cannot_be(call, files, tmp_path, arguments, message):
     assert said.code == 2 and message in said.err and not (tmp_path / "o.npz").exists()
 
 
-def test_fit_asks_for_the_folder_before_it_works(call, files, tmp_path):
-    model = tmp_path / "absent" / "m.eels"
-    given = ("--fingerprints", files.library, *FIT, "--model", model)
-    said = call("fit", files.signals[0], *given)
-    assert said.code == 2 and "the folder does not exist; make it first" in said.err
+@pytest.mark.parametrize(
+    ("model", "figure", "message"),
+    [
+        ("absent/m.eels", "r.png", "the folder does not exist; make it first"),
+        (".", "r.png", "is a folder; name a file in it"),
+        ("m.eels", "absent/r.png", "the folder does not exist; make it first"),
+        ("m.eels", "r.xyz", "r.xyz: a picture's name ends in one of"),
+    ],
+)
+def test_fit_asks_where_to_write_before_it_works(call, files, tmp_path, model, figure, message):
+    given = ("--fingerprints", files.library, *FIT, "--model", tmp_path / model)
+    said = call("fit", "absent.dm4", *given, "--figure", tmp_path / figure)
+    assert said.code == 2 and message in said.err  # and not that there is no such signal
+
+
+def test_iterations_are_those_that_are_asked_for(call, files, monkeypatch, tmp_path):
+    asked = []
+
+    class Stopped(eb.EELSClassifier):
+        def fit(self, spectra):
+            asked.append(self.effort)
+            raise ValueError("far enough")
+
+    monkeypatch.setattr(fit_model, "EELSClassifier", Stopped)
+    given = ("--fingerprints", files.library, *FIT, "--model", tmp_path / "m.eels", "--quick")
+    said = call("fit", files.signals[0], *given, "--iterations", 31)
+    assert said.code == 2 and said.err.endswith("eels-bayes: far enough\n")
+    assert asked == [dataclasses.replace(eb.Effort.quick(), forward_iterations=31)]
+    said = call("fit", files.signals[0], *given, "--iterations", 0)
+    assert said.code == 2 and "forward_iterations" in said.err
 
 
 def test_read_writes_what_predict_says(call, files, quick_classifier, series, tmp_path):
@@ -206,6 +223,16 @@ def test_live_reads_arrays_from_a_file_and_a_stream(
         again = call("live", "-", *given)
     assert again.code == 0, again.err
     assert [line["class"] for line in lines(again.out)[:-1]] == [line["class"] for line in found]
+
+
+def test_live_refuses_to_replay_signals_of_several_axes(call, files, series, tmp_path):
+    moved = series.signals[1].deepcopy()
+    moved.axes_manager[-1].offset += 10.0
+    moved.save(tmp_path / "1.hspy")
+    series.signals[0].save(tmp_path / "0.hspy")
+    said = call("live", tmp_path, "--model", files.model)
+    assert said.code == 2 and not said.out
+    assert "signal 1 has 1600 channels from 400 eV, the first 1600 from 390 eV" in said.err
 
 
 @pytest.mark.parametrize(
