@@ -28,7 +28,7 @@ from . import bed, programs
 from .bed import Found
 
 SIZES = {"moments": 200}
-SMOKE = {"moments": 7}
+SMOKE = {"moments": 8}
 WHOLE, HALF = "whole", "HALF A FILE"
 FEW_LINES = 400  # of a stream: as many as the comparison reads again
 
@@ -142,6 +142,21 @@ def maps(folder: Path, lines: list[str]) -> str:
     return WHOLE if whole else HALF
 
 
+def fit(folder: Path, lines: list[str]) -> str:
+    """What is resumed ends with the model of a fit that was not killed."""
+    path = folder / "fit.checkpoint"
+    resumed = programs.fitted(folder, path)
+    path.unlink()
+    same = resumed.provenance.model == _whole_fit(folder)
+    return "to the same model, to the last bit" if same else "ANOTHER MODEL"
+
+
+@functools.cache
+def _whole_fit(folder: Path) -> str:
+    """Digest of the model of a fit that is not killed."""
+    return programs.fitted(folder).provenance.model
+
+
 PROGRAMS: dict[str, Killed] = {
     "tensors": Killed(0.4, tensors),
     "model": Killed(1.0, same_file("again.eels")),
@@ -150,6 +165,7 @@ PROGRAMS: dict[str, Killed] = {
     "journal": Killed(4.0, journal),
     "stream": Killed(1.0, stream),
     "maps": Killed(1.0, maps),
+    "fit": Killed(12.0, fit),
 }
 
 

@@ -88,6 +88,23 @@ def export(folder: Path) -> None:
         at_work()
 
 
+def fitted(folder: Path, checkpoint: Path | None = None) -> eb.EELSClassifier:
+    """The first model's spectra and options, fitted anew."""
+    known, spectra = model_of(folder / "one.eels"), spectra_of(folder)
+    clf = eb.EELSClassifier(
+        known.library, latent_dim=known.latent_dim, effort=known.effort, seed=known.seed
+    )
+    warnings.simplefilter("ignore", UserWarning)  # of what so short a fit is bad at
+    return clf.fit(spectra, checkpoint=checkpoint, show_progressbar=False)
+
+
+def fit(folder: Path) -> None:
+    """Fit with a checkpoint."""
+    spectra_of(folder)
+    at_work()
+    fitted(folder, folder / "fit.checkpoint")
+
+
 def loop(folder: Path, journal: Path) -> eb.active.ActiveLoop:
     """A loop over the pixels that were fitted, with an oracle that always says the same."""
     return eb.active.ActiveLoop(
@@ -136,4 +153,4 @@ def maps(folder: Path) -> None:
         at_work()
 
 
-PROGRAMS = {one.__name__: one for one in (tensors, model, fast, export, journal, stream, maps)}
+PROGRAMS = {one.__name__: one for one in (tensors, model, fast, export, journal, stream, maps, fit)}
