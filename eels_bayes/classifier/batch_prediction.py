@@ -55,7 +55,13 @@ def predict(
             others = _of_images(columns["probabilities"], spectra, prior, settings)
         else:
             values = fitted.forward.library.class_values
-            known = map_posterior(columns["probabilities"], prior, *_places(spectra), values)
+            known = map_posterior(
+                columns["probabilities"],
+                prior,
+                *_places(spectra),
+                values,
+                show_progressbar=settings.show_progressbar,
+            )
             others = said_by_others(known)
         columns = _columns(fitted, spectra, settings, others / overall)
     ok = np.isfinite(columns["total"])

@@ -14,15 +14,18 @@ little beside, which settle together, so that it holds what the coupling does to
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from eels_bayes.field.graph import NONE, Graph
 from eels_bayes.field.messages import (
+    MOST_SWEEPS,
     Sides,
     damped,
     nothing_said,
@@ -41,6 +44,7 @@ TINY = 1e-12  # squared nats: a gradient that is nothing has no direction
 WEIGHT_STEPS = 30  # of the images' class weights at a known coupling
 BESIDE = 0.05  # of the same, by which the fields beside differ
 MOST_LEARNED = 4000  # pixels that strength and growth are learned from: whole images, evenly many
+PATIENCE = 3  # seconds that it may take before its progress is shown
 LEAST = 1e-12  # of a class weight, to have a logarithm
 
 
@@ -81,6 +85,7 @@ def learn_field(
     overall: NDArray[np.float64],
     *,
     coupling: Coupling | None = None,
+    show_progressbar: bool = False,
 ) -> Field:
     """The field of pixels of one or of many images, its coupling learned from them.
 
@@ -97,6 +102,8 @@ def learn_field(
         Class weights of all images; they sum to one.
     coupling : Coupling, optional
         Where it is known; class weights of the images are learned all the same.
+    show_progressbar : bool
+        Shown where it takes more than a few seconds.
 
     Returns
     -------
@@ -105,6 +112,12 @@ def learn_field(
     data = torch.from_numpy(likelihood).float()
     base = torch.from_numpy(np.maximum(overall, LEAST)).float()
     base, number = base / base.sum(), torch.from_numpy(image)
+    bar = tqdm(
+        total=WEIGHT_STEPS + MOST_SWEEPS,
+        desc="neighbours",
+        delay=PATIENCE,
+        disable=not show_progressbar,
+    )
     if coupling is None:
         rows = _some_images(image)
         part = Graph(_among(graph.neighbour[:, rows], rows, len(image)), graph.colour[rows])
@@ -113,9 +126,10 @@ def learn_field(
         coupling = _learned(some, distance)
     pixels = _Pixels(data, number, sides_of(graph), base)
     penalty = with_alone(penalties(coupling.strength, coupling.growth, distance))
-    log_weight = _weights(pixels, penalty, coupling.alone)
-    prior, local = pixels.states(log_weight, coupling.alone)
-    others = said_by_others(settled(local, pixels.sides, penalty), prior)
+    with bar:
+        log_weight = _weights(pixels, penalty, coupling.alone, bar.update)
+        prior, local = pixels.states(log_weight, coupling.alone)
+        others = said_by_others(settled(local, pixels.sides, penalty, bar.update), prior)
     return Field(
         local,
         torch.softmax(log_weight[number] + data, -1),
@@ -176,7 +190,9 @@ def _learned(pixels: _Pixels, distance: Tensor) -> Coupling:
     return coupling_of(place)
 
 
-def _weights(pixels: _Pixels, penalty: Tensor, alone: Tensor) -> Tensor:
+def _weights(
+    pixels: _Pixels, penalty: Tensor, alone: Tensor, after_each: Callable[[], object]
+) -> Tensor:
     """Log class weights (I, K) of the images, at a known coupling."""
     kernel, messages = torch.exp(-penalty).float(), nothing_said(*_size(pixels))
     log_weight = pixels.base.log().expand(int(pixels.image.max()) + 1, -1)
@@ -184,6 +200,7 @@ def _weights(pixels: _Pixels, penalty: Tensor, alone: Tensor) -> Tensor:
         prior, local = pixels.states(log_weight, alone)
         messages = damped(messages, local, pixels.sides, kernel)
         log_weight = _reweighted(pixels, said_by_others(messages, prior), log_weight)
+        after_each()
     return log_weight
 
 

@@ -15,6 +15,7 @@ Notation: n pixels, K classes, S = 2 A sides (before and behind along each axis)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -110,7 +111,12 @@ def said_by_others(messages: Tensor, prior: Tensor) -> Tensor:
     return torch.log_softmax(prior + messages.sum(-3), -1)
 
 
-def settled(local: Tensor, sides: Sides, penalty: Tensor) -> Tensor:
+def settled(
+    local: Tensor,
+    sides: Sides,
+    penalty: Tensor,
+    after_each: Callable[[], object] = lambda: None,
+) -> Tensor:
     """Messages (S, n, K) that no longer change, or are close to it.
 
     Parameters
@@ -118,6 +124,8 @@ def settled(local: Tensor, sides: Sides, penalty: Tensor) -> Tensor:
     local : Tensor (n, K)
     sides : Sides
     penalty : Tensor (S, K, K)
+    after_each : callable
+        Called after each sweep.
     """
     kernel = torch.exp(-penalty).to(local.dtype)
     messages = nothing_said(local.shape[-1], sides)
@@ -125,6 +133,7 @@ def settled(local: Tensor, sides: Sides, penalty: Tensor) -> Tensor:
         after = damped(messages, local, sides, kernel)
         change = (after - messages).abs().amax() if after.numel() else torch.tensor(0.0)
         messages = after
+        after_each()
         if change < SETTLED:
             break
     return messages

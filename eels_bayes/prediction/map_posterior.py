@@ -75,6 +75,8 @@ def map_posterior(
     position: NDArray[np.int64],
     images: Sequence[ImageInfo],
     class_values: NDArray[np.float64] | None,
+    *,
+    show_progressbar: bool = False,
 ) -> MapPosterior:
     """What neighbours know of one another, learned from what single pixels say.
 
@@ -89,6 +91,8 @@ def map_posterior(
     images : sequence of ImageInfo
     class_values : (k,) array, optional
         The library's value of its classes, which are the first of all.
+    show_progressbar : bool
+        Shown where it takes more than a few seconds.
     """
     n, n_classes = probabilities.shape
     ok = np.isfinite(probabilities).all(1)
@@ -99,7 +103,8 @@ def map_posterior(
     if class_values is not None:
         values[: len(class_values)] = class_values
     graph = grid_graph(image, position, [info.shape for info in images])
-    field = learn_field(likelihood, image, graph, class_distance(values), prior)
+    distance, shown = class_distance(values), show_progressbar
+    field = learn_field(likelihood, image, graph, distance, prior, show_progressbar=shown)
     return MapPosterior(field, graph, np.arange(n), ok)
 
 
