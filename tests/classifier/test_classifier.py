@@ -295,7 +295,9 @@ def test_images_speak_for_their_pixels(fitted, spectra, prediction, monkeypatch)
         np.testing.assert_allclose(
             found.probabilities[spectra.image == i][rows], wanted[rows], atol=1e-4
         )
-    with pytest.raises(ValueError, match="context must be 'pixel', 'image' or 'neighbours', got 'row'"):
+    with pytest.raises(
+        ValueError, match="context must be 'pixel', 'image' or 'neighbours', got 'row'"
+    ):
         fitted.predict(spectra, context="row")
 
 
