@@ -45,7 +45,7 @@ test-newest:
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -e '.[test,lint,bench,onnx,docs]' -c constraints.txt
+	$(BIN)/python -m pip install --quiet -e '.[test,lint,bench,onnx,docs,release]' -c constraints.txt
 	touch $@
 
 clean:

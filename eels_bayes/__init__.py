@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from eels_bayes.preprocessing.preprocessor import Preprocessor
     from eels_bayes.training import Schedule
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 # Public name -> "module" or "module:name", below this package.
 _HOME = {

@@ -1,4 +1,4 @@
-"""Draws as ArviZ's data, InferenceData or DataTree, whichever its version takes."""
+"""Draws as ArviZ's data, and what changed with its version 1: containers and Pareto smoothing."""
 
 from __future__ import annotations
 
@@ -25,10 +25,45 @@ def inference_data(groups: Mapping[str, xarray.Dataset]) -> Any:
     arviz.InferenceData (ArviZ below 1) or xarray.DataTree (ArviZ 1 and above)
     """
     az = arviz()
-    # By the version: ArviZ 1 still answers to the name InferenceData, with a warning.
-    if int(az.__version__.split(".")[0]) < 1:
+    if _before_1(az):
         return az.InferenceData(**groups)
     return xarray.DataTree.from_dict(dict(groups))
+
+
+def pareto_smoothed(log_weight: Array) -> tuple[Array, Array]:
+    """Smooth the largest importance weights by the Pareto distribution that fits them.
+
+    Vehtari et al., JMLR 25 (72), 2024.
+
+    Parameters
+    ----------
+    log_weight : (n, S) array
+        Of S draws for each of n targets, nats.
+
+    Returns
+    -------
+    smoothed : (n, S) array
+        The smaller ones as they are, and none larger than the largest was.
+    k : (n,) array
+        The shape of each tail.
+    """
+    az = arviz()
+    with np.errstate(over="ignore"):  # a tail too long to smooth: its k says so
+        if _before_1(az):
+            smoothed, k = az.psislw(log_weight, normalize=False)
+            return smoothed, np.asarray(k)
+        from arviz_stats.base import array_stats
+
+        # It takes log-likelihoods, whose negatives are log weights, and normalises these.
+        normalised, k = array_stats.psislw(-log_weight)
+    smallest = log_weight.argmin(1, keepdims=True)  # which is in no tail
+    norm = np.take_along_axis(log_weight - normalised, smallest, 1)
+    return normalised + norm, np.asarray(k)
+
+
+def _before_1(az: Any) -> bool:
+    """By the version: ArviZ 1 still answers to the name InferenceData, with a warning."""
+    return int(az.__version__.split(".")[0]) < 1
 
 
 def arviz() -> Any:

@@ -17,6 +17,19 @@ def test_the_citation_names_this_version_and_licence(project_root: Path) -> None
     assert cited["license"] == project["license"]
 
 
+def test_the_changelog_has_this_version_on_the_day_that_is_cited(project_root: Path) -> None:
+    headings = re.findall(r"^## (.*)$", (project_root / "CHANGELOG.md").read_text(), re.M)
+    cited = yaml.safe_load((project_root / "CITATION.cff").read_text())
+    assert headings[:2] == ["[Unreleased]", f"[{cited['version']}] - {cited['date-released']}"]
+
+
+def test_the_oldest_python_that_is_named_is_the_oldest_that_is_allowed(project_root: Path) -> None:
+    project = tomllib.loads((project_root / "pyproject.toml").read_text())["project"]
+    named = re.findall(r":: 3\.(\d+)", "\n".join(project["classifiers"]))
+    assert project["requires-python"] == f">=3.{named[0]}"
+    assert [int(minor) for minor in named] == list(range(int(named[0]), int(named[-1]) + 1))
+
+
 def test_hooks_are_what_make_lint_runs(project_root: Path) -> None:
     recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", (project_root / "Makefile").read_text(), re.M)
     assert recipe is not None

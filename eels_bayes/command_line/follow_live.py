@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import tokenize
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import asdict
@@ -125,7 +126,7 @@ def _arrays(file: BinaryIO, name: str) -> Iterator[Array]:
     while first := file.read(1):
         try:
             yield np.lib.format.read_array(cast(Any, _Unread(first, file)), allow_pickle=False)
-        except ValueError as error:
+        except (ValueError, tokenize.TokenError) as error:  # the latter of a header, Python 3.12
             where = "the standard input" if name == STDIN else name
             raise ValueError(f"{where}: array {n} is no npy array ({error})") from error
         n += 1

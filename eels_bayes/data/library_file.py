@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from eels_bayes.data.library_fields import LibraryFields
 from eels_bayes.whole_file import write_whole
 
+# What zipfile and numpy raise; a header that is no Python is a TokenError from Python 3.12 on.
+DAMAGE = (zipfile.BadZipFile, zlib.error, tokenize.TokenError, ValueError, EOFError)
 WORDS = ("value_name", "value_unit", "source")  # texts of a library, by its own names for them
 
 
@@ -63,9 +66,9 @@ def arrays_of(path: Path) -> dict[str, NDArray[Any]]:
         with zipfile.ZipFile(path) as archive:
             arrays = {}
             for name in archive.namelist():
-                with archive.open(name) as member:
-                    array = np.lib.format.read_array(member, allow_pickle=False)
+                member = io.BytesIO(archive.read(name))  # whole: its checksum comes first
+                array = np.lib.format.read_array(member, allow_pickle=False)
                 arrays[name.removesuffix(".npy")] = array
             return arrays
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError) as error:
+    except DAMAGE as error:
         raise ValueError(f"{path} is no npz file of plain arrays ({error})") from error

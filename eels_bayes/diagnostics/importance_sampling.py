@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from eels_bayes.arrays import Array
-from eels_bayes.arviz_bridge import arviz
+from eels_bayes.arviz_bridge import pareto_smoothed
 from eels_bayes.diagnostics.latent_posterior import CHUNK, LatentModel
 from eels_bayes.latent import mixtures
 from eels_bayes.latent.mixtures import Gaussian, GaussianMixture
@@ -137,6 +137,5 @@ def importance_sample(
         amortised.axes,
     )
     z, raw = weighted_draws(model, proposal, n_draws, seed)
-    with np.errstate(over="ignore"):  # a tail too long to smooth: its k says so
-        smoothed, k = arviz().psislw(raw.cpu().numpy(), normalize=False)
-    return ImportanceSample(z.double(), torch.as_tensor(smoothed).to(raw), np.asarray(k))
+    smoothed, k = pareto_smoothed(raw.cpu().numpy())
+    return ImportanceSample(z.double(), torch.as_tensor(smoothed).to(raw), k)

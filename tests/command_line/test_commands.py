@@ -241,6 +241,11 @@ def test_live_refuses_to_replay_signals_of_several_axes(call, files, series, tmp
         (lambda f: np.save(f, np.ones((2, 9))), (), "--energy is needed with npy arrays"),
         (lambda f: f.write(b"no array"), ("--energy", 390, 0.25, 1600), "array 0 is no npy array"),
         (
+            lambda f: f.write(b"\x93NUMPY\x01\x00\x10\x00{'descr: '<f8'}  \n"),  # no Python
+            ("--energy", 390, 0.25, 1600),
+            "array 0 is no npy array",
+        ),
+        (
             lambda f: np.save(f, np.ones((2, 9))),
             ("--energy", 390, 0.25, 1600, "--rate", 0),
             "rate is 0; a finite number above zero",

@@ -1,6 +1,7 @@
 """Libraries in files: written and read they are the same; nothing else is taken for one."""
 
 import dataclasses
+import zipfile
 
 import numpy as np
 import pytest
@@ -91,6 +92,14 @@ def test_objects_and_other_files_are_refused(tmp_path):
         eb.load_library(tmp_path / "text.npz")
     with pytest.raises(FileNotFoundError):
         eb.load_library(tmp_path / "absent.npz")
+
+
+def test_a_header_that_is_no_python_is_refused(tmp_path):
+    member = b"\x93NUMPY\x01\x00\x10\x00{'descr: '<f8'}  \n"
+    with zipfile.ZipFile(tmp_path / "h.npz", "w") as archive:
+        archive.writestr("energy.npy", member)
+    with pytest.raises(ValueError, match=r"h\.npz is no npz file of plain arrays"):
+        eb.load_library(tmp_path / "h.npz")
 
 
 def test_a_damaged_file_is_refused_or_read_as_it_was(tmp_path, rng):
