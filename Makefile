@@ -40,7 +40,7 @@ fuzz: $(READY)
 test-newest:
 	$(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --upgrade pip
-	.venv-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[test]'
+	.venv-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[test,onnx]'
 	OMP_NUM_THREADS=1 .venv-newest/bin/python -m pytest -n 2 --dist loadfile
 
 $(READY): pyproject.toml constraints.txt
