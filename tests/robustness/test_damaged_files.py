@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import errno
-import importlib.util
 import os
+import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,19 +14,12 @@ import pytest
 import eels_bayes as eb
 from eels_bayes import tensor_file, whole_file
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+
+from campaign import damage  # the benchmark's, of which this is a short one
+
 NUMBERS = {"flips": 250, "truncations": 40, "edits": 60}
 LOAD = {"classifier": eb.load_model, "fast": eb.load_fast}
-
-
-@pytest.fixture(scope="module")
-def damage(project_root: Path) -> ModuleType:
-    """The campaign of the benchmark, of which this is a short one."""
-    path = project_root / "benchmarks" / "robustness.py"
-    spec = importlib.util.spec_from_file_location("robustness", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +37,7 @@ def files(quick_classifier: Any, fast: Any, tmp_path_factory: Any) -> dict[str, 
 
 
 @pytest.mark.parametrize("kind", LOAD)
-def test_damage_is_refused_or_changes_nothing(
-    kind: str, files: dict[str, Path], damage: ModuleType
-) -> None:
+def test_damage_is_refused_or_changes_nothing(kind: str, files: dict[str, Path]) -> None:
     data, content = files[kind].read_bytes(), tensor_file.read(files[kind], kind)
     victim = files[kind].with_name(f"damaged{files[kind].suffix}")
     found: dict[str, list[str]] = {}
@@ -62,7 +52,7 @@ def test_damage_is_refused_or_changes_nothing(
 
 @pytest.mark.parametrize("kind", LOAD)
 def test_what_is_edited_under_a_new_checksum_is_a_clear_error_or_read(
-    kind: str, files: dict[str, Path], damage: ModuleType
+    kind: str, files: dict[str, Path]
 ) -> None:
     content = tensor_file.read(files[kind], kind)
     victim, rng = files[kind].with_name("edited"), np.random.default_rng(0)
