@@ -17,7 +17,7 @@ from eels_bayes.classifier.digest import digest
 from eels_bayes.classifier.fitted import Fitted, reader_of
 from eels_bayes.classifier.settings import Settings
 from eels_bayes.data.flags import Flag
-from eels_bayes.data.spectra import ImageInfo, Spectra
+from eels_bayes.data.spectra import Spectra
 from eels_bayes.prediction.image_context import image_weights
 from eels_bayes.prediction.joint_posterior import JointPosterior
 from eels_bayes.prediction.map_posterior import map_posterior, said_by_others
@@ -55,13 +55,9 @@ def predict(
             others = _of_images(columns["probabilities"], spectra, prior, settings)
         else:
             values = fitted.forward.library.class_values
-            known = map_posterior(
-                columns["probabilities"],
-                prior,
-                *_places(spectra),
-                values,
-                show_progressbar=settings.show_progressbar,
-            )
+            shown = settings.show_progressbar
+            said = (columns["probabilities"], prior)
+            known = map_posterior(*said, spectra, values, show_progressbar=shown)
             others = said_by_others(known)
         columns = _columns(fitted, spectra, settings, others / overall)
     ok = np.isfinite(columns["total"])
@@ -106,13 +102,6 @@ def _of_images(
     ).mean
     # behind the last image with a usable pixel there are only flagged ones
     return of_images[np.minimum(spectra.image, len(of_images) - 1)]
-
-
-def _places(
-    spectra: Spectra,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[ImageInfo, ...]]:
-    """Where the pixels are."""
-    return spectra.image, spectra.position, spectra.images
 
 
 def _columns(

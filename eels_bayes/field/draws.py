@@ -43,12 +43,13 @@ def draw_maps(
     generator = torch.Generator().manual_seed(seed)
     n, n_states = field.local.shape
     begin = field.others.clamp(min=LEAST).log() + field.local[:, :-1]
+    penalty = field.penalty.float()
     at_once = max(1, CHUNK // max(1, n * n_states))
     parts = []
     for start in range(0, n_draws, at_once):
         n_chains = min(at_once, n_draws - start)
         states = _drawn(begin.expand(n_chains, -1, -1), generator)
-        states = _swept(states, field.local, field.penalty.float(), graph, sweeps, generator)
+        states = _swept(states, field.local, penalty, graph, sweeps, generator)
         if_alone = _drawn(field.of_class.log().expand(n_chains, -1, -1), generator)
         parts.append(torch.where(states == n_states - 1, if_alone, states))
     return torch.cat(parts).numpy()

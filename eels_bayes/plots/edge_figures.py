@@ -97,7 +97,7 @@ def edge_spectra(
             named.append((band, "one pixel's noise (± 1 sd)"))
         for k in np.flatnonzero(known).tolist():
             (line,) = ax.plot(energy, rows[k], color=colors[k], lw=1.1)
-            named.append((line, names[int(k)]))
+            named.append((line, names[k]))
         ax.axhline(0.0, color="0.7", lw=0.6, zorder=0)
         _finished(ax, unit, named)
     return figure

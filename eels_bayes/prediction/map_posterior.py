@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eels_bayes.data.spectra import ImageInfo
+from eels_bayes.data.spectra import Spectra
 from eels_bayes.field.coupling import Coupling, Field, learn_field
 from eels_bayes.field.draws import draw_maps
 from eels_bayes.field.graph import Graph, grid_graph
@@ -71,9 +71,7 @@ class MapPosterior:
 def map_posterior(
     probabilities: NDArray[Any],
     prior: NDArray[np.float64],
-    image: NDArray[np.int64],
-    position: NDArray[np.int64],
-    images: Sequence[ImageInfo],
+    spectra: Spectra,
     class_values: NDArray[np.float64] | None,
     *,
     show_progressbar: bool = False,
@@ -86,9 +84,8 @@ def map_posterior(
         Of single pixels; NaN where flagged: neighbours hear of each other through such a pixel.
     prior : (K,) array
         Class weights that they were computed with.
-    image, position : (n,) arrays of int
-        As in `Spectra`.
-    images : sequence of ImageInfo
+    spectra : Spectra
+        Of the n pixels: where they are.
     class_values : (k,) array, optional
         The library's value of its classes, which are the first of all.
     show_progressbar : bool
@@ -102,9 +99,10 @@ def map_posterior(
     values = np.full(n_classes, np.nan)
     if class_values is not None:
         values[: len(class_values)] = class_values
-    graph = grid_graph(image, position, [info.shape for info in images])
+    shapes = [info.shape for info in spectra.images]
+    graph = grid_graph(spectra.image, spectra.position, shapes)
     distance, shown = class_distance(values), show_progressbar
-    field = learn_field(likelihood, image, graph, distance, prior, show_progressbar=shown)
+    field = learn_field(likelihood, spectra.image, graph, distance, prior, show_progressbar=shown)
     return MapPosterior(field, graph, np.arange(n), ok)
 
 
