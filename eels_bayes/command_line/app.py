@@ -18,6 +18,7 @@ from typing import Annotated, Any, TextIO
 from cyclopts import App, CycloptsError, Parameter
 
 from eels_bayes.command_line.answer import Answer, as_json
+from eels_bayes.command_line.wording import in_options, values_in_options
 
 DONE, DOUBTED, MISTAKEN, DEFECT, INTERRUPTED, UNREAD = 0, 1, 2, 3, 130, 141
 MISTAKES = (CycloptsError, ValueError, TypeError, OSError, ImportError)  # of users
@@ -58,8 +59,16 @@ _add(
     "inspect",
     "inspect_files:inspect_files",
     "Show what files hold, and what windows would do.",
-    "Axes, counts, the noise that is measured and stated, edges in range. "
+    "Axes, counts, the noise that is measured and stated, edges in range. Windows are pairs of "
+    "energies. "
     "Exit code 1 where something speaks against the background window.",
+)
+_add(
+    app,
+    "calibrate",
+    "calibrate_files:calibrate_files",
+    "Write files on an energy axis that an edge has put right.",
+    "For axes that stand some eV off. The files that are read stay as they are.",
 )
 _add(
     app,
@@ -73,7 +82,7 @@ _add(
     "read",
     "read_files:read_files",
     "Read files by a model: maps, HyperSpy files, tables.",
-    "Exit code 1 where the spectra as a whole are not as the model has them.",
+    "Exit code 1 where the spectra as a whole are not as the model has them, or its fit was bad.",
 )
 _add(
     app,
@@ -153,7 +162,8 @@ def _launch(
         return MISTAKEN
     # behind lines of JSON only JSON may follow
     where = sys.stderr if streamed and not json else out
-    print(as_json(answer.values) if json else answer.text, file=where, flush=True)
+    said = as_json(values_in_options(answer.values)) if json else in_options(answer.text)
+    print(said, file=where, flush=True)
     return DONE if answer.trusted else DOUBTED
 
 
@@ -197,15 +207,15 @@ def _ended(result: Answer | Generator[dict[str, Any], None, Answer], out: TextIO
         except StopIteration as end:
             answer: Answer = end.value
             return answer
-        print(as_json(line), file=out, flush=True)
+        print(as_json(values_in_options(line)), file=out, flush=True)
 
 
 def _say(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     """A warning as users want it: what it says, and not where."""
     if issubclass(category, UserWarning):
-        print(f"! {message}", file=sys.stderr)
+        print(f"! {in_options(str(message))}", file=sys.stderr)
 
 
 def _in_a_line(error: BaseException) -> str:
     """What an error says."""
-    return " ".join(str(error).split()) or type(error).__name__
+    return in_options(" ".join(str(error).split())) or type(error).__name__

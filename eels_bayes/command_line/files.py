@@ -23,6 +23,13 @@ def check_writable(path: Path) -> None:
         raise IsADirectoryError(f"{path} is a folder; name a file in it")
 
 
+def check_folder(path: Path) -> None:
+    """Raise OSError where a file stands in the way of a folder that is to be made."""
+    for one in (path, *path.parents):
+        if one.exists() and not one.is_dir():
+            raise NotADirectoryError(f"{one} is a file; name a folder")
+
+
 def check_drawable(path: Path) -> None:
     """Likewise of a picture: ValueError where its ending is that of none."""
     from matplotlib.backend_bases import FigureCanvasBase

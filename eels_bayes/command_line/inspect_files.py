@@ -12,10 +12,10 @@ from eels_bayes.command_line.answer import Answer
 from eels_bayes.command_line.files import numbered, write_figure
 from eels_bayes.command_line.options import Band, Reading
 from eels_bayes.data.hyperspy_io import energy_axis, load_all
-from eels_bayes.data.tabulated_edges import TabulatedEdge, edges_between
+from eels_bayes.data.tabulated_edges import TabulatedEdge, edges_between, leading_edges
 from eels_bayes.preprocessing.inspection import Inspection, drawn, in_words
 
-MARK = {"color": "0.4", "lw": 0.7, "ls": ":"}  # the line of an edge in a figure
+MOST_EDGES = 12  # that are listed unasked: two lines
 
 
 def inspect_files(
@@ -25,6 +25,7 @@ def inspect_files(
     window: Band | None = None,
     reading: Reading | None = None,
     elements: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    all_edges: bool = False,
     figure: Path | None = None,
 ) -> Answer:
     """Show what files hold: axes, counts, noise, edges in range, and what windows would do.
@@ -39,11 +40,16 @@ def inspect_files(
         How counts are read.
     elements
         Symbols of what the sample may hold: their edges are listed, minor ones too, and marked in
-        the figure. By default those of the file's metadata, else the major edges of all.
+        the figure. By default those of the file's metadata, else a few of the edges by which
+        elements are usually recognised, in the windows where these are given.
+    all_edges
+        List the major edges of all elements in the file's range.
     figure
         Picture to write: mean spectrum, windows, and noise against counts. Of several signals
         each has one, with a number.
     """
+    if window is None and reading is not None and reading.background is not None:
+        raise ValueError("--background needs --window, the edge behind it")
     signals = load_all(files)
     texts, values, trusted = [], [], True
     for k, signal in enumerate(signals):
@@ -51,25 +57,18 @@ def inspect_files(
         whole = (axis.offset, axis.offset + axis.scale * (axis.n - 1))
         found = (reading or Reading()).inspection(signal, window or whole)
         named = elements or list(signal.metadata.get_item("Sample.elements", []))
+        named = [] if all_edges else named
         edges = edges_between(*whole, named)
         lines = found.words().splitlines()
         if window is None:  # it is none that was asked for
             lines = [line for line in lines if not line.startswith("window ")]
         trusted &= not found.doubts
-        texts.append("\n".join([lines[0], *_axes(signal), *lines[1:], *_edge_lines(edges)]))
+        shown = _named(edges) if named or all_edges else _few(found, whole, window is not None)
+        texts.append("\n".join([lines[0], *_axes(signal), *lines[1:], f"edges (eV): {shown}"]))
         values.append(_values(signal, found, edges, asked=window is not None))
         if figure is not None:
-            drawing = drawn(found)
-            for edge in edges if named else ():
-                drawing.axes[0].axvline(edge.onset, **MARK)
-                drawing.axes[0].annotate(
-                    edge.name,
-                    (edge.onset, 1.0),
-                    xycoords=("data", "axes fraction"),
-                    rotation=90,
-                    va="top",
-                    fontsize=6,
-                )
+            marks = {edge.name: edge.onset for edge in edges} if named else {}
+            drawing = drawn(found, marks, window=window is not None)
             path = write_figure(numbered(figure, k, len(signals)), drawing)
             texts[-1] += f"\nfigure: {path}"
     return Answer("\n\n".join(texts), {"signals": values}, trusted)
@@ -94,10 +93,23 @@ def _unit(units: Any) -> str:
     return units if isinstance(units, str) and units != "<undefined>" else ""
 
 
-def _edge_lines(edges: list[TabulatedEdge]) -> list[str]:
+def _named(edges: list[TabulatedEdge]) -> str:
     """Edges in words."""
     named = ", ".join(f"{edge.name} {edge.onset:g}" for edge in edges)
-    return [f"edges in range (eV): {named or 'none that is tabulated'}"]
+    return named or "none that is tabulated lies in this range"
+
+
+def _few(found: Inspection, whole: Band, asked: bool) -> str:
+    """The first edges by which elements are recognised, in the windows or the whole axis."""
+    bands = list(found.bands().values())
+    low, high = (min(b[0] for b in bands), max(b[1] for b in bands)) if asked else whole
+    edges = leading_edges(low, high)
+    left = len(edges) - MOST_EDGES
+    more = f", and {left} more up to {high:g} eV" if left > 0 else ""
+    return (
+        f"{_named(edges[:MOST_EDGES])}{more}; --elements Mn O shows those of your elements, "
+        "--all-edges all"
+    )
 
 
 def _values(

@@ -7,6 +7,7 @@ from typing import Any
 
 from cyclopts import Parameter
 
+from eels_bayes.data.detector_noise import Noise
 from eels_bayes.data.hyperspy_io import energy_axis
 from eels_bayes.data.unread_images import unread_images
 from eels_bayes.preprocessing.inspection import Inspection, inspected
@@ -37,6 +38,8 @@ class Reading:
         Share of the mean counts in --normalize that is an intensity of 1.
     gain
         Variance of a count; by default measured, and compared with what the file states.
+    offset
+        Counts of a channel that no electron came to, beside --gain.
     """
 
     background: Band | None = None
@@ -45,9 +48,13 @@ class Reading:
     dispersion: float | None = None
     unit: float = UNIT
     gain: float | None = None
+    offset: float | None = None
 
     def preprocessor(self, window: Band) -> Preprocessor:
         """What reads counts so."""
+        if self.gain is None and self.offset is not None:
+            raise ValueError("--offset needs --gain, the variance of a count above it")
+        noise = "auto" if self.gain is None else Noise(self.gain, offset=self.offset or 0.0)
         return Preprocessor(
             window,
             self.dispersion,
@@ -55,7 +62,7 @@ class Reading:
             self.normalize,
             self.align,
             unit=self.unit,
-            noise="auto" if self.gain is None else (self.gain, 0.0),
+            noise=noise,
         )
 
     def inspection(self, signal: Any, window: Band) -> Inspection:

@@ -6,9 +6,11 @@ from collections import Counter
 from pathlib import Path
 
 from eels_bayes.classifier.batch_prediction import Context
+from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.classifier.loading import load_model
 from eels_bayes.command_line.answer import Answer
-from eels_bayes.command_line.files import numbered, write_figure, write_signal
+from eels_bayes.command_line.files import check_folder, numbered, write_figure, write_signal
+from eels_bayes.command_line.fit_model import TOO_LITTLE, learned_little
 from eels_bayes.data.hyperspy_io import load
 from eels_bayes.prediction.prediction import Prediction
 from eels_bayes.prediction.uniform_novelty import unlike_model
@@ -38,6 +40,7 @@ def read_files(
         Whether a pixel stands by itself, its image says how frequent each class is, or also what
         lies beside it counts.
     """
+    check_folder(out)
     classifier = load_model(model)
     signals = load(files)
     out.mkdir(parents=True, exist_ok=True)
@@ -45,7 +48,8 @@ def read_files(
     summary = pred.summary()
     text = [summary.to_string(float_format="%.3f", na_rep="-"), *_flagged(pred)]
     unlike = unlike_model(pred.novelty[pred.ok])
-    text += [f"! {unlike}"] if unlike else []
+    problems = [*_of_the_fit(classifier, model), *([unlike] if unlike else [])]
+    text += [f"! {problem}" for problem in problems]
     written = write_all(pred, out)
     values = {
         "model": pred.model,
@@ -55,10 +59,23 @@ def read_files(
             {"name": str(name)} | row.to_dict() for name, row in summary.drop("all").iterrows()
         ],
         "flagged": dict(Counter(reason for reason in pred.reasons() if reason)),
-        "problems": [unlike] if unlike else [],
+        "problems": problems,
         "files": [str(path) for path in written],
     }
-    return Answer("\n".join([*text, f"{len(written)} files in {out}"]), values, not unlike)
+    return Answer("\n".join([*text, f"{len(written)} files in {out}"]), values, not problems)
+
+
+def _of_the_fit(classifier: EELSClassifier, model: Path) -> list[str]:
+    """What is bad about a model's fit: maps are no better."""
+    found = [TOO_LITTLE] if learned_little(classifier.effort) else []
+    try:
+        report = classifier.report()
+    except RuntimeError:  # an older file has none
+        return found
+    if report.ok:
+        return found
+    more = f"; see `eels-bayes report --model {model}`" if len(report.problems) > 1 else ""
+    return [*found, f"of the fit: {report.problems[0]}{more}"]
 
 
 def write_all(pred: Prediction, out: Path) -> list[Path]:

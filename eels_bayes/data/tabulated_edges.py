@@ -11,6 +11,9 @@ SEARCH = 20.0  # eV on either side of a tabulated energy: axes were seen to be 1
 ZERO_LOSS = "zero loss"
 ONSET, WEIGHT = "onset_energy (eV)", "relevance"  # in exSpy's tables
 MAJOR = "Major"
+LEADING = ("K", "L3", "L2,3")  # what an element is usually recognised by; L2 stands behind L3
+LEADING_IF_SHARP = ("M5", "M4,5")  # likewise where they begin with a white line
+SHARP = "Sharp peak"
 
 
 class TabulatedEdge(NamedTuple):
@@ -66,10 +69,7 @@ def edges_between(low: float, high: float, elements: Collection[str] = ()) -> li
     ValueError
         One is no element.
     """
-    import_quietly("exspy.signals")
-    from exspy.material import elements as elements_db
-
-    known = [symbol for symbol, _ in elements_db]
+    known = _symbols()
     if strangers := [symbol for symbol in elements if symbol not in known]:
         raise ValueError(f"elements holds {strangers}; symbols are needed, such as 'O' and 'Mn'")
     found = [
@@ -79,6 +79,34 @@ def edges_between(low: float, high: float, elements: Collection[str] = ()) -> li
         if low <= entry[ONSET] <= high and (elements or entry[WEIGHT] == MAJOR)
     ]
     return sorted(found, key=lambda edge: (edge.onset, edge.name))
+
+
+def leading_edges(low: float, high: float) -> list[TabulatedEdge]:
+    """The edge by which each element is usually recognised, of those between two energies.
+
+    K, L3, and M5 where it is a white line; by energy, so that those with the largest cross-sections
+    come first, as far as shells are alike.
+
+    Parameters
+    ----------
+    low, high : float
+        eV.
+    """
+    found = []
+    for edge in edges_between(low, high):
+        element, _, shell = edge.name.partition("_")
+        sharp = _tables(element)[shell]["threshold"] == SHARP
+        if shell in LEADING or (shell in LEADING_IF_SHARP and sharp):
+            found.append(edge)
+    return found
+
+
+def _symbols() -> list[str]:
+    """All elements."""
+    import_quietly("exspy.signals")
+    from exspy.material import elements as elements_db
+
+    return [symbol for symbol, _ in elements_db]
 
 
 def _tables(element: str) -> dict[str, dict[str, Any]]:

@@ -94,6 +94,7 @@ def _course(ax: Any, course: NDArray[np.float64]) -> None:
     ax.set(
         xlabel="iteration", ylabel="log-likelihood (nats a pixel)", ylim=(low - room, high + room)
     )
+    ax.set_xlim(left=int(near.argmax()))  # one iteration before the first that is shown
     ax.set_title("course of the fit")
 
 

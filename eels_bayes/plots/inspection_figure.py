@@ -16,8 +16,14 @@ if TYPE_CHECKING:
 
 BAND_COLORS = dict(zip(("window", "background", "normalize", "align"), OKABE_ITO, strict=False))
 SIZE = (9.0, 3.4)  # inches
-ROOM = 1.15  # of the largest variance of a line, up to which the right panel shows
+ROOM = (
+    1.15  # of the largest counts and, squared, of the largest variance that the right panel shows
+)
 STYLES = ("-", "--", ":")  # of the lines
+MARK = {"color": "0.4", "lw": 0.7, "ls": ":"}  # the line of an edge
+HEADROOM = 1.35  # of the largest count, in which edges are named
+LEVELS = (0.99, 0.87)  # of the panel's height: names of edges that stand close take turns
+CLOSE = 0.03  # of the panel's width: a name needs as much
 
 
 def inspection(
@@ -29,6 +35,7 @@ def inspection(
     levels: ArrayLike = (),
     variances: ArrayLike = (),
     lines: Mapping[str, tuple[float, float]] | None = None,
+    edges: Mapping[str, float] | None = None,
     title: str = "",
 ) -> Figure:
     """Mean spectrum with windows and background; variance of counts against their mean.
@@ -45,6 +52,8 @@ def inspection(
         Mean counts and variances of a channel in stretches of the spectra.
     lines : mapping of str to (gain, constant)
         Variances ``gain * counts + constant`` to draw beside them, by what says so.
+    edges : mapping of str to float, optional
+        Onsets to mark, eV, by name.
     title : str
 
     Returns
@@ -67,10 +76,10 @@ def inspection(
             left.axvspan(low, high, color=BAND_COLORS[name], alpha=0.2, lw=0, label=name)
         left.plot(energy, mean, color="0.1", lw=1.0, label="mean spectrum")
         if background is not None:
-            left.plot(*background, "--", color=OKABE_ITO[4], lw=1.2, label="background")
+            left.plot(*background, "--", color=OKABE_ITO[4], lw=1.2, label="fitted background")
         left.set(xlabel="energy loss (eV)", ylabel="counts a channel")
         left.margins(x=0)
-        left.legend(fontsize=7)
+        _mark(left, edges or {}, float(np.nanmax(mean, initial=0.0)))
         _noise_panel(right, levels, variances, lines or {})
         figure.suptitle(title, size=9)
     return figure
@@ -85,6 +94,31 @@ def _alike(**given: ArrayLike) -> list[NDArray[np.float64]]:
             f"{' and '.join(str(array.shape) for array in arrays)}"
         )
     return arrays
+
+
+def _mark(ax: Any, edges: Mapping[str, float], most: float) -> None:
+    """Onsets and their names above the spectrum, and the legend below them."""
+    turn, last = 0, -np.inf
+    low, high = ax.get_xlim()
+    for name, onset in sorted(edges.items(), key=lambda one: one[1]):
+        place = (onset - low) / (high - low)
+        turn = (turn + 1) % len(LEVELS) if place - last < CLOSE else 0
+        last = place
+        ax.axvline(onset, **MARK)
+        ax.annotate(
+            name,
+            (onset, LEVELS[turn]),
+            xycoords=("data", "axes fraction"),
+            xytext=(-1, 0),
+            textcoords="offset points",
+            rotation=90,
+            ha="right",
+            va="top",
+            fontsize=6,
+        )
+    if edges and most > 0:
+        ax.set_ylim(top=HEADROOM * most)
+    ax.legend(fontsize=7, loc="upper right", bbox_to_anchor=(1.0, 1.0 / HEADROOM if edges else 1.0))
 
 
 def _noise_panel(
@@ -104,6 +138,7 @@ def _noise_panel(
     ):
         ax.plot(ends, gain * ends + constant, style, color=color, label=name)
     if most > 0:
-        ax.set_ylim(0.0, 2.0 * ROOM * most)
+        ax.set_ylim(0.0, ROOM * ROOM * most)
     ax.set_xlim(0.0, ROOM * ends[1])
-    ax.legend(handles=ax.get_lines(), fontsize=7, loc="upper left")
+    frame = {"frameon": True, "framealpha": 0.8, "edgecolor": "none"}  # a steep line lies behind it
+    ax.legend(handles=ax.get_lines(), fontsize=7, loc="upper left", **frame)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -188,8 +188,19 @@ def _background(
     return (amplitude * raw.axis.scale / windows.step, exponent), doubts
 
 
-def drawn(found: Inspection) -> Any:
-    """The figure of an inspection; see `plots.inspection_figure`."""
+def drawn(
+    found: Inspection, edges: Mapping[str, float] | None = None, *, window: bool = True
+) -> Any:
+    """The figure of an inspection; see `plots.inspection_figure`.
+
+    Parameters
+    ----------
+    found : Inspection
+    edges : mapping of str to float, optional
+        Onsets to mark, eV, by name.
+    window : bool
+        Whether to show the window: not where none was asked for.
+    """
     raw, measured = found.raw, found.measured
     energy = centers(raw.axis)
     background = None
@@ -200,18 +211,20 @@ def drawn(found: Inspection) -> Any:
             (energy >= found.windows.background[0]) & (energy <= found.windows.window[1])
         ]
         background = (reach, amplitude * (reach / start) ** -exponent)
-    lines = {f"stated ({raw.stated or 'nothing'})": _line(raw.noise)}
+    stated = f"stated ({raw.stated})" if raw.stated else "as nothing is stated: Poisson"
+    lines = {stated: _line(raw.noise)}
     if measured is not None:
         lines["measured, one channel"] = (measured.channel.gain, measured.channel.constant)
         lines["measured, many channels"] = _line(measured.noise)
     return inspection(
         energy,
         found.mean,
-        found.bands(),
+        {name: band for name, band in found.bands().items() if window or name != "window"},
         background=background,
         levels=() if measured is None else measured.levels,
         variances=() if measured is None else measured.variances,
         lines=lines,
+        edges=edges,
         title=found.title,
     )
 
