@@ -17,7 +17,7 @@ from eels_bayes.command_line.app import main as eels_bayes
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "transcript.md"
 MAP = "CuZn_EELS_mapping_tutorial.hspy"
-WINDOWS = "--window 900 1300 --background 780 920"
+WINDOWS = "--window 924 1300 --background 780 916"
 HEAD = """# A map, command by command
 
 What `eels-bayes` printed for real files, from a first look to a map. The files are examples and
@@ -27,7 +27,8 @@ project. Lines with `!` are warnings; progress is left out. `tools/transcript.py
 STEPS = (
     (
         "A first look at five files",
-        "Which axis, which counts, how noisy, which edges in range: of all elements, or of some.",
+        "Which axis, which counts, how noisy, which edges in range: of some elements, or the first "
+        "few of all.",
         (
             f"inspect {MAP} --elements Cu Zn",
             "inspect LSMO_STO_linescan.hspy --elements Ti O Mn La",
@@ -37,8 +38,14 @@ STEPS = (
         ),
     ),
     (
+        "An axis that stands off",
+        "Oxygen's edge stands too low in the line scan; its files are written anew.",
+        ("calibrate nmc_linescan.dm3 --edge O_K --out moved",),
+    ),
+    (
         "Windows for two edges",
-        "The windows are tried before anything is fitted.",
+        "The windows are tried before anything is fitted. The background ends where the first edge "
+        "begins, and the window begins there.",
         (f"inspect {MAP} --elements Cu Zn {WINDOWS}",),
     ),
     (
@@ -46,20 +53,19 @@ STEPS = (
         "Calculated edges of copper, of zinc, of both, and none, as strong as the file shows them.",
         (
             f"fingerprints edges {MAP} --edges Cu_L3 Zn_L3 Cu_L3+Zn_L3 --out edges.npz {WINDOWS} "
-            "--normalize 780 920",
+            "--normalize 780 916",
         ),
     ),
     (
         "A fit without labels",
-        "`--quick` learns little, for trying things out. What is bad stands behind `!`.",
-        (
-            f"fit {MAP} --fingerprints edges.npz --model map.eels --quick {WINDOWS} "
-            "--normalize 780 920",
-        ),
+        "Two minutes of one slow core. What is bad would stand behind `!`; what is worth knowing "
+        "stands behind `-`: the sample is no hydrogenic atom.",
+        (f"fit {MAP} --fingerprints edges.npz --model map.eels {WINDOWS} --normalize 780 916",),
     ),
     (
         "Maps and tables",
-        "`maps/` then holds pictures, HyperSpy files and tables.",
+        "`maps/` then holds pictures, HyperSpy files and tables. Nearly all of this sample holds "
+        "both elements: small grains of copper in a halo of zinc.",
         (f"read {MAP} --model map.eels --out maps",),
     ),
     (

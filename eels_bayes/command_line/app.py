@@ -218,4 +218,6 @@ def _say(message: Warning | str, category: type[Warning], *_: Any, **__: Any) ->
 
 def _in_a_line(error: BaseException) -> str:
     """What an error says."""
+    if isinstance(error, OSError) and error.strerror and error.filename:  # not its number
+        return f"{error.filename}: {error.strerror}"
     return in_options(" ".join(str(error).split())) or type(error).__name__

@@ -9,7 +9,7 @@ import numpy as np
 from cyclopts import Parameter
 
 from eels_bayes.command_line.answer import Answer
-from eels_bayes.command_line.files import numbered, write_figure
+from eels_bayes.command_line.files import check_drawable, numbered, write_figure
 from eels_bayes.command_line.options import Band, Reading
 from eels_bayes.data.hyperspy_io import energy_axis, load_all
 from eels_bayes.data.tabulated_edges import TabulatedEdge, edges_between, leading_edges
@@ -50,6 +50,8 @@ def inspect_files(
     """
     if window is None and reading is not None and reading.background is not None:
         raise ValueError("--background needs --window, the edge behind it")
+    if figure is not None:
+        check_drawable(figure)
     signals = load_all(files)
     texts, values, trusted = [], [], True
     for k, signal in enumerate(signals):
@@ -62,10 +64,12 @@ def inspect_files(
         lines = found.words().splitlines()
         if window is None:  # it is none that was asked for
             lines = [line for line in lines if not line.startswith("window ")]
-        trusted &= not found.doubts
+        off = _off_axis(found, whole)
+        lines += [f"! {text}" for text in off]
+        trusted &= not found.doubts and not off
         shown = _named(edges) if named or all_edges else _few(found, whole, window is not None)
         texts.append("\n".join([lines[0], *_axes(signal), *lines[1:], f"edges (eV): {shown}"]))
-        values.append(_values(signal, found, edges, asked=window is not None))
+        values.append(_values(signal, found, edges, off, asked=window is not None))
         if figure is not None:
             marks = {edge.name: edge.onset for edge in edges} if named else {}
             drawing = drawn(found, marks, window=window is not None)
@@ -112,11 +116,22 @@ def _few(found: Inspection, whole: Band, asked: bool) -> str:
     )
 
 
+def _off_axis(found: Inspection, whole: Band) -> list[str]:
+    """Windows that do not lie on the axis, a sentence each."""
+    half = 0.5 * found.raw.axis.scale
+    return [
+        f"{name} {low:g} to {high:g} eV does not lie on the axis, {whole[0]:g} to {whole[1]:g} eV"
+        for name, (low, high) in found.bands().items()
+        if low < whole[0] - half or high > whole[1] + half
+    ]
+
+
 def _values(
-    signal: Any, found: Inspection, edges: list[TabulatedEdge], *, asked: bool
+    signal: Any, found: Inspection, edges: list[TabulatedEdge], off: list[str], *, asked: bool
 ) -> dict[str, Any]:
     """What was found of a signal, for programs."""
     raw, measured = found.raw, found.measured
+    problems = [*off, found.doubts, found.choice.message, found.beyond]
     return {
         "title": found.title,
         "shape": list(signal.axes_manager.navigation_shape[::-1]),
@@ -131,6 +146,6 @@ def _values(
         "noise_believed": in_words(found.choice.noise),
         "windows": {k: list(v) for k, v in found.bands().items() if asked or k != "window"},
         "background_exponent": None if found.background is None else found.background[1],
-        "problems": [text for text in (found.doubts, found.choice.message, found.beyond) if text],
+        "problems": [text for text in problems if text],
         "edges": {edge.name: edge.onset for edge in edges},
     }

@@ -8,7 +8,7 @@ from typing import Any
 from eels_bayes.classifier.fit_report import FitReport
 from eels_bayes.classifier.loading import load_model
 from eels_bayes.command_line.answer import Answer
-from eels_bayes.command_line.files import write_figure
+from eels_bayes.command_line.files import check_drawable, write_figure
 from eels_bayes.data.hyperspy_io import load
 
 
@@ -26,6 +26,8 @@ def tell_report(
     figure
         Picture to write: the fit's course, and every class's spectrum and residual.
     """
+    if figure is not None:
+        check_drawable(figure)
     classifier = load_model(model)
     try:
         report = classifier.report(classifier.preprocessor(load(files)) if files else None)

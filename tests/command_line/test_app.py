@@ -54,7 +54,10 @@ def test_each_command_has_help(call, command):
         (("fit", "a.dm4", "--modle", "m"), "Unknown option: --modle"),
         (("read", "a.dm4", "--model", "absent.eels", "--out", "o"), "absent.eels"),
         (("inspect", "absent.dm4"), "no file matches 'absent.dm4'"),
-        (("report", "--model", "absent.eels"), "No such file or directory"),
+        (
+            ("report", "--model", "absent.eels"),
+            "eels-bayes: absent.eels: No such file or directory",
+        ),
     ],
 )
 def test_a_users_mistake_is_one_line(call, tmp_path, monkeypatch, arguments, message):

@@ -62,6 +62,25 @@ def test_inspect_lists_few_edges_unless_asked(call, four_pixels):
     assert "none that is tabulated lies in this range" in nowhere
 
 
+def test_inspect_says_which_window_lies_off_the_axis(call, four_pixels):
+    given = ("--window", 2400, 2500, "--background", 500, 520)
+    said = call("inspect", four_pixels, *given)
+    assert said.code == 1
+    assert "\n! window 2400 to 2500 eV does not lie on the axis, 300 to 2347 eV" in said.out
+    assert "! background" not in said.out.replace("! background (500", "")
+    (found,) = call("inspect", four_pixels, *given, "--json").values["signals"]
+    assert "window 2400 to 2500 eV does not lie" in found["problems"][0]
+
+
+@pytest.mark.parametrize("command", ["inspect", "report"])
+def test_a_picture_is_refused_before_anything_is_read(call, tmp_path, command):
+    given = ("absent.dm4",) if command == "inspect" else ("--model", "absent.eels")
+    said = call(command, *given, "--figure", tmp_path / "absent" / "f.png")
+    assert said.code == 2 and "the folder does not exist; make it first" in said.err
+    said = call(command, *given, "--figure", tmp_path / "f.docx")
+    assert said.code == 2 and "a picture's name ends in one of" in said.err
+
+
 def test_a_picture_shows_a_window_only_where_one_is_asked_for(call, monkeypatch, four_pixels):
     shown = []
     monkeypatch.setattr(inspect_files, "drawn", lambda found, marks, window: shown.append(window))
