@@ -187,6 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"eels-bayes: {_in_a_line(error)}", file=sys.stderr)
         return MISTAKEN
     except KeyboardInterrupt:
+        print("eels-bayes: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush

@@ -14,7 +14,7 @@ from eels_bayes.command_line import app as app_module
 from eels_bayes.command_line import tell_report
 from eels_bayes.command_line.answer import Answer, as_json
 
-COMMANDS = ("inspect", "fingerprints", "fit", "read", "live", "report")
+COMMANDS = ("inspect", "calibrate", "fingerprints", "fit", "read", "live", "report")
 
 
 def test_help_names_every_command_and_loads_nothing_heavy(project_root):
@@ -80,7 +80,7 @@ def test_a_mistake_is_told_to_programs_and_to_those_who_debug(call):
     ("raised", "code", "message"),
     [
         (AssertionError("a defect"), 3, "AssertionError: a defect"),
-        (KeyboardInterrupt(), 130, ""),
+        (KeyboardInterrupt(), 130, "eels-bayes: interrupted"),
     ],
 )
 def test_what_is_no_mistake_of_the_user(call, monkeypatch, raised, code, message):
