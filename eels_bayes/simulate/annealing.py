@@ -65,6 +65,7 @@ def annealing_series(
     *,
     library: FingerprintLibrary | None = None,
     process: Process | None = None,
+    persistent: float = 0.0,
 ) -> Series:
     """Simulate an annealing series: fluorine leaves Cr2TiC2OxFy as the temperature rises.
 
@@ -85,6 +86,13 @@ def annealing_series(
         lowest, or in their order without values.
     process : Process, optional
         Hyperparameters and defects; default `Process()`.
+    persistent : float
+        0 to 1. By default every image is of an area of its own. Else all images are of one area,
+        and this is the correlation, from each image to the next, of what is a place's own: the
+        smooth fields of composition, thickness and unknown patches, and the area's deviation of
+        the composition. The mean composition moves with the temperature all the same: every place
+        passes from class to class, each at a temperature of its own. All else is drawn anew, the
+        mean thickness of an image, too, which stands for the beam's current as well.
 
     Returns
     -------
@@ -98,7 +106,7 @@ def annealing_series(
     Raises
     ------
     ValueError
-        Where a size or the dose is not positive.
+        Where a size or the dose is not positive, or `persistent` is not between 0 and 1.
 
     Examples
     --------
@@ -113,7 +121,7 @@ def annealing_series(
     """
     dose = validation.positive("dose", dose)
     model = SpectrumModel(process or Process(), library or FingerprintLibrary.example())
-    truth = draw_truth(model, n_images, shape, seed)
+    truth = draw_truth(model, n_images, shape, seed, persistent=persistent)
     _, *streams = random_streams(seed, n_images)
     gain = np.float32(model.process.gain)
     signals = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -31,6 +32,8 @@ def draw_truth(
     n_images: int = 24,
     shape: tuple[int, int] = (30, 19),
     seed: int = 0,
+    *,
+    persistent: float = 0.0,
 ) -> xr.Dataset:
     """Draw the truth of a series from its process, without spectra.
 
@@ -41,6 +44,7 @@ def draw_truth(
     n_images : int
     shape : (int, int)
     seed : int
+    persistent : float
         As for `annealing_series`, whose truth this is.
 
     Returns
@@ -57,10 +61,14 @@ def draw_truth(
     validation.seed(seed)
     if len(shape) != 2 or min(shape) < 1:
         raise ValueError(f"shape is {shape}; give rows and columns, each at least 1")
+    if validation.not_negative("persistent", persistent) > 1:
+        raise ValueError(f"persistent is {persistent!r}; give a number from 0 to 1")
     (detector, *_), *streams = random_streams(seed, n_images)
     temperatures, areas = _plan(n_images)
+    areas = [1] * n_images if persistent else areas
+    place = _Place(persistent)
     parts = [
-        _draw_image(np.random.default_rng(stream[0]), model, shape, temperature)
+        _draw_image(np.random.default_rng(stream[0]), model, shape, temperature, place)
         for temperature, stream in zip(temperatures, streams, strict=True)
     ]
     truth = xr.concat(
@@ -92,8 +100,27 @@ def _plan(n_images: int) -> tuple[list[int], list[int]]:
     return [TEMPERATURES[step] for step in which], areas
 
 
+class _Place:
+    """What stays in a place: standard normal numbers of each image, correlated with the last's."""
+
+    def __init__(self, persistent: float):
+        self._kept, self._new = persistent, math.sqrt(1 - persistent**2)
+        self._last: dict[str, Any] = {}
+
+    def stays(self, name: str, drawn: Any) -> Any:
+        """The next image's numbers of this name, from freshly drawn ones."""
+        if self._kept and name in self._last:
+            drawn = self._kept * self._last[name] + self._new * drawn
+        self._last[name] = drawn
+        return drawn
+
+
 def _draw_image(
-    rng: np.random.Generator, model: SpectrumModel, shape: tuple[int, int], temperature: int
+    rng: np.random.Generator,
+    model: SpectrumModel,
+    shape: tuple[int, int],
+    temperature: int,
+    place: _Place,
 ) -> xr.Dataset:
     """Nuisances and composition of one image; the order of the draws is part of the result."""
     process, library = model.process, model.library
@@ -106,7 +133,8 @@ def _draw_image(
     width = math.sqrt(12) * process.thickness_image  # of the uniform log thickness
     mean_log = -math.log(math.sinh(width / 2) / (width / 2)) if width > 0 else 0.0
     mean_log += width * (rng.random() - 0.5)
-    log_thickness = mean_log + process.thickness_pixel * _field(rng, shape, process)
+    thickness = place.stays("thickness", _field(rng, shape, process))
+    log_thickness = mean_log + process.thickness_pixel * thickness
     background = 1 + pixels(process.amplitude_image, process.amplitude_pixel)
     exponent = process.exponent + pixels(process.exponent_image, process.exponent_pixel)
     edge_normal = rng.standard_normal((*shape, len(EDGES)))
@@ -118,9 +146,10 @@ def _draw_image(
     drift_row = process.drift_row * rng.standard_normal((rows, 1))
     drift = np.repeat(drift_image + drift_row, columns, axis=1)
     of_image = mean_composition(temperature, library.n_classes)
-    of_image += process.composition_image * rng.standard_normal()
-    composition = of_image + process.composition_sd * _field(rng, shape, process)
-    patches = _field(rng, shape, process)
+    of_image += process.composition_image * place.stays("of image", rng.standard_normal())
+    domains = place.stays("domains", _field(rng, shape, process))
+    composition = of_image + process.composition_sd * domains
+    patches = place.stays("patches", _field(rng, shape, process))
     spike = rng.random(shape) < process.spikes
     residual = _residual(rng, shape, process)
     unknown = np.zeros(patches.size, dtype=bool)
