@@ -109,7 +109,7 @@ def learn_field(
     -------
     Field
     """
-    data = torch.from_numpy(likelihood).float()
+    data = torch.from_numpy(likelihood).float().T.contiguous()
     base = torch.from_numpy(np.maximum(overall, LEAST)).float()
     base, number = base / base.sum(), torch.from_numpy(image)
     bar = tqdm(
@@ -122,41 +122,50 @@ def learn_field(
         rows = _some_images(image)
         part = Graph(_among(graph.neighbour[:, rows], rows, len(image)), graph.colour[rows])
         _, own = np.unique(image[rows], return_inverse=True)
-        some = _Pixels(data[rows], torch.from_numpy(own), sides_of(part), base)
+        some = _Pixels(data[:, rows].contiguous(), torch.from_numpy(own), sides_of(part), base)
         coupling = _learned(some, distance)
     pixels = _Pixels(data, number, sides_of(graph), base)
     penalty = with_alone(penalties(coupling.strength, coupling.growth, distance))
     with bar:
-        log_weight = _weights(pixels, penalty, coupling.alone, bar.update)
+        log_weight, messages = _weights(pixels, penalty, coupling.alone, bar.update)
         prior, local = pixels.states(log_weight, coupling.alone)
-        others = said_by_others(settled(local, pixels.sides, penalty, bar.update), prior)
+        messages = settled(messages, local, pixels.sides, penalty, bar.update)
+    alone = log_weight[:, number]
     return Field(
-        local,
-        torch.softmax(log_weight[number] + data, -1),
-        _of_classes(others, log_weight[number]),
+        local.T.contiguous(),
+        torch.softmax(alone + data, 0).T.contiguous(),
+        _of_classes(said_by_others(messages, prior), alone).T.contiguous(),
         penalty,
         coupling,
-        log_weight.exp(),
+        log_weight.exp().T,
     )
 
 
 class _Pixels(NamedTuple):
-    """Pixels that a field is learned from: log-likelihoods (n, K), images (n,), and neighbours."""
+    """Pixels that a field is learned from: log-likelihoods (K, n), images (n,), and neighbours."""
 
     data: Tensor
     image: Tensor
     sides: Sides
     base: Tensor
 
+    def equal_weights(self) -> Tensor:
+        """Log class weights (K, I) that are those of all images."""
+        return self.base.log().unsqueeze(1).expand(-1, int(self.image.max()) + 1)
+
+    def nothing_said(self) -> Tensor:
+        """Messages (S, K + 1, n) that favour no state."""
+        return nothing_said(len(self.data) + 1, self.sides)
+
     def states(self, log_weight: Tensor, alone: Tensor) -> tuple[Tensor, Tensor]:
-        """Log prior (..., n, K + 1) of each state by weights (I, K), and with the data besides."""
-        prior = log_weight[self.image]
+        """Log prior (..., K + 1, n) of each state by weights (K, I), and with the data besides."""
+        prior = log_weight[:, self.image]
         alone = alone.to(prior.dtype)[..., None, None]
-        of_any = torch.logsumexp(prior + self.data, -1, keepdim=True)
+        of_any = torch.logsumexp(prior + self.data, 0, keepdim=True)
         among = prior + torch.log1p(-alone)
-        none = torch.zeros_like(among[..., :1]) + alone.log()
-        prior_of_states = torch.cat([among, none], -1)
-        data = torch.cat([self.data, of_any], -1)
+        none = torch.zeros_like(among[..., :1, :]) + alone.log()
+        prior_of_states = torch.cat([among, none], -2)
+        data = torch.cat([self.data, of_any])
         return prior_of_states, prior_of_states + data
 
 
@@ -169,8 +178,8 @@ def _learned(pixels: _Pixels, distance: Tensor) -> Coupling:
     place = middle.clone()
     aside = BESIDE * torch.eye(len(place), dtype=place.dtype)
     aside = torch.cat([torch.zeros_like(aside[:1]), aside])
-    log_weight = pixels.base.log().expand(int(pixels.image.max()) + 1, -1)
-    messages = nothing_said(*_size(pixels)).expand(len(aside), -1, -1, -1)
+    log_weight = pixels.equal_weights()
+    messages = pixels.nothing_said().expand(len(aside), -1, -1, -1)
     mean = square = torch.zeros_like(place)  # of the gradient, as Adam has them
     for step in range(STEPS):
         strength, growth, alone = coupling_of(place + aside)
@@ -178,7 +187,7 @@ def _learned(pixels: _Pixels, distance: Tensor) -> Coupling:
         prior, local = pixels.states(log_weight, alone)
         messages = damped(messages, local, pixels.sides, kernel)
         others = said_by_others(messages, prior)
-        score = torch.logsumexp(others + local - prior, -1).double().sum(1)
+        score = torch.logsumexp(others + local - prior, -2).double().sum(1)
         score = score - 0.5 * ((place + aside - middle) / width).square().sum(1)
         uphill = (score[1:] - score[0]) / BESIDE
         mean = mean + (uphill - mean) * (1.0 - MEMORY[0])
@@ -192,39 +201,34 @@ def _learned(pixels: _Pixels, distance: Tensor) -> Coupling:
 
 def _weights(
     pixels: _Pixels, penalty: Tensor, alone: Tensor, after_each: Callable[[], object]
-) -> Tensor:
-    """Log class weights (I, K) of the images, at a known coupling."""
-    kernel, messages = torch.exp(-penalty).float(), nothing_said(*_size(pixels))
-    log_weight = pixels.base.log().expand(int(pixels.image.max()) + 1, -1)
+) -> tuple[Tensor, Tensor]:
+    """Log class weights (K, I) of the images at a known coupling, and messages on their way."""
+    kernel, messages = torch.exp(-penalty).float(), pixels.nothing_said()
+    log_weight = pixels.equal_weights()
     for _ in range(WEIGHT_STEPS):
         prior, local = pixels.states(log_weight, alone)
         messages = damped(messages, local, pixels.sides, kernel)
         log_weight = _reweighted(pixels, said_by_others(messages, prior), log_weight)
         after_each()
-    return log_weight
-
-
-def _size(pixels: _Pixels) -> tuple[int, Sides]:
-    """Number of states, and sides."""
-    return pixels.data.shape[1] + 1, pixels.sides
+    return log_weight, messages
 
 
 def _reweighted(pixels: _Pixels, others: Tensor, log_weight: Tensor) -> Tensor:
-    """Log class weights (I, K) nearer to where each class is believed as often as it is foretold.
+    """Log class weights (K, I) nearer to where each class is believed as often as it is foretold.
 
     There the predictive likelihood does not change with them, but for their prior.
     """
-    none, prior = torch.zeros_like(log_weight), PIXELS * pixels.base
-    by_others = _of_classes(others, log_weight[pixels.image])
-    belief = torch.softmax(by_others.log() + pixels.data, -1)
-    believed = none.index_add(0, pixels.image, belief) + prior
-    foretold = none.index_add(0, pixels.image, by_others) + PIXELS * log_weight.exp()
-    return torch.log_softmax(log_weight + (believed / foretold).log(), -1)
+    none, prior = torch.zeros_like(log_weight), PIXELS * pixels.base.unsqueeze(1)
+    by_others = _of_classes(others, log_weight[:, pixels.image])
+    belief = torch.softmax(by_others.log() + pixels.data, 0)
+    believed = none.index_add(1, pixels.image, belief) + prior
+    foretold = none.index_add(1, pixels.image, by_others) + PIXELS * log_weight.exp()
+    return torch.log_softmax(log_weight + (believed / foretold).log(), 0)
 
 
 def _of_classes(states: Tensor, log_weight: Tensor) -> Tensor:
-    """Class probabilities (n, K) of log probabilities of states (n, K + 1)."""
-    return states[:, :-1].exp() + states[:, -1:].exp() * log_weight.exp()
+    """Class probabilities (K, n) of log probabilities of states (K + 1, n)."""
+    return states[:-1].exp() + states[-1:].exp() * log_weight.exp()
 
 
 def _some_images(image: NDArray[np.int64]) -> NDArray[np.intp]:

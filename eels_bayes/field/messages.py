@@ -8,7 +8,7 @@ over neighbours i, j along axis a. A message from j to i is what j says of i's c
 
 and the product of those that a pixel gets is what all others say of it (Pearl 1988; on grids, which
 have loops, an approximation: Yedidia, Freeman and Weiss, IEEE Trans. Inf. Theory 51, 2282 (2005)).
-Plain tensors, of any number of fields at a time.
+Plain tensors, of any number of fields at a time; pixels are last, where all arithmetic is fast.
 
 Notation: n pixels, K classes, S = 2 A sides (before and behind along each axis).
 """
@@ -35,23 +35,23 @@ class Sides(NamedTuple):
 
     Attributes
     ----------
-    sender : Tensor (S n,)
-        Flat index (side, row) of the neighbour's outgoing message, by receiving (side, row).
-    there : Tensor (S, n, 1) of bool
+    sender : Tensor (S, 1, n) of int
+        Row of the neighbour on each side; 0 where there is none.
+    opposite : Tensor (S,) of int
+        The side on which that neighbour sees the pixel.
+    there : Tensor (S, 1, n) of bool
         Whether there is such a neighbour.
     """
 
     sender: Tensor
+    opposite: Tensor
     there: Tensor
 
 
 def sides_of(graph: Graph) -> Sides:
     """A graph's sides; the neighbour on one side sees a pixel on its other one."""
-    n_sides, n = graph.neighbour.shape
-    there = graph.neighbour >= 0
-    opposite = np.arange(n_sides)[:, None] ^ 1
-    sender = np.where(there, opposite * n + graph.neighbour, 0)
-    return Sides(torch.from_numpy(sender).flatten(), torch.from_numpy(there).unsqueeze(2))
+    row = torch.from_numpy(graph.neighbour).unsqueeze(1)
+    return Sides(row.clamp(min=0), torch.arange(len(row)) ^ 1, row >= 0)
 
 
 def penalties(strength: Tensor, growth: Tensor, distance: Tensor) -> Tensor:
@@ -81,9 +81,9 @@ def sweep(messages: Tensor, local: Tensor, sides: Sides, kernel: Tensor) -> Tens
 
     Parameters
     ----------
-    messages : Tensor (..., S, n, K)
+    messages : Tensor (..., S, K, n)
         Logs; 0 where there is no neighbour.
-    local : Tensor (n, K)
+    local : Tensor (..., K, n)
         Log of what each pixel says of itself, ``log h``.
     sides : Sides
     kernel : Tensor (..., S, K, K)
@@ -91,44 +91,46 @@ def sweep(messages: Tensor, local: Tensor, sides: Sides, kernel: Tensor) -> Tens
 
     Returns
     -------
-    Tensor (..., S, n, K)
+    Tensor (..., S, K, n)
         Normalised over classes.
     """
     outgoing = (local + messages.sum(-3)).unsqueeze(-3) - messages
-    received = outgoing.flatten(-3, -2).index_select(-2, sides.sender).view_as(messages)
-    received = (received - received.amax(-1, keepdim=True)).exp()
-    sent = torch.matmul(received, kernel)
-    return torch.where(sides.there, (sent / sent.sum(-1, keepdim=True)).log(), 0.0)
+    outgoing = (outgoing - outgoing.amax(-2, keepdim=True)).exp()
+    sent = torch.matmul(kernel, outgoing)
+    sent = (sent / sent.sum(-2, keepdim=True)).log().index_select(-3, sides.opposite)
+    return torch.where(sides.there, sent.gather(-1, sides.sender.expand_as(sent)), 0.0)
 
 
 def damped(messages: Tensor, local: Tensor, sides: Sides, kernel: Tensor) -> Tensor:
     """Messages half way to those of a `sweep`."""
-    return DAMPING * messages + (1.0 - DAMPING) * sweep(messages, local, sides, kernel)
+    return torch.lerp(sweep(messages, local, sides, kernel), messages, DAMPING)
 
 
 def said_by_others(messages: Tensor, prior: Tensor) -> Tensor:
-    """Log of what all others and the prior (n, K) say of each pixel (..., n, K), normalised."""
-    return torch.log_softmax(prior + messages.sum(-3), -1)
+    """Log of what all others and the prior (K, n) say of each pixel (..., K, n), normalised."""
+    return torch.log_softmax(prior + messages.sum(-3), -2)
 
 
 def settled(
+    messages: Tensor,
     local: Tensor,
     sides: Sides,
     penalty: Tensor,
     after_each: Callable[[], object] = lambda: None,
 ) -> Tensor:
-    """Messages (S, n, K) that no longer change, or are close to it.
+    """Messages (S, K, n) that no longer change, or are close to it.
 
     Parameters
     ----------
-    local : Tensor (n, K)
+    messages : Tensor (S, K, n)
+        To begin with.
+    local : Tensor (K, n)
     sides : Sides
     penalty : Tensor (S, K, K)
     after_each : callable
         Called after each sweep.
     """
     kernel = torch.exp(-penalty).to(local.dtype)
-    messages = nothing_said(local.shape[-1], sides)
     for _ in range(MOST_SWEEPS):
         after = damped(messages, local, sides, kernel)
         change = (after - messages).abs().amax() if after.numel() else torch.tensor(0.0)
@@ -140,8 +142,8 @@ def settled(
 
 
 def nothing_said(n_classes: int, sides: Sides) -> Tensor:
-    """Messages (S, n, K) that favour no class."""
-    none = torch.full((n_classes,), -float(np.log(n_classes)), dtype=torch.float32)
+    """Messages (S, K, n) that favour no class."""
+    none = torch.full((n_classes, 1), -float(np.log(n_classes)), dtype=torch.float32)
     return torch.where(sides.there, none, 0.0)
 
 

@@ -11,7 +11,14 @@ from pyro import poutine
 from eels_bayes.field import coupling as learning
 from eels_bayes.field.draws import draw_maps
 from eels_bayes.field.graph import grid_graph
-from eels_bayes.field.messages import class_distance, penalties, said_by_others, settled, sides_of
+from eels_bayes.field.messages import (
+    class_distance,
+    nothing_said,
+    penalties,
+    said_by_others,
+    settled,
+    sides_of,
+)
 from eels_bayes.field.prior import Coupling, coupling_of, model, prior_of_logs
 
 K = 3
@@ -114,11 +121,11 @@ def test_without_neighbours_a_pixel_stands_alone():
 
 def test_no_coupling_says_nothing():
     _, graph = whole((5, 4))
-    likelihood = torch.from_numpy(np.random.default_rng(0).normal(size=(20, K))).float()
+    likelihood = torch.from_numpy(np.random.default_rng(0).normal(size=(K, 20))).float()
     none = penalties(torch.zeros(2), torch.tensor(1.0), class_distance(VALUES))
-    prior = torch.zeros(20, K)
-    others = said_by_others(settled(likelihood, sides_of(graph), none), prior)
-    torch.testing.assert_close(others.exp(), torch.full((20, K), 1 / K))
+    sides, prior = sides_of(graph), torch.zeros(K, 20)
+    others = said_by_others(settled(nothing_said(K, sides), likelihood, sides, none), prior)
+    torch.testing.assert_close(others.exp(), torch.full((K, 20), 1 / K))
 
 
 def test_classes_without_a_value_are_as_far_from_all():
