@@ -26,6 +26,7 @@ from tqdm.auto import tqdm
 from eels_bayes.field.graph import NONE, Graph
 from eels_bayes.field.messages import (
     MOST_SWEEPS,
+    Kernel,
     Sides,
     damped,
     nothing_said,
@@ -36,6 +37,14 @@ from eels_bayes.field.messages import (
     with_alone,
 )
 from eels_bayes.field.prior import PIXELS, Coupling, coupling_of, prior_of_logs
+from eels_bayes.field.succession import (
+    Places,
+    kernel_in_time,
+    nothing_follows,
+    places_of,
+    refollowed,
+    tables,
+)
 
 STEPS = 60  # of learning, in each of which messages are passed once
 RATE = 0.12  # of Adam, in logs: chosen, not tuned
@@ -67,6 +76,9 @@ class Field(NamedTuple):
     coupling : Coupling
     weights : Tensor (I, K)
         Of the classes in each image where neighbours say nothing.
+    log_follows : Tensor (I, K, K)
+        Log of how much more often each class comes after each in the image before than if they had
+        nothing to do with one another; 0 where images are not linked.
     """
 
     local: Tensor
@@ -75,6 +87,7 @@ class Field(NamedTuple):
     penalty: Tensor
     coupling: Coupling
     weights: Tensor
+    log_follows: Tensor
 
 
 def learn_field(
@@ -119,26 +132,40 @@ def learn_field(
         disable=not show_progressbar,
     )
     if coupling is None:
-        rows = _some_images(image)
-        part = Graph(_among(graph.neighbour[:, rows], rows, len(image)), graph.colour[rows])
+        rows = _some_images(image, graph.image is not None)
         _, own = np.unique(image[rows], return_inverse=True)
-        some = _Pixels(data[:, rows].contiguous(), torch.from_numpy(own), sides_of(part), base)
-        coupling = _learned(some, distance)
-    pixels = _Pixels(data, number, sides_of(graph), base)
+        among = _among(graph.neighbour[:, rows], rows, len(image))
+        part = Graph(among, graph.colour[rows], None if graph.image is None else own)
+        some = _Pixels.of(data[:, rows].contiguous(), torch.from_numpy(own), part, base)
+        coupling = _learned(some, distance, graph.n_axes)
+    pixels = _Pixels.of(data, number, graph, base)
     penalty = with_alone(penalties(coupling.strength, coupling.growth, distance))
     with bar:
-        log_weight, messages = _weights(pixels, penalty, coupling.alone, bar.update)
-        prior, local = pixels.states(log_weight, coupling.alone)
-        messages = settled(messages, local, pixels.sides, penalty, bar.update)
-    alone = log_weight[:, number]
+        known, messages = _of_images(pixels, penalty, coupling.alone, bar.update)
+        prior, local = pixels.states(known.log_weight, coupling.alone)
+        kernel = Kernel(torch.exp(-penalty).float(), known.in_time(pixels.places))
+        messages = settled(messages, local, pixels.sides, kernel, bar.update)
+    alone = known.log_weight[:, number]
     return Field(
         local.T.contiguous(),
         torch.softmax(alone + data, 0).T.contiguous(),
         _of_classes(said_by_others(messages, prior), alone).T.contiguous(),
         penalty,
         coupling,
-        log_weight.exp().T,
+        known.log_weight.exp().T,
+        tables(known.log_factors).permute(2, 0, 1),
     )
+
+
+class _OfImages(NamedTuple):
+    """What is known of images: log class weights (K, I), log factors (K, K, I + 1) in time."""
+
+    log_weight: Tensor
+    log_factors: Tensor
+
+    def in_time(self, places: Places | None) -> Tensor | None:
+        """Weights of states of neighbours in time, where there are any."""
+        return None if places is None else kernel_in_time(self.log_factors, places)
 
 
 class _Pixels(NamedTuple):
@@ -148,10 +175,18 @@ class _Pixels(NamedTuple):
     image: Tensor
     sides: Sides
     base: Tensor
+    places: Places | None
 
-    def equal_weights(self) -> Tensor:
-        """Log class weights (K, I) that are those of all images."""
-        return self.base.log().unsqueeze(1).expand(-1, int(self.image.max()) + 1)
+    @classmethod
+    def of(cls, data: Tensor, image: Tensor, graph: Graph, base: Tensor) -> _Pixels:
+        """Pixels with the neighbours that a graph says."""
+        return cls(data, image, sides_of(graph), base, places_of(graph))
+
+    def as_all(self) -> _OfImages:
+        """Images whose class weights are those of all, and that share nothing."""
+        n_classes, n_images = len(self.data), int(self.image.max()) + 1
+        log_weight = self.base.log().unsqueeze(1).expand(-1, n_images)
+        return _OfImages(log_weight, nothing_follows(n_classes, n_images))
 
     def nothing_said(self) -> Tensor:
         """Messages (S, K + 1, n) that favour no state."""
@@ -169,22 +204,23 @@ class _Pixels(NamedTuple):
         return prior_of_states, prior_of_states + data
 
 
-def _learned(pixels: _Pixels, distance: Tensor) -> Coupling:
+def _learned(pixels: _Pixels, distance: Tensor, n_axes: int) -> Coupling:
     """The coupling that makes the pixels foretell one another best.
 
-    One field and one beside it for every parameter settle together; their class weights are one.
+    One field and one beside it for every parameter settle together; what is known of images is one.
     """
-    middle, width = prior_of_logs(len(pixels.sides.there) // 2)
+    middle, width = prior_of_logs(n_axes)
     place = middle.clone()
     aside = BESIDE * torch.eye(len(place), dtype=place.dtype)
     aside = torch.cat([torch.zeros_like(aside[:1]), aside])
-    log_weight = pixels.equal_weights()
+    known = pixels.as_all()
     messages = pixels.nothing_said().expand(len(aside), -1, -1, -1)
     mean = square = torch.zeros_like(place)  # of the gradient, as Adam has them
     for step in range(STEPS):
         strength, growth, alone = coupling_of(place + aside)
-        kernel = torch.exp(-with_alone(penalties(strength, growth, distance))).float()
-        prior, local = pixels.states(log_weight, alone)
+        beside = torch.exp(-with_alone(penalties(strength, growth, distance))).float()
+        kernel = Kernel(beside, known.in_time(pixels.places))
+        prior, local = pixels.states(known.log_weight, alone)
         messages = damped(messages, local, pixels.sides, kernel)
         others = said_by_others(messages, prior)
         score = torch.logsumexp(others + local - prior, -2).double().sum(1)
@@ -192,25 +228,44 @@ def _learned(pixels: _Pixels, distance: Tensor) -> Coupling:
         uphill = (score[1:] - score[0]) / BESIDE
         mean = mean + (uphill - mean) * (1.0 - MEMORY[0])
         square = square + (uphill.square() - square) * (1.0 - MEMORY[1])
-        known = [1.0 - memory ** (step + 1) for memory in MEMORY]
+        seen = [1.0 - memory ** (step + 1) for memory in MEMORY]
         rate = 0.5 * RATE * (1.0 + math.cos(math.pi * step / STEPS))
-        place = place + rate * (mean / known[0]) / (square / known[1] + TINY).sqrt()
-        log_weight = _reweighted(pixels, others[0], log_weight)
+        place = place + rate * (mean / seen[0]) / (square / seen[1] + TINY).sqrt()
+        known = _relearned(pixels, known, messages[0], (prior[0], local[0]), kernel)
     return coupling_of(place)
 
 
-def _weights(
+def _of_images(
     pixels: _Pixels, penalty: Tensor, alone: Tensor, after_each: Callable[[], object]
-) -> tuple[Tensor, Tensor]:
-    """Log class weights (K, I) of the images at a known coupling, and messages on their way."""
-    kernel, messages = torch.exp(-penalty).float(), pixels.nothing_said()
-    log_weight = pixels.equal_weights()
+) -> tuple[_OfImages, Tensor]:
+    """What is found of the images at a known coupling, and messages on their way."""
+    beside, messages = torch.exp(-penalty).float(), pixels.nothing_said()
+    known = pixels.as_all()
     for _ in range(WEIGHT_STEPS):
-        prior, local = pixels.states(log_weight, alone)
+        kernel = Kernel(beside, known.in_time(pixels.places))
+        prior, local = pixels.states(known.log_weight, alone)
         messages = damped(messages, local, pixels.sides, kernel)
-        log_weight = _reweighted(pixels, said_by_others(messages, prior), log_weight)
+        known = _relearned(pixels, known, messages, (prior, local), kernel)
         after_each()
-    return log_weight, messages
+    return known, messages
+
+
+def _relearned(
+    pixels: _Pixels,
+    known: _OfImages,
+    messages: Tensor,
+    states: tuple[Tensor, Tensor],
+    kernel: Kernel,
+) -> _OfImages:
+    """Images' weights and tables, one step on."""
+    prior, local = states
+    log_weight = _reweighted(pixels, said_by_others(messages, prior), known.log_weight)
+    if pixels.places is None or kernel.in_time is None:
+        return known._replace(log_weight=log_weight)
+    outgoing = local + messages.sum(0) - messages[-2:]
+    in_time = kernel.in_time[0]
+    given = (known.log_factors, pixels.places, in_time, outgoing, local - prior)
+    return _OfImages(log_weight, refollowed(*given))
 
 
 def _reweighted(pixels: _Pixels, others: Tensor, log_weight: Tensor) -> Tensor:
@@ -231,12 +286,19 @@ def _of_classes(states: Tensor, log_weight: Tensor) -> Tensor:
     return states[:-1].exp() + states[-1:].exp() * log_weight.exp()
 
 
-def _some_images(image: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Rows of whole images, evenly from all, or of a part of one that is large."""
+def _some_images(image: NDArray[np.int64], in_time: bool) -> NDArray[np.intp]:
+    """Rows of whole images, evenly from all, or of a part of one that is large.
+
+    In time, images that follow one another, from the middle of the series.
+    """
     sizes = np.bincount(image)
     there = np.flatnonzero(sizes)
     n_images = min(len(there), max(1, int(MOST_LEARNED / sizes[there].mean())))
-    chosen = there[np.linspace(0, len(there) - 1, n_images).round().astype(int)]
+    if in_time:
+        start = (len(there) - n_images) // 2
+        chosen = there[start : start + n_images]
+    else:
+        chosen = there[np.linspace(0, len(there) - 1, n_images).round().astype(int)]
     rows = np.flatnonzero(np.isin(image, chosen))
     start = max(0, len(rows) - MOST_LEARNED) // 2
     return rows[start : start + MOST_LEARNED]

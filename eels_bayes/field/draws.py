@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 
 from eels_bayes.field.coupling import Field
 from eels_bayes.field.graph import Graph
@@ -43,13 +44,12 @@ def draw_maps(
     generator = torch.Generator().manual_seed(seed)
     n, n_states = field.local.shape
     begin = field.others.clamp(min=LEAST).log() + field.local[:, :-1]
-    penalty = field.penalty.float()
     at_once = max(1, CHUNK // max(1, n * n_states))
     parts = []
     for start in range(0, n_draws, at_once):
         n_chains = min(at_once, n_draws - start)
         states = _drawn(begin.expand(n_chains, -1, -1), generator)
-        states = _swept(states, field.local, penalty, graph, sweeps, generator)
+        states = _swept(states, field, graph, sweeps, generator)
         if_alone = _drawn(field.of_class.log().expand(n_chains, -1, -1), generator)
         parts.append(torch.where(states == n_states - 1, if_alone, states))
     return torch.cat(parts).numpy()
@@ -57,26 +57,37 @@ def draw_maps(
 
 def _swept(
     labels: Tensor,
-    given: Tensor,
-    penalty: Tensor,
+    field: Field,
     graph: Graph,
     sweeps: int,
     generator: torch.Generator,
 ) -> Tensor:
     """Labels (D, n) after so many sweeps."""
-    n_draws, (n, n_classes) = len(labels), given.shape
-    # a neighbour that is not there is of a class of its own, which says nothing
-    padded = torch.cat([penalty, torch.zeros_like(penalty[:, :1])], 1)
-    labels = torch.cat([labels, labels.new_full((n_draws, 1), n_classes)], 1)
+    n_draws, (n, n_states) = len(labels), field.local.shape
+    energies = _energies(field, graph)
+    # a neighbour that is not there is in a state of its own, which says nothing
+    labels = torch.cat([labels, labels.new_full((n_draws, 1), n_states)], 1)
     of_colour = [torch.from_numpy(np.flatnonzero(graph.colour == colour)) for colour in (0, 1)]
     beside = torch.from_numpy(graph.neighbour)  # -1 is the place behind all
     for _ in range(sweeps):
         for rows in of_colour:
-            energy = given[rows].expand(n_draws, -1, -1).clone()
-            for side, of_side in enumerate(beside[:, rows]):
-                energy -= padded[side][labels[:, of_side]]
+            energy = field.local[rows].expand(n_draws, -1, -1).clone()
+            for of_side, (table, which) in zip(beside[:, rows], energies, strict=True):
+                energy += table[which[rows], labels[:, of_side]]
             labels[:, rows] = _drawn(energy, generator)
     return labels[:, :n]
+
+
+def _energies(field: Field, graph: Graph) -> list[tuple[Tensor, Tensor]]:
+    """Of each side: tables (T, K + 2, K + 1) of the neighbour's state and one's own, and whose."""
+    none = torch.zeros(len(field.local), dtype=torch.int64)
+    found = [(-pad(penalty.float(), (0, 0, 0, 1))[None], none) for penalty in field.penalty]
+    if graph.image is not None:
+        follows, image = pad(field.log_follows, (0, 1, 0, 1)), torch.from_numpy(graph.image)
+        behind = torch.from_numpy(graph.neighbour[-1])
+        found.append((pad(follows, (0, 0, 0, 1)), image))
+        found.append((pad(follows.mT, (0, 0, 0, 1)), image[behind]))
+    return found
 
 
 def _drawn(log_weight: Tensor, generator: torch.Generator) -> Tensor:

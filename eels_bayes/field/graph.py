@@ -21,10 +21,18 @@ class Graph(NamedTuple):
         is behind (2 a + 1) that pixel which is before it (2 a).
     colour : ndarray (n,) of int
         0 or 1: no two neighbours have the same.
+    image : ndarray (n,) of int, optional
+        Each pixel's image, where the last axis is that from image to image.
     """
 
     neighbour: NDArray[np.int64]
     colour: NDArray[np.int64]
+    image: NDArray[np.int64] | None = None
+
+    @property
+    def n_axes(self) -> int:
+        """Axes of the images."""
+        return len(self.neighbour) // 2 - (self.image is not None)
 
 
 def grid_graph(

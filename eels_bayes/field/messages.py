@@ -30,6 +30,21 @@ MOST_SWEEPS = 60  # a message of a settled field no longer travels
 SETTLED = 1e-3  # largest change of a log message in a sweep that ends it
 
 
+class Kernel(NamedTuple):
+    """Weights of the states of two neighbours.
+
+    Attributes
+    ----------
+    beside : Tensor (..., 2 A, K, K)
+        ``exp(-penalties)``, of each side in an image.
+    in_time : Tensor (2, K, K, n), optional
+        By the state of the neighbour in the image before, and in the next one, and of the pixel.
+    """
+
+    beside: Tensor
+    in_time: Tensor | None = None
+
+
 class Sides(NamedTuple):
     """A graph as messages need it.
 
@@ -76,7 +91,7 @@ def penalties(strength: Tensor, growth: Tensor, distance: Tensor) -> Tensor:
     return of_axes.repeat_interleave(2, dim=-3)
 
 
-def sweep(messages: Tensor, local: Tensor, sides: Sides, kernel: Tensor) -> Tensor:
+def sweep(messages: Tensor, local: Tensor, sides: Sides, kernel: Kernel) -> Tensor:
     """All messages once more, from those before.
 
     Parameters
@@ -86,8 +101,7 @@ def sweep(messages: Tensor, local: Tensor, sides: Sides, kernel: Tensor) -> Tens
     local : Tensor (..., K, n)
         Log of what each pixel says of itself, ``log h``.
     sides : Sides
-    kernel : Tensor (..., S, K, K)
-        ``exp(-penalties)``.
+    kernel : Kernel
 
     Returns
     -------
@@ -96,12 +110,16 @@ def sweep(messages: Tensor, local: Tensor, sides: Sides, kernel: Tensor) -> Tens
     """
     outgoing = (local + messages.sum(-3)).unsqueeze(-3) - messages
     outgoing = (outgoing - outgoing.amax(-2, keepdim=True)).exp()
-    sent = torch.matmul(kernel, outgoing)
+    n_beside = kernel.beside.shape[-3]
+    sent = torch.matmul(kernel.beside, outgoing[..., :n_beside, :, :])
+    if kernel.in_time is not None:
+        to_images = outgoing[..., n_beside:, :, :].unsqueeze(-3)
+        sent = torch.cat([sent, (kernel.in_time * to_images).sum(-2)], -3)
     sent = (sent / sent.sum(-2, keepdim=True)).log().index_select(-3, sides.opposite)
     return torch.where(sides.there, sent.gather(-1, sides.sender.expand_as(sent)), 0.0)
 
 
-def damped(messages: Tensor, local: Tensor, sides: Sides, kernel: Tensor) -> Tensor:
+def damped(messages: Tensor, local: Tensor, sides: Sides, kernel: Kernel) -> Tensor:
     """Messages half way to those of a `sweep`."""
     return torch.lerp(sweep(messages, local, sides, kernel), messages, DAMPING)
 
@@ -115,7 +133,7 @@ def settled(
     messages: Tensor,
     local: Tensor,
     sides: Sides,
-    penalty: Tensor,
+    kernel: Kernel,
     after_each: Callable[[], object] = lambda: None,
 ) -> Tensor:
     """Messages (S, K, n) that no longer change, or are close to it.
@@ -126,11 +144,10 @@ def settled(
         To begin with.
     local : Tensor (K, n)
     sides : Sides
-    penalty : Tensor (S, K, K)
+    kernel : Kernel
     after_each : callable
         Called after each sweep.
     """
-    kernel = torch.exp(-penalty).to(local.dtype)
     for _ in range(MOST_SWEEPS):
         after = damped(messages, local, sides, kernel)
         change = (after - messages).abs().amax() if after.numel() else torch.tensor(0.0)

@@ -5,8 +5,11 @@
     growth ~ LogNormal          by what share of that one class further costs more
     alone ~ LogNormal           share of pixels to which their neighbours mean nothing
     weights_i ~ Dirichlet       of image i's classes where neighbours say nothing
+    common, own_i ~ Gamma       how much more often classes follow one another into image i
 
-    p(classes) ~ prod_i weights(k_i) prod_(i j) exp(-penalty(k_i, k_j))    none of i and j alone
+    p(classes) ~ prod_i weights(k_i) prod_(i j) exp(-penalty(k_i, k_j)) prod_(b i) follows(k_b, k_i)
+
+of neighbours i, j and the same place b in the image before, where none of the two is alone.
 
 Weak, so that a small image decides little and a large one for itself.
 """
@@ -31,6 +34,7 @@ ALONG = (0.0, 0.2)  # axes differ where an image says so clearly
 GROWTH = (math.log(1.0), 1.0)  # farther classes cost twice as much, or hardly more
 ALONE = (math.log(0.01), 1.0)  # single pixels of another class are rare
 MOST_ALONE = 0.5  # of all pixels: where more are, no field is there
+PAIRS = 16.0  # of pixels, that each entry of a table in time is worth; chosen on one series
 PIXELS = 8.0  # that an image's weights are worth beforehand; chosen, not tuned
 
 
@@ -85,7 +89,7 @@ def model(
     overall : Tensor (K,)
         Class weights of all images.
     """
-    mean, sd = prior_of_logs(len(graph.neighbour) // 2)
+    mean, sd = prior_of_logs(graph.n_axes)
     logs = pyro.sample("logs", dist.Normal(mean, sd).to_event(1))
     with pyro.plate("images", int(image.max()) + 1):
         weights = pyro.sample("weights", dist.Dirichlet(1.0 + PIXELS * overall))
@@ -95,10 +99,19 @@ def model(
         classes: Tensor = pyro.sample("classes", dist.Categorical(weights[image]))
         pyro.factor("data", likelihood.gather(-1, classes.unsqueeze(-1)).squeeze(-1))
     penalty = penalties(coupling.strength, coupling.growth, distance)
+    log_follows = torch.zeros(0)
+    if graph.image is not None:
+        size = (int(image.max()) + 2, len(overall), len(overall))
+        factors = dist.Gamma(1.0 + PAIRS, PAIRS).expand(size).to_event(3)
+        log_factors = pyro.sample("factors", factors).log()  # the last is common
+        log_follows = log_factors[:-1] + log_factors[-1]
     for axis, rows in enumerate(graph.neighbour[1::2]):  # behind: each pair once
         first = torch.from_numpy(np.flatnonzero(rows >= 0))
         second = torch.from_numpy(rows[rows >= 0])
         both = (1.0 - alone[first]) * (1.0 - alone[second])
-        cost = both * penalty[2 * axis][classes[first], classes[second]]
-        pyro.factor(f"neighbours {axis}", -cost.sum())
+        if axis < graph.n_axes:
+            energy = -penalty[2 * axis][classes[first], classes[second]]
+        else:
+            energy = log_follows[image[second], classes[first], classes[second]]
+        pyro.factor(f"neighbours {axis}", (both * energy).sum())
     return classes
