@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from eels_bayes.data.flags import Flag
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.prediction.image_context import image_weights
 from eels_bayes.prediction.joint_posterior import JointPosterior
+from eels_bayes.prediction.linked_images import linked_images
 from eels_bayes.prediction.map_posterior import map_posterior, said_by_others
 from eels_bayes.prediction.pixel_reader import Reading, unanswered
 from eels_bayes.prediction.prediction import Prediction
@@ -28,8 +29,8 @@ from eels_bayes.prediction.uniform_novelty import unlike_model
 WARNED_CALL = 3  # calls from a warning up to the line that calls `EELSClassifier.predict`
 PATIENCE = 3  # seconds that a prediction may take before its progress is shown
 
-Context = Literal["pixel", "image", "neighbours"]
-CONTEXTS = ("pixel", "image", "neighbours")
+Context = Literal["pixel", "image", "neighbours", "series"]
+CONTEXTS = get_args(Context)
 
 
 def predict(
@@ -39,16 +40,26 @@ def predict(
     *,
     context: Context,
     class_weights: ArrayLike | None,
+    displacement: ArrayLike | None,
 ) -> Prediction:
     """What a fitted model says of every pixel; see `EELSClassifier.predict`."""
     if context not in CONTEXTS:
-        raise ValueError(f"context must be 'pixel', 'image' or 'neighbours', got {context!r}")
+        raise ValueError(
+            f"context must be one of {', '.join(map(repr, CONTEXTS))}; got {context!r}"
+        )
+    if displacement is not None and context != "series":
+        raise ValueError(f"displacement is for context='series'; leave it out with {context!r}")
     spectra = read_spectra(fitted, spectra, settings.show_progressbar)
     overall = fitted.class_weights
     given = checked_weights(class_weights, len(fitted.class_names))
     ratio = None if given is None else np.tile(given / overall, (len(spectra), 1))
     columns = _columns(fitted, spectra, settings, ratio)
-    alone, known = columns["total"], None
+    alone, known, links = columns["total"], None, None
+    if context == "series":
+        linked = linked_images(spectra, displacement)
+        links = linked.links
+        if linked.problem:
+            warnings.warn(f"predict: {linked.problem}", stacklevel=WARNED_CALL)
     if context != "pixel" and np.isfinite(alone).any():
         prior = overall if given is None else given
         if context == "image":
@@ -57,7 +68,7 @@ def predict(
             values = fitted.forward.library.class_values
             shown = settings.show_progressbar
             said = (columns["probabilities"], prior)
-            known = map_posterior(*said, spectra, values, show_progressbar=shown)
+            known = map_posterior(*said, spectra, values, links=links, show_progressbar=shown)
             others = said_by_others(known)
         columns = _columns(fitted, spectra, settings, others / overall)
     ok = np.isfinite(columns["total"])

@@ -220,6 +220,7 @@ class EELSClassifier:
         *,
         context: Context = "pixel",
         class_weights: ArrayLike | None = None,
+        displacement: ArrayLike | None = None,
         show_progressbar: bool = True,
     ) -> Prediction:
         """Class probabilities, their doubt and its causes for every pixel.
@@ -228,13 +229,17 @@ class EELSClassifier:
         ----------
         spectra : Spectra, EELSSpectrum or list of EELSSpectrum
             On the fit's energy axis, or signals to read as it did; flagged: NaN, label -1.
-        context : {"pixel", "image", "neighbours"}
+        context : {"pixel", "image", "neighbours", "series"}
             Whether a pixel stands by itself, the other pixels of its image say how frequent each
             class is there (`eels_bayes.prediction.image_context`), or also what lies beside it
-            counts, as far as neighbours in these spectra are alike (`eels_bayes.field`).
+            counts, as far as neighbours in these spectra are alike (`eels_bayes.field`); in a
+            "series" of one area, the same place in the images before and after, too.
         class_weights : (K,) array, optional
             Prior weights of the classes in these spectra, where they are known to be others than
             those of the fit.
+        displacement : (I, A) array_like, optional
+            How far structures of a series stand in each image from where they do in the first,
+            pixels along each axis; measured by default (`eels_bayes.field.displacement`).
         show_progressbar : bool
             Shown where it takes more than a few seconds.
 
@@ -247,11 +252,12 @@ class EELSClassifier:
         ------
         RuntimeError, TypeError, ValueError
             Before ``fit``; if spectra are none, lie on another axis or were made otherwise than
-            those of the fit, the context is unknown, the weights are not K positive numbers, or,
-            with neighbours, two rows are of one place.
+            those of the fit, the context is unknown, weights or displacement are not what they
+            should be, or, with neighbours, two rows are of one place.
         """
         fitted, settings = required(self.fitted), self._settings(show_progressbar)
-        return predict(fitted, spectra, settings, context=context, class_weights=class_weights)
+        how = {"class_weights": class_weights, "displacement": displacement}
+        return predict(fitted, spectra, settings, context=context, **how)
 
     denoise = decoded_bands
 

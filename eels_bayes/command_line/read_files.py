@@ -38,7 +38,7 @@ def read_files(
         of each quantity, with a number where there are several signals.
     context
         Whether a pixel stands by itself, its image says how frequent each class is, or also what
-        lies beside it counts.
+        lies beside it counts, or in the images before and after in its place.
     """
     check_folder(out)
     classifier = load_model(model)

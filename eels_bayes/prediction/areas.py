@@ -30,7 +30,7 @@ def class_area(
 ) -> ClassArea:
     """How many pixels of each image are of each class, with an interval.
 
-    By draws of whole maps where pixels were read with ``context="neighbours"``; else as if every
+    By draws of whole maps where pixels were read with their neighbours; else as if every
     pixel were wrong by itself. What is wrong with a class in all its pixels is in neither: of 90 %
     intervals in simulated series 62 % held the area, and 22 % pixel by pixel.
 

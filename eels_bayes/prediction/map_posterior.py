@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from eels_bayes.field.coupling import Coupling, Field, learn_field
 from eels_bayes.field.draws import draw_maps
 from eels_bayes.field.graph import Graph, grid_graph
 from eels_bayes.field.messages import class_distance
+from eels_bayes.field.series import Links, linked_graph
 
 LEAST = 1e-30  # of a probability, to have a logarithm
 LEAST_OTHERS = 1e-6  # of a class by all other pixels: they rule nothing out
@@ -33,21 +34,36 @@ class MapPosterior:
         Which of them these are.
     ok : ndarray (n,) of bool
         Whether each of these was classified.
+    links : Links, optional
+        Which images show the same places, where they were read as a series.
     """
 
     field: Field
     graph: Graph
     rows: NDArray[np.int64]
     ok: NDArray[np.bool_]
+    links: Links | None = None
 
     def __getitem__(self, index: slice | NDArray[Any] | Sequence[int]) -> MapPosterior:
         """Some of the pixels, by a slice, indices or a mask."""
-        return MapPosterior(self.field, self.graph, self.rows[index], self.ok[index])
+        return replace(self, rows=self.rows[index], ok=self.ok[index])
 
     @property
     def coupling(self) -> Coupling:
         """How alike neighbours were found to be."""
         return self.field.coupling
+
+    @property
+    def follows(self) -> NDArray[np.float64]:
+        """How much more often each class comes after each of the image before than by chance.
+
+        Returns
+        -------
+        ndarray (I, K, K)
+            Class before, and class after; 1 where images have nothing in common, or no link.
+        """
+        follows: NDArray[np.float64] = self.field.log_follows.double().exp().numpy()
+        return follows
 
     def draw(self, n_draws: int, *, seed: int = 0) -> NDArray[np.int64]:
         """Maps of classes, of all pixels together.
@@ -74,6 +90,7 @@ def map_posterior(
     spectra: Spectra,
     class_values: NDArray[np.float64] | None,
     *,
+    links: Links | None = None,
     show_progressbar: bool = False,
 ) -> MapPosterior:
     """What neighbours know of one another, learned from what single pixels say.
@@ -88,6 +105,8 @@ def map_posterior(
         Of the n pixels: where they are.
     class_values : (k,) array, optional
         The library's value of its classes, which are the first of all.
+    links : Links, optional
+        Of images of a series, whose places are neighbours in time.
     show_progressbar : bool
         Shown where it takes more than a few seconds.
     """
@@ -101,9 +120,11 @@ def map_posterior(
         values[: len(class_values)] = class_values
     shapes = [info.shape for info in spectra.images]
     graph = grid_graph(spectra.image, spectra.position, shapes)
+    if links is not None:
+        graph = linked_graph(graph, spectra.image, spectra.position, shapes, links)
     distance, shown = class_distance(values), show_progressbar
     field = learn_field(likelihood, spectra.image, graph, distance, prior, show_progressbar=shown)
-    return MapPosterior(field, graph, np.arange(n), ok)
+    return MapPosterior(field, graph, np.arange(n), ok, links)
 
 
 def said_by_others(known: MapPosterior) -> NDArray[np.float64]:

@@ -74,11 +74,11 @@ class Prediction:
         Latent posteriors of the pixels and the classifier that reads them, from which the
         probabilities of many pixels are drawn together, for batches of labels.
     neighbours : ndarray (n,), optional
-    neighbours : ndarray (n,), optional
         What the other pixels took away of the doubt, nats: the total of the pixel alone less
         `total`; negative where they contradict it. 0 where every pixel stands by itself.
     map_posterior : MapPosterior, optional
-        Of ``context="neighbours"``: draws of whole maps, and how alike neighbours were found to be.
+        Of ``context="neighbours"`` or "series": draws of whole maps, and how alike neighbours were
+        found to be.
 
     Raises
     ------

@@ -296,7 +296,7 @@ def test_images_speak_for_their_pixels(fitted, spectra, prediction, monkeypatch)
             found.probabilities[spectra.image == i][rows], wanted[rows], atol=1e-4
         )
     with pytest.raises(
-        ValueError, match="context must be 'pixel', 'image' or 'neighbours', got 'row'"
+        ValueError, match=r"context must be one of 'pixel', 'image', .* 'series'; got 'row'"
     ):
         fitted.predict(spectra, context="row")
 
