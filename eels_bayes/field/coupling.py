@@ -153,7 +153,7 @@ def learn_field(
         penalty,
         coupling,
         known.log_weight.exp().T,
-        tables(known.log_factors).permute(2, 0, 1),
+        known.follows(pixels.places).permute(2, 0, 1),
     )
 
 
@@ -162,6 +162,11 @@ class _OfImages(NamedTuple):
 
     log_weight: Tensor
     log_factors: Tensor
+
+    def follows(self, places: Places | None) -> Tensor:
+        """Log tables (K, K, I) in time."""
+        nothing = torch.zeros_like(self.log_factors[..., :-1])
+        return nothing if places is None else tables(self.log_factors, places)
 
     def in_time(self, places: Places | None) -> Tensor | None:
         """Weights of states of neighbours in time, where there are any."""

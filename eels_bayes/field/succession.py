@@ -58,9 +58,10 @@ def nothing_follows(n_classes: int, n_images: int) -> Tensor:
     return torch.zeros(n_classes, n_classes, n_images + 1)
 
 
-def tables(log_factors: Tensor) -> Tensor:
-    """Log tables (K, K, I), class before and class after."""
-    return log_factors[..., :-1] + log_factors[..., -1:]
+def tables(log_factors: Tensor, places: Places) -> Tensor:
+    """Log tables (K, K, I), class before and class after; 0 where nothing is before."""
+    linked = torch.bincount(places.table[0], minlength=places.n_images + 1)[:-1] > 0
+    return (log_factors[..., :-1] + log_factors[..., -1:]) * linked
 
 
 def kernel_in_time(log_factors: Tensor, places: Places) -> Tensor:
@@ -68,7 +69,7 @@ def kernel_in_time(log_factors: Tensor, places: Places) -> Tensor:
 
     A pixel that is alone has nothing to do with what it was.
     """
-    weights = pad(tables(log_factors), (0, 1, 0, 1, 0, 1)).exp()
+    weights = pad(tables(log_factors, places), (0, 1, 0, 1, 0, 1)).exp()
     before, behind = places.table
     return torch.stack([_of(weights, before), _of(weights.transpose(0, 1), behind)])
 

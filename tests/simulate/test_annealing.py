@@ -24,8 +24,11 @@ def series() -> Series:
     return annealing_series(seed=0)
 
 
-def small(seed: int = 1, dose: float = 1.0, n_images: int = 2, **change: Any) -> Series:
-    return annealing_series(n_images, (12, 9), dose, seed, process=Process(**change))
+def small(
+    seed: int = 1, dose: float = 1.0, n_images: int = 2, persistent: float = 0.0, **change: Any
+) -> Series:
+    process = Process(**change)
+    return annealing_series(n_images, (12, 9), dose, seed, process=process, persistent=persistent)
 
 
 def counts_of(series: Series) -> np.ndarray:
@@ -472,3 +475,45 @@ def test_no_randomness_is_left_where_every_spread_is_zero() -> None:
     truth = annealing_series(8, (3, 3), seed=1, process=process).truth
     again = annealing_series(8, (3, 3), seed=2, process=process).truth
     xr.testing.assert_identical(truth, again)
+
+
+def test_nothing_persists_by_default() -> None:
+    np.testing.assert_array_equal(counts_of(small(persistent=0.0)), counts_of(small()))
+
+
+@pytest.mark.parametrize("persistent", [1.0, 0.9])
+def test_what_is_a_place_s_own_persists(persistent: float) -> None:
+    model = SpectrumModel(Process(unknown=0.1), FingerprintLibrary.example())
+    truth = draw_truth(model, 24, (60, 60), seed=4, persistent=persistent)
+    log = np.log(truth["thickness"].to_numpy())
+    for fields, spread in ((log, 0.05), (truth["composition"].to_numpy(), 0.6)):
+        fields = fields - fields.mean((1, 2), keepdims=True)
+        sd = fields.std((1, 2))
+        same = (fields[1:] * fields[:-1]).mean((1, 2)) / (sd[1:] * sd[:-1])
+        np.testing.assert_allclose(same.mean(), persistent, atol=0.03)
+        np.testing.assert_allclose(sd.mean(), spread, rtol=0.1)
+    assert (truth["area"] == 1).all()
+    patches = truth["unknown"].to_numpy()
+    assert (patches[1:] == patches[:-1]).all() == (persistent == 1.0)
+    # the mean composition still follows the temperature: places pass from class to class
+    label = truth["label"].where(truth["label"] >= 0).to_numpy()
+    step = label[1:] - label[:-1]
+    assert np.nanmean(np.abs(step)) < 0.3 and np.nanmean(step) > 0.05
+    if persistent == 1.0:
+        assert np.nanmin(step) == 0  # fluorine leaves, and does not come back
+    # what is of an image or a pixel is drawn anew
+    exponent = truth["exponent"].to_numpy().reshape(24, -1)
+    assert abs(np.corrcoef(exponent[0], exponent[1])[0, 1]) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("persistent", "error", "message"),
+    [
+        (1.2, ValueError, r"persistent is 1.2; give a number from 0 to 1"),
+        (-0.1, ValueError, "persistent is -0.1"),
+        ("all", TypeError, "persistent is 'all'"),
+    ],
+)
+def test_wrong_persistence_is_named(persistent: Any, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        annealing_series(2, (3, 3), persistent=persistent)
