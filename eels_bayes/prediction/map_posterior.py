@@ -60,7 +60,8 @@ class MapPosterior:
         Returns
         -------
         ndarray (I, K, K)
-            Class before, and class after; 1 where images have nothing in common, or no link.
+            Class before, and class after; 1 where images have nothing in common, or no link. Up to
+            the last image with a pixel.
         """
         follows: NDArray[np.float64] = self.field.log_follows.double().exp().numpy()
         return follows
