@@ -53,6 +53,7 @@ TINY = 1e-12  # squared nats: a gradient that is nothing has no direction
 BESIDE = 0.05  # in logs, by which the fields beside differ
 WEIGHT_STEPS = 30  # of the images' class weights at a known coupling
 MOST_LEARNED = 4000  # pixels that strength and growth are learned from: whole images, evenly many
+MOSTLY = 0.5  # of the pixels linked in time: images that follow one another say more then
 PATIENCE = 3  # seconds that it may take before its progress is shown
 LEAST = 1e-12  # of a class weight, to have a logarithm
 
@@ -132,7 +133,7 @@ def learn_field(
         disable=not show_progressbar,
     )
     if coupling is None:
-        rows = _some_images(image, graph.image is not None)
+        rows = _some_images(image, _mostly_in_time(graph))
         _, own = np.unique(image[rows], return_inverse=True)
         among = _among(graph.neighbour[:, rows], rows, len(image))
         part = Graph(among, graph.colour[rows], None if graph.image is None else own)
@@ -289,6 +290,11 @@ def _reweighted(pixels: _Pixels, others: Tensor, log_weight: Tensor) -> Tensor:
 def _of_classes(states: Tensor, log_weight: Tensor) -> Tensor:
     """Class probabilities (K, n) of log probabilities of states (K + 1, n)."""
     return states[:-1].exp() + states[-1:].exp() * log_weight.exp()
+
+
+def _mostly_in_time(graph: Graph) -> bool:
+    """Whether the pixels of a graph have one before them, but for a few."""
+    return graph.image is not None and bool((graph.neighbour[-2] >= 0).mean() > MOSTLY)
 
 
 def _some_images(image: NDArray[np.int64], in_time: bool) -> NDArray[np.intp]:
