@@ -12,6 +12,7 @@ from eels_bayes.field import coupling as learning
 from eels_bayes.field.draws import draw_maps
 from eels_bayes.field.graph import grid_graph
 from eels_bayes.field.messages import (
+    Kernel,
     class_distance,
     nothing_said,
     penalties,
@@ -123,8 +124,8 @@ def test_no_coupling_says_nothing():
     _, graph = whole((5, 4))
     likelihood = torch.from_numpy(np.random.default_rng(0).normal(size=(K, 20))).float()
     none = penalties(torch.zeros(2), torch.tensor(1.0), class_distance(VALUES))
-    sides, prior = sides_of(graph), torch.zeros(K, 20)
-    others = said_by_others(settled(nothing_said(K, sides), likelihood, sides, none), prior)
+    sides, prior, kernel = sides_of(graph), torch.zeros(K, 20), Kernel(torch.exp(-none).float())
+    others = said_by_others(settled(nothing_said(K, sides), likelihood, sides, kernel), prior)
     torch.testing.assert_close(others.exp(), torch.full((K, 20), 1 / K))
 
 

@@ -215,3 +215,17 @@ def test_each_pair_of_images_has_its_own_table():
     found = learn_field(likelihood, image, graph, class_distance(VALUES), EQUAL).log_follows
     assert (found[1:, 0, 1] > found[1:, 0, 0] + 0.3).all()
     assert (found[1:, 1, 0] > found[1:, 1, 1] + 0.3).all()
+
+
+def test_one_link_by_chance_moves_nothing():
+    """The coupling is learned from the same images, all over the series."""
+    _, likelihood = drawn_domains(16, False, seed=8)
+    before = np.full(16, -1)
+    before[9] = 8
+    image, alone, graph = series((20, 16), 16, before=before)
+    distance = class_distance(VALUES)
+    without = learn_field(likelihood, image, alone, distance, EQUAL)
+    field = learn_field(likelihood, image, graph, distance, EQUAL)
+    torch.testing.assert_close(field.coupling, without.coupling, rtol=1e-4, atol=1e-6)
+    away = (field.others - without.others).abs().amax(1)
+    assert away[np.abs(image - 8.5) > 1].max() < 1e-3 < away.max()
