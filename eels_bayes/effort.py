@@ -57,8 +57,6 @@ class Effort:
         Most pixels that an update with a library fits the forward model to.
     novelty_pixels : int
         Drawn pixels of each class that novelty is calibrated on.
-    image_steps : int
-        Steps of the variational inference of each image's class weights.
     dense : Schedule
         Training of the fast path's dense head.
     dense_batch : int
@@ -100,7 +98,6 @@ class Effort:
     simulated_pixels: int = 2000
     update_pixels: int = 4000  # the forward model need not start from nothing
     novelty_pixels: int = 2000
-    image_steps: int = 400
     dense: Schedule = DENSE_SCHEDULE
     dense_batch: int = 256
     predict_batch: int = 64  # what all steps need stays in a core's cache
@@ -140,7 +137,6 @@ class Effort:
             simulated_pixels=200,
             update_pixels=250,
             novelty_pixels=200,
-            image_steps=40,
             dense=Schedule(epochs=5, steps=50, learning_rate=3e-3),
         )
 

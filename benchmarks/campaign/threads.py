@@ -39,7 +39,6 @@ BRIEF = eb.Effort(  # of fits that go through every step, and read nothing right
     simulated_pixels=40,
     update_pixels=40,
     novelty_pixels=50,
-    image_steps=4,
 )
 SAME, OTHER = "the same, to the last bit", "ANOTHER RESULT"
 # of a prediction; a reading has these, and more

@@ -63,7 +63,7 @@ def predict(
     if context != "pixel" and np.isfinite(alone).any():
         prior = overall if given is None else given
         if context == "image":
-            others = _of_images(columns["probabilities"], spectra, prior, settings)
+            others = _of_images(columns["probabilities"], spectra.image, prior)
         else:
             values = fitted.forward.library.class_values
             shown = settings.show_progressbar
@@ -97,22 +97,13 @@ def predict(
 
 
 def _of_images(
-    probabilities: NDArray[np.float32],
-    spectra: Spectra,
-    prior: NDArray[np.float64],
-    settings: Settings,
+    probabilities: NDArray[np.float32], image: NDArray[np.int64], prior: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Class probabilities (n, K) of each pixel by the other pixels of its image."""
     ok = np.isfinite(probabilities).all(1)
-    of_images = image_weights(
-        probabilities[ok],
-        spectra.image[ok],
-        prior,
-        steps=settings.effort.image_steps,
-        seed=settings.seed,
-    ).mean
-    # behind the last image with a usable pixel there are only flagged ones
-    return of_images[np.minimum(spectra.image, len(of_images) - 1)]
+    others = np.tile(prior, (len(ok), 1))
+    others[ok] = image_weights(probabilities[ok], image[ok], prior).others
+    return others
 
 
 def _columns(

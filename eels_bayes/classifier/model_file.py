@@ -104,7 +104,8 @@ def unpack(tensors: dict[str, Tensor], config: dict[str, Any]) -> Contents:
     options = dict(config["classifier"])
     history, seed = options.pop("history"), options.pop("seed")
     # Files of before `Effort` hold the VAE's schedule alone.
-    effort = options.pop("effort", None) or {"vae": options.pop("vae_schedule")}
+    effort = dict(options.pop("effort", None) or {"vae": options.pop("vae_schedule")})
+    effort.pop("image_steps", None)  # of before the weights of images needed no number of steps
     record = FitRecord.restored(options.pop("fit")) if "fit" in options else None
     weights = tensors.get("class_weights")
     # of before these were kept: as the fit found them

@@ -1,11 +1,17 @@
 """What an image says of its own pixels: class weights per image.
 
-    concentration ~ LogNormal,   weights_i ~ Dirichlet(concentration * overall weights)
+    concentration ~ LogNormal, at least one count a class
+    weights_i ~ Dirichlet(concentration * overall weights)
     p(x_j | weights_i) = sum_k weights_ik p(k | x_j) / overall_k        for pixels j of image i
 
 The probabilities of single pixels stand for their likelihoods, so the hierarchical prior needs no
 second look at the spectra (a label shift: Saerens, Latinne and Decaestecker, Neural Comput. 14, 21
 (2002)). Where all images share one mix, the concentration grows and nothing changes.
+
+At a given concentration the log posterior of an image's weights is concave in their logarithms, and
+expectation-maximisation climbs to its one top. Around it the posterior is taken for a Dirichlet
+distribution whose pixels count for what labels would that tell as much of the weights. Given these,
+the concentration has a posterior on a grid. Both are repeated until nothing changes.
 """
 
 from __future__ import annotations
@@ -14,23 +20,20 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyro
-import pyro.distributions as dist
-import torch
 from numpy.typing import NDArray
-from pyro.infer import SVI, Trace_ELBO
-from pyro.optim import ClippedAdam
-from torch import Tensor
+from scipy.sparse import csr_array
+from scipy.special import digamma, gammaln, softmax
 
-from eels_bayes.effort import FULL
-from eels_bayes.randomness import own_randomness
-from eels_bayes.training import learning
+from eels_bayes.arrays import Array
 
-LEARNING_RATE = 0.15  # of Adam: chosen, not tuned
-DECAY = 0.99  # of the learning rate at each step, so that the steps settle
 CONCENTRATION = (math.log(8.0), 1.5)  # log-mean and log-sd of its prior: images differ, or do not
-LOG_WIDTH_START = -1.0  # log of the sd of the log concentration where the inference starts
-LIKELIHOOD_FLOOR = 1e-30  # of a pixel, to have a logarithm
+# Counts a class, of the prior's concentration at least: below, a few pixels make an image pure.
+LEAST_COUNTS = 1.0
+REACH = 4.0  # sd of the log concentration up to which it is looked for
+N_GRID = 97  # of the log concentration: steps of a tenth, finer than any series tells
+WEIGHT_TOLERANCE = 1e-4  # of any class's weight in an image: a step that changes none by more,
+LOG_TOLERANCE = 1e-2  # nor the log concentration by this, is the last
+MOST_STEPS = 2000  # never needed so far
 WEIGHT_FLOOR = 1e-4  # of a class overall: no image can have a class whose prior weight is nothing
 
 
@@ -40,38 +43,60 @@ class ImageWeights(NamedTuple):
     Attributes
     ----------
     mean, sd : ndarray (I, K)
-        Variational: the sd comes out too small by up to a third where few pixels tell little.
+        At the mean concentration.
     concentration : float
-        Median.
+        Geometric mean.
+    others : ndarray (n, K)
+        Mean weights in each pixel's image by all other pixels: the pixel's own prior.
     """
 
     mean: NDArray[np.float64]
     sd: NDArray[np.float64]
     concentration: float
+    others: NDArray[np.float64]
 
 
-def model(ratio: Tensor, image: Tensor, n_images: int, overall: Tensor) -> None:
-    """Pyro model of pixels' likelihood ratios (n, K) in images (n,)."""
-    concentration = pyro.sample(
-        "concentration",
-        dist.LogNormal(*(torch.tensor(x, dtype=torch.float32) for x in CONCENTRATION)),
-    )
-    with pyro.plate("images", n_images):
-        weights = pyro.sample("weights", dist.Dirichlet(concentration * overall))
-    with pyro.plate("pixels", len(image)):
-        pyro.factor("pixel", (weights[image] * ratio).sum(-1).clamp_min(LIKELIHOOD_FLOOR).log())
+class Pixels(NamedTuple):
+    """What n pixels say of the classes, and their images.
+
+    Attributes
+    ----------
+    ratio : ndarray (n, K)
+        Probability of each class over its overall weight: likelihoods up to a factor.
+    image : ndarray (n,) of int
+    sums : sparse array (I, n)
+        What sums rows of pixels to rows of images.
+    """
+
+    ratio: Array
+    image: NDArray[np.int64]
+    sums: csr_array
+
+    def likelihood(self, weights: Array) -> Array:
+        """Of each pixel (n,), with the weights (I, K) of its image."""
+        likelihood: Array = np.einsum("nk,nk->n", self.ratio, weights[self.image])
+        return likelihood
+
+    def believed(self, weights: Array) -> Array:
+        """Class probabilities (n, K) with the weights (I, K) of the pixels' images."""
+        joint = self.ratio * weights[self.image]
+        joint /= joint.sum(1, keepdims=True)
+        return joint
+
+    def log_posterior(self, prior: Array, weights: Array) -> Array:
+        """Of the logarithms of each image's weights (I, K), nats (I,), up to a constant.
+
+        ``prior`` (K,) are counts of a Dirichlet distribution.
+        """
+        pixels = self.sums @ np.log(self.likelihood(weights))
+        log_posterior: Array = pixels + (prior * np.log(weights)).sum(1)
+        return log_posterior
 
 
-@learning()
 def image_weights(
-    probabilities: NDArray[Any],
-    image: NDArray[np.int64],
-    overall: NDArray[np.float64],
-    *,
-    steps: int = FULL.image_steps,
-    seed: int = 0,
+    probabilities: NDArray[Any], image: NDArray[np.int64], overall: NDArray[np.float64]
 ) -> ImageWeights:
-    """Fit the hierarchical prior by stochastic variational inference.
+    """Fit the hierarchical prior: by fixed steps, without chance.
 
     Parameters
     ----------
@@ -81,10 +106,6 @@ def image_weights(
         Index of each pixel's image.
     overall : (K,) array
         Class weights that the probabilities were computed with; they sum to one.
-    steps : int
-        Of the inference.
-    seed : int
-        Of the inference.
 
     Returns
     -------
@@ -92,27 +113,90 @@ def image_weights(
         Row i for image i; images without pixels get the prior's.
     """
     overall = np.maximum(overall, WEIGHT_FLOOR) / np.maximum(overall, WEIGHT_FLOOR).sum()
-    n_images = int(image.max()) + 1
-    ratio = torch.as_tensor(probabilities / overall, dtype=torch.float64)
-    index = torch.as_tensor(image)
-    base = torch.as_tensor(overall, dtype=torch.float64)
-    shares = torch.zeros(n_images, len(overall), dtype=torch.float64)
-    shares.index_add_(0, index, torch.as_tensor(probabilities, dtype=torch.float64))
+    pixels = pixels_of(np.asarray(probabilities, dtype=np.float64) / overall, image)
+    grid = _grid(len(overall))
+    log_concentration = max(CONCENTRATION[0], grid[0])
+    concentration = math.exp(log_concentration)
+    weights = np.tile(overall, (pixels.sums.shape[0], 1))
+    for _ in range(MOST_STEPS):
+        before, log_before = weights, log_concentration
+        weights = climbed(pixels, concentration * overall, weights)
+        total = concentration + labels_worth(pixels, weights)
+        share = _on_grid(grid, overall, weights, total)
+        concentration, log_concentration = float(share @ np.exp(grid)), float(share @ grid)
+        change = np.abs(weights - before).max()
+        if change <= WEIGHT_TOLERANCE and abs(log_concentration - log_before) <= LOG_TOLERANCE:
+            break
+    believed = pixels.believed(weights)
+    counts = (concentration * overall + pixels.sums @ believed)[image] - believed
+    return ImageWeights(
+        mean=weights,
+        sd=np.sqrt(weights * (1.0 - weights) / (total[:, None] + 1.0)),
+        concentration=math.exp(log_concentration),
+        others=counts / counts.sum(1, keepdims=True),
+    )
 
-    def guide(ratio: Tensor, image: Tensor, n_images: int, overall: Tensor) -> None:
-        middle = pyro.param("middle", torch.tensor(CONCENTRATION[0], dtype=torch.float64))
-        width = pyro.param("width", torch.tensor(LOG_WIDTH_START, dtype=torch.float64))
-        pyro.sample("concentration", dist.LogNormal(middle, width.exp()))
-        # begins as if every pixel's class were drawn from its own probabilities
-        counts = pyro.param("log_counts", (shares + overall).log())
-        with pyro.plate("images", n_images):
-            pyro.sample("weights", dist.Dirichlet(counts.exp()))
 
-    with own_randomness(seed), pyro.get_param_store().scope():
-        svi = SVI(model, guide, ClippedAdam({"lr": LEARNING_RATE, "lrd": DECAY}), Trace_ELBO())
-        for _ in range(steps):
-            svi.step(ratio, index, n_images, base)
-        counts = pyro.param("log_counts").detach().exp()
-        concentration = float(pyro.param("middle").detach().exp())
-    posterior = torch.distributions.Dirichlet(counts)
-    return ImageWeights(posterior.mean.numpy(), posterior.stddev.numpy(), concentration)
+def pixels_of(ratio: Array, image: NDArray[np.int64]) -> Pixels:
+    """Likelihood ratios (n, K) and images (n,) as `Pixels`; at least one."""
+    n = len(image)
+    sums = csr_array((np.ones(n), (image, np.arange(n))), (int(image.max()) + 1, n))
+    return Pixels(ratio, image, sums)
+
+
+def climbed(pixels: Pixels, prior: Array, weights: Array) -> Array:
+    """Weights (I, K) after a step of expectation-maximisation; `Pixels.log_posterior` rises.
+
+    Parameters
+    ----------
+    pixels : Pixels
+    prior : (K,) array
+        Counts of the Dirichlet distribution.
+    weights : (I, K) array
+        Before; all positive.
+    """
+    counts: Array = prior + pixels.sums @ pixels.believed(weights)
+    return counts / counts.sum(1, keepdims=True)
+
+
+def labels_worth(pixels: Pixels, weights: Array) -> Array:
+    """How many labels (I,) would tell as much of the weights (I, K) as the pixels of each image do.
+
+    Fisher's information that the pixels have over that of their labels, times their number.
+    """
+    believed = pixels.believed(weights)
+    n = pixels.sums.sum(1)
+    known = (pixels.sums @ believed**2 / weights).sum(1) - n
+    labelled = (pixels.sums @ believed / weights).sum(1) - n
+    part = np.divide(known, labelled, out=np.zeros(len(n)), where=labelled > 0.0)
+    worth: Array = n * part.clip(0.0, 1.0)
+    return worth
+
+
+def _grid(n_classes: int) -> Array:
+    """Log concentrations (N_GRID,) that are looked at."""
+    least = math.log(LEAST_COUNTS * n_classes)
+    most = CONCENTRATION[0] + REACH * CONCENTRATION[1]
+    return np.linspace(least, max(least, most), N_GRID)
+
+
+def _on_grid(grid: Array, overall: Array, weights: Array, total: Array) -> Array:
+    """Posterior (N_GRID,) of the concentration, given Dirichlet posteriors of all images.
+
+    Parameters
+    ----------
+    grid : (N_GRID,) array
+        Log concentrations.
+    overall : (K,) array
+    weights : (I, K) array
+        Means of the images' posteriors.
+    total : (I,) array
+        Their counts.
+    """
+    concentration = np.exp(grid)
+    log_weights = digamma(total[:, None] * weights) - digamma(total)[:, None]
+    normaliser = gammaln(concentration) - gammaln(concentration[:, None] * overall).sum(1)
+    prior = -0.5 * ((grid - CONCENTRATION[0]) / CONCENTRATION[1]) ** 2
+    images = len(weights) * normaliser + concentration * (log_weights @ overall).sum()
+    posterior: Array = softmax(prior + images)
+    return posterior

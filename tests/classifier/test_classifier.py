@@ -279,9 +279,9 @@ def test_images_speak_for_their_pixels(fitted, spectra, prediction, monkeypatch)
     weights = np.full((4, 4), 0.05) + 0.8 * np.eye(4)
     seen = []
 
-    def told(probabilities, image, overall, *, steps, seed):
+    def told(probabilities, image, overall):
         seen.append((probabilities, image, overall))
-        return ImageWeights(weights, 0.1 * weights, 1.0)
+        return ImageWeights(weights, 0.1 * weights, 1.0, others=weights[image])
 
     monkeypatch.setattr(batch_prediction, "image_weights", told)
     found = fitted.predict(with_flags(spectra, bad), context="image")

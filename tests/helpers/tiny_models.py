@@ -29,7 +29,6 @@ EFFORT = eb.Effort(
     simulated_pixels=40,
     update_pixels=40,
     novelty_pixels=50,
-    image_steps=4,
     dense=eb.Schedule(epochs=1, steps=4),
     dense_batch=16,
 )
