@@ -59,7 +59,7 @@ def test_the_probe_sees_heavy_packages(project_root: Path) -> None:
     assert "numpy" in loaded_by("import eels_bayes, numpy", project_root)
 
 
-def test_script_safe_modules_load_neither_pyro_nor_gpytorch(project_root: Path) -> None:
+def test_script_safe_modules_load_neither_pyro_nor_gpytorch_nor_scipy(project_root: Path) -> None:
     modules = [
         "preprocessing.noise",
         "preprocessing.preprocessor",
@@ -71,7 +71,7 @@ def test_script_safe_modules_load_neither_pyro_nor_gpytorch(project_root: Path) 
     ]
     loaded = loaded_by("\n".join(f"import eels_bayes.{name}" for name in modules), project_root)
     assert "torch" in loaded
-    assert not loaded & {"pyro", "gpytorch", "hyperspy", "exspy", "matplotlib", "arviz"}
+    assert not loaded & {"pyro", "gpytorch", "hyperspy", "exspy", "matplotlib", "arviz", "scipy"}
 
 
 @pytest.mark.parametrize(("face", "name"), NAMES)

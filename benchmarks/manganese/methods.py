@@ -15,7 +15,8 @@ from peers.shared import all_rows
 import eels_bayes as eb
 from eels_bayes.forward_model.components import MIXING
 from eels_bayes.forward_model.model import ForwardModel
-from eels_bayes.forward_model.pixel_posterior import Evidence, PixelEvidence, evidence_of
+from eels_bayes.forward_model.model_evidence import evidence_of
+from eels_bayes.forward_model.pixel_posterior import Evidence, PixelEvidence
 
 from .bed import Array
 

@@ -13,7 +13,7 @@ from scipy.special import softmax
 import eels_bayes as eb
 from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.model import ForwardModel
-from eels_bayes.forward_model.pixel_posterior import evidence_of
+from eels_bayes.forward_model.model_evidence import evidence_of
 
 from .shared import Array, all_rows
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from eels_bayes.forward_model.model import ForwardModel
-from eels_bayes.forward_model.pixel_posterior import PixelEvidence, evidence_of
+from eels_bayes.forward_model.model_evidence import evidence_of
+from eels_bayes.forward_model.pixel_posterior import PixelEvidence
 from eels_bayes.gp.classifier import GPClassifier
 from eels_bayes.gp.value_regression import ValueRegression
 from eels_bayes.latent.noisy_encoder import NoisyEncoder

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from eels_bayes.effort import FULL
 from eels_bayes.forward_model.components import MIXING, components
-from eels_bayes.forward_model.pixel_posterior import evidence_of
+from eels_bayes.forward_model.model_evidence import evidence_of
 from eels_bayes.forward_model.reinsertion import Reinsertion
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
 from eels_bayes.latent.vae import SpectrumVAE

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from eels_bayes.forward_model.edge_shapes import UNKNOWN
+from eels_bayes.forward_model.pixel_posterior import UNKNOWN
 from eels_bayes.preprocessing.counts_reader import N_NOISES
 from eels_bayes.tensor_checks import (
     ABOVE_ZERO,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import eels_bayes as eb
 from eels_bayes.data.plural_scattering import _low_loss, scattering
 from eels_bayes.forward_model.fit import fit_forward_model
-from eels_bayes.forward_model.pixel_posterior import evidence_of
+from eels_bayes.forward_model.model_evidence import evidence_of
 
 Array = NDArray[np.float64]
 LIBRARY = eb.FingerprintLibrary.example()

@@ -29,7 +29,7 @@ from eels_bayes.forward_model.factor_mixture import (
 )
 from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.library_step import VARIATION_PIXELS, moved
-from eels_bayes.forward_model.pixel_posterior import evidence_of
+from eels_bayes.forward_model.model_evidence import evidence_of
 from eels_bayes.forward_model.stages import UNKNOWN_SHARE
 from eels_bayes.forward_model.whitening import OUTLIER
 

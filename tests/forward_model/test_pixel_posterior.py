@@ -13,14 +13,14 @@ from eels_bayes.data.variations import Variations
 from eels_bayes.forward_model import factor_mixture
 from eels_bayes.forward_model.continuum import Continuum
 from eels_bayes.forward_model.edge_shapes import (
-    UNKNOWN,
     LibraryFit,
     edge_shapes,
     unknown_shapes,
 )
 from eels_bayes.forward_model.misfit import Directions, Misfit
 from eels_bayes.forward_model.model import ForwardModel
-from eels_bayes.forward_model.pixel_posterior import PixelEvidence, evidence_of
+from eels_bayes.forward_model.model_evidence import evidence_of
+from eels_bayes.forward_model.pixel_posterior import UNKNOWN, PixelEvidence
 
 ENERGY = np.arange(677, 737, 0.5)
 BINS = np.arange(591.75, 800, 2.0)

@@ -13,7 +13,7 @@ from eels_bayes.data.spectra import Spectra
 from eels_bayes.forward_model.class_weights import fit_weights
 from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.model import ForwardModel
-from eels_bayes.forward_model.pixel_posterior import evidence_of
+from eels_bayes.forward_model.model_evidence import evidence_of
 from eels_bayes.forward_model.registration import placed
 
 Floats = NDArray[np.float64]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from eels_bayes.forward_model.pixel_posterior import evidence_of
+from eels_bayes.forward_model.model_evidence import evidence_of
 from eels_bayes.forward_model.window_fit import window_fit
 
 
