@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -23,6 +25,12 @@ FINGERPRINT_LABELS = 8
 N_VARIATIONS = 16  # J, components of the explicit prior a class: chosen, not tuned
 NONE_WEIGHT = 0.03  # prior weight of "none of these": chosen, not tuned
 LEAST_SHARE = 1e-4  # of a class: none is quite impossible
+
+# What was drawn, so that a label need not wait for it. An encoder is of one forward model and one
+# VAE's weights; the drawing depends on these, and on what the inner key holds.
+_DRAWN: WeakKeyDictionary[NoisyEncoder, dict[tuple[bool, Effort, int], tuple[Tensor, Tensor]]] = (
+    WeakKeyDictionary()
+)
 
 
 def labelled_latents(
@@ -92,11 +100,17 @@ def simulated(
     effort: Effort,
     seed: int,
 ) -> tuple[Tensor, Tensor]:
-    """The library's latents (N, D) along the encoder's axes, and their classes (N,)."""
+    """The library's latents (N, D) along the encoder's axes, and their classes (N,).
+
+    Drawn once for an encoder and kept as long as it lives.
+    """
     complete = len(class_names) == source.model.library.n_classes
-    draw = labelled_latents if complete else pure_latents
-    rng = stream(seed, Stream.GP_LATENTS)
-    return draw(source, vae, encoder.axes.cpu(), effort, rng)
+    known, key = _DRAWN.setdefault(encoder, {}), (complete, effort, seed)
+    if key not in known:
+        draw = labelled_latents if complete else pure_latents
+        rng = stream(seed, Stream.GP_LATENTS)
+        known[key] = draw(source, vae, encoder.axes.cpu(), effort, rng)
+    return known[key]
 
 
 def class_variations(source: Reinsertion, rng: np.random.Generator) -> Tensor:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.onnx import symbolic_helper
 
 from eels_bayes.fast.graph import FastGraph, Plan, Run, cached_plan
 from eels_bayes.randomness import alone
@@ -33,7 +32,6 @@ def _expm1(g: Any, x: Any) -> Any:
     return g.op("Mul", g.op("Tanh", half), g.op("Add", g.op("Exp", x), one))
 
 
-@symbolic_helper.parse_args("v", "i", "v", "v", "i")
 def _index_add(g: Any, x: Any, dim: int, index: Any, rows: Any, _: int) -> Any:
     """Rows added up where the index says, along the first axis."""
     second = g.op("Constant", value_t=torch.tensor([1]))
@@ -114,9 +112,11 @@ def session(graph: FastGraph) -> Session:
 @contextlib.contextmanager
 def _symbolics() -> Iterator[None]:
     """What the exporter does not know, known for the time of one export."""
+    from torch.onnx import symbolic_helper  # as long to import as all of this package
+
     symbolics: dict[str, Callable[..., Any]] = {
         "aten::expm1": _expm1,
-        "aten::index_add": _index_add,
+        "aten::index_add": symbolic_helper.parse_args("v", "i", "v", "v", "i")(_index_add),
     }
     for name, symbolic in symbolics.items():
         torch.onnx.register_custom_op_symbolic(name, symbolic, OPSET)
