@@ -55,7 +55,7 @@ SCRIPT_SAFE = {
     "prediction.pixel_reader",
     "classifier.labels",
 }
-NOT_SCRIPT_SAFE = {"pyro", "gpytorch", "linear_operator", "hyperspy", "exspy"}
+NOT_SCRIPT_SAFE = {"pyro", "gpytorch", "linear_operator", "hyperspy", "exspy", "scipy"}
 # The one file that calls the compiler.
 COMPILES = "fast.torchscript_backend"
 

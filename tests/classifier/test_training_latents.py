@@ -3,12 +3,15 @@
 import copy
 import dataclasses
 
+import pytest
 import torch
 
 from eels_bayes.classifier import training_latents
 from eels_bayes.classifier.training_latents import simulated
 from eels_bayes.forward_model.reinsertion import clean_source, reinsertion
 from helpers import tiny_models
+
+pytestmark = pytest.mark.filterwarnings("ignore:fit:UserWarning")
 
 
 def drawn(fitted, *, source=None, encoder=None, names=None, effort=tiny_models.EFFORT, seed=0):
