@@ -101,7 +101,7 @@ def _of_images(
 ) -> NDArray[np.float64]:
     """Class probabilities (n, K) of each pixel by the other pixels of its image."""
     ok = np.isfinite(probabilities).all(1)
-    others = np.tile(prior, (len(ok), 1))
+    others = np.tile(prior, (len(image), 1))
     others[ok] = image_weights(probabilities[ok], image[ok], prior).others
     return others
 

@@ -543,6 +543,13 @@ def tampered(saved, path, tensors=None, config=None):
     return load_model(path)
 
 
+def test_a_file_with_the_steps_of_older_releases_opens(saved, tmp_path):
+    options = tensor_file.read(saved, KIND)[1]["classifier"]
+    older = options | {"effort": options["effort"] | {"image_steps": 400}}
+    again = tampered(saved, tmp_path / "model.eels", config={"classifier": older})
+    assert again.effort == load_model(saved).effort
+
+
 def test_every_missing_part_is_named(saved, tmp_path):
     tensors, config = tensor_file.read(saved, KIND)
     path, accepted = tmp_path / "model.eels", set()
