@@ -24,6 +24,8 @@ from eels_bayes.arrays import Array
 IMAGE_PIXELS = 10.0  # weight of the overall component weights in an image's own, in pixels
 PRIOR_PIXELS = 2.0  # weight of the initial covariance, in pixels (inverse-Wishart)
 N_COMMON = 3  # leading loadings that mean the same in every component
+TOGETHER = 6  # numbers that are multiplied before a logarithm is taken: far from overflow
+BLOCK = 1024  # pixels at a time: what they need stays in a core's cache
 LEAST_WEIGHT = 1e-12  # of a component, where a logarithm is taken of it
 NO_PIXELS = 1e-9  # pixels: keeps the mean over none finite
 
@@ -162,16 +164,25 @@ def log_likelihood(target: Array, level: Array, part: Rotated) -> tuple[Array, A
     mean, variance : (n, P + q) arrays
         Posterior of the factors in the component's basis.
     """
+    # Factors first: what runs along the pixels runs through memory in its order.
     residual = target - part.center
-    projected = residual @ part.loadings
-    shrink = 1.0 / (level[:, None] + part.value)
-    quadratic = ((residual**2).sum(1) - (projected**2 * shrink).sum(1)) / level
+    projected = part.loadings.T @ residual.T
+    total = level + part.value[:, None]
+    mean = projected / total
+    explained = np.einsum("fn,fn->n", projected, mean)
+    quadratic = (np.einsum("nb,nb->n", residual, residual) - explained) / level
     n_bins = target.shape[1]
-    log_det = np.log(level[:, None] + part.value).sum(1) + (n_bins - len(part.value)) * np.log(
-        level
-    )
-    total = -0.5 * (quadratic + log_det + n_bins * np.log(2 * np.pi))
-    return total, projected * shrink, level[:, None] * shrink
+    log_det = _log_of_product(total) + (n_bins - len(part.value)) * np.log(level)
+    found = -0.5 * (quadratic + log_det + n_bins * np.log(2 * np.pi))
+    return found, mean.T, (level / total).T
+
+
+def _log_of_product(numbers: Array) -> Array:
+    """Sum (n,) over the logarithms of positive numbers (F, n): few logarithms, of products."""
+    parts = [
+        np.log(numbers[f : f + TOGETHER].prod(axis=0)) for f in range(0, len(numbers), TOGETHER)
+    ]
+    return np.asarray(sum(parts))
 
 
 def expectation(
@@ -217,43 +228,88 @@ def expectation(
     n_known, log_weight = len(shapes), _logarithm(images.weight)
     if unknown is not None:
         shapes, log_weight = [*shapes, unknown.shape], _beside(log_weight, unknown.share)
-    components = [rotated(columns, population, shape) for shape in shapes]
-    target = target - (images.offset @ columns.T)[image]
-    posteriors = [log_likelihood(target, level, part) for part in components]
-    joint = np.stack([posterior[0] for posterior in posteriors], axis=1) + log_weight[image]
-    total = logsumexp(joint, axis=1)
-    gamma = np.exp(joint - total[:, None])
-    n_images = len(images.weight)
-    of_image = _sums(image, n_images)
-    first, second = np.zeros((n_images, p)), np.zeros((p, p))
-    common, n_common = np.zeros((3, N_COMMON)), NO_PIXELS
-    misfit = []
-    for c, ((_, a, var), part, g, shape) in enumerate(
-        zip(posteriors, components, gamma.T, shapes, strict=True)
-    ):
-        weighted = a * g[:, None]
-        mean = (of_image @ weighted) @ part.basis.T
-        left = (part.basis * (g @ var)) @ part.basis.T
-        moment = part.basis @ (weighted.T @ a) @ part.basis.T
-        first += mean[:, :p]
-        second += moment[:p, :p] + left[:p, :p]
-        if c == n_known:  # it has a continuum as any pixel, and nothing else in common
-            continue
-        misfit.append(_of_misfit(mean, moment, left, g, n_misfit))
-        if np.abs(shape.mean).max() > 0:  # a class without an edge says nothing of the library
-            own = slice(p, p + N_COMMON)
-            information = g.sum() - np.diag(left)[own]
-            common += [mean[:, own].sum(0), np.diag(moment)[own], information]
-            n_common += g.sum()
+    parts = [rotated(columns, population, shape) for shape in shapes]
+    sums = [_Sums.of_none(len(part.value)) for part in parts]
+    offset = images.offset @ columns.T
+    total, gamma = np.empty(len(target)), np.empty((len(target), len(shapes)))
+    means = np.zeros((len(target), p))
+    for start in range(0, len(target), BLOCK):
+        here = slice(start, start + BLOCK)
+        pixels = target[here] - offset[image[here]]
+        posteriors = [log_likelihood(pixels, level[here], part) for part in parts]
+        joint = np.stack([found for found, _, _ in posteriors], axis=1) + log_weight[image[here]]
+        total[here] = logsumexp(joint, axis=1)
+        gamma[here] = np.exp(joint - total[here, None])
+        for c, (_, mean, variance) in enumerate(posteriors):
+            weighted = mean * gamma[here, c, None]
+            means[here] += weighted @ parts[c].basis[:p].T
+            sums[c].add(weighted, mean, gamma[here, c], variance)
+    moments = [each.turned(part.basis) for each, part in zip(sums, parts, strict=True)]
+    of_image = _of_images(image, len(images.weight))
     return Expectation(
-        np.bincount(image, minlength=n_images),
+        np.bincount(image, minlength=len(images.weight)),
         of_image @ gamma[:, :n_known],
-        first,
-        second,
-        CommonMoments(*(common / n_common)),
-        MisfitMoments(*(np.array(each) for each in zip(*misfit, strict=True))),
+        of_image @ means,
+        np.sum([each.moment[:p, :p] + each.left[:p, :p] for each in moments], axis=0),
+        _common(moments[:n_known], shapes, p),
+        _of_misfits(moments[:n_known], n_misfit),
         float(total.mean()),
     )
+
+
+@dataclass
+class _Sums:
+    """Over pixels, weighted by how likely each is of a component.
+
+    Attributes
+    ----------
+    weight : float
+        Sum of the weights.
+    mean : (F,) array
+        Of the factors' posterior means.
+    moment : (F, F) array
+        Of these means' outer products.
+    left : (F,) or (F, F) array
+        Of the factors' posterior variances, along the basis that makes them independent, or of
+        their covariances.
+    """
+
+    weight: float
+    mean: Array
+    moment: Array
+    left: Array
+
+    @classmethod
+    def of_none(cls, n_factors: int) -> _Sums:
+        """Over no pixel."""
+        return cls(0.0, np.zeros(n_factors), np.zeros((n_factors, n_factors)), np.zeros(n_factors))
+
+    def add(self, weighted: Array, mean: Array, weight: Array, variance: Array) -> None:
+        """Further pixels: means (n, F), weighted ones as well, weights (n,), variances (n, F)."""
+        self.weight += float(weight.sum())
+        self.mean += weighted.sum(0)
+        self.moment += weighted.T @ mean
+        self.left += weight @ variance
+
+    def turned(self, basis: Array) -> _Sums:
+        """The same of the factors themselves, of which ``basis`` (F, F) holds the directions."""
+        return _Sums(
+            self.weight,
+            basis @ self.mean,
+            basis @ self.moment @ basis.T,
+            (basis * self.left) @ basis.T,
+        )
+
+
+def _common(moments: list[_Sums], shapes: list[Shape], p: int) -> CommonMoments:
+    """What is said of the common factors, which follow the ``p`` of the continuum."""
+    common, n_common, own = np.zeros((3, N_COMMON)), NO_PIXELS, slice(p, p + N_COMMON)
+    for each, shape in zip(moments, shapes, strict=False):  # last, there may be the unknown
+        if np.abs(shape.mean).max() > 0:  # a class without an edge says nothing of the library
+            information = each.weight - np.diag(each.left)[own]
+            common += [each.mean[own], np.diag(each.moment)[own], information]
+            n_common += each.weight
+    return CommonMoments(*(common / n_common))
 
 
 def _logarithm(weight: Array) -> Array:
@@ -267,19 +323,21 @@ def _beside(log_weight: Array, share: float) -> Array:
     return np.column_stack([known, np.full(len(known), np.log(share))])
 
 
-def _sums(image: Array, n_images: int) -> csr_array:
+def _of_images(image: Array, n_images: int) -> csr_array:
     """What sums rows (n, ...) over the pixels of each image: (I, n)."""
     rows = np.arange(len(image))
     return csr_array((np.ones(len(image)), (image, rows)), (n_images, len(image)))
 
 
-def _of_misfit(
-    mean: Array, moment: Array, left: Array, weight: Array, n_misfit: int
-) -> tuple[Array, float, Array]:
-    """First moment, square and information of the last factors; see `MisfitMoments`."""
-    own = slice(len(moment) - n_misfit, None)
-    information = weight.sum() * np.eye(n_misfit) - left[own, own]
-    return mean[:, own].sum(0), float(np.trace(moment[own, own])), information
+def _of_misfits(moments: list[_Sums], n_misfit: int) -> MisfitMoments:
+    """What is said of the last factors, which are the pixels' misfits."""
+    own = [slice(len(each.mean) - n_misfit, None) for each in moments]
+    known = list(zip(moments, own, strict=True))
+    return MisfitMoments(
+        np.array([each.mean[m] for each, m in known]),
+        np.array([np.trace(each.moment[m, m]) for each, m in known]),
+        np.array([each.weight * np.eye(n_misfit) - each.left[m, m] for each, m in known]),
+    )
 
 
 def maximisation(step: Expectation, old: Population, prior_covariance: Array) -> Population:

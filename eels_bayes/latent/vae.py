@@ -15,13 +15,12 @@ from typing import Any, Literal
 import pyro
 import pyro.distributions as dist
 import torch
-from pyro.infer import Trace_ELBO
 from torch import Tensor, nn
 
 from eels_bayes import validation
 from eels_bayes.latent import prior as priors
 from eels_bayes.latent.mixtures import Gaussian
-from eels_bayes.latent.networks import ConvDecoder, ConvEncoder
+from eels_bayes.latent.networks import DenseDecoder, ConvEncoder
 
 DEGREES_OF_FREEDOM = 4.0  # of Student's t: heavy tails with a finite variance; chosen, not tuned
 # Log of the likelihood's scale in units of the typical intensity where training starts. Sharp: a
@@ -118,7 +117,7 @@ class SpectrumVAE(nn.Module):
         self.latent_dim = latent_dim
         self.likelihood = likelihood
         self.encoder = ConvEncoder(n_channels, latent_dim, dropout)
-        self.decoder = ConvDecoder(n_channels, latent_dim)
+        self.decoder = DenseDecoder(n_channels, latent_dim)
         self.log_b = nn.Parameter(torch.tensor(LOG_B_START, dtype=torch.float32))
         self.register_buffer("scale", torch.tensor(float(scale), dtype=torch.float32))
         self.register_buffer("fingerprints", fingerprints)
@@ -175,14 +174,13 @@ class SpectrumVAE(nn.Module):
         """
         if self.fingerprints is None:
             return None
-        n_classes, n_variations, _ = self.fingerprints.shape
-        mean, sd = self.encode(self.fingerprints.flatten(0, 1))
-        shape = (n_classes, n_variations)
-        return priors.smooth(
-            priors.FingerprintPrior(
-                mean.unflatten(0, shape), sd.unflatten(0, shape), self.class_weights.log()
-            )
-        )
+        return self._prior_of(self.encode(self.fingerprints.flatten(0, 1)))
+
+    def _prior_of(self, encoded: Gaussian) -> priors.FingerprintPrior:
+        """The explicit prior whose components (K J, D) these are."""
+        assert self.fingerprints is not None
+        mean, sd = (part.unflatten(0, self.fingerprints.shape[:2]) for part in encoded)
+        return priors.smooth(priors.FingerprintPrior(mean, sd, self.class_weights.log()))
 
     def model(self, spectrum: Tensor, sd: Tensor | None = None) -> Tensor:
         """Pyro model: z ~ p(z), then the spectrum around the decoded one.
@@ -205,10 +203,13 @@ class SpectrumVAE(nn.Module):
         p_z = priors.distribution(self.prior(), self.latent_dim, spectrum)
         with pyro.plate("spectra", len(spectrum)):
             z = pyro.sample("z", p_z)
-            b = self.log_b.exp() * self.scale
-            width = b.expand_as(spectrum) if sd is None else (b**2 + sd**2).sqrt()
-            x = LIKELIHOODS[self.likelihood](self.decode(z), width)
-            return pyro.sample("x", x.to_event(1), obs=spectrum)
+            return pyro.sample("x", self._around(z, sd), obs=spectrum)
+
+    def _around(self, z: Tensor, sd: Tensor | None) -> dist.Distribution:
+        """The likelihood of spectra with latents (n, D), whose own sd is (n, L) or none."""
+        b = self.log_b.exp() * self.scale
+        width = b if sd is None else (b**2 + sd**2).sqrt()
+        return LIKELIHOODS[self.likelihood](self.decode(z), width).to_event(1)
 
     def guide(self, spectrum: Tensor, sd: Tensor | None = None) -> Tensor:
         """Pyro guide: the encoder's diagonal Gaussian.
@@ -244,6 +245,16 @@ class SpectrumVAE(nn.Module):
         Tensor, scalar
             Nats a spectrum.
         """
-        with pyro.get_param_store().scope():
-            loss = Trace_ELBO().differentiable_loss(self.model, self.guide, spectrum, sd)
-        return loss / len(spectrum)
+        # As Pyro's Trace_ELBO finds it of model and guide, which encode one after the other.
+        together = [spectrum]
+        if self.fingerprints is not None:
+            together.append(self.fingerprints.flatten(0, 1))
+        mean, scale = self.encode(torch.cat(together))
+        n = len(spectrum)
+        prior = None
+        if self.fingerprints is not None:
+            prior = self._prior_of(Gaussian(mean[n:], scale[n:]))
+        q_z = dist.Normal(mean[:n], scale[:n]).to_event(1)
+        z = q_z.rsample()
+        log_p = priors.distribution(prior, self.latent_dim, spectrum).log_prob(z)
+        return (q_z.log_prob(z) - log_p - self._around(z, sd).log_prob(spectrum)).mean()

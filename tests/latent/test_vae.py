@@ -103,6 +103,18 @@ def test_negative_elbo_is_the_one_written_by_hand(prior, likelihood):
     torch.testing.assert_close(found, -(log_x + log_p - log_q).mean(), rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize("prior", ["fingerprint", "standard"])
+@pytest.mark.parametrize("of_spectra", [False, True])
+def test_negative_elbo_is_pyros_of_model_and_guide(prior, of_spectra):
+    vae, x = make(prior, scale=0.7), spectra(5)
+    sd = 0.1 * torch.rand(5, L) if of_spectra else None
+    torch.manual_seed(11)
+    found = vae.negative_elbo(x, sd)
+    torch.manual_seed(11)
+    wanted = Trace_ELBO().loss(vae.model, vae.guide, x, sd) / len(x)
+    torch.testing.assert_close(found.item(), wanted, rtol=1e-5, atol=1e-5)
+
+
 def test_elbo_with_the_exact_posterior_is_the_evidence():
     vae, covariance = linear_gaussian()
     x = torch.distributions.MultivariateNormal(torch.zeros(L), covariance).sample((20,))
