@@ -18,7 +18,7 @@ from eels_bayes.forward_model.misfit import MOST_MISFIT
 UNKNOWN_SHARE = 0.01  # of pixels that no class describes, beforehand; chosen, not tuned
 TRUSTED = 0.05  # relative misfit of a library that is right as far as references go
 MOST_UNLIKE = 0.5  # share of the pixels from which on it is the library that is off
-FEW = 4000  # pixels that all stages but the last look at: what they find is refined by all
+FEW = 2000  # pixels that all stages but the last look at: what they find is refined by all
 PARTS = 3  # of all steps, after which the next question is asked
 
 
