@@ -84,7 +84,7 @@ class Effort:
     clean_spectra: int = 8192
     clean_pairs: int = 2000
     forward_iterations: int = 75
-    forward_pixels: int = 8000  # more do not sharpen the population's parameters noticeably
+    forward_pixels: int = 6000  # more do not sharpen the population's parameters noticeably
     continuum_pixels: int = 6000
     encoder_draws: int = 512
     gp_latents: int = 8000
@@ -94,7 +94,7 @@ class Effort:
     gp_batch: int = 256
     gp_learning_rate: float = 0.1
     value_latents: int = 2000
-    value_steps: int = 200
+    value_steps: int = 100
     simulated_pixels: int = 2000
     update_pixels: int = 4000  # the forward model need not start from nothing
     novelty_pixels: int = 2000

@@ -229,6 +229,7 @@ def expectation(
     if unknown is not None:
         shapes, log_weight = [*shapes, unknown.shape], _beside(log_weight, unknown.share)
     parts = [rotated(columns, population, shape) for shape in shapes]
+    possible = np.flatnonzero(np.isfinite(log_weight).any(0))
     sums = [_Sums.of_none(len(part.value)) for part in parts]
     offset = images.offset @ columns.T
     total, gamma = np.empty(len(target)), np.empty((len(target), len(shapes)))
@@ -236,11 +237,13 @@ def expectation(
     for start in range(0, len(target), BLOCK):
         here = slice(start, start + BLOCK)
         pixels = target[here] - offset[image[here]]
-        posteriors = [log_likelihood(pixels, level[here], part) for part in parts]
-        joint = np.stack([found for found, _, _ in posteriors], axis=1) + log_weight[image[here]]
+        posteriors = {c: log_likelihood(pixels, level[here], parts[c]) for c in possible}
+        joint = log_weight[image[here]]
+        for c, (found, _, _) in posteriors.items():
+            joint[:, c] += found
         total[here] = logsumexp(joint, axis=1)
         gamma[here] = np.exp(joint - total[here, None])
-        for c, (_, mean, variance) in enumerate(posteriors):
+        for c, (_, mean, variance) in posteriors.items():
             weighted = mean * gamma[here, c, None]
             means[here] += weighted @ parts[c].basis[:p].T
             sums[c].add(weighted, mean, gamma[here, c], variance)
