@@ -24,7 +24,12 @@ from eels_bayes.uncertainty.packed_gp import GPConstants
 def vae_from(
     state: dict[str, Tensor], n_channels: int, latent_dim: int, likelihood: Likelihood
 ) -> SpectrumVAE:
-    """The VAE of its state, with its prior."""
+    """The VAE of its state, with its prior; ValueError where it has another decoder."""
+    if any(name.startswith("decoder.trunk.") for name in state):
+        raise ValueError(
+            "its VAE decodes by convolutions, as models of eels_bayes 0.1.0 and before did: fit it "
+            "again, or open it with the version that wrote it"
+        )
     scale = float(state["scale"])
     with torch.device("meta"):  # no memory is taken before sizes are compared
         vae = SpectrumVAE(

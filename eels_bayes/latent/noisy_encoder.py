@@ -71,7 +71,7 @@ class NoisyEncoder(nn.Module):
 
 
 def active_axes(encoder: NoisyEncoder) -> int:
-    """How many of the leading axes tell structures apart, up to the first that does not; one at least.
+    """How many leading axes tell structures apart, up to the first that does not; at least one.
 
     What a latent tells along an axis, of spectra seen without noise, is at most that of Gaussians
     of the same variances: by how far they lie apart, and by how differently wide they are. Along

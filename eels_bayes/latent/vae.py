@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from eels_bayes import validation
 from eels_bayes.latent import prior as priors
 from eels_bayes.latent.mixtures import Gaussian
-from eels_bayes.latent.networks import DenseDecoder, ConvEncoder
+from eels_bayes.latent.networks import ConvEncoder, DenseDecoder
 
 DEGREES_OF_FREEDOM = 4.0  # of Student's t: heavy tails with a finite variance; chosen, not tuned
 # Log of the likelihood's scale in units of the typical intensity where training starts. Sharp: a

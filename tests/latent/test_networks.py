@@ -12,8 +12,8 @@ from eels_bayes.latent.networks import (
     LOG_SD_MAX,
     LOG_SD_MIN,
     SLOPE,
-    DenseDecoder,
     ConvEncoder,
+    DenseDecoder,
     conv_trunk,
     trunk_length,
 )
