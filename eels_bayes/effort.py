@@ -94,7 +94,7 @@ class Effort:
     gp_batch: int = 256
     gp_learning_rate: float = 0.1
     value_latents: int = 2000
-    value_steps: int = 100
+    value_steps: int = 200
     simulated_pixels: int = 2000
     update_pixels: int = 4000  # the forward model need not start from nothing
     novelty_pixels: int = 2000
