@@ -13,8 +13,9 @@ structures  nine candidate compositions and two defective structures, two of the
             all, against random order and a regular grid
 novel       a series with a structure that is not in the library: the share of its pixels, and of
             the others, that is reported as novel before and after its fingerprint is known
-dose        a map in one pass of a usual pixel's dose, then more frames where they help: NLL against
-            scanning the whole map again, and the dose that uniform scanning would need
+dose        a map in one pass of a usual pixel's dose, then more frames where they help, read pixel
+            by pixel and with neighbours: NLL against scanning the whole map again and reading it
+            pixel by pixel, and the dose that this would need
 
 Every seed is another specimen with noise of its own; models are fitted to four series of other
 seeds, each of which serves a quarter of the seeds. Medians with 95 % bootstrap intervals.

@@ -16,6 +16,7 @@ from .summary import Lines, interpolated, median_interval
 AXES = ("Frames a pixel", "Negative log-likelihood (nats)")
 FRAME_DOSE, MOST_FRAMES, ROUND = 1.0, 16, 0.1  # a round spends so many frames a pixel
 BUDGETS = (2.0, 3.0, 4.0)  # frames a pixel
+CONTEXTS = {"pixel": "where it helps", "neighbours": "where it helps, with neighbours"}
 
 
 def fit(index: int) -> eb.EELSClassifier:
@@ -55,55 +56,70 @@ def run(seed: int, base: eb.EELSClassifier) -> dict[str, Any]:
     series = eb.simulate.annealing_series(**SIZE, dose=FRAME_DOSE, seed=seed)
     labels = series.truth["label"].to_numpy().ravel()
     after = frames_of(series, base, seed)
+    uniform = [_nll(base.predict(spectra, show_progressbar=False), labels) for spectra in after]
+    result: dict[str, Any] = {"uniform": uniform, "curve": {}, "dose": {}, "nll": {}}
+    for context in CONTEXTS:
+        curve = spent(base, after, labels, context)
+        result["curve"][context] = curve
+        result["dose"][context], result["nll"][context] = {}, {}
+        for budget in BUDGETS:
+            ours = float(np.interp(budget, list(curve), list(curve.values())))
+            # the frames that uniform scanning needs, on a logarithmic axis
+            log_frames = np.log(np.arange(1, MOST_FRAMES + 1))
+            falling = np.minimum.accumulate(uniform)
+            wanted = float(np.exp(np.interp(-ours, -falling, log_frames)))
+            result["dose"][context][f"{budget:g}"] = budget / wanted
+            result["nll"][context][f"{budget:g}"] = [ours, uniform[int(budget) - 1]]
+    return result
 
-    def nll(spectra: eb.Spectra) -> tuple[float, eb.Prediction]:
-        pred = base.predict(spectra, show_progressbar=False)
-        return eb.metrics.summary(pred.probabilities, labels)["nll"], pred
 
-    uniform = [nll(one)[0] for one in after]
-    n = len(labels)
+def spent(
+    base: eb.EELSClassifier, after: list[eb.Spectra], labels: NDArray[Any], context: str
+) -> dict[float, float]:
+    """NLL by frames a pixel, each round where another frame is worth most."""
+    n, curve = len(labels), {}
     frames = np.ones(n, dtype=np.int64)
     gain, measured = np.empty(n), np.arange(n)
-    curve = {1.0: uniform[0]}
-    step = int(ROUND * n)
-    while frames.sum() < max(BUDGETS) * n:
+    while True:
         spectra = chosen_rows(after, frames)
-        # what was not measured again has the gain that it had
-        gain[measured] = eb.active.encoder_gain(
-            base, spectra[measured], frames=frames[measured], n_draws=32, seed=int(frames.sum())
-        )
+        pred = base.predict(spectra, context=context, show_progressbar=False)
+        curve[float(frames.sum() / n)] = _nll(pred, labels)
+        if frames.sum() >= max(BUDGETS) * n:
+            return curve
+        if context == "pixel":  # what was not measured again has the gain that it had
+            gain[measured] = eb.active.encoder_gain(
+                base, spectra[measured], frames=frames[measured], n_draws=32, seed=int(frames.sum())
+            )
+        else:  # a frame here changes what is known there: all of them, and so not by draws
+            gain = pred.encoder / (frames + 1)
         gain[frames >= MOST_FRAMES] = -np.inf
-        measured = np.argsort(-gain, kind="stable")[:step]
+        measured = np.argsort(-gain, kind="stable")[: int(ROUND * n)]
         frames[measured] += 1
-        curve[float(frames.sum() / n)] = nll(chosen_rows(after, frames))[0]
-    at, values = np.array(list(curve)), np.array(list(curve.values()))
-    result: dict[str, Any] = {"uniform": uniform, "curve": curve, "dose": {}, "nll": {}}
-    for budget in BUDGETS:
-        ours = float(np.interp(budget, at, values))
-        # the frames that uniform scanning needs, on a logarithmic axis
-        log_frames = np.log(np.arange(1, MOST_FRAMES + 1))
-        falling = np.minimum.accumulate(uniform)
-        wanted = float(np.exp(np.interp(-ours, -falling, log_frames)))
-        result["dose"][f"{budget:g}"] = budget / wanted
-        result["nll"][f"{budget:g}"] = [ours, uniform[int(budget) - 1]]
-    return result
+
+
+def _nll(pred: eb.Prediction, labels: NDArray[Any]) -> float:
+    return float(eb.metrics.summary(pred.probabilities, labels)["nll"])
 
 
 def report(runs: list[dict[str, Any]]) -> None:
     """Dose that uniform scanning needs for the same map."""
-    for budget in runs[0]["dose"]:
-        share = median_interval(np.array([run["dose"][budget] for run in runs]))
-        ours, uniform = np.median([run["nll"][budget] for run in runs], axis=0)
-        print(
-            f"{budget} frames a pixel: NLL {ours:.3f}, uniform {uniform:.3f}; "
-            "the dose that uniform scanning needs, times {:.2f} ({:.2f} to {:.2f})".format(*share)
-        )
+    for context, doses in runs[0]["dose"].items():
+        for budget in doses:
+            share = median_interval(np.array([run["dose"][context][budget] for run in runs]))
+            ours, uniform = np.median([run["nll"][context][budget] for run in runs], axis=0)
+            print(
+                f"{context}, {budget} frames: NLL {ours:.3f}, uniform {uniform:.3f}; the dose that "
+                "uniform scanning needs, times {:.2f} ({:.2f} to {:.2f})".format(*share)
+            )
+    print(f"(no less than the frames over {MOST_FRAMES}: uniform scanning ends there)")
 
 
 def lines(runs: list[dict[str, Any]]) -> Lines:
     """Negative log-likelihood after so many frames a pixel."""
     x = np.linspace(1.0, max(BUDGETS), 31)
     at = np.arange(1, MOST_FRAMES + 1)
-    uniform = np.array([np.interp(x, at, run["uniform"]) for run in runs])
-    ours = np.array([interpolated(x, run["curve"]) for run in runs])
-    return [("everywhere alike", x, uniform), ("where it helps", x, ours)]
+    found = [("everywhere alike", x, np.array([np.interp(x, at, run["uniform"]) for run in runs]))]
+    for context, name in CONTEXTS.items():
+        curves = np.array([interpolated(x, run["curve"][context]) for run in runs])
+        found.append((name, x, curves))
+    return found

@@ -127,6 +127,7 @@ def next_frame(
     level: Tensor,
     frames: Tensor,
     generator: torch.Generator,
+    weight: Tensor | None = None,
 ) -> Tensor:
     """Profiles (n, B) that pixels may show in one more frame, drawn from their own posterior.
 
@@ -139,6 +140,8 @@ def next_frame(
         Noise level of a profile, and how many frames of the next one's dose it holds.
     generator : torch.Generator
         On the CPU.
+    weight : Tensor (n, C), optional
+        Of the components, where more is known of a pixel than it shows itself.
 
     Returns
     -------
@@ -147,7 +150,8 @@ def next_frame(
     """
     posterior = evidence(profile, level)
     n_all, n_span = evidence.variance.shape
-    which = torch.multinomial(posterior.log_probability.exp().cpu(), 1, generator=generator)[:, 0]
+    weight = posterior.log_probability.exp() if weight is None else weight
+    which = torch.multinomial(weight.cpu(), 1, generator=generator)[:, 0]
     which = which.to(profile.device)
     prior = evidence.variance[which]
     noise = posterior.noise.unsqueeze(1)

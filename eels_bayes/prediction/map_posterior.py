@@ -130,5 +130,5 @@ def map_posterior(
 
 def said_by_others(known: MapPosterior) -> NDArray[np.float64]:
     """Class probabilities (n, K) of each pixel by all others and its image."""
-    others: NDArray[np.float64] = known.field.others.double().numpy() + LEAST_OTHERS
+    others: NDArray[np.float64] = known.field.others.double().numpy()[known.rows] + LEAST_OTHERS
     return others / others.sum(1, keepdims=True)
