@@ -60,7 +60,7 @@ PARTS = ("total", "aleatoric", "encoder", "classifier", "neighbours")  # of the 
 READINGS = ("labels", "probabilities", *PARTS, "novelty", "value", "value_sd", "flag")
 BEAM = 4.2e7  # electrons of the beam for a dose of 1: 0.3 of it in a frame at 200 pA
 COSTS = eb.Costs(error=1.0, frame=0.02)  # a frame costs as much as 2 % of a wrong class
-BUDGET = 8  # frames a position, in the mean
+BUDGET = 3  # frames a position, in the mean
 ROUND = 0.1  # of the positions get a frame before all are read again
 PATIENCE = 5  # instrument errors in a row after which there is no instrument
 MEASURE = "measure again"

@@ -52,16 +52,21 @@ def test_every_position_is_decided(project_root, tmp_path, fail_at):
     positions, taken, budget, failed = map(int, printed.groups())
     assert positions == N <= taken == frames.sum() <= budget
 
-    # A decision a frame: the last one of a position is the one in the results.
+    # A decision a frame; those of the last round are the ones in the results.
     at = data.decision_row.values * 12 + data.decision_column.values
     assert len(at) == taken
     np.testing.assert_array_equal(np.bincount(at, minlength=N), frames.ravel())
     last = {k: i for i, k in enumerate(at)}
     order = [last[k] for k in range(N)]
     np.testing.assert_array_equal(data.decision_frames[order], frames.ravel())
-    np.testing.assert_array_equal(data.decision_action[order], data.action.values.ravel())
+    newest = at[data.decision_decide_ms.values == data.decision_decide_ms.values[-1]]
+    assert 0 < len(set(newest)) == len(newest)
+    of_newest = [last[k] for k in newest]
+    np.testing.assert_array_equal(
+        data.decision_action[of_newest], data.action.values.ravel()[newest]
+    )
     np.testing.assert_allclose(
-        data.decision_p[order], data.probabilities.max("class").values.ravel(), atol=1e-3
+        data.decision_p[of_newest], data.probabilities.max("class").values.ravel()[newest]
     )
     # It went on for as long as a frame paid.
     assert taken == budget or not (data.action == "measure again").any()
@@ -72,7 +77,7 @@ def test_every_position_is_decided(project_root, tmp_path, fail_at):
     acquire, decide = np.array(times, dtype=float).T
     np.testing.assert_allclose(acquire, data.decision_acquire_ms, atol=1e-3)
     assert acquire.min() >= 10.0  # the exposure
-    assert 0 < np.median(decide) < 10.0
+    assert 0 < np.median(decide) < 100.0  # a frame's share of reading all positions again
     assert "median time: acquire" in done.stdout
 
     # Each failure is recorded, has cost no frame, and its position was tried again.
@@ -93,6 +98,7 @@ def test_every_position_is_decided(project_root, tmp_path, fail_at):
     truth, labels = data.truth.values, data.labels.values
     chance = np.bincount(truth.ravel()).max() / N  # of naming the most frequent class everywhere
     assert (labels == truth).mean() > chance + 0.1
+    assert data.attrs["context"] == "neighbours" and np.ptp(data.neighbours) > 0
     assert (tmp_path / "closed_loop.png").stat().st_size > 10_000
 
 

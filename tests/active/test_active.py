@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -208,6 +209,86 @@ def test_gain_errors(clf, spectra):
         eb.active.encoder_gain(clf, spectra, n_draws=0)
     with pytest.raises(ValueError, match="frames"):
         eb.active.encoder_gain(clf, spectra, frames=np.ones(3))
+
+
+# With neighbours
+
+
+@pytest.fixture(scope="module")
+def beside(clf, spectra):
+    return clf.predict(spectra, context="neighbours", show_progressbar=False)
+
+
+def told(pred, others):
+    """The prediction, if all others said this of each pixel's class."""
+    field = pred.map_posterior.field._replace(others=torch.as_tensor(others))
+    return replace(pred, map_posterior=replace(pred.map_posterior, field=field))
+
+
+def test_gain_beside_neighbours_is_what_a_second_frame_brings(clf, series, spectra, pre, beside):
+    """Pixels that are no neighbours are measured again, and all are read with theirs."""
+    across, down = spectra.position % 8, spectra.position // 8
+    rows = np.flatnonzero((across % 2 == 0) & (down % 2 == 0))
+    expected = eb.active.encoder_gain(clf, spectra, pred=beside, n_draws=24)[rows]
+    drops = []
+    for seed in (1, 2, 3):
+        again = pre(frame_of(series, seed), show_progressbar=False)
+        both = eb.combine([spectra, again])
+        joined = eb.Spectra.concatenate([both[rows], spectra[np.setdiff1d(range(320), rows)]])
+        joined = joined[np.lexsort((joined.position, joined.image))]
+        later = clf.predict(joined, context="neighbours", show_progressbar=False)
+        drops.append((beside.total - later.total)[rows])
+    off = np.mean(drops, 0) - expected
+    error = off.std() / math.sqrt(len(off))
+    assert abs(off.mean()) < 4 * error
+    assert expected.mean() > 4 * error
+    alone = eb.active.encoder_gain(clf, spectra, n_draws=24)[rows]
+    assert abs(np.mean(drops) - alone.mean()) > 4 * error  # the pixels' own is another
+
+
+def test_neighbours_that_say_nothing_change_no_gain(clf, spectra, beside):
+    nothing = told(beside, np.tile(clf.fitted.class_weights, (len(spectra), 1)))
+    found = eb.active.encoder_gain(clf, spectra, pred=nothing, n_draws=24)
+    np.testing.assert_allclose(
+        found.mean(), eb.active.encoder_gain(clf, spectra, n_draws=24).mean(), rtol=0.05
+    )
+
+
+def test_a_frame_tells_nothing_where_neighbours_are_sure(clf, spectra, beside):
+    sure = np.eye(len(beside.class_names))[beside.labels]
+    gain = eb.active.encoder_gain(clf, spectra, pred=told(beside, sure))
+    assert np.abs(gain).max() < 1e-2
+    assert eb.active.encoder_gain(clf, spectra).max() > 0.1
+
+
+def test_gain_of_some_pixels_beside_neighbours(clf, spectra, beside):
+    some = np.arange(5, 45)
+    sure = np.eye(len(beside.class_names))[beside.labels]
+    sure[some] = clf.fitted.class_weights  # nothing is said of these alone
+    gain = eb.active.encoder_gain(clf, spectra[some], pred=told(beside, sure)[some])
+    assert gain.max() > 0.1
+
+
+def test_gain_of_pixels_without_an_answer(clf, spectra, beside):
+    flag = beside.flag.copy()
+    flag[3] = int(eb.Flag.NO_ANSWER)
+    labels = np.where(flag == 0, beside.labels, -1)
+    gain = eb.active.encoder_gain(clf, spectra, pred=replace(beside, flag=flag, labels=labels))
+    assert gain[3] == -np.inf and np.isfinite(np.delete(gain, 3)).all()
+
+
+def test_errors_of_gain_beside_neighbours(clf, spectra, beside):
+    with pytest.raises(TypeError, match="pred is a str; give a Prediction of the spectra"):
+        eb.active.encoder_gain(clf, spectra, pred="neighbours")
+    for other in (beside[::-1], beside[:40]):
+        with pytest.raises(ValueError, match="pred is of other pixels than spectra"):
+            eb.active.encoder_gain(clf, spectra, pred=other)
+    with pytest.raises(ValueError, match="pred is by another model than clf"):
+        eb.active.encoder_gain(clf, spectra, pred=replace(beside, model="0" * 16))
+    for context in ("pixel", "image"):
+        pred = clf.predict(spectra, context=context, show_progressbar=False)
+        with pytest.raises(ValueError, match="pred does not know of neighbours; predict with"):
+            eb.active.encoder_gain(clf, spectra, pred=pred)
 
 
 def test_batch_bald_of_a_prediction(clf, spectra):
