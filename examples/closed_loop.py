@@ -434,7 +434,8 @@ for ax, which, marker, name in marks:
         ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0.0, -0.2))
 for ax in (overview, *maps, dwell):
     ax.set(xlabel="x (nm)", ylabel="y (nm)")
-bins = np.geomspace(0.8 * decide.min(), 1.25 * acquire.max(), 50)
+both = np.concatenate([acquire, decide])
+bins = np.geomspace(0.8 * both.min(), 1.25 * both.max(), 50)
 for name, taken, color in (("acquire", acquire, 1), ("classify and decide", decide, 5)):
     color = eb.plots.OKABE_ITO[color]
     times.hist(
