@@ -98,7 +98,7 @@ def test_every_position_is_decided(project_root, tmp_path, fail_at):
     truth, labels = data.truth.values, data.labels.values
     chance = np.bincount(truth.ravel()).max() / N  # of naming the most frequent class everywhere
     assert (labels == truth).mean() > chance + 0.1
-    assert data.attrs["context"] == "neighbours" and np.ptp(data.neighbours) > 0
+    assert data.attrs["context"] == "neighbours" and np.ptp(data.neighbours.values) > 0
     assert (tmp_path / "closed_loop.png").stat().st_size > 10_000
 
 
