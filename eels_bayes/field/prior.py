@@ -99,7 +99,7 @@ def model(
         classes: Tensor = pyro.sample("classes", dist.Categorical(weights[image]))
         pyro.factor("data", likelihood.gather(-1, classes.unsqueeze(-1)).squeeze(-1))
     penalty = penalties(coupling.strength, coupling.growth, distance)
-    log_follows = torch.zeros(0)
+    log_follows = torch.zeros(0, dtype=torch.float32)
     if graph.image is not None:
         size = (int(image.max()) + 2, len(overall), len(overall))
         factors = dist.Gamma(1.0 + PAIRS, PAIRS).expand(size).to_event(3)

@@ -55,7 +55,7 @@ def places_of(graph: Graph) -> Places | None:
 
 def nothing_follows(n_classes: int, n_images: int) -> Tensor:
     """Log factors (K, K, I + 1) of images that share nothing: each one's own, then that of all."""
-    return torch.zeros(n_classes, n_classes, n_images + 1)
+    return torch.zeros(n_classes, n_classes, n_images + 1, dtype=torch.float32)
 
 
 def tables(log_factors: Tensor, places: Places) -> Tensor:

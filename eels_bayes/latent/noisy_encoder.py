@@ -71,12 +71,20 @@ class NoisyEncoder(nn.Module):
 
 
 def active_axes(encoder: NoisyEncoder) -> int:
-    """How many leading axes tell structures apart, up to the first that does not; at least one.
+    """How many of the leading axes tell structures apart; at least one.
 
-    What a latent tells along an axis, of spectra seen without noise, is at most that of Gaussians
-    of the same variances: by how far they lie apart, and by how differently wide they are. Along
-    axes of less than `LEAST_INFORMATION` latents are noise; a trained VAE leaves most of its axes
-    so, and what a few of these seem to tell is of how long it was trained.
+    Along axes of less than `LEAST_INFORMATION` latents are noise; a trained VAE leaves most of its
+    axes so.
+    """
+    active = (information(encoder) > LEAST_INFORMATION).nonzero()
+    return int(active.max()) + 1 if len(active) else 1
+
+
+def information(encoder: NoisyEncoder) -> Tensor:
+    """What a latent tells of structures along each axis (D,), at most, of spectra without noise.
+
+    Nats. It is that of Gaussians of the same variances: by how far they lie apart, and by how
+    differently wide they are.
     """
     evidence = encoder.evidence
     weight = evidence.log_weight.double().softmax(0).unsqueeze(1)  # (C, 1)
@@ -86,6 +94,4 @@ def active_axes(encoder: NoisyEncoder) -> int:
     motion = (weight * ((offset - center).square() + (slope.square() * prior).sum(1))).sum(0)
     var = encoder.spread.double().square()
     whole = motion + (weight * var).sum(0)
-    information = 0.5 * (whole.log() - (weight * var.log()).sum(0))
-    telling = (information > LEAST_INFORMATION).int().cumprod(0)
-    return max(1, int(telling.sum()))
+    return 0.5 * (whole.log() - (weight * var.log()).sum(0))

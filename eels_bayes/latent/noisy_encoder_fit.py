@@ -17,7 +17,7 @@ from eels_bayes.effort import FULL
 from eels_bayes.forward_model.components import MIXING, components
 from eels_bayes.forward_model.model_evidence import evidence_of
 from eels_bayes.forward_model.reinsertion import Reinsertion
-from eels_bayes.latent.noisy_encoder import NoisyEncoder
+from eels_bayes.latent.noisy_encoder import NoisyEncoder, information
 from eels_bayes.latent.vae import SpectrumVAE
 
 HALF_STEP = 0.5 * (MIXING[1] - MIXING[0])  # shares are continuous between the components'
@@ -62,6 +62,7 @@ def fit_noisy_encoder(
     evidence = evidence_of(source.model)
     members = components(source.model.library)
     drawn = [_draw(vae, source, member, n_draws, rng) for member in members]
+    own = axes is None
     if axes is None:
         axes = _own_axes(drawn, source.model.components()[1])
     encoder = NoisyEncoder(evidence, vae.latent_dim)
@@ -86,7 +87,16 @@ def fit_noisy_encoder(
         encoder.offset[c] = (z_mean - x_mean @ slope).float()
         encoder.slope[c] = (slope / scale.unsqueeze(1)).float()
         encoder.spread[c] = spread.sqrt().float()
+    if own:
+        _put_the_telling_first(encoder)
     return encoder.eval()
+
+
+def _put_the_telling_first(encoder: NoisyEncoder) -> None:
+    """Order the axes by what they tell, so that those which heads read are few."""
+    order = information(encoder).argsort(descending=True)
+    for name in ("axes", "offset", "slope", "spread"):
+        getattr(encoder, name).copy_(getattr(encoder, name)[..., order])
 
 
 def _draw(
@@ -112,11 +122,10 @@ def _draw(
 
 
 def _own_axes(drawn: list[tuple[Tensor, Tensor, Tensor]], weight: NDArray[np.float64]) -> Tensor:
-    """Axes (D, D) along which latents of one component hang together least, the telling ones first.
+    """Axes (D, D) along which latents of one component hang together least.
 
     Each component has a Gaussian of its own, so that how components lie to one another says nothing
-    of its axes: they are the principal ones of the covariance within components. What they tell is
-    how far the latents of all of them are spread, over what the VAE leaves open.
+    of its axes: they are the principal ones of the covariance within components.
 
     Parameters
     ----------
@@ -127,14 +136,7 @@ def _own_axes(drawn: list[tuple[Tensor, Tensor, Tensor]], weight: NDArray[np.flo
     """
     share = torch.as_tensor(weight / weight.sum())
     means = torch.stack([mean.double() for _, mean, _ in drawn])  # (C, N, D)
-    noise = share @ torch.stack([var.double().mean(0) for _, _, var in drawn])  # (D,)
-    centers = means.mean(1)
-    within = _covariance(means - centers.unsqueeze(1), share)
-    between = _covariance((centers - share @ centers).unsqueeze(1), share)
-    _, axes = torch.linalg.eigh(within)
-    open_to = axes.square().T @ noise
-    spread = torch.einsum("da,de,ea->a", axes, within + between, axes)
-    axes = axes[:, (spread / open_to).argsort(descending=True)]
+    _, axes = torch.linalg.eigh(_covariance(means - means.mean(1, keepdim=True), share))
     # signs are arbitrary: fix them, so that every machine finds the same axes
     return axes * torch.sign(axes.gather(0, axes.abs().argmax(0, keepdim=True)))
 

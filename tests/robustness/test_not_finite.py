@@ -147,7 +147,7 @@ def test_an_update_that_ends_in_nan_is_undone(monkeypatch, label):
     before, history = clf.fitted, clf.history
     prediction = clf.predict(spectra, show_progressbar=False)
     with pytest.raises(FloatingPointError, match=r"not finite .* is as it was before"):
-        clf.update([[3e38, 3e38]], [label], show_progressbar=False)
+        clf.update([[2e38, 2e38]], [label], show_progressbar=False)
     assert clf.fitted is before and clf.history is history
     after = clf.predict(spectra, show_progressbar=False)
     np.testing.assert_array_equal(after.probabilities, prediction.probabilities)
