@@ -74,7 +74,7 @@ class Effort:
     >>> from dataclasses import replace
     >>> import eels_bayes as eb
     >>> eb.Effort().gp_latents
-    16000
+    8000
     >>> replace(eb.Effort.quick(), gp_steps=300).gp_steps
     300
     """

@@ -56,19 +56,23 @@ def _contrast_factor(
     """Return L (c, K, K-1, n) with ``L L'`` the covariances (c, K, K, n) of contrasts.
 
     Outer-product Cholesky whose pivots have a floor at rounding, so that a singular or slightly
-    indefinite ``cov`` is no error. Plain loops over K keep it exportable. Inputs come last, as
-    there are many of them and few classes.
+    indefinite ``cov`` is no error, and whose rows are no longer than the sd of their contrast: what
+    is rounding alone, without a sign, would grow from column to column without end. Plain loops
+    over K keep it exportable. Inputs come last, as there are many of them and few classes.
     """
     # no entry is larger than the largest variance
     floor = (relative_floor * cov.amax((1, 2))).clamp(min=least_floor)
+    left = torch.stack([cov.select(1, k).select(1, k) for k in range(n_columns + 1)], 1)
     columns: list[Tensor] = []
     for j in range(n_columns):
         column = cov.select(2, j)
         pivot = torch.maximum(column.select(1, j), floor)
-        column = column * pivot.rsqrt().unsqueeze(1)
+        sd = left.clamp(min=0.0).sqrt()
+        column = torch.maximum(torch.minimum(column * pivot.rsqrt().unsqueeze(1), sd), -sd)
         columns.append(column)
         if j + 1 < n_columns:
             cov = torch.addcmul(cov, column.unsqueeze(2), column.unsqueeze(1), value=-1.0)
+            left = torch.addcmul(left, column, column, value=-1.0)
     # what is left above the diagonal is rounding
     return torch.stack(columns, 2)
 

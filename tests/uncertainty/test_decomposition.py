@@ -393,3 +393,21 @@ def test_wrong_input_says_what_would_do():
         default_nodes(1)
     with pytest.raises(ValueError, match="must have at least 3 dimensions, got 2 and 3"):
         decompose(*random_case(0), normal_nodes(8, 2), normal_nodes(8, 3))
+
+
+@settings(max_examples=60)
+@given(exponent=st.integers(-30, -5), seed=st.integers(0, 2**31))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_encoder_covariance_of_rounding_alone_says_nothing(dtype, exponent, seed):
+    """Rounding has no sign: what should be zero may be a matrix that is no covariance."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(5, 3, 4, 4, generator=generator, dtype=dtype)
+    rounding = 10.0**exponent * (noise + noise.mT)
+    weights = torch.full((5, 3), 1 / 3, dtype=dtype)
+    mean = torch.randn(5, 3, 4, generator=generator, dtype=dtype)
+    var = 8.0 * torch.rand(5, 3, 4, generator=generator, dtype=dtype)
+    nodes = [each.to(dtype) for each in default_nodes(4)]
+    found = decompose(weights, mean, rounding, var, *nodes)
+    wanted = decompose(weights, mean, torch.zeros_like(rounding), var, *nodes)
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-3)
