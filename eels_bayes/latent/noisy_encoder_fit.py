@@ -66,7 +66,8 @@ def fit_noisy_encoder(
     if axes is None:
         axes = _own_axes(drawn, source.model.components()[1])
     encoder = NoisyEncoder(evidence, vae.latent_dim)
-    encoder.axes = axes.float().clone()
+    # rows one after the other, as a file holds them: products round alike then
+    encoder.axes = axes.float().clone(memory_format=torch.contiguous_format)
     axes = encoder.axes.double()
     for c, (profile, mean, var) in enumerate(drawn):
         with torch.no_grad():

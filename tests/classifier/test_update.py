@@ -240,10 +240,10 @@ def test_saving_keeps_what_was_learned(told, spectra, rows, tmp_path):
     np.testing.assert_allclose(loaded.fitted.class_weights, told.fitted.class_weights)
     for one, other in zip(loaded.latent_prior(), told.latent_prior(), strict=True):
         torch.testing.assert_close(one, other)
-    # and it learns on as if nothing had happened, but for what rounding makes of learning
+    # and it learns on as if nothing had happened
     further = (spectra[rows[:4]], [NEW] * 4)
     one, other = (predict(updated(clf, *further), spectra) for clf in (loaded, told))
-    assert_equal(one, other, atol=5e-5)
+    assert_equal(one, other)
     drawn = [predict(clf, spectra[:9]).joint.draw(4) for clf in (loaded, told)]
     np.testing.assert_allclose(*drawn, rtol=1e-6)
 
