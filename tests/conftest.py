@@ -120,3 +120,9 @@ def quick_classifier(spectra: eb.Spectra) -> eb.EELSClassifier:
     """Fitted to the spectra with little effort. A test that changes it makes a deep copy."""
     clf = eb.EELSClassifier(eb.FingerprintLibrary.example(), latent_dim=4, effort=eb.Effort.quick())
     return clf.fit(spectra, show_progressbar=False)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Say at once what failed: a run that is cut off later prints no summary."""
+    if report.failed:
+        print(f"\n{report.nodeid} failed in its {report.when}\n{report.longreprtext}", flush=True)

@@ -3,6 +3,7 @@
 import copy
 import multiprocessing
 import pickle
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
@@ -74,9 +75,10 @@ def test_a_classifier_predicts_the_same_after_pickling():
 def test_spawned_processes_read_the_same():
     fast, counts = tiny_models.compiled(), tiny_models.counts()
     clf, spectra = tiny_models.fitted(), tiny_models.spectra()
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        reading = pool.apply(fast, (counts,))
-        pred = pool.apply(clf.predict, (spectra,), {"show_progressbar": False})
+    # Not multiprocessing's Pool, which waits for ever for a process that has died.
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        reading = pool.submit(fast, counts).result()
+        pred = pool.submit(clf.predict, spectra, show_progressbar=False).result()
     same_reading(reading, fast(counts))
     expected = clf.predict(spectra, show_progressbar=False)
     np.testing.assert_array_equal(pred.probabilities, expected.probabilities)
