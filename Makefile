@@ -14,7 +14,7 @@ demo: $(READY)
 
 # ARGS="--cov" says besides which lines and branches of the package no test reaches.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=25 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 --durations=25 $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
