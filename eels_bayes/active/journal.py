@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from eels_bayes.active.pool_identity import PoolIdentity
 
 HEAD, LINE = b'{"journal": ', b'{"round": '  # how the first line of a journal begins, and others
-VERSION = 1  # of the journal's format; journals of before have no first line
+VERSION = 1  # of the journal's format
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,11 @@ class Written(NamedTuple):
         Bytes of its whole lines.
     class_names : list of str or None
         Those that the learner knew at first, where it said so.
-    says_pool : bool
-        Whether there is a first line.
     """
 
     queries: list[Query]
     size: int
     class_names: list[str] | None
-    says_pool: bool
 
 
 def head_line(pool: PoolIdentity, class_names: Sequence[str] | None, package: str) -> bytes:
@@ -85,11 +82,9 @@ def read_journal(path: Path, pool: PoolIdentity) -> Written:
     whole, newline, last = text.rpartition(b"\n")
     cut_off = _is_cut_off(last)
     lines = (whole + newline if cut_off else text).splitlines()
-    says_pool = bool(lines) and lines[0].startswith(HEAD)
-    class_names = _checked_head(path, lines[0], pool) if says_pool else None
+    class_names = _checked_head(path, lines[0], pool) if lines else None
     queries = [
-        _query(path, number, lines[number - 1], pool.n_items)
-        for number in range(1 + says_pool, len(lines) + 1)
+        _query(path, number, line, pool.n_items) for number, line in enumerate(lines[1:], start=2)
     ]
     if cut_off:
         warnings.warn(
@@ -102,7 +97,7 @@ def read_journal(path: Path, pool: PoolIdentity) -> Written:
         with path.open("ab") as file:
             file.write(b"\n")
     size = len(text) - len(last) if cut_off else len(text) + bool(last)
-    return Written(queries, size, class_names, says_pool)
+    return Written(queries, size, class_names)
 
 
 def _query(path: Path, number: int, line: bytes, n_items: int) -> Query:
@@ -128,7 +123,7 @@ def _checked_head(path: Path, line: bytes, pool: PoolIdentity) -> list[str] | No
         head: dict[str, Any] = json.loads(line)
         version, package, names = head["journal"], head["package"], head["class_names"]
         of = PoolIdentity(*(head[name] for name in PoolIdentity._fields))
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path}, line 1, is no first line of a journal ({error!r}); give a journal of this "
             "loop or another file"
@@ -150,7 +145,7 @@ def _checked_head(path: Path, line: bytes, pool: PoolIdentity) -> list[str] | No
         f"{path} is the journal of {wrong}: its answers would go to the wrong items. Give the pool "
         "that it was written for, made and ordered in the same way, or another file. Where the "
         "items are known to be the same in the same order, and only their numbers came out "
-        "otherwise, take the first line out of the journal"
+        "otherwise, put the first line of a new journal of this pool in place of this one's"
     )
 
 

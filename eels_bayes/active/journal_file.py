@@ -36,7 +36,7 @@ class JournalFile:
         self._torn = False  # whether some of a line may lie behind them
 
     def open(self) -> list[Query]:
-        """What was asked so far, with a warning where it may be about another pool.
+        """What was asked so far, with a warning where the learner knew other classes.
 
         Raises
         ------
@@ -49,13 +49,6 @@ class JournalFile:
         """
         with self._held():
             written = self._read()
-        if written.queries and not written.says_pool:
-            warnings.warn(
-                f"{self.path} does not say of which pool it is, as it was written by an earlier "
-                "version or its first line was taken out: its answers are right only if these "
-                "are the same items in the same order",
-                stacklevel=3,
-            )
         known = None if self._class_names is None else list(self._class_names)
         if written.queries and None not in (known, written.class_names):
             self._compare(written.class_names or [], known or [])

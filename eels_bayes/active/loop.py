@@ -72,9 +72,8 @@ class ActiveLoop:
         pool, or this one in another order, is refused. One loop at a time may run on it. What it
         holds already is learned first, so that it wants the learner as it was before the first
         query: one that has learned these answers already, saved afterwards for example, would
-        count them twice. A last line that was cut off in mid-write is dropped with a warning.
-        Journals of before lack the first line and are read with a warning; so are those of a pool
-        whose items are neither numbers nor text, where only their number is compared.
+        count them twice. A last line that was cut off in mid-write is dropped with a warning. Of
+        a pool whose items are neither numbers nor text only their number is compared.
     seed : int
         Of a random acquisition.
 

@@ -352,7 +352,8 @@ def test_a_finished_journal_is_learned_and_nothing_is_asked(tmp_path):
 def test_a_journal_that_is_none(tmp_path, line, text):
     journal = tmp_path / "journal.jsonl"
     good = {"round": 0, "item": 3, "answer": "a", "error": "", "seconds": 0.1}
-    journal.write_text(json.dumps(good) + "\n" + line + "\n" + json.dumps(good) + "\n")
+    first = written(journal)[0].decode()
+    journal.write_text(first + line + "\n" + json.dumps(good) + "\n")
     with pytest.raises(ValueError, match=text):
         loop(journal=journal)
 
@@ -406,7 +407,8 @@ def test_another_file_is_left_as_it_is(tmp_path, text, before):
     journal = tmp_path / "journal.jsonl"
     content = b"".join(written(journal, 1)[: 2 * before]) + text.encode("latin-1")
     journal.write_bytes(content)
-    with pytest.raises(ValueError, match=f"line {1 + 2 * before}, is no query"):
+    wrong = "line 3, is no query" if before else "line 1, is no first line of a journal"
+    with pytest.raises(ValueError, match=wrong):
         loop(journal=journal)
     assert journal.read_bytes() == content
 

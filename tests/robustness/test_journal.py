@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -159,16 +159,23 @@ def test_items_that_are_no_array_have_no_digest(pool):
     assert identity_of(pool)[1:] == (None, None)
 
 
-def test_a_journal_of_before_is_read_and_says_so(journal):
-    one = run(journal)
-    journal.write_text("".join(json.dumps(asdict(query)) + "\n" for query in one.history))
-    learner = Learner()
-    with pytest.warns(UserWarning, match=r"does not say of which pool(?s:.*)same order"):
-        other = loop(journal, learner, budget=8)
-    other.run(show_progressbar=False)
-    assert [q.item for q in other.history] == ORDER[:8]
-    assert [json.loads(line)["item"] for line in journal.read_text().splitlines()] == ORDER[:8]
-    assert len(learner.told) == 8
+def test_a_journal_without_a_first_line_is_refused(journal):
+    run(journal)
+    journal.write_bytes(journal.read_bytes().split(b"\n", 1)[1])
+    before, learner = journal.read_bytes(), Learner()
+    with pytest.raises(ValueError, match=r"line 1, is no first line .*; give a journal of this"):
+        loop(journal, learner)
+    assert journal.read_bytes() == before and not learner.told
+
+
+def test_items_that_came_out_otherwise_take_the_first_line_of_a_new_journal(journal, tmp_path):
+    one, same = run(journal), POOL * (1 + 1e-15)
+    with pytest.raises(ValueError, match="put the first line of a new journal of this pool in"):
+        loop(journal, pool=same)
+    run(tmp_path / "new.jsonl", pool=same, budget=1)
+    first = (tmp_path / "new.jsonl").read_bytes().splitlines(keepends=True)[0]
+    journal.write_bytes(first + journal.read_bytes().split(b"\n", 1)[1])
+    assert loop(journal, pool=same).history == one.history
 
 
 @pytest.mark.parametrize(
