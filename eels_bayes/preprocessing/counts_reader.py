@@ -20,7 +20,6 @@ from eels_bayes.preprocessing.options import Options
 from eels_bayes.preprocessing.windows import MOST_CHANNELS, bin_channels
 
 N_NOISES = 2 * len(Noise._fields)  # numbers of a stated noise, and of the believed one
-OLD_BINS = 2  # numbers of a profile's bins in files of before: first and last + 1
 LEAST_ALIGN = 5  # channels of an align window: a line, an amplitude and a shift are fitted in it
 
 
@@ -238,10 +237,3 @@ class CountsReader(nn.Module):
             raise ValueError(f"profile_bins are {self.profile_bins.tolist()}; a bin has a channel")
         for row in self.noises.reshape(-1, len(Noise._fields)).tolist():
             checked_noise(Noise(*row))
-
-
-def with_usual_bins(state: dict[str, Tensor], step: float) -> dict[str, Tensor]:
-    """A ``state_dict``'s bins, in files of before they were of any width but the usual one."""
-    bins = state["profile_bins"]
-    usual = bins.new_tensor([bin_channels(step)] if len(bins) == OLD_BINS else [])
-    return {"profile_bins": torch.cat([bins, usual])}

@@ -21,7 +21,7 @@ from eels_bayes.data.spectra import Spectra
 from eels_bayes.data.unread_images import UnreadImage, unread_images
 from eels_bayes.preprocessing.alignment import image_shifts
 from eels_bayes.preprocessing.calibration import calibration
-from eels_bayes.preprocessing.counts_reader import N_NOISES, CountsReader, with_usual_bins
+from eels_bayes.preprocessing.counts_reader import CountsReader
 from eels_bayes.preprocessing.images import (
     SeriesImage,
     all_reasons,
@@ -383,18 +383,7 @@ class Preprocessor(CountsReader):
 
     @classmethod
     def restored(cls, options: dict[str, Any], state: dict[str, Tensor]) -> "Preprocessor":
-        """The preprocessor of `options` and a ``state_dict``, as files hold them.
-
-        Files of before noise was measured state none, and leave it to the metadata; those of before
-        stacks had frames read a signal as one image, and do not know where counts saturate.
-        """
-        if "frames" not in options:
-            options = options | {"frames": None}
-            state = {"ceiling": torch.tensor(torch.inf, dtype=torch.float64)} | state
-            state |= with_usual_bins(state, options["dispersion"])
-        if "noise" not in options:
-            options = options | {"noise": "metadata"}
-            state = state | {"noises": torch.zeros((0, N_NOISES), dtype=torch.float64)}
+        """The preprocessor of `options` and a ``state_dict``, as files hold them."""
         preprocessor = cls.from_options(options)
         preprocessor.load_state_dict(state)
         return preprocessor

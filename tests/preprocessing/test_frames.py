@@ -305,13 +305,6 @@ def test_the_option_is_kept(frames: Any) -> None:
     assert again.options() == options
 
 
-def test_files_of_before_read_a_signal_as_one_image() -> None:
-    pre = eb.Preprocessor(**OPTIONS)
-    options = pre.options()
-    del options["frames"]
-    assert eb.Preprocessor.restored(options, pre.state_dict()).frames is None
-
-
 def test_an_axis_that_is_not_there() -> None:
     stack = stack_of(counts())
     with pytest.raises(
