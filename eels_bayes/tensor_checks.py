@@ -59,7 +59,7 @@ class Expected(NamedTuple):
     ----------
     shape : str or None
         One letter a dimension; what shares a letter fits together, digits are themselves, "?" is
-        any, and older files' shapes follow behind "|". None where the loader itself compares it.
+        any. None where the loader itself compares it.
     dtype : torch.dtype
     numbers : Range
     """
@@ -119,12 +119,9 @@ def check_tensors(
 
 def _check_shape(name: str, shape: tuple[int, ...], letters: str, known: dict[str, int]) -> None:
     """Raise ValueError unless a shape fits what is known; what it tells further is known then."""
-    for one in letters.split("|"):
-        sizes = known | {letter: int(letter) for letter in one if letter.isdigit()}
-        if len(one) == len(shape) and all(
-            letter == "?" or sizes.setdefault(letter, size) == size
-            for letter, size in zip(one, shape, strict=True)
-        ):
-            known.update(sizes)
-            return
-    raise ValueError(f"{name} has shape {shape}, which does not fit the rest")
+    known |= {letter: int(letter) for letter in letters if letter.isdigit()}
+    if len(letters) != len(shape) or not all(
+        letter == "?" or known.setdefault(letter, size) == size
+        for letter, size in zip(letters, shape, strict=True)
+    ):
+        raise ValueError(f"{name} has shape {shape}, which does not fit the rest")

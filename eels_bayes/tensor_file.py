@@ -4,7 +4,6 @@ The file is a safetensors container with one entry of metadata: under the format
 object of the format's version, the kind of thing stored, the version of the package that wrote it,
 its settings, and a SHA-256 of all this and the tensors. Whatever the bytes are, reading gives
 either what was written or a ``ValueError`` that says what is wrong; nothing is ever unpickled.
-Files of version 1 had no SHA-256: of these, reading gives tensors without NaN and plain values.
 """
 
 import contextlib
@@ -30,11 +29,7 @@ from eels_bayes.whole_file import write_whole
 FORMAT = "eels_bayes"  # under which the metadata are found
 VERSION = 2  # of the layout: raised when an older version could not read it
 HEADER_LENGTH = 8  # bytes at the start of a safetensors file that say how long its header is
-# What the header of a version holds: a damaged version number is none of a file with these.
-FIELDS = {
-    1: {"version", "kind", "config"},
-    2: {"version", "kind", "config", "package", "sha256"},
-}
+FIELDS = {"version", "kind", "config", "package", "sha256"}  # what the header holds
 
 # What rebuilding from a file's parts may raise where these do not fit together.
 MISFITS = (
@@ -115,25 +110,24 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], di
     OSError
         If the file cannot be opened.
     ValueError
-        If it is not such a file, is damaged, holds another kind, comes from a newer version, or
+        If it is not such a file, is damaged, holds another kind, is of another format version, or
         has a tensor that holds NaN.
     """
     path = validation.path("path", path)
     tensors, header = _opened(path)
-    if header.get("kind") != kind:
-        raise ValueError(f"{path}: holds {header.get('kind')!r}, but {kind!r} is asked for")
+    if header["kind"] != kind:
+        raise ValueError(f"{path}: holds {header['kind']!r}, but {kind!r} is asked for")
     return tensors, header["config"]
 
 
 def kind_of(path: str | os.PathLike[str]) -> str:
     """What a file that `read` reads holds; errors as there."""
-    return str(_opened(Path(path))[1].get("kind"))
+    return str(_opened(Path(path))[1]["kind"])
 
 
 def written_by(path: str | os.PathLike[str]) -> str:
     """Which eels_bayes wrote a file that `read` reads, in words."""
-    package = _opened(Path(path))[1].get("package")
-    return "an older eels_bayes" if package is None else f"eels_bayes {package}"
+    return f"eels_bayes {_opened(Path(path))[1]['package']}"
 
 
 def digest(tensors: Mapping[str, Tensor | np.ndarray], config: Mapping[str, Any]) -> str:
@@ -171,13 +165,12 @@ def _opened(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ValueError(f"{path}: a safetensors file, but not one that eels_bayes has written")
     header = _from_json(path, metadata[FORMAT])
     _check_header(path, header)
-    if "sha256" in header:
-        of_all = {name: value for name, value in header.items() if name != "sha256"}
-        if digest(tensors, of_all) != header["sha256"]:
-            raise ValueError(
-                f"{path}: damaged, as its numbers are not those that were written; copy it again, "
-                "or save it again"
-            )
+    of_all = {name: value for name, value in header.items() if name != "sha256"}
+    if digest(tensors, of_all) != header["sha256"]:
+        raise ValueError(
+            f"{path}: damaged, as its numbers are not those that were written; copy it again, or "
+            "save it again"
+        )
     for name, tensor in tensors.items():
         if torch.isnan(tensor).any():
             raise ValueError(f"{path}: tensor {name!r} holds NaN; damaged")
@@ -258,7 +251,12 @@ def _check_header(path: Path, header: dict[str, Any]) -> None:
             f"{path}: written in format version {version} by a newer eels_bayes; this one reads up "
             f"to version {VERSION}: upgrade it, or save the file again with the older one"
         )
-    if set(header) != FIELDS[version]:
+    if version < VERSION:
+        raise ValueError(
+            f"{path}: written in format version {version}, before eels_bayes was released; such "
+            "files are not read: fit again, and save what comes of it"
+        )
+    if set(header) != FIELDS:
         raise ValueError(f"{path}: its header holds {sorted(header)}; damaged")
     if not isinstance(header["config"], dict):
         raise ValueError(f"{path}: its settings are not a JSON object; damaged")

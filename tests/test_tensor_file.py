@@ -19,7 +19,8 @@ from eels_bayes import tensor_file
 KIND = "classifier"
 TENSORS = {"weight": torch.arange(6.0).reshape(2, 3), "steps": torch.tensor(7)}
 CONFIG = {"window": [677.0, 737.0], "prior": "fingerprint", "nested": {"seed": 0, "none": None}}
-METADATA = {"eels_bayes": json.dumps({"version": 1, "kind": KIND, "config": {}})}
+HEADER = {"version": 2, "kind": KIND, "package": "0.1.0", "config": {}, "sha256": ""}
+METADATA = {"eels_bayes": json.dumps(HEADER)}
 
 
 @pytest.fixture
@@ -35,8 +36,8 @@ def good(path: Path) -> bytes:
 
 def container(text: str | None = None, **changes: object) -> bytes:
     """A well-formed container whose settings differ from a good one's."""
-    header = {"version": 1, "kind": KIND, "config": {}} | changes
-    return build_container(TENSORS, {"eels_bayes": json.dumps(header) if text is None else text})
+    header = json.dumps(HEADER | changes) if text is None else text
+    return build_container(TENSORS, {"eels_bayes": header})
 
 
 def with_header(header: object, body: bytes = b"", length: int | None = None) -> bytes:
@@ -351,6 +352,22 @@ def test_a_newer_version_says_what_to_do(path: Path) -> None:
         tensor_file.read(path, KIND)
 
 
+def test_a_version_of_before_the_first_release_says_what_to_do(path: Path) -> None:
+    old = {"version": 1, "kind": KIND, "config": {}}
+    for data in (container(json.dumps(old)), container(version=1)):
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=r"version 1, before .* was released; .* fit again"):
+            tensor_file.read(path, KIND)
+
+
+@pytest.mark.parametrize("name", ["kind", "package", "config", "sha256"])
+def test_a_header_that_lacks_a_part_is_refused(path: Path, name: str) -> None:
+    for held in (HEADER.keys() - {name}, HEADER.keys() | {"more"}):
+        path.write_bytes(container(json.dumps({key: HEADER.get(key) for key in held})))
+        with pytest.raises(ValueError, match=r"its header holds .*; damaged"):
+            tensor_file.read(path, KIND)
+
+
 @pytest.mark.parametrize("version", ["", "1", 0, -1, 1.5, True, None, [1]])
 def test_a_version_that_is_none_is_refused(path: Path, version: object) -> None:
     path.write_bytes(container(version=version))
@@ -381,12 +398,15 @@ def test_settings_that_are_no_object_are_refused(path: Path, value: object) -> N
     ids=lambda c: c[:14],
 )
 def test_settings_that_are_not_finite_json_are_refused(path: Path, config: str) -> None:
-    path.write_bytes(container(f'{{"version": 1, "kind": "{KIND}", "config": {config}}}'))
+    path.write_bytes(container(json.dumps(HEADER).replace("{}", config)))
     with pytest.raises(ValueError, match="settings are not JSON of finite numbers"):
         tensor_file.read(path, KIND)
 
 
 def test_a_tensor_of_nan_is_refused(path: Path) -> None:
-    path.write_bytes(build_container({"a": torch.tensor([0.0, np.nan])}, METADATA))
+    tensors = {"a": torch.tensor([0.0, np.nan])}
+    header = {name: value for name, value in HEADER.items() if name != "sha256"}
+    header["sha256"] = tensor_file.digest(tensors, header)
+    path.write_bytes(build_container(tensors, {"eels_bayes": json.dumps(header)}))
     with pytest.raises(ValueError, match="tensor 'a' holds NaN; damaged"):
         tensor_file.read(path, KIND)

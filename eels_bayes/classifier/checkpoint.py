@@ -22,6 +22,7 @@ from eels_bayes.classifier.model_learned import (
     encoder_tensors,
     gp_from,
     gp_tensors,
+    novelty_from,
     novelty_tensors,
     vae_from,
     value_from,
@@ -33,7 +34,6 @@ from eels_bayes.classifier.run import Learned, Run
 from eels_bayes.classifier.settings import Plan, Settings
 from eels_bayes.classifier.training_tensors import state_from, state_tensors, state_words
 from eels_bayes.data.spectra import Spectra
-from eels_bayes.prediction.novelty import novelty_scale
 from eels_bayes.tensor_checks import below
 
 KIND = "fit under way"  # of file, as `tensor_file` has it
@@ -148,11 +148,11 @@ def _unpacked(
         run.vae = vae_from(run.vae_state.best, *size, plan.likelihood).to(device)
     learned = Learned(value=value_from(tensors))
     if "evidence" in config:
-        words = {"evidence": config["evidence"], "latent_dim": plan.latent_dim}
-        learned.encoder = encoder_from(tensors, words, run.forward).eval().to(device)
+        encoder = encoder_from(tensors, config["evidence"], plan.latent_dim)
+        learned.encoder = encoder.eval().to(device)
     if state := below("gp.", tensors):
         learned.gp = gp_from(state, config["gp_loss"])
     if state := below("novelty.", tensors):
-        learned.novelty = novelty_scale(state, len(run.forward.components()[0]))
+        learned.novelty = novelty_from(state, run.forward)
     run.learned = learned
     return run

@@ -81,7 +81,7 @@ def notes(report: FitReport, *, limited: bool = False) -> tuple[str, ...]:
 
 
 def _few(report: FitReport) -> str:
-    if not 0 < report.n_fitted < FEW_PIXELS:
+    if report.n_fitted >= FEW_PIXELS:
         return ""
     return (
         f"{report.n_fitted} pixels are too few to learn how these spectra vary: what is assumed "

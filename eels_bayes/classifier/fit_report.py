@@ -50,7 +50,7 @@ class FitReport(WindowFit):
     class_names : tuple of str
         The K classes of the library.
     n_fitted : int
-        Pixels that the model was fitted to; 0 where an older file does not say.
+        Pixels that the model was fitted to.
     noise : Noise
         Of the counts, as it is believed (of most images).
     noise_source : str
@@ -141,7 +141,7 @@ class FitReport(WindowFit):
         """
         n_iterations = len(self.log_likelihood)
         end = "yes" if self.converged else "no"
-        others = self.n_fitted not in (0, self.n_pixels)
+        others = self.n_fitted != self.n_pixels
         of_fit = f" looked at; the fit was to {self.n_fitted}" if others else ""
         return [
             ("pixels", f"{self.n_pixels}{of_fit}"),

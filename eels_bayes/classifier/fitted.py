@@ -54,11 +54,10 @@ class Fitted:
         How frequent each class is where nothing is known of a pixel.
     labelled : Labelled
         Every label given so far.
-    record : FitRecord or None
-        When and from what it was fitted; ``None`` where an older file does not say.
-    window_fit : WindowFit or None
-        How the forward model describes the spectra of the fit; ``None`` where an older file does
-        not say.
+    record : FitRecord
+        When and from what it was fitted.
+    window_fit : WindowFit
+        How the forward model describes the spectra of the fit.
     """
 
     preprocessor: Preprocessor
@@ -72,8 +71,8 @@ class Fitted:
     class_names: tuple[str, ...]
     class_weights: NDArray[np.float64]
     labelled: Labelled
-    record: FitRecord | None = None
-    window_fit: WindowFit | None = None
+    record: FitRecord
+    window_fit: WindowFit
 
 
 def required(fitted: Fitted | None) -> Fitted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -86,12 +86,12 @@ def fit_run(run: Run, plan: Plan, settings: Settings, keep: Callable[[], None]) 
         plan.library.class_names,
         nothing_labelled(len(spectra.profile_energy), plan.latent_dim),
         settings,
+        window_fit=measured_fit(run.forward, spectra),
+        record=partial(record_of, spectra),
         spectra=spectra,
         learned=run.learned,
         after_each=keep,
     )
-    found = measured_fit(run.forward, spectra)
-    fitted = replace(fitted, record=record_of(spectra), window_fit=found)
     warn_of_problems(fitted, plan.library, settings.effort)
     return fitted
 

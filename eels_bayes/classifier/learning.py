@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eels_bayes.classifier.fit_record import FitRecord
 from eels_bayes.classifier.fitted import Fitted
 from eels_bayes.classifier.heads import fit_classes, fit_novelty, fit_values
 from eels_bayes.classifier.labels import Labelled
@@ -20,6 +21,8 @@ from eels_bayes.classifier.settings import Settings
 from eels_bayes.classifier.training_latents import class_shares, prior_spectra, prior_weights
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.forward_model.reinsertion import Reinsertion
+from eels_bayes.forward_model.window_fit import WindowFit
+from eels_bayes.gp.classifier import GPClassifier
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
 from eels_bayes.latent.noisy_encoder_fit import fit_noisy_encoder
 from eels_bayes.latent.vae import SpectrumVAE
@@ -35,6 +38,8 @@ def learn(
     labelled: Labelled,
     settings: Settings,
     *,
+    window_fit: WindowFit,
+    record: Callable[[], FitRecord],
     known: Fitted | None = None,
     spectra: Spectra | None = None,
     learned: Learned | None = None,
@@ -57,6 +62,8 @@ def learn(
     labelled : Labelled
         Measured pixels and latents that have a label.
     settings : Settings
+    window_fit, record : WindowFit and callable
+        What is kept of the fit; the record holds a date, and is asked for when all is learned.
     known : Fitted, optional
         An earlier model. The GP goes on from its own, a new encoder keeps its axes; where the
         forward model is still the same, encoder and value are kept, which follow from it.
@@ -79,10 +86,7 @@ def learn(
     options: dict[str, Any] = {"effort": settings.effort, "seed": settings.seed}
     learned = _known(known, source, spectra) if learned is None else learned
     if learned.encoder is None:
-        axes = None if known is None else known.encoder.axes.cpu()  # those that the GP knows
-        learned.encoder = fit_noisy_encoder(
-            vae, source, axes=axes, n_draws=settings.effort.encoder_draws, seed=settings.seed
-        ).to(settings.device)
+        learned.encoder = _new_encoder(vae, source, known, settings)
         after_each()
     encoder = learned.encoder
     if learned.value is None and source.model.library.values is not None:
@@ -100,12 +104,11 @@ def learn(
         learned.novelty = fit_novelty(source, encoder, spectra, settings.device, **options)
         after_each()
     heads = (encoder, learned.gp, learned.value, learned.novelty)
-    weights = source.model.dominant_weights
-    if len(class_names) > len(weights):
-        weights = class_shares(learned.gp, source, vae, encoder.axes.cpu(), **options)
+    shares = _class_shares(class_names, learned.gp, source, vae, encoder, **options)
+    names = (class_names, shares, labelled)
     if known is not None and vae.fingerprints is not None:  # a new VAE was trained with its prior
-        vae = _with_prior(vae, source, encoder, class_names, labelled, weights, settings.seed)
-    return Fitted(preprocessor, energy, source.model, vae, *heads, class_names, weights, labelled)
+        vae = _with_prior(vae, source, encoder, *names, settings.seed)
+    return Fitted(preprocessor, energy, source.model, vae, *heads, *names, record(), window_fit)
 
 
 def _known(known: Fitted | None, source: Reinsertion, spectra: Spectra | None) -> Learned:
@@ -120,13 +123,38 @@ def _known(known: Fitted | None, source: Reinsertion, spectra: Spectra | None) -
     )
 
 
+def _new_encoder(
+    vae: SpectrumVAE, source: Reinsertion, known: Fitted | None, settings: Settings
+) -> NoisyEncoder:
+    """The noisy encoder, along the axes that an earlier model's GP knows."""
+    axes = None if known is None else known.encoder.axes.cpu()
+    n_draws, seed = settings.effort.encoder_draws, settings.seed
+    encoder = fit_noisy_encoder(vae, source, axes=axes, n_draws=n_draws, seed=seed)
+    return encoder.to(settings.device)
+
+
+def _class_shares(
+    class_names: tuple[str, ...],
+    gp: GPClassifier,
+    source: Reinsertion,
+    vae: SpectrumVAE,
+    encoder: NoisyEncoder,
+    **options: Any,
+) -> NDArray[np.float64]:
+    """How frequent each class is; only where labels name more does the GP have to say."""
+    weights = source.model.dominant_weights
+    if len(class_names) == len(weights):
+        return weights
+    return class_shares(gp, source, vae, encoder.axes.cpu(), **options)
+
+
 def _with_prior(
     vae: SpectrumVAE,
     source: Reinsertion,
     encoder: NoisyEncoder,
     class_names: tuple[str, ...],
-    labelled: Labelled,
     class_weights: NDArray[np.float64],
+    labelled: Labelled,
     seed: int,
 ) -> SpectrumVAE:
     """A copy of the VAE with the explicit prior that classes and labels make."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 
 import torch
 
@@ -19,9 +18,8 @@ def load_model(
     """Read a classifier that :meth:`EELSClassifier.save` wrote.
 
     The file is data: tensors and plain values. Opening it runs nothing from it. What it comes from
-    is in ``provenance``; files of before this was kept say that it is unknown. A file holds a
-    checksum and a few spectra with what was said of them: one that is damaged, or that this version
-    reads otherwise, is refused. Files of format 1 hold neither: save these again.
+    is in ``provenance``. A file holds a checksum and a few spectra with what was said of them: one
+    that is damaged, or that this version reads otherwise, is refused.
 
     Parameters
     ----------
@@ -41,11 +39,6 @@ def load_model(
         otherwise than where it was written.
     OSError
         If the file cannot be read.
-
-    Warns
-    -----
-    UserWarning
-        If it is a file of format 1, of which predictions depend on what found its encoder's axes.
     """
     tensors, config = tensor_file.read(path, KIND)
     try:
@@ -58,14 +51,6 @@ def load_model(
             f"{os.fspath(path)} holds no complete classifier ({error}); open it with "
             f"{tensor_file.written_by(path)}, which wrote it, or save the model again"
         ) from error
-    if "evidence" not in config:
-        warnings.warn(
-            f"{os.fspath(path)} is an older file without the axes that its encoder reads along, "
-            "which are found anew: another version or another linear algebra library than those "
-            "that wrote it may turn some round, and change predictions. Save it again where it was "
-            "fitted, or fit it anew",
-            stacklevel=2,
-        )
     clf.fitted, clf.history = contents.fitted, contents.history
     clf.fitted.vae.to(clf.device)
     clf.fitted.encoder.to(clf.device)

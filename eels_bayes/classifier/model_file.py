@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from eels_bayes.classifier.model_learned import (
     encoder_from,
     encoder_tensors,
     gp_tensors,
+    novelty_from,
     novelty_tensors,
     vae_from,
     value_from,
@@ -31,7 +31,6 @@ from eels_bayes.effort import Effort
 from eels_bayes.forward_model.window_fit import WindowFit
 from eels_bayes.gp.classifier import GPClassifier
 from eels_bayes.prediction import known_readings
-from eels_bayes.prediction.novelty import novelty_scale
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 from eels_bayes.tensor_checks import below
 
@@ -66,12 +65,13 @@ def write(path: str | os.PathLike[str], contents: Contents) -> None:
 
 def pack(contents: Contents) -> tuple[dict[str, Any], dict[str, Any]]:
     """Tensors and plain JSON values that :func:`unpack` rebuilds the contents from."""
-    tensors, config = pack_fitted(contents.fitted)
-    plan, record = contents.plan, contents.fitted.record
+    plan, fitted = contents.plan, contents.fitted
+    tensors, config = pack_fitted(fitted)
     tensors |= library_tensors("library", plan.library)
-    tensors |= encoder_tensors(contents.fitted.encoder)  # with its evidence
-    config["evidence"] = list(contents.fitted.encoder.evidence.sizes)
-    tensors |= _known(contents.fitted)
+    tensors |= encoder_tensors(fitted.encoder)  # with its evidence
+    config["evidence"] = list(fitted.encoder.evidence.sizes)
+    tensors |= _known(fitted)
+    tensors |= {f"report.{name}": np.asarray(x) for name, x in vars(fitted.window_fit).items()}
     if plan.class_weights is not None:
         tensors["class_weights"] = plan.class_weights
     config["classifier"] = {
@@ -82,11 +82,8 @@ def pack(contents: Contents) -> tuple[dict[str, Any], dict[str, Any]]:
         "effort": contents.effort.options(),
         "history": contents.history,
         "variations": dict(vars(plan.library.variations)),
+        "fit": fitted.record.options(),
     }
-    if record is not None:
-        config["classifier"]["fit"] = record.options()
-    if (found := contents.fitted.window_fit) is not None:
-        tensors |= {f"report.{name}": np.asarray(value) for name, value in vars(found).items()}
     return tensors, config
 
 
@@ -103,26 +100,21 @@ def unpack(tensors: dict[str, Tensor], config: dict[str, Any]) -> Contents:
     tensors = checked(tensors, config)
     options = dict(config["classifier"])
     history, seed = options.pop("history"), options.pop("seed")
-    # Files of before `Effort` hold the VAE's schedule alone.
-    effort = dict(options.pop("effort", None) or {"vae": options.pop("vae_schedule")})
-    effort.pop("image_steps", None)  # of before the weights of images needed no number of steps
-    record = FitRecord.restored(options.pop("fit")) if "fit" in options else None
+    effort = Effort.from_options(given := options.pop("effort"))
+    if effort.options() != given:  # nothing is left to its default
+        raise ValueError(f"effort is {given!r}")
+    fitted = _unpack_fitted(tensors, config, FitRecord.restored(options.pop("fit")))
     weights = tensors.get("class_weights")
-    # of before these were kept: as the fit found them
-    given = {"variations": options.pop("variations", config["variations"])}
+    own = config | {"variations": options.pop("variations")}  # not those that the fit found
     plan = Plan(
-        library=library_from("library", tensors, config | given),
+        library=library_from("library", tensors, own),
         class_weights=None if weights is None else weights.numpy(),
         **options,
     )
-    fitted = replace(
-        _unpack_fitted(tensors, config), record=record, window_fit=_window_fit(tensors)
-    )
-    if known := below("known.", tensors):  # older files hold none
-        own = fitted.preprocessor
-        columns = known_readings.columns_of(own, reader_of(fitted), known["counts"])
-        known_readings.check_columns(known["columns"], columns)
-    return Contents(fitted, plan, Effort.from_options(effort), seed, history)
+    known = fitted.preprocessor, reader_of(fitted), tensors["known.counts"]
+    columns = known_readings.columns_of(*known)
+    known_readings.check_columns(tensors["known.columns"], columns)
+    return Contents(fitted, plan, effort, seed, history)
 
 
 def pack_fitted(fitted: Fitted) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -155,15 +147,15 @@ def pack_fitted(fitted: Fitted) -> tuple[dict[str, Any], dict[str, Any]]:
     return tensors, config
 
 
-def _unpack_fitted(tensors: dict[str, Tensor], config: dict[str, Any]) -> Fitted:
-    """What was fitted, out of `pack_fitted`."""
+def _unpack_fitted(tensors: dict[str, Tensor], config: dict[str, Any], record: FitRecord) -> Fitted:
+    """What was fitted, out of `pack_fitted`, with its record."""
     learned = _checked_names(tensors, config)
     own = below("preprocessor.", tensors)
     preprocessor = Preprocessor.restored(config["preprocessor"], own)
     kind = config["latent_dim"], config["likelihood"]
     vae = vae_from(below("vae.", tensors), len(tensors["energy"]), *kind)
     forward = forward_from(tensors, config, preprocessor)
-    encoder = encoder_from(tensors, config, forward)
+    encoder = encoder_from(tensors, config["evidence"], config["latent_dim"])
     return Fitted(
         preprocessor=preprocessor,
         energy=tensors["energy"].numpy(),
@@ -172,7 +164,7 @@ def _unpack_fitted(tensors: dict[str, Tensor], config: dict[str, Any]) -> Fitted
         encoder=encoder.eval(),
         gp=GPClassifier.from_state(below("gp.", tensors)),
         value=value_from(tensors),
-        novelty=novelty_scale(below("novelty.", tensors), len(forward.components()[0])),
+        novelty=novelty_from(below("novelty.", tensors), forward),
         class_names=learned["class_names"],
         class_weights=tensors["learned.class_weights"].numpy(),
         labelled=Labelled(
@@ -182,6 +174,8 @@ def _unpack_fitted(tensors: dict[str, Tensor], config: dict[str, Any]) -> Fitted
             tensors["learned.latent"],
             learned["latent_names"],
         ),
+        record=record,
+        window_fit=_window_fit(tensors),
     )
 
 
@@ -205,12 +199,10 @@ def _checked_names(
     return learned
 
 
-def _window_fit(tensors: dict[str, Tensor]) -> WindowFit | None:
-    """How the forward model describes the spectra of the fit; files of before do not say."""
-    found = below("report.", tensors)
-    if not found:
-        return None
+def _window_fit(tensors: dict[str, Tensor]) -> WindowFit:
+    """How the forward model describes the spectra of the fit."""
     arrays: dict[str, Any] = {
-        name: value.numpy() if value.ndim else value.item() for name, value in found.items()
+        name: value.numpy() if value.ndim else value.item()
+        for name, value in below("report.", tensors).items()
     }
     return WindowFit(**arrays)

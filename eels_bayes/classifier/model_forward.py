@@ -65,9 +65,8 @@ def forward_from(
         raise ValueError("continuum.energy and preprocessor.profile_bins do not fit together")
     return ForwardModel(
         library=library_from("shown", tensors, config),
-        # files of before know of no move, and not whether the fit was at its end
-        library_fit=exactly(LibraryFit, {"moved": 0.0} | config["library_fit"]),
-        converged=_flag(config.get("converged", True)),
+        library_fit=exactly(LibraryFit, config["library_fit"]),
+        converged=_flag(config["converged"]),
         continuum=Continuum(window=(low, high), **continuum),
         **misfit_from(tensors, config),
         **_arrays(tensors),

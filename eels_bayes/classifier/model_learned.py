@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from eels_bayes.forward_model.model import ForwardModel
-from eels_bayes.forward_model.model_evidence import evidence_of
 from eels_bayes.forward_model.pixel_posterior import PixelEvidence
 from eels_bayes.gp.classifier import GPClassifier
 from eels_bayes.gp.value_regression import ValueRegression
@@ -24,12 +21,7 @@ from eels_bayes.uncertainty.packed_gp import GPConstants
 def vae_from(
     state: dict[str, Tensor], n_channels: int, latent_dim: int, likelihood: Likelihood
 ) -> SpectrumVAE:
-    """The VAE of its state, with its prior; ValueError where it has another decoder."""
-    if any(name.startswith("decoder.trunk.") for name in state):
-        raise ValueError(
-            "its VAE decodes by convolutions, as models of eels_bayes 0.1.0 and before did: fit it "
-            "again, or open it with the version that wrote it"
-        )
+    """The VAE of its state, with its prior."""
     scale = float(state["scale"])
     with torch.device("meta"):  # no memory is taken before sizes are compared
         vae = SpectrumVAE(
@@ -51,6 +43,16 @@ def encoder_tensors(encoder: NoisyEncoder) -> dict[str, Tensor]:
     library's, and the encoder was learned along these.
     """
     return {f"encoder.{k}": v for k, v in encoder.state_dict().items()}
+
+
+def encoder_from(tensors: dict[str, Tensor], sizes: list[int], latent_dim: int) -> NoisyEncoder:
+    """The noisy encoder, with evidence of these sizes."""
+    n_bins, n_span, n_components, n_window = sizes
+    with torch.device("meta"):
+        evidence = PixelEvidence((n_bins, n_span, n_components, n_window))
+        encoder = NoisyEncoder(evidence, latent_dim)
+    encoder.load_state_dict(below("encoder.", tensors), assign=True)
+    return encoder
 
 
 def gp_tensors(gp: GPClassifier) -> dict[str, Tensor]:
@@ -85,23 +87,9 @@ def novelty_tensors(novelty: NoveltyScale) -> dict[str, Tensor]:
     return {f"novelty.{k}": v for k, v in novelty._asdict().items()}
 
 
-def encoder_from(
-    tensors: dict[str, Tensor], config: dict[str, Any], forward: ForwardModel
-) -> NoisyEncoder:
-    """The noisy encoder on the forward model's evidence, which older files leave to be found."""
-    state = below("encoder.", tensors)
-    if below("evidence.", state):
-        with torch.device("meta"):
-            encoder = NoisyEncoder(PixelEvidence(tuple(config["evidence"])), config["latent_dim"])
-        encoder.load_state_dict(state, assign=True)
-        return encoder
-    with np.errstate(all="ignore"):  # what comes of odd numbers is refused below
-        evidence = evidence_of(forward)
-    encoder = NoisyEncoder(evidence, config["latent_dim"])
-    if len(tensors["novelty.whitening"]) != len(evidence.inside):
-        raise ValueError("novelty.whitening and the window's bins do not fit together")
-    known = {f"evidence.{name}": value for name, value in evidence.state_dict().items()}
-    if not all(value.isfinite().all() for value in known.values()):
-        raise ValueError("the forward model's numbers make no finite evidence")
-    encoder.load_state_dict(state | known)
-    return encoder
+def novelty_from(state: dict[str, Tensor], forward: ForwardModel) -> NoveltyScale:
+    """The scale of `novelty_tensors`, if it is of the forward model's components."""
+    scale = NoveltyScale(**state)
+    if len(scale.dominant) != len(forward.components()[0]):
+        raise ValueError(f"novelty.dominant has shape {tuple(scale.dominant.shape)}")
+    return scale

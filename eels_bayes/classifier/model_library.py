@@ -49,14 +49,9 @@ def library_words(library: FingerprintLibrary) -> dict[str, Any]:
 def library_from(
     prefix: str, tensors: dict[str, Tensor], config: dict[str, Any]
 ) -> FingerprintLibrary:
-    """The library of `library_tensors`, with names, variations and words of a file's settings.
-
-    Files of before libraries had words hold none.
-    """
-    words: dict[str, Any] = {}
-    if "library" in config:
-        words = {**config["library"]}
-        words["value_range"] = range_of_plain(words["value_range"])
+    """The library of `library_tensors`, with names, variations and words of a file's settings."""
+    words: dict[str, Any] = {**config["library"]}
+    words["value_range"] = range_of_plain(words["value_range"])
     arrays: dict[str, Any] = {
         name: tensors[f"{prefix}.{name}"].numpy()
         for name in ("energy", "intensity", "labels", "nuisances")

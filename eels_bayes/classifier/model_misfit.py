@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from eels_bayes.forward_model.misfit import Directions, Misfit
@@ -34,13 +33,7 @@ def misfit_words(forward: ForwardModel) -> dict[str, float]:
 
 
 def misfit_from(tensors: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Any]:
-    """What `ForwardModel` takes of it; none in files of before it was learned."""
-    if "misfit" not in config:
-        if "misfit.shape" in tensors:
-            raise ValueError("misfit is missing")
-        n_bins, n_classes = len(tensors["continuum.energy"]), len(config["class_names"])
-        none = Directions(np.zeros((n_bins, 0)), np.ones(n_classes), 1.0)
-        return {"along": none, "misfit": Misfit.unknown(n_classes, 0), "noise": 1.0}
+    """What `ForwardModel` takes of it."""
     words = {name: float(value) for name, value in config["misfit"].items()}
     if negative := [name for name, value in words.items() if value < 0]:
         raise ValueError(f"misfit.{negative[0]} is {words[negative[0]]:g}; it is 0 at least")

@@ -137,9 +137,7 @@ def checked(tensors: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Ten
     n_library, n_classes = len(config["class_names"]), len(learned["class_names"])
     sizes = {"K": n_library, "G": n_classes, "N": n_classes + 1, "D": config["latent_dim"]}
     sizes |= {"Y": len(learned["pixel_names"]), "Z": len(learned["latent_names"])}
-    if "evidence" in config:  # older files hold none
-        sizes |= evidence_sizes(config["evidence"])
-    return check_tensors(tensors, TENSORS, sizes)
+    return check_tensors(tensors, TENSORS, sizes | evidence_sizes(config["evidence"]))
 
 
 def checked_checkpoint(
@@ -147,6 +145,6 @@ def checked_checkpoint(
 ) -> dict[str, Tensor]:
     """Tensors of a fit under way that are what they must be; raises as `checked` does."""
     sizes = {"K": n_classes, "G": n_classes, "N": n_classes + 1, "D": latent_dim}
-    if "evidence" in config:
+    if "evidence" in config:  # it has its encoder
         sizes |= evidence_sizes(config["evidence"])
     return check_tensors(tensors, _CHECKPOINT, sizes)

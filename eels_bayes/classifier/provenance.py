@@ -25,9 +25,8 @@ class Provenance:
     model : str
         Digest of what its predictions follow from; results have it too. The same in memory and
         after loading, another after an update.
-    fit : FitRecord or None
-        Version, date, number of spectra and titles of their signals; None where an older file
-        does not say.
+    fit : FitRecord
+        Version, date, number of spectra and titles of their signals.
     library : str
         Source of the fingerprints, see `FingerprintLibrary`; '' where it was not given.
     noise : Noise
@@ -37,7 +36,7 @@ class Provenance:
     """
 
     model: str
-    fit: FitRecord | None
+    fit: FitRecord
     library: str
     noise: Noise
     seed: int
@@ -72,9 +71,8 @@ def provenance_of(fitted: Fitted, seed: int, effort: Effort) -> Provenance:
 def in_short(fitted: Fitted) -> str:
     """Date and digest of a fitted model, for a line."""
     record = fitted.record
-    date = "at an unknown date" if record is None else (record.updated or record.date)[:10]
-    learned = "updated" if record is not None and record.updated else "fitted"
-    return f"{learned} {date}, model {digest(fitted)[:SHORT]}"
+    learned, date = ("updated", record.updated) if record.updated else ("fitted", record.date)
+    return f"{learned} {date[:10]}, model {digest(fitted)[:SHORT]}"
 
 
 def effort_in_words(effort: Effort) -> str:
@@ -88,10 +86,8 @@ def effort_in_words(effort: Effort) -> str:
     return f"full but for {', '.join(other)}"
 
 
-def _of_fit(record: FitRecord | None) -> dict[str, str]:
+def _of_fit(record: FitRecord) -> dict[str, str]:
     """Lines of what is known of the fit."""
-    if record is None:
-        return dict.fromkeys(("fitted", "to"), UNKNOWN)
     shown = [repr(title) for title in record.titles if title]
     titles, left = ", ".join(shown), record.n_signals - len(shown)
     more = f" and {left} more" if titles and left else ""

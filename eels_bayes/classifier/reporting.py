@@ -69,8 +69,7 @@ def report(self: OfFit, spectra: Spectra | None = None) -> FitReport:
     Raises
     ------
     RuntimeError
-        Before ``fit``, or if the model is of an older file, which holds no report, and no spectra
-        are given.
+        Before ``fit``.
     TypeError, ValueError
         If spectra are not like those of the fit, or none is usable.
     """
@@ -84,8 +83,6 @@ def report_of(
 
     Raises
     ------
-    RuntimeError
-        If none was kept and no spectra are given.
     TypeError, ValueError
         If spectra are not like those of the fit, or no pixel is usable.
     """
@@ -94,11 +91,6 @@ def report_of(
     if spectra is not None:
         check_spectra(fitted, spectra)
         preprocessor, window = spectra.preprocessor, measured_fit(fitted.forward, spectra)
-    if window is None:
-        raise RuntimeError(
-            "this model is of a file that holds no report; report(spectra) makes one of spectra, "
-            "those of the fit or others"
-        )
     forward, vary = fitted.forward, fitted.forward.library.variations
     fit = forward.library_fit
     only = int(np.argmax(window.class_pixels))
@@ -106,7 +98,7 @@ def report_of(
     report = FitReport(
         **vars(window),
         class_names=forward.library.class_names,
-        n_fitted=0 if fitted.record is None else fitted.record.n_pixels,
+        n_fitted=fitted.record.n_pixels,
         noise=preprocessor.detector_noise,
         noise_source=noise_source(preprocessor.noise, preprocessor.noises.tolist()),
         gain=fit.gain,

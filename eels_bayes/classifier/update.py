@@ -6,7 +6,6 @@ model, and so everything that follows from it in closed form, the noisy encoder 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,7 +53,7 @@ def updated(
     if not isinstance(new, FingerprintLibrary):
         if isinstance(new, Spectra):
             check_spectra(fitted, new)
-        return before._replace(fitted=_noted(learn_labels(fitted, new, labels, settings), fitted))
+        return before._replace(fitted=_finite(learn_labels(fitted, new, labels, settings)))
     if labels is not None or spectra is None:
         raise ValueError(
             "with a library, which holds its own labels, give the spectra that say how "
@@ -63,14 +62,13 @@ def updated(
     check_spectra(fitted, spectra)
     weights = before.class_weights if new.n_classes == before.library.n_classes else None
     after = learn_fingerprints(fitted, new, spectra, weights, settings, recalibrate=recalibrate)
-    return Updated(_noted(after, fitted), new, weights)
+    return Updated(_finite(after), new, weights)
 
 
-def _noted(after: Fitted, before: Fitted) -> Fitted:
-    """A model with the record of the one before, and this update in it, if it came to something."""
+def _finite(after: Fitted) -> Fitted:
+    """The model itself, if the update came to something."""
     check_finite(after)
-    record = None if before.record is None else before.record.after_update()
-    return replace(after, record=record, window_fit=after.window_fit or before.window_fit)
+    return after
 
 
 def learn_labels(
@@ -87,6 +85,8 @@ def learn_labels(
         names,
         fitted.labelled.joined(added),
         settings,
+        window_fit=fitted.window_fit,
+        record=fitted.record.after_update,
         known=fitted,
     )
 
@@ -127,7 +127,7 @@ def learn_fingerprints(
         )
     else:
         forward = fit_weights(fitted.forward, pixels, library, class_weights=class_weights)
-    learned = learn(
+    return learn(
         fitted.preprocessor,
         fitted.energy,
         reinsertion(forward, spectra),
@@ -135,10 +135,11 @@ def learn_fingerprints(
         library.class_names + by_labels_alone,
         fitted.labelled,
         settings,
+        window_fit=measured_fit(forward, pixels),
+        record=fitted.record.after_update,
         known=fitted,
         spectra=spectra[np.sort(rows[: effort.novelty_pixels])],
     )
-    return replace(learned, window_fit=measured_fit(forward, pixels))
 
 
 def _labelled(fitted: Fitted, new: Spectra | ArrayLike, labels: ArrayLike | None) -> Labelled:

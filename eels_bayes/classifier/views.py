@@ -38,5 +38,5 @@ def html(self: Shown) -> str:
         rows = [("state", "not fitted"), ("effort", effort_in_words(self.effort))]
         return html_table(rows, table)
     provenance = provenance_of(fitted, self.seed, self.effort)
-    problems = report_of(fitted, library, None, self.effort).problems if fitted.window_fit else ()
+    problems = report_of(fitted, library, None, self.effort).problems
     return html_table(provenance.rows(), table, bad=problems)

@@ -68,10 +68,7 @@ def read_files(
 def _of_the_fit(classifier: EELSClassifier, model: Path) -> list[str]:
     """What is bad about a model's fit: maps are no better."""
     found = [TOO_LITTLE] if learned_little(classifier.effort) else []
-    try:
-        report = classifier.report()
-    except RuntimeError:  # an older file has none
-        return found
+    report = classifier.report()
     if report.ok:
         return found
     more = f"; see `eels-bayes report --model {model}`" if len(report.problems) > 1 else ""

@@ -29,10 +29,7 @@ def tell_report(
     if figure is not None:
         check_drawable(figure)
     classifier = load_model(model)
-    try:
-        report = classifier.report(classifier.preprocessor(load(files)) if files else None)
-    except RuntimeError as error:  # an older file has none
-        raise ValueError(f"{model}: {error}") from error
+    report = classifier.report(classifier.preprocessor(load(files)) if files else None)
     written = "" if figure is None else f"\n\nfigure: {write_figure(figure, report.plot())}"
     text = f"{classifier.provenance!r}\n\n{report!r}{written}"
     values = {"model": classifier.provenance.model, **report_values(report)}

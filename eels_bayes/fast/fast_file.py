@@ -23,7 +23,7 @@ from eels_bayes.forward_model.pixel_posterior import PixelEvidence
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
 from eels_bayes.prediction import known_readings
 from eels_bayes.prediction.gp_heads import GPHeads
-from eels_bayes.prediction.novelty import NoveltyScale, novelty_scale
+from eels_bayes.prediction.novelty import NoveltyScale
 from eels_bayes.prediction.pixel_reader import Reader
 from eels_bayes.prediction.stored_tensors import (
     ENCODER,
@@ -115,7 +115,7 @@ def read(path: str | os.PathLike[str]) -> FastParts:
         library = dict(config["library"])
         if not set(LIBRARY) <= set(library):
             raise ValueError("the library lacks its energy, spectra or values")
-        model = config.get("model", "")  # files of before models had a digest name none
+        model = config["model"]
         if not isinstance(model, str) or not set(model) <= HEX:
             raise ValueError(f"model is {model!r}")
         if config["backend"] not in list(BACKENDS):
@@ -153,13 +153,10 @@ def _try_out(
     plan = graph.plan(0.0)
     if int(plan.flag):
         raise ValueError(f"the axis {config['axis']} does not cover what is needed")
-    known = below("known.", tensors)  # older files hold none
-    counts = known["counts"] if known else torch.ones(2, graph.axis.n, dtype=torch.float32)
-    columns = _columns(graph, plan, counts)
+    columns = _columns(graph, plan, tensors["known.counts"])
     if columns.shape[1] != len(names) + N_COLUMNS:
         raise ValueError(f"{len(names)} class_names do not fit {columns.shape[1]} columns")
-    if known:
-        known_readings.check_columns(known["columns"], columns)
+    known_readings.check_columns(tensors["known.columns"], columns)
 
 
 def _columns(graph: FastGraph, plan: Plan, counts: Tensor) -> Tensor:
@@ -193,9 +190,7 @@ def _rebuilt(tensors: dict[str, Tensor], config: dict[str, Any]) -> tuple[FastGr
 
 def _noise(config: dict[str, Any]) -> Noise:
     """The noise of the counts; ValueError where none can be like this."""
-    # files of before noise was measured hold gain and readout alone
-    names = Noise._fields if "noise" in config["preprocessor"] else Noise._fields[:2]
-    return checked_noise(Noise(*(float(config[name]) for name in names)))
+    return checked_noise(Noise(*(float(config[name]) for name in Noise._fields)))
 
 
 def _axis(config: dict[str, Any]) -> EnergyAxis:
@@ -212,10 +207,9 @@ def _reader(state: dict[str, Tensor], config: dict[str, Any]) -> Reader:
     evidence = PixelEvidence((n_bins, n_span, n_components, n_window))
     encoder = NoisyEncoder(evidence, config["latent_dim"])
     heads = _gp_heads(state, config) if config["head"] == "gp" else _dense_heads(config)
-    held = {name: state[name] for name in NoveltyScale._fields if name in state}
-    scale = novelty_scale(held, n_components)
+    scale = NoveltyScale(*(state[name] for name in NoveltyScale._fields))
     reader = Reader(encoder, heads, scale)
-    reader.load_state_dict(state | scale._asdict())
+    reader.load_state_dict(state)
     return reader
 
 
@@ -226,8 +220,7 @@ def _gp_heads(state: dict[str, Tensor], config: dict[str, Any]) -> nn.Module:
         return GPConstants(*(state[f"heads.{prefix}_{name}"] for name in GPConstants._fields))
 
     value = constants("value") if "heads.value_mean" in state else None
-    # files of before values had a range name none
-    value_range = range_of_plain(config["library"].get("value_range", [None, None]))
+    value_range = range_of_plain(config["library"]["value_range"])
     return GPHeads(constants("classes"), value, state["heads.value_noise"], value_range)
 
 

@@ -28,7 +28,7 @@ class FastParts(NamedTuple):
         units) and "values"; with "value_name", "value_unit", "value_range" and "source", see
         `FingerprintLibrary`.
     model : str
-        Digest of the model that was compiled; '' where an older file does not say.
+        Digest of the model that was compiled; '' where it is not known.
     """
 
     graph: FastGraph

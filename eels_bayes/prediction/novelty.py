@@ -52,21 +52,6 @@ class NoveltyScale(NamedTuple):
     dominant: Tensor
 
 
-def novelty_scale(state: dict[str, Tensor], n_components: int) -> NoveltyScale:
-    """The scale of a file's tensors; files of before hold one table for all classes."""
-    if "dominant" not in state:
-        if state["table"].dim() != 1:
-            raise ValueError("novelty.dominant is missing")
-        one = torch.ones(n_components, 1, dtype=torch.float32)
-        state = {**state, "table": state["table"][None], "dominant": one}
-    scale = NoveltyScale(**state)
-    if scale.dominant.dim() != 2 or len(scale.dominant) != n_components:
-        raise ValueError(f"novelty.dominant has shape {tuple(scale.dominant.shape)}")
-    if scale.table.dim() != 2 or len(scale.table) != scale.dominant.shape[1]:
-        raise ValueError(f"novelty.table has shape {tuple(scale.table.shape)}")
-    return scale
-
-
 def misfit_energy(
     residual: Tensor, whitening: Tensor, center: Tensor, limit: float = RESIDUAL_LIMIT
 ) -> Tensor:

@@ -32,7 +32,7 @@ PREPROCESSOR = {
     "reference": Expected("?", F32),
     "_ready": Expected("", BOOL),
     "noises": Expected(f"?{N_NOISES}", F64, ANY),
-    "profile_bins": Expected("3|2", INT),
+    "profile_bins": Expected("3", INT),
     "typical": Expected("?", F32),
     "typical_first": Expected("", F64),
     "ceiling": Expected("", F64, ABOVE_ZERO),
@@ -59,8 +59,8 @@ ENCODER = {
 NOVELTY = {
     "whitening": Expected("UW", F32),
     "center": Expected("W", F32),
-    "table": Expected("K?|1?|?", F32, ASCENDING),
-    "dominant": Expected("CK|C1", F32, SHARES),
+    "table": Expected("K?", F32, ASCENDING),
+    "dominant": Expected("CK", F32, SHARES),
 }
 VALUE = {  # GPConstants of one function
     "inducing": Expected("VA", F64),

@@ -17,9 +17,10 @@ from eels_bayes.classifier import batch_prediction, fitting, heads, learning, tr
 from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.classifier.loading import load_model
 from eels_bayes.classifier.model_file import KIND
+from eels_bayes.classifier.model_learned import novelty_from
 from eels_bayes.classifier.model_tensors import TENSORS
+from eels_bayes.prediction import known_readings
 from eels_bayes.prediction.image_context import ImageWeights
-from helpers.old_files import without_known, write_version_1
 
 SHORT = dataclasses.replace(eb.Effort.quick(), vae=eb.Schedule(2, 5))
 FLOATS = [
@@ -543,13 +544,6 @@ def tampered(saved, path, tensors=None, config=None):
     return load_model(path)
 
 
-def test_a_file_with_the_steps_of_older_releases_opens(saved, tmp_path):
-    options = tensor_file.read(saved, KIND)[1]["classifier"]
-    older = options | {"effort": options["effort"] | {"image_steps": 400}}
-    again = tampered(saved, tmp_path / "model.eels", config={"classifier": older})
-    assert again.effort == load_model(saved).effort
-
-
 def test_every_missing_part_is_named(saved, tmp_path):
     tensors, config = tensor_file.read(saved, KIND)
     path, accepted = tmp_path / "model.eels", set()
@@ -562,20 +556,23 @@ def test_every_missing_part_is_named(saved, tmp_path):
         else:
             accepted.add(name)
     assert not accepted
-    # older files lack these, see test_provenance
-    for name in config.keys() - {"library", "converged"}:
-        tensor_file.write(path, KIND, tensors, {k: v for k, v in config.items() if k != name})
+    options = config["classifier"]
+    less = {name: {k: v for k, v in config.items() if k != name} for name in config}
+    less |= {
+        name: config | {"classifier": {k: v for k, v in options.items() if k != name}}
+        for name in options
+    }
+    for name, settings in less.items():
+        tensor_file.write(path, KIND, tensors, settings)
         with pytest.raises(ValueError, match=name):
             load_model(path)
 
 
-def test_every_wrong_shape_is_refused(saved, tmp_path):
+def test_every_wrong_shape_is_refused(saved, tmp_path, monkeypatch):
+    # or shapes would be found by what is read with them
+    monkeypatch.setattr(known_readings, "TOLERANCE", 1e30)
     tensors, config = tensor_file.read(saved, KIND)
     path, accepted = tmp_path / "model.eels", []
-    # these may have any length
-    free = ("forward.log_likelihood", "preprocessor.typical")
-    tensors |= {name: tensors[name][:3] for name in free}
-    tensors = without_known(tensors)  # which would refuse the rest
     for name, value in tensors.items():
         flat = value.reshape(-1)
         more = torch.cat([flat, flat[:1] if len(flat) else flat.new_zeros(1)])
@@ -587,7 +584,8 @@ def test_every_wrong_shape_is_refused(saved, tmp_path):
                 assert "holds no complete classifier (" in str(error)
             else:
                 accepted.append((name, tuple(change.shape)))
-    assert set(accepted) == {(name, (4,)) for name in free}
+    # as many as the fit had iterations
+    assert accepted == [("forward.log_likelihood", (len(tensors["forward.log_likelihood"]) + 1,))]
 
 
 @pytest.mark.parametrize("value", [None, -1, "x", [], {}, 10**9])
@@ -610,25 +608,19 @@ def test_settings_that_cannot_be_are_refused(saved, tmp_path, value):
             tampered(saved, tmp_path / "model.eels", config={"classifier": options})
 
 
-def test_the_evidence_is_the_fits_own_and_older_files_leave_it_to_be_found(
-    fitted, saved, spectra, prediction, tmp_path
-):
-    tensors, config = tensor_file.read(saved, KIND)
-    of_before = without_known(tensors)
-    of_before = {k: v for k, v in of_before.items() if not k.startswith("encoder.evidence.")}
-    del config["evidence"]
-    write_version_1(tmp_path / "old.eels", KIND, of_before, config)
-    with pytest.warns(UserWarning, match=r"old\.eels is an older file without the axes .* fit it"):
-        old = load_model(tmp_path / "old.eels")
-    for again in (load_model(saved), old):
-        found = again.fitted.encoder.evidence.state_dict()
-        for name, value in fitted.fitted.encoder.evidence.state_dict().items():
-            assert torch.equal(found[name], value), name
-        assert_equal(again.predict(spectra), prediction, tolerance=1e-6)
-        assert again.provenance.model == fitted.provenance.model
-    # an older file that is saved again is a new one
-    old.save(tmp_path / "new.eels")
-    assert (tmp_path / "new.eels").read_bytes() == saved.read_bytes()
+def test_the_evidence_is_the_fits_own(fitted, saved):
+    again = load_model(saved)
+    found = again.fitted.encoder.evidence.state_dict()
+    for name, value in fitted.fitted.encoder.evidence.state_dict().items():
+        assert torch.equal(found[name], value), name
+    assert again.provenance.model == fitted.provenance.model
+
+
+def test_a_novelty_of_other_components_is_refused(fitted):
+    held, forward = fitted.fitted.novelty._asdict(), fitted.fitted.forward
+    assert novelty_from(held, forward) == fitted.fitted.novelty
+    with pytest.raises(ValueError, match=r"novelty\.dominant has shape \("):
+        novelty_from(held | {"dominant": held["dominant"][1:]}, forward)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from eels_bayes.classifier.digest import DIGITS, digest
 from eels_bayes.classifier.fit_record import LONGEST_TITLE, MOST_TITLES, FitRecord, record_of
 from eels_bayes.classifier.model_file import KIND
 from eels_bayes.classifier.provenance import effort_in_words, provenance_of
-from helpers.old_files import without_known, write_version_1
 
 SHORT = dataclasses.replace(eb.Effort.quick(), vae=eb.Schedule(2, 5))
 
@@ -137,33 +136,6 @@ def test_seed_and_effort_are_in_the_file_once(clf, tmp_path):
     clf.save(tmp_path / "model.eels")
     _, config = tensor_file.read(tmp_path / "model.eels", KIND)
     assert set(config["classifier"]["fit"]) == {f.name for f in dataclasses.fields(FitRecord)}
-
-
-def test_files_of_before_say_that_it_is_unknown(clf, spectra, tmp_path):
-    clf.save(tmp_path / "model.eels")
-    tensors, config = tensor_file.read(tmp_path / "model.eels", KIND)
-    del config["library"], config["classifier"]["fit"]
-    write_version_1(tmp_path / "old.eels", KIND, without_known(tensors), config)
-    old = eb.load_model(tmp_path / "old.eels")
-    assert old.provenance.fit is None and old.provenance.seed == clf.seed
-    assert old.library.value_range == (-np.inf, np.inf) and old.library.value_name == "value"
-    for line in ("fitted:   unknown", "to:       unknown", "library:  unknown"):
-        assert line in str(old.provenance).splitlines()
-    assert "fitted at an unknown date, model" in repr(old)
-    # it predicts what it did: the same, but for what is possible
-    one, other = old.predict(spectra), clf.predict(spectra)
-    np.testing.assert_array_equal(one.value.clip(0.0, 1.0), other.value)
-    for name in ("value_sd", "probabilities", "novelty"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
-    ends = zip(one.value_interval(), other.value_interval(), strict=True)
-    inside = np.abs(one.value - 0.5) <= 0.5
-    for free, bounded in ends:
-        np.testing.assert_array_equal(free.clip(0.0, 1.0)[inside], bounded[inside])
-    assert (one.value_interval()[0] < 0).mean() > 0.1
-    # learning once more does not make up what is not known
-    old.update([[0.0] * 4], [0], show_progressbar=False)
-    assert old.provenance.fit is None
-    assert saved_and_loaded(old, tmp_path / "again.eels").provenance == old.provenance
 
 
 # --- the digest

@@ -23,10 +23,10 @@ from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.data.flags import Flag
 from eels_bayes.fast import fast_file, inductor_backend
 from eels_bayes.fast.classifier import load_fast
-from eels_bayes.fast.fast_file import KIND, LIBRARY
+from eels_bayes.fast.fast_file import KIND
 from eels_bayes.fast.graph import CHUNK, N_COLUMNS
+from eels_bayes.prediction.known_readings import N_VALUES
 from eels_bayes.prediction.novelty import N_TABLE
-from helpers.old_files import without_known, write_version_1
 
 # enough for pixels of all classes to be told apart
 BRIEF = dataclasses.replace(eb.Effort.quick(), vae=eb.Schedule(10, 20, 3e-3), gp_steps=200)
@@ -759,26 +759,14 @@ def test_the_file_says_which_model_it_is_of(saved, clf, scripted):
     assert again.library["source"] == clf.library.source
 
 
-def test_files_of_before_values_had_a_range_give_what_they_gave(saved, scripted, counts, tmp_path):
-    tensors, config = tensor_file.read(saved, KIND)
-    del config["model"]
-    config["library"] = {name: config["library"][name] for name in LIBRARY}
-    write_version_1(tmp_path / "old.fast", KIND, without_known(tensors), config)
-    old = load_fast(tmp_path / "old.fast")
-    assert old.model == "" and set(old.library) == set(LIBRARY)
-    found, known = old(counts), scripted(counts)
-    np.testing.assert_array_equal(found.value.clip(0.0, 1.0), known.value)
-    np.testing.assert_array_equal(found.value_sd, known.value_sd)
-    np.testing.assert_array_equal(found.probabilities, known.probabilities)
-
-
 @pytest.mark.parametrize("ends", [[0.2, 0.3], [0.2, None], [None, 0.3]])
 def test_values_stay_within_their_range(saved, fast, counts, tmp_path, ends):
     tensors, config = tensor_file.read(saved, KIND)
     config["library"]["value_range"] = ends
-    tensor_file.write(tmp_path / "model.fast", KIND, without_known(tensors), config)
-    narrow = load_fast(tmp_path / "model.fast", backend=fast.backend)
     low, high = (-np.inf if ends[0] is None else ends[0], np.inf if ends[1] is None else ends[1])
+    tensors["known.columns"][:, -N_VALUES].clip_(low, high)  # what shall be said of known spectra
+    tensor_file.write(tmp_path / "model.fast", KIND, tensors, config)
+    narrow = load_fast(tmp_path / "model.fast", backend=fast.backend)
     expected = fast(counts[:90]).value.clip(low, high)
     np.testing.assert_allclose(narrow(counts[:90]).value, expected, rtol=0, atol=1e-5)
     assert len(np.unique(expected)) > 1 and np.isin(np.float32([low, high]), expected).any()
@@ -916,7 +904,7 @@ def test_every_missing_part_is_refused(saved, tmp_path):
 def test_every_missing_setting_is_named(saved, tmp_path):
     tensors, config = tensor_file.read(saved, KIND)
     path, escaped = tmp_path / "model.fast", {}
-    for name in config.keys() - {"model"}:  # which older files lack
+    for name in config:
         tensor_file.write(path, KIND, tensors, {k: v for k, v in config.items() if k != name})
         try:
             with pytest.raises(ValueError, match=rf"no complete fast classifier \(.*{name}"):

@@ -17,7 +17,6 @@ from eels_bayes.prediction.novelty import (
     evidence_ratio,
     fit_novelty_scale,
     misfit_energy,
-    novelty_scale,
     score,
     tail_probability,
 )
@@ -311,15 +310,3 @@ def test_uniform_within_classes_that_differ():
     half = score(ratios(scale, *pixels), component.mean(0).expand(3000, 3), scale)
     each = [score(ratios(scale, *pixels), component[[i]].expand(3000, 3), scale) for i in (0, -1)]
     torch.testing.assert_close(half, 0.5 * (each[0] + each[1]))
-
-
-def test_files_of_before_hold_one_table_for_all():
-    table = torch.linspace(-5.0, 20.0, 512)
-    held = {"whitening": torch.randn(6, 4), "center": torch.zeros(4), "table": table}
-    scale = novelty_scale(held, 3)
-    ratio = torch.linspace(-10.0, 30.0, 9)
-    for component in torch.eye(3):
-        found = score(ratio, component.expand(9, 3), scale)
-        torch.testing.assert_close(found, 1.0 - tail_probability(ratio, table[None])[:, 0])
-    with pytest.raises(ValueError, match=r"novelty\.table has shape \(512,\)"):
-        novelty_scale({**held, "dominant": torch.eye(3)}, 3)

@@ -82,7 +82,7 @@ def test_a_header_of_another_version_does_not_switch_the_checksum_off(
 ) -> None:
     data = files[kind].read_bytes()
     for old, new, message in (
-        (b'\\"version\\": 2', b'\\"version\\": 1', "its header holds .*; damaged"),
+        (b'\\"version\\": 2', b'\\"version\\": 1', "version 1, before .* released; .* not read"),
         (b'\\"sha256\\"', b'\\"sha255\\"', "its header holds .*; damaged"),
         (b'\\"package\\": \\"0', b'\\"package\\": \\"9', "damaged, as its numbers are not those"),
     ):
