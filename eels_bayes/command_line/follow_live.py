@@ -61,7 +61,9 @@ def follow_live(
     with ExitStack() as opened:
         if source == STDIN or source.endswith(ARRAYS):
             given = None if energy is None else energy[0] + energy[1] * np.arange(energy[2])
-            file = sys.stdin.buffer if source == STDIN else opened.enter_context(open(source, "rb"))
+            # without a buffer, whose lock a thread that waits for input would hold to the end
+            where = sys.stdin.fileno() if source == STDIN else source
+            file = opened.enter_context(open(where, "rb", buffering=0, closefd=source != STDIN))
             spectra: Iterator[Array] = _arrays(cast(BinaryIO, file), source)
         else:
             signals = load(source)

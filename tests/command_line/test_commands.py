@@ -1,7 +1,12 @@
 """Each command on files: what it says, what it writes, and its exit code."""
 
 import dataclasses
+import io
 import json
+import signal
+import subprocess
+import sys
+from functools import partial
 
 import hyperspy.api as hs
 import numpy as np
@@ -307,10 +312,29 @@ def test_live_reads_arrays_from_a_file_and_a_stream(
         rtol=1e-5,
     )
     with open(tmp_path / "stream.npy", "rb") as file:
-        monkeypatch.setattr("sys.stdin", type("Stdin", (), {"buffer": file}))
+        monkeypatch.setattr("sys.stdin", file)
         again = call("live", "-", *given)
     assert again.code == 0, again.err
     assert [line["class"] for line in lines(again.out)[:-1]] == [line["class"] for line in found]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
+def test_live_that_waits_for_spectra_can_be_interrupted(quick_classifier, series, tmp_path):
+    axis = series.signals[0].axes_manager.signal_axes[0].axis
+    quick_classifier.compile(quick_classifier.preprocessor, energy=axis).save(tmp_path / "m.fast")
+    command = [sys.executable, "-m", "eels_bayes", "live", "-", "--model", tmp_path / "m.fast"]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(command, preexec_fn=heed, **pipes) as process:
+        for number in range(3):  # each is answered before the next one comes
+            np.save(spectrum := io.BytesIO(), series.signals[0].data[0, number])
+            process.stdin.write(spectrum.getvalue())
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["number"] == number
+        process.send_signal(signal.SIGINT)
+        process.wait()
+        assert process.returncode == 130
+        assert process.stderr.read().splitlines()[-1] == b"eels-bayes: interrupted"
 
 
 def test_live_refuses_to_replay_signals_of_several_axes(call, files, series, tmp_path):
