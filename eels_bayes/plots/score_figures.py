@@ -146,8 +146,9 @@ def history(history: Mapping[str, Any], *, ylabel: str = "loss (nats per spectru
     Parameters
     ----------
     history : mapping
-        {"training": (epochs,), "validation": (epochs,)}, or such a mapping for each stage of the
-        fit, which gets a panel of its own.
+        {"training": (epochs,), "validation": (epochs,)}, or {"training": (steps,)} of what is
+        trained without validation; or such a mapping for each stage of the fit, which gets a panel
+        of its own.
     ylabel : str
 
     Returns
@@ -182,7 +183,7 @@ def history(history: Mapping[str, Any], *, ylabel: str = "loss (nats per spectru
                     ax.plot(
                         epochs[best], losses[best], "o", ms=5, mfc="none", color=color, label="best"
                     )
-            ax.set(xlabel="epoch", title=name)
+            ax.set(xlabel="epoch" if "validation" in stage else "step", title=name)
             ax.xaxis.get_major_locator().set_params(integer=True)
             ax.legend(handles=ax.get_lines(), loc="upper right")  # whatever their names begin with
         grid[0, 0].set_ylabel(ylabel)

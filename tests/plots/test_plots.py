@@ -526,6 +526,7 @@ def test_history_marks_the_best_epoch() -> None:
     }
     figure = plots.history(stages)
     assert [ax.get_title() for ax in figure.axes] == ["VAE", "GP"]
+    assert [ax.get_xlabel() for ax in figure.axes] == ["epoch", "step"]
     best = next(line for line in figure.axes[0].lines if line.get_label() == "best")
     assert (best.get_xdata()[0], best.get_ydata()[0]) == (2, 1.5)
     np.testing.assert_array_equal(figure.axes[1].lines[0].get_xdata(), [1, 2])
