@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from eels_bayes.data.detector_noise import Noise
     from eels_bayes.data.dual_eels import DualEELS, load_dual
     from eels_bayes.data.energy_axis import EnergyAxis
+    from eels_bayes.data.example_files import example_file
     from eels_bayes.data.fingerprints import FingerprintLibrary
     from eels_bayes.data.flags import Flag
     from eels_bayes.data.hydrogenic_edges import hydrogenic_library
@@ -68,6 +69,7 @@ _HOME = {
     "decide": "active.decisions:decide",
     "diagnostic_plots": "plots.diagnostic_figures",
     "diagnostics": "diagnostics",
+    "example_file": "data.example_files:example_file",
     "fit_gp": "gp.fit:fit_gp",
     "hydrogenic_library": "data.hydrogenic_edges:hydrogenic_library",
     "load": "data.hyperspy_io:load",
@@ -108,6 +110,7 @@ __all__ = [
     "decide",
     "diagnostic_plots",
     "diagnostics",
+    "example_file",
     "fit_gp",
     "hydrogenic_library",
     "load",

@@ -78,15 +78,11 @@ def test_python(project_root, tmp_path, monkeypatch):
 
 def test_command_line(project_root, a_copper_zinc, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    eb.load(a_copper_zinc)[0].inav[::5, ::5].save("map.hspy")
     lines = "".join(blocks(project_root, "bash")).replace("\\\n", " ").splitlines()
-    assert [line.split()[1] for line in lines] == [
-        "inspect",
-        "inspect",
-        "fingerprints",
-        "fit",
-        "read",
-    ]
+    commands = [line.split()[1] for line in lines]
+    assert commands == ["example", "inspect", "inspect", "fingerprints", "fit", "read"]
+    assert lines.pop(0) == "eels-bayes example copper_zinc --out map.hspy"
+    eb.load(a_copper_zinc)[0].inav[::5, ::5].save("map.hspy")  # in place of all pixels
     for line in lines:
         name, *arguments = shlex.split(line)
         assert name == "eels-bayes"

@@ -56,6 +56,13 @@ def _add(to: App, name: str, home: str, *words: str) -> None:
 
 _add(
     app,
+    "example",
+    "fetch_example:fetch_example",
+    "Write a real file to try things out with.",
+    "It is fetched from exSpy's demonstrations, once.",
+)
+_add(
+    app,
     "inspect",
     "inspect_files:inspect_files",
     "Show what files hold, and what windows would do.",
