@@ -59,7 +59,7 @@ STEPS = (
     ),
     (
         "A fit without labels",
-        "Two minutes of one slow core. What is bad would stand behind `!`; what is worth knowing "
+        "Half a minute of one core. What is bad would stand behind `!`; what is worth knowing "
         "stands behind `-`: the sample is no hydrogenic atom.",
         (f"fit {MAP} --fingerprints edges.npz --model map.eels {WINDOWS} --normalize 780 916",),
     ),

@@ -57,7 +57,7 @@ def fit_model(
     reading
         How counts are read.
     quick
-        Learn little, in less than a minute: to see that files and options fit together, not to
+        Learn little, in seconds: to see that files and options fit together, not to
         read pixels by.
     iterations
         Of the forward model at most: more where the report says that the fit had not ended.
