@@ -1,4 +1,5 @@
 # Every target sets itself up from nothing but Python >= 3.11 and reuses the environment afterwards.
+# Python compiles what it imports: for pip to compile all of PyTorch takes longer than to install it.
 PYTHON ?= python3
 VENV := .venv
 OUT ?= demo
@@ -40,12 +41,12 @@ fuzz: $(READY)
 test-newest:
 	$(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --upgrade pip
-	.venv-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[test,onnx]'
+	.venv-newest/bin/python -m pip install --quiet --no-compile --upgrade --upgrade-strategy eager -e '.[test,onnx]'
 	OMP_NUM_THREADS=1 .venv-newest/bin/python -m pytest -n 2 --dist loadfile
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -e '.[test,lint,bench,onnx,docs,release]' -c constraints.txt
+	$(BIN)/python -m pip install --quiet --no-compile -e '.[test,lint,bench,onnx,docs,release]' -c constraints.txt
 	touch $@
 
 clean:
