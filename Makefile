@@ -5,6 +5,8 @@ VENV := .venv
 OUT ?= demo
 
 BIN := $(VENV)/bin
+# On two processes; one that ends ends the run, or its test would be tried again and again.
+PYTEST := -m pytest -n 2 --dist loadfile --max-worker-restart 0
 READY := $(VENV)/.ready
 export MPLBACKEND = Agg
 
@@ -15,7 +17,7 @@ demo: $(READY)
 
 # ARGS="--cov" says besides which lines and branches of the package no test reaches.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 --durations=25 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) --durations=25 $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -42,7 +44,7 @@ test-newest:
 	$(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --upgrade pip
 	.venv-newest/bin/python -m pip install --quiet --no-compile --upgrade --upgrade-strategy eager -e '.[test,onnx]'
-	OMP_NUM_THREADS=1 .venv-newest/bin/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 .venv-newest/bin/python $(PYTEST)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -608,11 +608,12 @@ def test_settings_that_cannot_be_are_refused(saved, tmp_path, value):
             tampered(saved, tmp_path / "model.eels", config={"classifier": options})
 
 
-def test_the_evidence_is_the_fits_own(fitted, saved):
+def test_the_evidence_is_the_fits_own(fitted, saved, spectra, prediction):
     again = load_model(saved)
     found = again.fitted.encoder.evidence.state_dict()
     for name, value in fitted.fitted.encoder.evidence.state_dict().items():
         assert torch.equal(found[name], value), name
+    assert_equal(again.predict(spectra), prediction, tolerance=1e-6)
     assert again.provenance.model == fitted.provenance.model
 
 
