@@ -13,7 +13,7 @@ from eels_bayes.classifier.digest import digest
 from eels_bayes.classifier.fitted import Fitted, reader_of
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.forward_model.pixel_posterior import next_frame
-from eels_bayes.prediction.map_posterior import said_by_others
+from eels_bayes.prediction.map_posterior import MapPosterior, said_by_others
 from eels_bayes.prediction.prediction import Prediction
 
 ROWS = 4096  # pixels times frames read at a time: bounds memory
@@ -71,7 +71,8 @@ def encoder_gain(
     validation.whole("n_draws", n_draws)
     validation.seed(seed)
     held = _held(frames, len(spectra))
-    ratio = None if pred is None else _prior_ratio(pred, fitted, spectra)
+    known = None if pred is None else _neighbours(pred, fitted, spectra)
+    others = None if known is None else said_by_others(known)
     reader = reader_of(fitted).to(clf.device)
     evidence = fitted.encoder.evidence
     generator = torch.Generator().manual_seed(seed)
@@ -83,7 +84,9 @@ def encoder_gain(
             for name in ("profile", "level", "spike")
         )
         times = tensor(held[rows]).to(clf.device)
-        prior = None if ratio is None else tensor(ratio[rows]).to(clf.device)
+        prior = None
+        if known is not None and others is not None:
+            prior = tensor(known.states.ratio(others[rows])).to(clf.device)
         with torch.no_grad():
             reading = reader(profile, level, spike, prior)
             now, weight = reading.total, None if prior is None else reading.component_weight
@@ -110,8 +113,8 @@ def _held(frames: ArrayLike, n: int) -> Array:
     return held
 
 
-def _prior_ratio(pred: Prediction, fitted: Fitted, spectra: Spectra) -> Array:
-    """Class weights (n, K) by all other pixels over those of the fit."""
+def _neighbours(pred: Prediction, fitted: Fitted, spectra: Spectra) -> MapPosterior:
+    """What a prediction knows of the spectra's neighbours."""
     if not isinstance(pred, Prediction):
         raise TypeError(f"pred is a {type(pred).__name__}; give a Prediction of the spectra")
     places = [(pixels.image, pixels.position) for pixels in (pred, spectra)]
@@ -124,5 +127,4 @@ def _prior_ratio(pred: Prediction, fitted: Fitted, spectra: Spectra) -> Array:
             "pred does not know of neighbours; predict with context='neighbours' or 'series', or "
             "leave pred out"
         )
-    ratio: Array = said_by_others(pred.map_posterior) / fitted.class_weights
-    return ratio
+    return pred.map_posterior

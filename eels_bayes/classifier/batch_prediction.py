@@ -23,6 +23,7 @@ from eels_bayes.prediction.joint_posterior import JointPosterior
 from eels_bayes.prediction.linked_images import linked_images
 from eels_bayes.prediction.map_posterior import map_posterior, said_by_others
 from eels_bayes.prediction.pixel_reader import Reading, unanswered
+from eels_bayes.prediction.pixel_states import PixelStates, in_states, pixel_states
 from eels_bayes.prediction.prediction import Prediction
 from eels_bayes.prediction.uniform_novelty import unlike_model
 
@@ -52,8 +53,9 @@ def predict(
     spectra = read_spectra(fitted, spectra, settings.show_progressbar)
     overall = fitted.class_weights
     given = checked_weights(class_weights, len(fitted.class_names))
-    ratio = None if given is None else np.tile(given / overall, (len(spectra), 1))
-    columns = _columns(fitted, spectra, settings, ratio)
+    states = pixel_states(fitted.forward, overall)
+    prior = None if given is None else states.of_classes(np.tile(given, (len(spectra), 1)))
+    columns = _columns(fitted, spectra, settings, states, prior)
     alone, known, links = columns["total"], None, None
     if context == "series":
         linked = linked_images(spectra, displacement)
@@ -63,17 +65,19 @@ def predict(
     if context != "pixel" and np.isfinite(alone).any():
         prior = overall if given is None else given
         if context == "image":
-            others = _of_images(columns["probabilities"], spectra.image, prior)
+            classes = _of_images(columns["probabilities"], spectra.image, prior)
+            others = states.of_classes(classes)
         else:
             values = fitted.forward.library.class_values
             shown = settings.show_progressbar
-            said = (columns["probabilities"], prior)
+            said = (columns["states"], states.of_classes(prior), states)
             known = map_posterior(*said, spectra, values, links=links, show_progressbar=shown)
             others = said_by_others(known)
-        columns = _columns(fitted, spectra, settings, others / overall)
+        columns = _columns(fitted, spectra, settings, states, others)
     ok = np.isfinite(columns["total"])
     if unlike := unlike_model(columns["novelty"][ok]):
         warnings.warn(f"predict: {unlike}", stacklevel=WARNED_CALL)
+    del columns["states"]
     weight, mean, sd = (columns.pop(f"component_{name}") for name in ("weight", "mean", "sd"))
     labels, library = np.full(len(spectra), -1), fitted.forward.library
     labels[ok] = columns["probabilities"][ok].argmax(1)
@@ -107,16 +111,20 @@ def _of_images(
 
 
 def _columns(
-    fitted: Fitted, spectra: Spectra, settings: Settings, ratio: NDArray[np.float64] | None
+    fitted: Fitted,
+    spectra: Spectra,
+    settings: Settings,
+    states: PixelStates,
+    prior: NDArray[np.float64] | None,
 ) -> dict[str, NDArray[np.float32]]:
-    """Numbers of a Prediction (n rows), and the Gaussians of each latent.
+    """Numbers of a Prediction (n rows), the Gaussians of each latent, and states' probabilities.
 
     NaN where a pixel is flagged, and all of a pixel to which the model has no finite answer.
-    ``ratio`` (n, K): prior weights of the classes over those of the fit, for every pixel.
+    ``prior`` (n, S): weights of the states of every pixel, if other than those of the fit.
     """
     rows = np.flatnonzero(spectra.ok)
     if len(rows) == 0:
-        return _nothing(fitted, len(spectra))
+        return _nothing(fitted, len(spectra), len(states.label))
     device, batch_size = settings.device, settings.effort.predict_batch
     reader = reader_of(fitted).to(device)
     batches = tqdm(
@@ -125,14 +133,17 @@ def _columns(
         delay=PATIENCE,
         disable=not settings.show_progressbar,
     )
-    parts, silent = [], []
+    parts, silent, of_states = [], [], []
+    of_component = torch.from_numpy(states.of_component).to(device)
     for batch in batches:
         inputs = [getattr(spectra, name)[batch] for name in ("profile", "level", "spike")]
-        of_batch = None if ratio is None else tensor(ratio[batch]).to(device)
+        ratio = None if prior is None else tensor(states.ratio(prior[batch])).to(device)
         with torch.no_grad():
-            reading = reader(*(tensor(x).to(device) for x in inputs), of_batch)
+            reading = reader(*(tensor(x).to(device) for x in inputs), ratio)
             silent.append(unanswered(reading, bool(reader.heads.has_value)).cpu())
+            each = in_states(reading.component_classes, of_component, len(states.label))
             parts.append(_heaviest(reading))
+            of_states.append(each.cpu().numpy())
     most = max(part.component_weight.shape[1] for part in parts)
     columns = {
         name: scatter(
@@ -143,7 +154,9 @@ def _columns(
             len(spectra),
         )
         for name, parts_of in zip(Reading._fields, zip(*parts, strict=True), strict=True)
+        if name != "component_classes"
     }
+    columns["states"] = scatter(np.concatenate(of_states), rows, len(spectra))
     for values in columns.values():
         values[rows[torch.cat(silent).numpy()]] = np.nan
     return columns
@@ -168,11 +181,11 @@ def _padded(columns: Tensor, most: int) -> Tensor:
     return torch.cat([columns, extra * (columns.ndim > 2)], 1)
 
 
-def _nothing(fitted: Fitted, n: int) -> dict[str, NDArray[np.float32]]:
+def _nothing(fitted: Fitted, n: int, n_states: int) -> dict[str, NDArray[np.float32]]:
     """Columns of a Prediction of n flagged pixels."""
     latent_dim, n_components = fitted.vae.latent_dim, fitted.encoder.n_components
     wide = {"latent_mean": latent_dim, "latent_sd": latent_dim}
-    wide["probabilities"] = fitted.gp.n_classes
+    wide |= {"probabilities": fitted.gp.n_classes, "states": n_states}
     single = ("total", "aleatoric", "encoder", "classifier", "novelty", "value", "value_sd")
     shapes: dict[str, tuple[int, ...]] = {name: (n, size) for name, size in wide.items()}
     shapes |= dict.fromkeys(single, (n,))

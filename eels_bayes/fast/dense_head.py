@@ -56,15 +56,15 @@ class DenseHeads(nn.Module):
         """Probabilities at the means of n pixels' Gaussians; all but the total is NaN."""
         joint = read.weight.unsqueeze(1) * torch.softmax(self.logits(read.mean), 1)
         if ratio is not None:
-            joint = joint * ratio.index_select(0, read.pixel)
+            joint = joint * ratio
         of_pixel = summed(joint, read.pixel, n)
         whole = of_pixel.sum(1, keepdim=True)
         probabilities = of_pixel / whole
         total = -(probabilities * probabilities.clamp(min=self.floor).log()).sum(1)
         unknown = torch.full_like(total, math.nan)
-        weights = joint.sum(1) / whole.squeeze(1).index_select(0, read.pixel)
-        parts = Decomposition(probabilities, total, unknown, unknown, unknown, weights)
-        return HeadOutputs(parts, unknown, unknown)
+        each = joint / whole.index_select(0, read.pixel)
+        parts = Decomposition(probabilities, total, unknown, unknown, unknown, each.sum(1))
+        return HeadOutputs(parts, each, unknown, unknown)
 
 
 def fit_dense(

@@ -59,35 +59,38 @@ LEAST = 1e-12  # of a class weight, to have a logarithm
 
 
 class Field(NamedTuple):
-    """What is known of n pixels' classes together.
+    """What is known of n pixels' states together.
 
-    States of a pixel are its K classes among its neighbours, and, last, to be alone: of any class,
-    whatever stands beside it.
+    A pixel is in one of S states among its neighbours, each of one of K classes, or, last, alone:
+    in any state, whatever stands beside it.
 
     Attributes
     ----------
-    local : Tensor (n, K + 1)
+    local : Tensor (n, S + 1)
         Log of what each pixel and its image say of its state.
-    of_class : Tensor (n, K)
-        Class probabilities of a pixel that is alone.
-    others : Tensor (n, K)
-        Class probabilities of a pixel by all others and its image, its own data left out.
-    penalty : Tensor (2 A, K + 1, K + 1)
+    if_alone : Tensor (n, S)
+        Probabilities of the states of a pixel that is alone.
+    others : Tensor (n, S)
+        Those of a pixel by all others and its image, its own data left out.
+    penalty : Tensor (2 A, S + 1, S + 1)
         Of states of neighbours, nats.
     coupling : Coupling
-    weights : Tensor (I, K)
-        Of the classes in each image where neighbours say nothing.
+    weights : Tensor (I, S)
+        Of the states in each image where neighbours say nothing.
+    label : Tensor (S,) of int
+        Class of each state.
     log_follows : Tensor (I, K, K)
         Log of how much more often each class comes after each in the image before than if they had
         nothing to do with one another; 0 where images are not linked.
     """
 
     local: Tensor
-    of_class: Tensor
+    if_alone: Tensor
     others: Tensor
     penalty: Tensor
     coupling: Coupling
     weights: Tensor
+    label: Tensor
     log_follows: Tensor
 
 
@@ -98,6 +101,7 @@ def learn_field(
     distance: Tensor,
     overall: NDArray[np.float64],
     *,
+    label: NDArray[np.int64] | None = None,
     coupling: Coupling | None = None,
     show_progressbar: bool = False,
 ) -> Field:
@@ -105,17 +109,19 @@ def learn_field(
 
     Parameters
     ----------
-    likelihood : (n, K) array
-        Log-likelihoods of the classes, any constant a pixel; 0 for pixels that cannot be read.
+    likelihood : (n, S) array
+        Log-likelihoods of the states, any constant a pixel; 0 for pixels that cannot be read.
     image : (n,) array of int
     graph : Graph
         Of the n pixels.
-    distance : Tensor (K, K)
-        Between classes, in steps.
-    overall : (K,) array
-        Class weights of all images; they sum to one.
+    distance : Tensor (S, S)
+        Between states, in steps.
+    overall : (S,) array
+        Weights of the states in all images; they sum to one.
+    label : (S,) array of int, optional
+        Class of each state; by default each is a class.
     coupling : Coupling, optional
-        Where it is known; class weights of the images are learned all the same.
+        Where it is known; weights of the images are learned all the same.
     show_progressbar : bool
         Shown where it takes more than a few seconds.
 
@@ -126,6 +132,7 @@ def learn_field(
     data = torch.from_numpy(likelihood).float().T.contiguous()
     base = torch.from_numpy(np.maximum(overall, LEAST)).float()
     base, number = base / base.sum(), torch.from_numpy(image)
+    of_state = torch.arange(len(base)) if label is None else torch.from_numpy(label)
     bar = tqdm(
         total=WEIGHT_STEPS + MOST_SWEEPS,
         desc="neighbours",
@@ -137,9 +144,9 @@ def learn_field(
         _, own = np.unique(image[rows], return_inverse=True)
         among = _among(graph.neighbour[:, rows], rows, len(image))
         part = Graph(among, graph.colour[rows], None if graph.image is None else own)
-        some = _Pixels.of(data[:, rows].contiguous(), torch.from_numpy(own), part, base)
+        some = _Pixels.of(data[:, rows].contiguous(), torch.from_numpy(own), part, base, of_state)
         coupling = _learned(some, distance, graph.n_axes)
-    pixels = _Pixels.of(data, number, graph, base)
+    pixels = _Pixels.of(data, number, graph, base, of_state)
     penalty = with_alone(penalties(coupling.strength, coupling.growth, distance))
     with bar:
         known, messages = _of_images(pixels, penalty, coupling.alone, bar.update)
@@ -150,16 +157,17 @@ def learn_field(
     return Field(
         local.T.contiguous(),
         torch.softmax(alone + data, 0).T.contiguous(),
-        _of_classes(said_by_others(messages, prior), alone).T.contiguous(),
+        _if_not_alone(said_by_others(messages, prior), alone).T.contiguous(),
         penalty,
         coupling,
         known.log_weight.exp().T,
+        of_state,
         known.follows(pixels.places).permute(2, 0, 1),
     )
 
 
 class _OfImages(NamedTuple):
-    """What is known of images: log class weights (K, I), log factors (K, K, I + 1) in time."""
+    """What is known of images: log weights (S, I), log factors (K, K, I + 1) in time."""
 
     log_weight: Tensor
     log_factors: Tensor
@@ -175,31 +183,32 @@ class _OfImages(NamedTuple):
 
 
 class _Pixels(NamedTuple):
-    """Pixels that a field is learned from: log-likelihoods (K, n), images (n,), and neighbours."""
+    """Pixels that a field is learned from: log-likelihoods (S, n), images (n,), and neighbours."""
 
     data: Tensor
     image: Tensor
     sides: Sides
     base: Tensor
+    label: Tensor
     places: Places | None
 
     @classmethod
-    def of(cls, data: Tensor, image: Tensor, graph: Graph, base: Tensor) -> _Pixels:
+    def of(cls, data: Tensor, image: Tensor, graph: Graph, base: Tensor, label: Tensor) -> _Pixels:
         """Pixels with the neighbours that a graph says."""
-        return cls(data, image, sides_of(graph), base, places_of(graph))
+        return cls(data, image, sides_of(graph), base, label, places_of(graph, label))
 
     def as_all(self) -> _OfImages:
         """Images whose class weights are those of all, and that share nothing."""
-        n_classes, n_images = len(self.data), int(self.image.max()) + 1
+        n_classes, n_images = int(self.label.max()) + 1, int(self.image.max()) + 1
         log_weight = self.base.log().unsqueeze(1).expand(-1, n_images)
         return _OfImages(log_weight, nothing_follows(n_classes, n_images))
 
     def nothing_said(self) -> Tensor:
-        """Messages (S, K + 1, n) that favour no state."""
+        """Messages (sides, S + 1, n) that favour no state."""
         return nothing_said(len(self.data) + 1, self.sides)
 
     def states(self, log_weight: Tensor, alone: Tensor) -> tuple[Tensor, Tensor]:
-        """Log prior (..., K + 1, n) of each state by weights (K, I), and with the data besides."""
+        """Log prior (..., S + 1, n) of each state by weights (S, I), and with the data besides."""
         prior = log_weight[:, self.image]
         alone = alone.to(prior.dtype)[..., None, None]
         of_any = torch.logsumexp(prior + self.data, 0, keepdim=True)
@@ -275,20 +284,20 @@ def _relearned(
 
 
 def _reweighted(pixels: _Pixels, others: Tensor, log_weight: Tensor) -> Tensor:
-    """Log class weights (K, I) nearer to where each class is believed as often as it is foretold.
+    """Log weights (S, I) nearer to where each state is believed as often as it is foretold.
 
     There the predictive likelihood does not change with them, but for their prior.
     """
     none, prior = torch.zeros_like(log_weight), PIXELS * pixels.base.unsqueeze(1)
-    by_others = _of_classes(others, log_weight[:, pixels.image])
+    by_others = _if_not_alone(others, log_weight[:, pixels.image])
     belief = torch.softmax(by_others.log() + pixels.data, 0)
     believed = none.index_add(1, pixels.image, belief) + prior
     foretold = none.index_add(1, pixels.image, by_others) + PIXELS * log_weight.exp()
     return torch.log_softmax(log_weight + (believed / foretold).log(), 0)
 
 
-def _of_classes(states: Tensor, log_weight: Tensor) -> Tensor:
-    """Class probabilities (K, n) of log probabilities of states (K + 1, n)."""
+def _if_not_alone(states: Tensor, log_weight: Tensor) -> Tensor:
+    """Probabilities (S, n) of states by logs (S + 1, n) of these and of being alone."""
     return states[:-1].exp() + states[-1:].exp() * log_weight.exp()
 
 

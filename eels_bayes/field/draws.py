@@ -15,6 +15,7 @@ from torch.nn.functional import pad
 
 from eels_bayes.field.coupling import Field
 from eels_bayes.field.graph import Graph
+from eels_bayes.field.succession import of_label
 
 SWEEPS = 20  # of all pixels before a draw is taken, where each begins nearly right
 LEAST = 1e-30  # of a probability, to have a logarithm
@@ -50,8 +51,8 @@ def draw_maps(
         n_chains = min(at_once, n_draws - start)
         states = _drawn(begin.expand(n_chains, -1, -1), generator)
         states = _swept(states, field, graph, sweeps, generator)
-        if_alone = _drawn(field.of_class.log().expand(n_chains, -1, -1), generator)
-        parts.append(torch.where(states == n_states - 1, if_alone, states))
+        if_alone = _drawn(field.if_alone.log().expand(n_chains, -1, -1), generator)
+        parts.append(field.label[torch.where(states == n_states - 1, if_alone, states)])
     return torch.cat(parts).numpy()
 
 
@@ -79,11 +80,12 @@ def _swept(
 
 
 def _energies(field: Field, graph: Graph) -> list[tuple[Tensor, Tensor]]:
-    """Of each side: tables (T, K + 2, K + 1) of the neighbour's state and one's own, and whose."""
+    """Of each side: tables (T, S + 2, S + 1) of the neighbour's state and one's own, and whose."""
     none = torch.zeros(len(field.local), dtype=torch.int64)
     found = [(-pad(penalty.float(), (0, 0, 0, 1))[None], none) for penalty in field.penalty]
     if graph.image is not None:
-        follows, image = pad(field.log_follows, (0, 1, 0, 1)), torch.from_numpy(graph.image)
+        follows = of_label(field.log_follows.permute(1, 2, 0), field.label).permute(2, 0, 1)
+        follows, image = pad(follows, (0, 1, 0, 1)), torch.from_numpy(graph.image)
         behind = torch.from_numpy(graph.neighbour[-1])
         found.append((pad(follows, (0, 0, 0, 1)), image))
         found.append((pad(follows.mT, (0, 0, 0, 1)), image[behind]))

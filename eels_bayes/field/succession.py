@@ -33,24 +33,28 @@ class Places(NamedTuple):
         Image whose table holds between a pixel and the one before, or behind, it; I where none is.
     before : Tensor (n,) of int
         Row of the pixel before; 0 where none is.
+    label : Tensor (S,) of int
+        Class of each state, by which the tables are.
     n_images : int
         I.
     """
 
     table: Tensor
     before: Tensor
+    label: Tensor
     n_images: int
 
 
-def places_of(graph: Graph) -> Places | None:
-    """The places of a graph, if it has an axis in time."""
+def places_of(graph: Graph, label: Tensor) -> Places | None:
+    """The places of a graph, if it has an axis in time, and the classes (S,) of states."""
     if graph.image is None:
         return None
     image, n_images = torch.from_numpy(graph.image), int(graph.image.max()) + 1
     before, behind = torch.from_numpy(graph.neighbour[-2:])
     of_before = torch.where(before >= 0, image, n_images)
     of_behind = torch.where(behind >= 0, image[behind.clamp(min=0)], n_images)
-    return Places(torch.stack([of_before, of_behind]), before.clamp(min=0), n_images)
+    table = torch.stack([of_before, of_behind])
+    return Places(table, before.clamp(min=0), label, n_images)
 
 
 def nothing_follows(n_classes: int, n_images: int) -> Tensor:
@@ -65,11 +69,12 @@ def tables(log_factors: Tensor, places: Places) -> Tensor:
 
 
 def kernel_in_time(log_factors: Tensor, places: Places) -> Tensor:
-    """Weights (2, K + 1, K + 1, n) of states, the neighbour's first, then the pixel's.
+    """Weights (2, S + 1, S + 1, n) of states, the neighbour's first, then the pixel's.
 
     A pixel that is alone has nothing to do with what it was.
     """
-    weights = pad(tables(log_factors, places), (0, 1, 0, 1, 0, 1)).exp()
+    of_states = of_label(tables(log_factors, places), places.label)
+    weights = pad(of_states, (0, 1, 0, 1, 0, 1)).exp()
     before, behind = places.table
     return torch.stack([_of(weights, before), _of(weights.transpose(0, 1), behind)])
 
@@ -87,11 +92,11 @@ def refollowed(
     ----------
     log_factors : Tensor (K, K, I + 1)
     places : Places
-    kernel : Tensor (K + 1, K + 1, n)
+    kernel : Tensor (S + 1, S + 1, n)
         Of each pixel and the one before it, whose state is first.
-    outgoing : Tensor (2, K + 1, n)
+    outgoing : Tensor (2, S + 1, n)
         Log of what each pixel and all others say of its state, but for the one before, or behind.
-    data : Tensor (K + 1, n)
+    data : Tensor (S + 1, n)
         Log of what each pixel's own data say of its state.
     """
     here, there = outgoing[0], _of(outgoing[1], places.before)
@@ -104,16 +109,25 @@ def refollowed(
 
 def _by_image(pairs: Tensor, places: Places) -> Tensor:
     """Sums (K, K, I + 1) over each image's pixels with one before them, then over all of these."""
-    sums = pairs.new_zeros(*pairs.shape[:2], places.n_images + 1)
+    n_states, n_classes = len(places.label), int(places.label.max()) + 1
+    sums = pairs.new_zeros(n_states, n_states, places.n_images + 1)
     sums = sums.index_add(2, places.table[0], pairs)[..., :-1]
+    for axis in (0, 1):  # from states to their classes
+        shape = [n_classes if d == axis else size for d, size in enumerate(sums.shape)]
+        sums = sums.new_zeros(shape).index_add(axis, places.label, sums)
     return torch.cat([sums, sums.sum(-1, keepdim=True)], -1)
 
 
 def _pairs(there: Tensor, here: Tensor, kernel: Tensor) -> Tensor:
-    """Probabilities (K, K, n) of classes before and after, by logs of states (K + 1, n)."""
+    """Probabilities (S, S, n) of states before and after, by their logs (S + 1, n)."""
     there, here = torch.softmax(there, 0), torch.softmax(here, 0)
     both = there.unsqueeze(1) * here.unsqueeze(0) * kernel
     return (both / both.sum((0, 1)))[:-1, :-1]
+
+
+def of_label(of_classes: Tensor, label: Tensor) -> Tensor:
+    """Tables (S, S, ...) of states by those (K, K, ...) of their classes."""
+    return of_classes[label][:, label]
 
 
 def _of(values: Tensor, rows: Tensor) -> Tensor:

@@ -40,11 +40,14 @@ class HeadOutputs(NamedTuple):
     classes : Decomposition
         Class probabilities and the parts of their entropy, nats; its weights are the Gaussians'
         (m,), as the ratio has them.
+    each : Tensor (m, K)
+        What each Gaussian adds to the class probabilities of its pixel.
     value, value_sd : Tensor (n,)
         Posterior mean and sd of the library's value, its unit; NaN where there is none.
     """
 
     classes: Decomposition
+    each: Tensor
     value: Tensor
     value_sd: Tensor
 
@@ -138,8 +141,8 @@ class GPHeads(nn.Module):
         ----------
         read : Gaussians
         n : int
-        ratio : Tensor (n, K) or None
-            Prior weights of the classes over those of the fit; no other shape.
+        ratio : Tensor (m, K) or None
+            Prior weights of the classes in each Gaussian over those of the fit.
         """
         n_classes = self.encoder_nodes.size(1) + 1
         moments = distinct_moments(
@@ -163,7 +166,7 @@ class GPHeads(nn.Module):
             self.contrasts @ moments.t(),
             self.encoder_nodes,
             self.classifier_nodes,
-            None if ratio is None else ratio.index_select(0, read.pixel),
+            ratio,
         )
         probabilities = rows.narrow(1, 0, n_classes)
         if self.has_value:
@@ -173,10 +176,13 @@ class GPHeads(nn.Module):
             if ratio is not None:
                 value = value * probabilities.sum(1, keepdim=True)
             rows = torch.cat((rows, value), 1)
-        of_pixel = summed(rows * read.weight.unsqueeze(1), read.pixel, n)
+        weighted = rows * read.weight.unsqueeze(1)
+        of_pixel = summed(weighted, read.pixel, n)
         whole = of_pixel.narrow(1, 0, n_classes).sum(1, keepdim=True)
         of_pixel = of_pixel / whole
-        evidence = probabilities.sum(1) / whole.squeeze(1).index_select(0, read.pixel)
+        of_rows = whole.index_select(0, read.pixel)
+        each = weighted.narrow(1, 0, n_classes) / of_rows
+        evidence = probabilities.sum(1) / of_rows.squeeze(1)
         parts = entropies(of_pixel.narrow(1, 0, n_classes + 2), n_classes, read.weight * evidence)
         if self.has_value:
             center, square = of_pixel.narrow(1, n_classes + 2, 2).unbind(1)
@@ -186,4 +192,4 @@ class GPHeads(nn.Module):
             value_sd = ((square - center * center).clamp(min=0.0) + self.value_noise).sqrt()
         else:
             value = value_sd = torch.full_like(parts.total, float("nan"))
-        return HeadOutputs(parts, value, value_sd)
+        return HeadOutputs(parts, each, value, value_sd)

@@ -15,9 +15,10 @@ from eels_bayes.field.draws import draw_maps
 from eels_bayes.field.graph import Graph, grid_graph
 from eels_bayes.field.messages import class_distance
 from eels_bayes.field.series import Links, linked_graph
+from eels_bayes.prediction.pixel_states import PixelStates, state_distance
 
 LEAST = 1e-30  # of a probability, to have a logarithm
-LEAST_OTHERS = 1e-6  # of a class by all other pixels: they rule nothing out
+LEAST_OTHERS = 1e-6  # of a state by all other pixels: they rule nothing out
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,8 @@ class MapPosterior:
         Of all pixels that were read together.
     graph : Graph
         Their neighbours.
+    states : PixelStates
+        What a pixel may be in it.
     rows : ndarray (n,) of int
         Which of them these are.
     ok : ndarray (n,) of bool
@@ -40,6 +43,7 @@ class MapPosterior:
 
     field: Field
     graph: Graph
+    states: PixelStates
     rows: NDArray[np.int64]
     ok: NDArray[np.bool_]
     links: Links | None = None
@@ -88,6 +92,7 @@ class MapPosterior:
 def map_posterior(
     probabilities: NDArray[Any],
     prior: NDArray[np.float64],
+    states: PixelStates,
     spectra: Spectra,
     class_values: NDArray[np.float64] | None,
     *,
@@ -98,10 +103,12 @@ def map_posterior(
 
     Parameters
     ----------
-    probabilities : (n, K) array
-        Of single pixels; NaN where flagged: neighbours hear of each other through such a pixel.
-    prior : (K,) array
-        Class weights that they were computed with.
+    probabilities : (n, S) array
+        Of the states of single pixels; NaN where flagged: neighbours hear of each other through
+        such a pixel.
+    prior : (S,) array
+        Weights that they were computed with.
+    states : PixelStates
     spectra : Spectra
         Of the n pixels: where they are.
     class_values : (k,) array, optional
@@ -111,10 +118,10 @@ def map_posterior(
     show_progressbar : bool
         Shown where it takes more than a few seconds.
     """
-    n, n_classes = probabilities.shape
+    n, n_classes = len(probabilities), states.share.shape[1]
     ok = np.isfinite(probabilities).all(1)
     ratio = probabilities[ok].astype(np.float64) / np.maximum(prior, LEAST)
-    likelihood = np.zeros((n, n_classes))
+    likelihood = np.zeros(probabilities.shape)
     likelihood[ok] = np.log(np.maximum(ratio, LEAST))
     values = np.full(n_classes, np.nan)
     if class_values is not None:
@@ -123,12 +130,19 @@ def map_posterior(
     graph = grid_graph(spectra.image, spectra.position, shapes)
     if links is not None:
         graph = linked_graph(graph, spectra.image, spectra.position, shapes, links)
-    distance, shown = class_distance(values), show_progressbar
-    field = learn_field(likelihood, spectra.image, graph, distance, prior, show_progressbar=shown)
-    return MapPosterior(field, graph, np.arange(n), ok, links)
+    field = learn_field(
+        likelihood,
+        spectra.image,
+        graph,
+        state_distance(states.share, class_distance(values)),
+        prior,
+        label=states.label,
+        show_progressbar=show_progressbar,
+    )
+    return MapPosterior(field, graph, states, np.arange(n), ok, links)
 
 
 def said_by_others(known: MapPosterior) -> NDArray[np.float64]:
-    """Class probabilities (n, K) of each pixel by all others and its image."""
+    """Probabilities (n, S) of each pixel's states by all others and its image."""
     others: NDArray[np.float64] = known.field.others.double().numpy()[known.rows] + LEAST_OTHERS
     return others / others.sum(1, keepdims=True)

@@ -27,7 +27,8 @@ class Reading(NamedTuple):
     """All that is said of n pixels.
 
     Shapes and units are those of the fields of the same name in `Prediction`; ``component_weight``
-    (n, R), ``component_mean`` and ``component_sd`` (n, R, D) are those of `JointPosterior`.
+    (n, R), ``component_mean`` and ``component_sd`` (n, R, D) are those of `JointPosterior`;
+    ``component_classes`` (n, R, K) is what each Gaussian adds to the class probabilities.
     """
 
     probabilities: Tensor
@@ -43,6 +44,7 @@ class Reading(NamedTuple):
     component_weight: Tensor
     component_mean: Tensor
     component_sd: Tensor
+    component_classes: Tensor
 
 
 def unanswered(reading: Reading, has_value: bool) -> Tensor:
@@ -74,7 +76,7 @@ class Reader(nn.Module):
     encoder : NoisyEncoder
         Gives the latents' posterior.
     heads : nn.Module
-        From `Gaussians`, the number of pixels n and a ratio (n, K) or None to `HeadOutputs`.
+        From `Gaussians`, the number of pixels n and their ratio (m, K) or None to `HeadOutputs`.
     scale : NoveltyScale
         Of the novelty.
     """
@@ -101,8 +103,8 @@ class Reader(nn.Module):
         profile : Tensor (n, B)
         level, spike : Tensor (n,)
             All three as in `Spectra`.
-        ratio : Tensor (n, K) or (1, K), optional
-            Prior weights of the classes over those of the fit, positive.
+        ratio : Tensor (n or 1, R or 1, K), optional
+            Prior weights of the classes, in each component, over those of the fit; positive.
 
         Returns
         -------
@@ -114,8 +116,7 @@ class Reader(nn.Module):
         weights = mixture.log_weight.exp()
         at_most = weights
         if ratio is not None:  # which makes no Gaussian heavier than this
-            ratio = ratio.expand(n, -1)
-            widest = ratio.amax(1, keepdim=True) / ratio.amin(1, keepdim=True)
+            widest = ratio.flatten(1).amax(1, keepdim=True) / ratio.flatten(1).amin(1, keepdim=True)
             at_most = weights * widest
         weights = (weights * (at_most / self.light - 1.0).clamp(0.0, 1.0)).flatten()
         rows = weights.nonzero().squeeze(1)
@@ -125,6 +126,8 @@ class Reader(nn.Module):
             mixture.mean.reshape(-1, dim).index_select(0, rows),
             mixture.sd.reshape(-1, dim).index_select(0, rows).square(),
         )
+        if ratio is not None:
+            ratio = ratio.expand(n, n_components, -1).flatten(0, 1).index_select(0, rows)
         outputs = self.heads(read, n, ratio)
         parts = outputs.classes
         energy = novelty.misfit_energy(evidence.residual, self.whitening, self.center)
@@ -133,6 +136,8 @@ class Reader(nn.Module):
         component = evidence.log_probability.exp()
         kept = torch.zeros_like(weights).index_copy(0, rows, parts.weights)
         kept = kept.view(n, n_components)
+        each = kept.new_zeros(n * n_components, outputs.each.size(1))
+        each = each.index_copy(0, rows, outputs.each).view(n, n_components, outputs.each.size(1))
         latent_mean, latent_sd = moments(
             GaussianMixture(kept.log(), mixture.mean, mixture.sd, mixture.axes)
         )
@@ -150,4 +155,5 @@ class Reader(nn.Module):
             kept,
             mixture.mean,
             mixture.sd,
+            each,
         )

@@ -221,13 +221,14 @@ def beside(clf, spectra):
 
 def told(pred, others):
     """The prediction, if all others said this of each pixel's class."""
-    field = pred.map_posterior.field._replace(others=torch.as_tensor(others))
+    states = pred.map_posterior.states.of_classes(np.asarray(others, dtype=float))
+    field = pred.map_posterior.field._replace(others=torch.as_tensor(states))
     return replace(pred, map_posterior=replace(pred.map_posterior, field=field))
 
 
 def test_gain_beside_neighbours_is_what_a_second_frame_brings(clf):
     """Pixels that are no neighbours are measured again, and all are read with theirs."""
-    dim = eb.simulate.annealing_series(n_images=4, shape=(15, 12), dose=0.1, seed=2)
+    dim = eb.simulate.annealing_series(n_images=10, shape=(15, 12), dose=0.1, seed=2)
     spectra = clf.preprocessor(dim.signals, show_progressbar=False)
     before = clf.predict(spectra, context="neighbours", show_progressbar=False)
     across, down = spectra.position % 12, spectra.position // 12

@@ -98,7 +98,7 @@ def exact(likelihood, graph, field):
     states, total = energies(likelihood, graph, field)
     weight = np.exp(total - total.max())
     of_states = np.stack([weight @ (states == k) for k in range(K + 1)], 1) / weight.sum()
-    return of_states[:, :K] + of_states[:, K:] * field.of_class.double().numpy()
+    return of_states[:, :K] + of_states[:, K:] * field.if_alone.double().numpy()
 
 
 TABLE = torch.tensor([[1.0, -1.5], [0.3, 0.8]])  # what follows what, in no symmetric way
@@ -107,14 +107,19 @@ TABLE = torch.tensor([[1.0, -1.5], [0.3, 0.8]])  # what follows what, in no symm
 def test_two_images_are_read_nearly_as_by_enumeration():
     likelihood, _, graph, field = small_field()
     factors = torch.stack([torch.zeros(K, K), TABLE, torch.zeros(K, K)], 2)
-    field = field._replace(log_follows=tables(factors, places_of(graph)).permute(2, 0, 1))
+    field = field._replace(
+        log_follows=tables(factors, places_of(graph, torch.arange(K))).permute(2, 0, 1)
+    )
     truth = exact(likelihood, graph, field)
-    kernel = Kernel(torch.exp(-field.penalty).float(), kernel_in_time(factors, places_of(graph)))
+    kernel = Kernel(
+        torch.exp(-field.penalty).float(),
+        kernel_in_time(factors, places_of(graph, torch.arange(K))),
+    )
     local, sides = field.local.T, sides_of(graph)
     said = settled(nothing_said(K + 1, sides), local, sides, kernel).sum(0)
     states = torch.softmax(local + said, 0).double().numpy().T
-    read = states[:, :K] + states[:, K:] * field.of_class.double().numpy()
-    single = field.of_class.numpy()
+    read = states[:, :K] + states[:, K:] * field.if_alone.double().numpy()
+    single = field.if_alone.numpy()
     away = np.abs(read - truth).max()
     assert away < 0.05
     assert away < 0.3 * np.abs(single - truth).max()
@@ -156,7 +161,7 @@ def test_the_model_says_the_same():
                 class_distance(VALUES),
                 torch.from_numpy(EQUAL),
             )
-        share = np.log(field.of_class.double().numpy()[alone, 0]).sum()
+        share = np.log(field.if_alone.double().numpy()[alone, 0]).sum()
         found.append(float(trace.log_prob_sum()) - share)
     difference = np.array(found) - total[rows]
     np.testing.assert_allclose(difference, difference[0], atol=1e-4)

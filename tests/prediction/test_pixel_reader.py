@@ -37,6 +37,7 @@ TOLERANCE = {  # single precision against double
     "component_weight": 1e-4,
     "component_mean": 1e-3,
     "component_sd": 1e-3,
+    "component_classes": 1e-4,
 }
 
 
@@ -113,6 +114,15 @@ def in_parts(clf, profile, level, spike, ratio=None, light=LIGHT):
         ratio,
     )
     weights = parts.weights  # as the ratio has them
+    one_by_one = decompose(
+        torch.ones(n * r, 1, dtype=torch.float64),
+        moments.mean.reshape(n * r, 1, k),
+        moments.cov_encoder.reshape(n * r, 1, k, k),
+        moments.var_classifier.reshape(n * r, 1, k),
+        *default_nodes(k),
+        None if ratio is None else ratio.expand(n, k).repeat_interleave(r, 0),
+    )
+    probability = one_by_one.probabilities.reshape(n, r, k)
     one = gp_moments(*latents, GPConstants(*(x.double() for x in fitted.value.constants)))
     center = one.mean.reshape(n, r)
     spread = (one.cov_encoder[:, 0] + one.var_classifier).reshape(n, r)
@@ -126,7 +136,8 @@ def in_parts(clf, profile, level, spike, ratio=None, light=LIGHT):
     other = novelty.evidence_ratio(found.unknown, spike.double(), energy, len(scale.center))
     latent = mixtures.moments(GaussianMixture(weights.log(), mean, sd, mixture.axes))
     new = novelty.score(other, found.log_probability.exp(), scale)
-    return Reading(*parts[:5], new, value, value_sd, *latent, weights, mean, sd)
+    each = probability * weights[..., None]
+    return Reading(*parts[:5], new, value, value_sd, *latent, weights, mean, sd, each)
 
 
 def test_a_reading_is_what_its_parts_say(clf, pixels, reading):
@@ -142,14 +153,30 @@ def test_a_reading_is_what_its_parts_say(clf, pixels, reading):
 def test_another_prior_is_that_of_the_decomposition(clf, reader, pixels, n):
     generator = torch.Generator().manual_seed(0)
     ratio = torch.exp(torch.randn(n, 4, generator=generator))
-    found = reader(*pixels, ratio)
+    found = reader(*pixels, ratio.unsqueeze(1))
     expected = in_parts(clf, *pixels, ratio=ratio.double())
     assert_close(found, expected)
     assert_ranked_alike(found.novelty, expected.novelty)
     torch.testing.assert_close(found.probabilities.sum(1), torch.ones(320))
     plain = reader(*pixels)
     assert (found.probabilities - plain.probabilities).abs().max() > 0.2
-    assert_close(reader(*pixels, torch.full((n, 4), 3.0)), plain, scale=0.1)
+    assert_close(reader(*pixels, torch.full((n, 1, 4), 3.0)), plain, scale=0.1)
+
+
+def test_a_prior_by_component_is_bayes_rule(reader, pixels, reading):
+    """Also where it makes a component heavy that weighed next to nothing."""
+    n_components = reading.component_weight.shape[1]
+    generator = torch.Generator().manual_seed(1)
+    ratio = torch.exp(torch.randn(320, n_components, 4, generator=generator))
+    found = reader(*pixels, ratio)
+    joint = reader(*pixels, torch.ones(320, 1, 4)).component_classes * ratio
+    expected = joint / joint.sum((1, 2), keepdim=True)
+    # what was too light to be read before is missing there
+    away = (found.component_classes - expected).abs()
+    assert away.mean() < 1e-3 and away.max() < 0.06
+    assert (found.component_classes - reading.component_classes).abs().max() > 0.3
+    torch.testing.assert_close(found.component_classes.sum(1), found.probabilities)
+    torch.testing.assert_close(found.component_classes.sum(2), found.component_weight)
 
 
 def test_laws(reading):
@@ -167,7 +194,7 @@ def test_scripted_equals_eager(reader, pixels, reading):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".torch.jit.script. is deprecated")
         scripted = torch.jit.script(reader)
-    ratio = torch.tensor([[1.0, 2.0, 0.5, 4.0]])
+    ratio = torch.tensor([[[1.0, 2.0, 0.5, 4.0]]])
     for _ in range(3):  # the executor specialises after its first calls
         for prior, expected in (((), reading), ((ratio,), reader(*pixels, ratio))):
             found = scripted(*pixels, *prior)
