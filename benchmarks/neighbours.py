@@ -207,6 +207,46 @@ def areas(clf: eb.EELSClassifier, dose: float, seeds: range, size: dict[str, Any
     }
 
 
+def live(
+    clf: eb.EELSClassifier, series: eb.simulate.Series, truth: dict[str, Any]
+) -> Iterator[Row]:
+    """Every image as a scan: pixels when they come, when their image is there, and at its end.
+
+    The first image is read with the coupling of before anything is known, the others with that of
+    the one before them.
+    """
+    fast = clf.compile(clf.preprocessor, energy=series.signals[0].axes_manager[-1].axis)
+    found: dict[str, list[np.ndarray]] = {"alone": [], "at once": [], "scanned": [], "finished": []}
+    seconds, changed, coupling = [], [], None
+    for signal in series.signals:
+        shape = signal.axes_manager.navigation_shape[::-1]
+        reading = fast(signal.data.reshape(-1, signal.data.shape[-1]))
+        scan = eb.LiveMap(fast, shape, coupling=coupling)
+        now = np.empty_like(reading.probabilities)
+        for number in range(len(now)):
+            one = type(reading)(*(column[number] for column in reading))
+            began = time.perf_counter()
+            told = scan.add(one, number)
+            seconds.append(time.perf_counter() - began)
+            changed.append(len(told))
+            now[number] = scan.probabilities.reshape(now.shape)[number]
+        found["alone"].append(reading.probabilities)
+        found["at once"].append(now)
+        found["scanned"].append(scan.probabilities.reshape(now.shape))
+        coupling = scan.finish()
+        found["finished"].append(scan.probabilities.reshape(now.shape))
+    p50, p99 = np.percentile(seconds, [50, 99])
+    for name, images in found.items():
+        summary = eb.metrics.summary(np.concatenate(images), truth["label"])
+        yield {
+            "method": f"live, {name}",
+            **{key: float(summary[key]) for key in ("accuracy", "nll", "ece")},
+            "add_ms_p50": 1e3 * float(p50),
+            "add_ms_p99": 1e3 * float(p99),
+            "changed": float(np.mean(changed)),
+        }
+
+
 def draw(
     clf: eb.EELSClassifier, series: eb.simulate.Series, spectra: eb.Spectra, path: Path
 ) -> None:
@@ -239,6 +279,7 @@ def run(given: argparse.Namespace) -> dict[str, list[Row]]:
             contexts(clf, spectra, truth),
             shuffled(clf, spectra, truth, rng),
             isolated(clf, spectra, truth, rng),
+            live(clf, series, truth),
             peers(clf, series, truth),
             iter([areas(clf, dose, seeds, size)] if len(seeds) else []),
         ]

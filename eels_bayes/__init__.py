@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from eels_bayes.effort import Effort
     from eels_bayes.fast.classifier import FastClassifier, FastReading, load_fast
     from eels_bayes.fast.live import LiveClassifier
+    from eels_bayes.fast.live_map import LiveMap
     from eels_bayes.gp.classifier import GPClassifier
     from eels_bayes.gp.fit import fit_gp
     from eels_bayes.latent.vae import SpectrumVAE
@@ -56,6 +57,7 @@ _HOME = {
     "GPClassifier": "gp.classifier:GPClassifier",
     "ImageInfo": "data.spectra:ImageInfo",
     "LiveClassifier": "fast.live:LiveClassifier",
+    "LiveMap": "fast.live_map:LiveMap",
     "Noise": "data.detector_noise:Noise",
     "Prediction": "prediction.prediction:Prediction",
     "Preprocessor": "preprocessing.preprocessor:Preprocessor",
@@ -97,6 +99,7 @@ __all__ = [
     "GPClassifier",
     "ImageInfo",
     "LiveClassifier",
+    "LiveMap",
     "Noise",
     "Prediction",
     "Preprocessor",

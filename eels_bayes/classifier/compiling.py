@@ -66,6 +66,7 @@ def compiled(
         )
     shown = _plain_library(library.resample(fitted.energy))
     shown |= library_words(fitted.forward.library)
+    shown["class_weights"] = fitted.class_weights.tolist()
     model = digest(fitted)
     return FastClassifier(graph, own, fitted.class_names, head, backend, shown, model)
 

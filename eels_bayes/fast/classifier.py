@@ -76,7 +76,8 @@ class FastClassifier:
         What runs the graph.
     library : mapping
         What the classes look like, as plain values: "energy" (eV), "spectra" (a row a class, edge
-        units) and "values"; with "value_name", "value_unit", "value_range" and "source".
+        units), their "values" and "class_weights"; with "value_name", "value_unit", "value_range"
+        and "source".
     model : str
         Digest of the model that was compiled, as `Prediction.model`; '' where it is not known.
 

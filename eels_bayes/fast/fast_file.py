@@ -41,7 +41,7 @@ from eels_bayes.tensor_checks import NOT_NEGATIVE, POSITIVE, Expected, below, ch
 from eels_bayes.uncertainty.packed_gp import GPConstants
 
 KIND = "fast"  # what the file says that it holds
-LIBRARY = ("energy", "spectra", "values")  # what the library in it must have
+LIBRARY = ("energy", "spectra", "values", "class_weights")  # what the library in it must have
 HEX = set("0123456789abcdef")  # what a digest is written in
 
 # What the tensors must be; letters as in `prediction.stored_tensors`, G classes of the GP.
@@ -114,7 +114,8 @@ def read(path: str | os.PathLike[str]) -> FastParts:
         names = tuple(str(name) for name in config["class_names"])
         library = dict(config["library"])
         if not set(LIBRARY) <= set(library):
-            raise ValueError("the library lacks its energy, spectra or values")
+            raise ValueError(f"the library lacks one of {', '.join(LIBRARY)}")
+        _check_weights(library["class_weights"], len(names))
         model = config["model"]
         if not isinstance(model, str) or not set(model) <= HEX:
             raise ValueError(f"model is {model!r}")
@@ -144,6 +145,13 @@ def from_bytes(data: bytes) -> FastParts:
         path = Path(folder) / "model.fast"
         path.write_bytes(data)
         return read(path)
+
+
+def _check_weights(weights: list[float], n_classes: int) -> None:
+    """Raise ValueError unless these are weights of so many classes."""
+    positive = len(weights) == n_classes and all(math.isfinite(x) and x > 0 for x in weights)
+    if not positive or not math.isclose(sum(weights), 1.0, rel_tol=1e-6):
+        raise ValueError(f"the class weights {weights} are none of {n_classes} classes")
 
 
 def _try_out(

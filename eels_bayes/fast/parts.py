@@ -25,8 +25,8 @@ class FastParts(NamedTuple):
     backend : {"torchscript", "onnx", "inductor"}
     library : dict
         What the classes look like, as plain values: "energy" (eV), "spectra" (a row a class, edge
-        units) and "values"; with "value_name", "value_unit", "value_range" and "source", see
-        `FingerprintLibrary`.
+        units), their "values" and "class_weights"; with "value_name", "value_unit", "value_range"
+        and "source", see `FingerprintLibrary`.
     model : str
         Digest of the model that was compiled; '' where it is not known.
     """

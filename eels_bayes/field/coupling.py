@@ -29,7 +29,9 @@ from eels_bayes.field.messages import (
     Kernel,
     Sides,
     damped,
+    if_not_alone,
     nothing_said,
+    of_states,
     penalties,
     said_by_others,
     settled,
@@ -157,7 +159,7 @@ def learn_field(
     return Field(
         local.T.contiguous(),
         torch.softmax(alone + data, 0).T.contiguous(),
-        _if_not_alone(said_by_others(messages, prior), alone).T.contiguous(),
+        if_not_alone(said_by_others(messages, prior), alone).T.contiguous(),
         penalty,
         coupling,
         known.log_weight.exp().T,
@@ -209,14 +211,7 @@ class _Pixels(NamedTuple):
 
     def states(self, log_weight: Tensor, alone: Tensor) -> tuple[Tensor, Tensor]:
         """Log prior (..., S + 1, n) of each state by weights (S, I), and with the data besides."""
-        prior = log_weight[:, self.image]
-        alone = alone.to(prior.dtype)[..., None, None]
-        of_any = torch.logsumexp(prior + self.data, 0, keepdim=True)
-        among = prior + torch.log1p(-alone)
-        none = torch.zeros_like(among[..., :1, :]) + alone.log()
-        prior_of_states = torch.cat([among, none], -2)
-        data = torch.cat([self.data, of_any])
-        return prior_of_states, prior_of_states + data
+        return of_states(self.data, log_weight[:, self.image], alone)
 
 
 def _learned(pixels: _Pixels, distance: Tensor, n_axes: int) -> Coupling:
@@ -284,21 +279,30 @@ def _relearned(
 
 
 def _reweighted(pixels: _Pixels, others: Tensor, log_weight: Tensor) -> Tensor:
+    """Log weights (S, I) of the images, one step on."""
+    none = torch.zeros_like(log_weight)
+    by_others = if_not_alone(others, log_weight[:, pixels.image])
+    belief = torch.softmax(by_others.log() + pixels.data, 0)
+    believed = none.index_add(1, pixels.image, belief)
+    foretold = none.index_add(1, pixels.image, by_others)
+    return reweighted(believed, foretold, pixels.base.unsqueeze(1), log_weight)
+
+
+def reweighted(believed: Tensor, foretold: Tensor, base: Tensor, log_weight: Tensor) -> Tensor:
     """Log weights (S, I) nearer to where each state is believed as often as it is foretold.
 
     There the predictive likelihood does not change with them, but for their prior.
+
+    Parameters
+    ----------
+    believed, foretold : Tensor (S, I)
+        Sums over the pixels of each image.
+    base : Tensor (S, 1)
+        Weights beforehand.
+    log_weight : Tensor (S, I)
     """
-    none, prior = torch.zeros_like(log_weight), PIXELS * pixels.base.unsqueeze(1)
-    by_others = _if_not_alone(others, log_weight[:, pixels.image])
-    belief = torch.softmax(by_others.log() + pixels.data, 0)
-    believed = none.index_add(1, pixels.image, belief) + prior
-    foretold = none.index_add(1, pixels.image, by_others) + PIXELS * log_weight.exp()
-    return torch.log_softmax(log_weight + (believed / foretold).log(), 0)
-
-
-def _if_not_alone(states: Tensor, log_weight: Tensor) -> Tensor:
-    """Probabilities (S, n) of states by logs (S + 1, n) of these and of being alone."""
-    return states[:-1].exp() + states[-1:].exp() * log_weight.exp()
+    more = (believed + PIXELS * base) / (foretold + PIXELS * log_weight.exp())
+    return torch.log_softmax(log_weight + more.log(), 0)
 
 
 def _mostly_in_time(graph: Graph) -> bool:

@@ -175,6 +175,29 @@ def class_distance(values: NDArray[np.float64]) -> Tensor:
     return torch.from_numpy(steps)
 
 
+def of_states(data: Tensor, prior: Tensor, alone: Tensor) -> tuple[Tensor, Tensor]:
+    """Log prior (..., S + 1, n) of states and of being alone, last; and with the data besides.
+
+    Parameters
+    ----------
+    data, prior : Tensor (S, n)
+        Log-likelihoods, and log weights where neighbours say nothing.
+    alone : Tensor (...)
+        Share of pixels that are.
+    """
+    alone = alone.to(prior.dtype)[..., None, None]
+    among = prior + torch.log1p(-alone)
+    none = torch.zeros_like(among[..., :1, :]) + alone.log()
+    of_any = torch.logsumexp(prior + data, 0, keepdim=True)
+    prior_of_states = torch.cat([among, none], -2)
+    return prior_of_states, prior_of_states + torch.cat([data, of_any])
+
+
+def if_not_alone(states: Tensor, prior: Tensor) -> Tensor:
+    """Probabilities (S, n) of states by logs (S + 1, n) of these and of being alone."""
+    return states[:-1].exp() + states[-1:].exp() * prior.exp()
+
+
 def with_alone(penalty: Tensor) -> Tensor:
     """Penalties (..., K + 1, K + 1) of one state more, last, which costs nothing beside any."""
     return torch.nn.functional.pad(penalty, (0, 1, 0, 1))

@@ -20,7 +20,8 @@ from eels_bayes.field.messages import (
     settled,
     sides_of,
 )
-from eels_bayes.field.prior import Coupling, coupling_of, model, prior_of_logs
+from eels_bayes.field.prior import Coupling, coupling_of, prior_of_logs
+from eels_bayes.field.pyro_model import model
 
 K = 3
 OVERALL = np.array([0.5, 0.3, 0.2])

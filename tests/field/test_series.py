@@ -12,7 +12,8 @@ from eels_bayes.field.coupling import learn_field
 from eels_bayes.field.draws import draw_maps
 from eels_bayes.field.graph import NONE, grid_graph
 from eels_bayes.field.messages import Kernel, class_distance, nothing_said, settled, sides_of
-from eels_bayes.field.prior import Coupling, model
+from eels_bayes.field.prior import Coupling
+from eels_bayes.field.pyro_model import model
 from eels_bayes.field.series import Links, linked_graph
 from eels_bayes.field.succession import kernel_in_time, places_of, tables
 
