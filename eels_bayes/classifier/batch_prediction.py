@@ -134,14 +134,13 @@ def _columns(
         disable=not settings.show_progressbar,
     )
     parts, silent, of_states = [], [], []
-    of_component = torch.from_numpy(states.of_component).to(device)
     for batch in batches:
         inputs = [getattr(spectra, name)[batch] for name in ("profile", "level", "spike")]
         ratio = None if prior is None else tensor(states.ratio(prior[batch])).to(device)
         with torch.no_grad():
             reading = reader(*(tensor(x).to(device) for x in inputs), ratio)
             silent.append(unanswered(reading, bool(reader.heads.has_value)).cpu())
-            each = in_states(reading.component_classes, of_component, len(states.label))
+            each = in_states(reading.component_classes, states)
             parts.append(_heaviest(reading))
             of_states.append(each.cpu().numpy())
     most = max(part.component_weight.shape[1] for part in parts)

@@ -33,12 +33,18 @@ class PixelStates(NamedTuple):
         Of the classes in such a pixel.
     of_component : ndarray (C, K) of int
         State of a pixel by its component of the forward model, and its class.
+    shown : ndarray (C, K) of int
+        State for which such a pixel counts among its neighbours: of the class that dominates its
+        component, whatever the heads make of it. They are alike in all pixels, so that what they
+        are wrong by would add up over neighbours. Where labels alone tell of a class, only the
+        heads know of it, and this is as ``of_component``.
     """
 
     label: NDArray[np.int64]
     weight: NDArray[np.float64]
     share: NDArray[np.float64]
     of_component: NDArray[np.int64]
+    shown: NDArray[np.int64]
 
     def of_classes(self, classes: NDArray[np.float64]) -> NDArray[np.float64]:
         """Weights (..., S) of states where only those (..., K) of their classes are known."""
@@ -68,11 +74,15 @@ def pixel_states(model: ForwardModel, class_weights: NDArray[np.float64]) -> Pix
             states += [(a, b), (b, a)]
     place = {state: index for index, state in enumerate(states)}
     of_component = np.tile(np.arange(n_classes), (len(members), 1))
+    shown = of_component.copy()
     found = np.zeros(len(states))
-    for row, (a, b, of_first), one in zip(of_component, members, weight, strict=True):
+    for row, seen, (a, b, of_first), one in zip(of_component, shown, members, weight, strict=True):
         if (a, b) in place:
             row[a], row[b] = place[a, b], place[b, a]
-        found[row[a if of_first >= 0.5 else b]] += one
+        seen[:] = row[a if of_first >= 0.5 else b]
+        found[seen[0]] += one
+    if n_classes > model.library.n_classes:
+        shown = of_component
     label = np.array([a for a, _ in states])
     of_class = np.bincount(label, found, n_classes)
     found[:n_classes][of_class == 0] = 1.0  # classes that the model does not know
@@ -82,13 +92,15 @@ def pixel_states(model: ForwardModel, class_weights: NDArray[np.float64]) -> Pix
     for mixed, (a, b) in zip(share, states, strict=True):
         mixed[b] = 1.0 - mostly
         mixed[a] = mostly if a != b else 1.0
-    return PixelStates(label, found * (class_weights / of_class)[label], share, of_component)
+    weights = found * (class_weights / of_class)[label]
+    return PixelStates(label, weights, share, of_component, shown)
 
 
-def in_states(component_classes: Tensor, of_component: Tensor, n_states: int) -> Tensor:
+def in_states(component_classes: Tensor, states: PixelStates) -> Tensor:
     """Probabilities (n, S) of states by those of classes within components (n, C, K)."""
-    none = component_classes.new_zeros(len(component_classes), n_states)
-    return none.index_add(1, of_component.flatten(), component_classes.flatten(1))
+    none = component_classes.new_zeros(len(component_classes), len(states.label))
+    shown = torch.from_numpy(states.shown).to(none.device)
+    return none.index_add(1, shown.flatten(), component_classes.flatten(1))
 
 
 def state_distance(share: NDArray[np.float64], class_distance: Tensor) -> Tensor:

@@ -74,17 +74,23 @@ def test_rare_mixtures_are_no_states_and_other_classes_are(fitted):
     assert more.label.tolist()[:5] == [0, 1, 2, 3, 4] and (more.label == 4).sum() == 1
 
 
-def test_states_have_the_probabilities_of_their_classes(fitted, states, spectra):
+def test_states_have_the_probabilities_of_their_components(fitted, states, spectra):
     names = ("profile", "level", "spike")
     with torch.no_grad():
         reading = reader_of(fitted)(*(torch.as_tensor(getattr(spectra, n)) for n in names))
-    found = in_states(
-        reading.component_classes, torch.from_numpy(states.of_component), len(states.label)
+    found = in_states(reading.component_classes, states)
+    label = torch.from_numpy(states.label)
+    of_class = torch.zeros(len(found), 4).index_add(1, label, found)
+    dominance = torch.from_numpy(fitted.forward.dominance()).float()
+    torch.testing.assert_close(of_class, reading.component_weight @ dominance)
+    assert 0 < found[:, 4:].sum(1).mean() < 0.5
+    # where the heads alone know of a class, by what they say
+    more = pixel_states(fitted.forward, np.full(5, 0.2))
+    classes = torch.nn.functional.pad(reading.component_classes, (0, 1))
+    of_class = torch.zeros(len(found), 5).index_add(
+        1, torch.from_numpy(more.label), in_states(classes, more)
     )
-    of_class = torch.zeros(len(found), 4).index_add(1, torch.from_numpy(states.label), found)
-    torch.testing.assert_close(of_class, reading.probabilities)
-    mixed = found[:, 4:].sum(1)
-    assert 0 < mixed.mean() < 0.5
+    torch.testing.assert_close(of_class[:, :4], reading.probabilities)
 
 
 def test_weights_of_classes_are_parted_among_their_states(states):
