@@ -5,8 +5,9 @@ VENV := .venv
 OUT ?= demo
 
 BIN := $(VENV)/bin
-# On two processes; one that ends ends the run, or its test would be tried again and again.
-PYTEST := -m pytest -n 2 --dist loadfile --max-worker-restart 0
+# On two processes; one that ends ends the run, or its test would be tried again and again. Files in
+# the order of tests/conftest.py, not those with many tests first.
+PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 READY := $(VENV)/.ready
 export MPLBACKEND = Agg
 

@@ -122,6 +122,30 @@ def quick_classifier(spectra: eb.Spectra) -> eb.EELSClassifier:
     return clf.fit(spectra, show_progressbar=False)
 
 
+# Files that take longest, longest first. Worker processes take files in this order, so that none
+# is left with a long one while the others have nothing to do.
+LONG = (
+    "fast/test_fast.py",
+    "forward_model/test_forward_model.py",
+    "classifier/test_classifier.py",
+    "forward_model/test_reinsertion.py",
+    "test_examples.py",
+    "command_line/test_commands.py",
+    "diagnostics/test_diagnostics.py",
+    "preprocessing/test_preprocessor.py",
+    "test_live_stream.py",
+    "test_readme.py",
+    "test_quiet_imports.py",
+    "test_transcript.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files of LONG first, all else as it is."""
+    place = {ROOT / "tests" / name: k for k, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path, len(LONG)))
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Say at once what failed: a run that is cut off later prints no summary."""
     if report.failed:

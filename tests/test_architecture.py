@@ -1,6 +1,7 @@
 """The package stands in wings, and imports point one way; read from the syntax trees."""
 
 import ast
+import functools
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,6 +75,12 @@ LONGEST_MODULE = 400  # lines
 MEDIAN_MODULE = 130
 
 
+@functools.cache
+def of_the_project(project_root: Path) -> dict[str, ast.Module]:
+    """The package's own `modules`, which several tests read."""
+    return modules(project_root / PACKAGE)
+
+
 def modules(package: Path) -> dict[str, ast.Module]:
     """Dotted name within the package -> syntax tree; a wing's ``__init__`` has the wing's name."""
     trees = {}
@@ -84,9 +91,8 @@ def modules(package: Path) -> dict[str, ast.Module]:
     return trees
 
 
-def violations(package: Path) -> list[str]:
-    """What the modules of one package folder do against the rules, as ``module:line: what``."""
-    trees = modules(package)
+def violations(trees: dict[str, ast.Module]) -> list[str]:
+    """What the modules of one package do against the rules, as ``module:line: what``."""
     found = []
     for name, tree in trees.items():
         wing = name.partition(".")[0]
@@ -257,14 +263,14 @@ def functions(trees: dict[str, ast.Module]) -> Iterator[tuple[str, int]]:
 
 
 def test_the_package_keeps_the_rules(project_root: Path) -> None:
-    package = project_root / PACKAGE
-    assert len(modules(package)) > 50
-    found = violations(package)
+    trees = of_the_project(project_root)
+    assert len(trees) > 50
+    found = violations(trees)
     assert not found, "\n".join(found)
 
 
 def test_every_wing_and_script_safe_module_exists(project_root: Path) -> None:
-    trees = modules(project_root / PACKAGE)
+    trees = of_the_project(project_root)
     assert {name.partition(".")[0] for name in trees} - {"__init__"} == set(FLOOR)
     assert set(trees) >= SCRIPT_SAFE
 
@@ -281,7 +287,7 @@ def test_modules_are_short(project_root: Path) -> None:
 
 
 def test_functions_are_short(project_root: Path) -> None:
-    trees = modules(project_root / PACKAGE)
+    trees = of_the_project(project_root)
     assert not [(name, n) for name, n in functions(trees) if n > LONGEST_FUNCTION]
 
 
@@ -310,7 +316,7 @@ def made(folder: Path, file: str, code: str) -> list[str]:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return violations(folder)
+    return violations(modules(folder))
 
 
 PSI, GP = "uncertainty/psi_statistics.py", "gp/classifier.py"
@@ -389,7 +395,7 @@ def test_the_checker_finds_circles_in_a_wing(tmp_path: Path) -> None:
     (tmp_path / "gp").mkdir()
     (tmp_path / "gp" / "fit.py").write_text("from eels_bayes.gp.classifier import x")
     (tmp_path / "gp" / "classifier.py").write_text("def f():\n    from eels_bayes.gp import fit")
-    found = violations(tmp_path)
+    found = violations(modules(tmp_path))
     assert found == ["gp.classifier:1: imports itself: gp.classifier -> gp.fit -> gp.classifier"]
 
 

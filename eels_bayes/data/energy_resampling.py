@@ -13,6 +13,7 @@ CHUNK = 4096  # rows varied at a time: bounds the memory of the Fourier transfor
 TOLERANCE = 1e-6  # of a channel, when energies are compared
 MOST_BEYOND = 2  # channels at either end that take the end value
 TAIL_SIGMAS = 6  # of the broadening, beyond which nothing of it arrives in double precision
+NOTHING_LEFT = 40.0  # nats by which a frequency is weaker: exp(-40) is less than a rounding
 LEAST_PAD = 8  # channels: keeps the ramp's corner away where nothing is broadened; chosen
 RAMP = (4, 64)  # channels of the ramp: in units of the padding, and at least; chosen, not tuned
 MEANS_FROM = 1.5  # new channels so much wider are means over the old ones; chosen, not tuned
@@ -53,9 +54,15 @@ def shift_and_broaden(rows: Floats, shift: ArrayLike, sigma: ArrayLike) -> Float
         axis=1,
     )
     frequency = np.fft.rfftfreq(padded.shape[1])
-    exponent = -2 * (np.pi * frequency * widths[:, None]) ** 2 + 0j
-    exponent -= 2j * np.pi * frequency * moves[:, None]
-    result = np.fft.irfft(np.fft.rfft(padded) * np.exp(exponent), n=padded.shape[1])
+    narrowest = float(widths.min())
+    if narrowest > 0:  # nothing is left of higher frequencies
+        frequency = frequency[frequency <= math.sqrt(NOTHING_LEFT / 2) / (math.pi * narrowest)]
+    factor = np.empty((n, len(frequency)), dtype=complex)
+    factor.real = np.multiply.outer(-2 * (np.pi * widths) ** 2, frequency**2)
+    factor.imag = np.multiply.outer(-2 * np.pi * moves, frequency)
+    np.exp(factor, out=factor)
+    factor *= np.fft.rfft(padded)[:, : len(frequency)]
+    result = np.fft.irfft(factor, n=padded.shape[1])
     return result[:, pad : pad + n_channels]
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from eels_bayes.fast.graph import FastGraph, Run
-from eels_bayes.fast.inductor_backend import inductor_runner
+from eels_bayes.fast.inductor_backend import MachineCode
 from eels_bayes.fast.onnx_backend import onnx_runner
 from eels_bayes.fast.torchscript_backend import torchscript_runner
 
 Backend = Literal["torchscript", "onnx", "inductor"]
-BACKENDS: dict[str, Callable[[FastGraph], Run]] = {
-    "torchscript": torchscript_runner,
-    "onnx": onnx_runner,
-    "inductor": inductor_runner,
+# What runs a graph, which a file of the program describes by these words.
+BACKENDS: dict[str, Callable[[FastGraph, Mapping[str, str]], Run]] = {
+    "torchscript": lambda graph, about: torchscript_runner(graph),
+    "onnx": lambda graph, about: onnx_runner(graph),
+    "inductor": MachineCode,
 }

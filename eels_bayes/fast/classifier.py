@@ -114,7 +114,7 @@ class FastClassifier:
         self._preprocessor = preprocessor
         self._ceiling = float(preprocessor.ceiling)
         with alone():  # compilers and their warnings are the process's
-            self._run = BACKENDS[backend](self.graph)
+            self._run = BACKENDS[backend](self.graph, program_export.description(self._parts))
 
     def __repr__(self) -> str:
         return (
@@ -284,12 +284,10 @@ class FastClassifier:
         ------
         ImportError
             If the backend is "onnx" and its packages are not installed.
-        RuntimeError
-            If the backend is "inductor" and there is no C++ compiler.
         OSError
             If the file cannot be written; an older one stays.
         """
-        program_export.write_program(path, self._parts)
+        program_export.write_program(path, self._parts, self._run)
 
 
 def _together(

@@ -1,6 +1,7 @@
 """The fast path as machine code, by PyTorch's successor of TorchScript (AOTInductor).
 
-Needs a C++ compiler where it compiles, for about a minute.
+Needs a C++ compiler where it compiles, for about a minute. What is compiled for several spectra is
+kept as it would be written to a file.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eels_bayes.fast.graph import FastGraph, Plan, Run, cached_plan
+from eels_bayes.fast.graph import FastGraph, cached_plan
 
 COMPILERS = {"darwin": "clang++", "win32": "cl"}  # by platform, where it is not g++
-
-Session = Callable[[torch.Tensor, Plan], Any]
 
 
 def compiler() -> str:
@@ -80,31 +79,42 @@ def compiled(
         )
 
 
-def session(graph: FastGraph) -> Session:
-    """Compile and load, for one spectrum and for several; see `compiled`."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        paths = [Path(folder) / name for name in ("one.pt2", "several.pt2")]
-        for path, single in zip(paths, (True, False), strict=True):
-            compiled(graph, path, {}, single=single)
-        from torch._inductor import aoti_load_package
+class MachineCode:
+    """Runs a graph as machine code, which is compiled here and now.
 
-        single_program, batch_program = (aoti_load_package(str(path)) for path in paths)
+    Parameters
+    ----------
+    graph : FastGraph
+    about : mapping of str
+        What the package says of itself.
 
-    def run(counts: torch.Tensor, plan: Plan) -> Any:
-        return (single_program if len(counts) == 1 else batch_program)(counts, *plan)
+    Attributes
+    ----------
+    package : bytes
+        The program for any number of spectra, as a file (.pt2) holds it; see `compiled`.
 
-    return run
+    Raises
+    ------
+    RuntimeError
+        Without a C++ compiler.
+    """
 
+    def __init__(self, graph: FastGraph, about: Mapping[str, str]):
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            one, several = (Path(folder) / name for name in ("one.pt2", "several.pt2"))
+            compiled(graph, one, {}, single=True)
+            compiled(graph, several, about)
+            from torch._inductor import aoti_load_package
 
-def inductor_runner(graph: FastGraph) -> Run:
-    """What runs the graph as machine code, compiled here and now."""
-    program, planned = session(graph), cached_plan(graph)
+            self._one, self._several = (aoti_load_package(str(path)) for path in (one, several))
+            self.package = several.read_bytes()
+        self._planned = cached_plan(graph)
 
-    def run(
-        rows: NDArray[np.float32], shift: float
+    def __call__(
+        self, rows: NDArray[np.float32], shift: float
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Columns, labels and flags of counts (n, E), by a drift (eV)."""
+        program = self._one if len(rows) == 1 else self._several
         with torch.inference_mode():
-            columns, labels, flag = program(torch.from_numpy(rows), planned(shift))
+            columns, labels, flag = program(torch.from_numpy(rows), *self._planned(shift))
         return columns.numpy(), labels.numpy(), flag.numpy()
-
-    return run

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
-from eels_bayes.fast import inductor_backend, onnx_backend, torchscript_backend
+from eels_bayes.fast import onnx_backend, torchscript_backend
+from eels_bayes.fast.graph import Run
+from eels_bayes.fast.inductor_backend import MachineCode
 from eels_bayes.fast.parts import FastParts
 from eels_bayes.whole_file import write_whole
 
@@ -18,22 +18,24 @@ ABOUT = "eels_bayes"  # name of what the file says of itself, as JSON
 COLUMNS = ("total", "aleatoric", "encoder", "classifier", "novelty", "value", "value_sd")
 
 
-def write_program(path: str | os.PathLike[str], parts: FastParts) -> None:
-    """Write the graph as its backend runs it; see `FastClassifier.export`."""
-    write_whole(path, _program(parts))
+def write_program(path: str | os.PathLike[str], parts: FastParts, run: Run) -> None:
+    """Write the graph as ``run`` of its backend runs it; see `FastClassifier.export`."""
+    write_whole(path, _program(parts, run))
 
 
-def _program(parts: FastParts) -> bytes:
+def description(parts: FastParts) -> dict[str, str]:
+    """What a program says of itself, as JSON by its name in the file."""
+    return {ABOUT: json.dumps(_about(parts))}
+
+
+def _program(parts: FastParts, run: Run) -> bytes:
     """The file's bytes."""
-    about = json.dumps(_about(parts))
-    if parts.backend == "torchscript":
-        return torchscript_backend.archive(parts.graph, {f"{ABOUT}.json": about})
+    if isinstance(run, MachineCode):
+        return run.package
+    about = description(parts)
     if parts.backend == "onnx":
-        return onnx_backend.exported(parts.graph, {ABOUT: about})
-    with tempfile.TemporaryDirectory() as folder:
-        package = Path(folder) / "fast.pt2"
-        inductor_backend.compiled(parts.graph, package, {ABOUT: about})
-        return package.read_bytes()
+        return onnx_backend.exported(parts.graph, about)
+    return torchscript_backend.archive(parts.graph, {f"{ABOUT}.json": about[ABOUT]})
 
 
 def _about(parts: FastParts) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Belief propagation is exact on lines and near on grids; draws are those of the field."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -97,9 +98,15 @@ def test_a_line_is_read_exactly(shape):
     np.testing.assert_allclose(beliefs(likelihood, field), exact, atol=2e-3)
 
 
-def test_a_grid_is_read_nearly_so():
+@functools.cache
+def small_grid():
+    """A field over a grid of 2 x 2, and its exact class probabilities, for more than one test."""
     likelihood, image, graph, field = some_field((2, 2), seed=3)
-    exact = enumerated(likelihood, image, graph, field)
+    return likelihood, graph, field, enumerated(likelihood, image, graph, field)
+
+
+def test_a_grid_is_read_nearly_so():
+    likelihood, _, field, exact = small_grid()
     single = np.exp(likelihood) * field.weights.numpy()
     single /= single.sum(1, keepdims=True)
     away = np.abs(beliefs(likelihood, field) - exact).max()
@@ -108,8 +115,7 @@ def test_a_grid_is_read_nearly_so():
 
 
 def test_draws_are_those_of_the_field():
-    likelihood, image, graph, field = some_field((2, 2), seed=3)
-    exact = enumerated(likelihood, image, graph, field)
+    _, graph, field, exact = small_grid()
     drawn = draw_maps(field, graph, 4000, sweeps=30, seed=1)
     shares = np.stack([(drawn == k).mean(0) for k in range(K)], 1)
     np.testing.assert_allclose(shares, exact, atol=5 * 0.5 / np.sqrt(4000))

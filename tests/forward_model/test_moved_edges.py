@@ -22,8 +22,13 @@ def test_moments_are_those_of_drawn_pixels(sigma: float) -> None:
     rng, n = np.random.default_rng(0), 50_000
     edge, vary = line(sigma), Variations(shift=0.25, broadening=0.4)
     shift, width = vary.shift * rng.standard_normal(n), vary.broadening * rng.standard_normal(n)
-    drawn = shift_and_broaden(
-        np.broadcast_to(edge, (n, len(edge))), (0.5 + shift) / STEP, np.sqrt(0.3 + width**2) / STEP
+    moves, widths = (0.5 + shift) / STEP, np.sqrt(0.3 + width**2) / STEP
+    some = np.broadcast_to(edge, (n // 100, len(edge)))  # few at a time, for the caches
+    drawn = np.concatenate(
+        [
+            shift_and_broaden(some, *amounts)
+            for amounts in zip(moves.reshape(100, -1), widths.reshape(100, -1), strict=True)
+        ]
     )
     found = moved_edge(edge, STEP, 0.5, 0.3, nodes(vary))
     np.testing.assert_allclose(found.mean, drawn.mean(0), atol=0.01)
