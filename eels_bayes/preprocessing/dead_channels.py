@@ -29,14 +29,17 @@ def dead_channels(counts: NDArray[np.float32], gain: float = 1.0) -> NDArray[np.
     """
     n = len(counts)
     usable = np.isfinite(counts)
+    whole = n > 0 and bool(usable.all())  # as nearly always, and the passes below cost
     missing = ~usable.any(axis=0) & (n >= MIN_PIXELS)
-    low = np.where(usable, counts, np.inf).min(axis=0)
-    high = np.where(usable, counts, -np.inf).max(axis=0)
+    low = (counts if whole else np.where(usable, counts, np.inf)).min(axis=0)
+    high = (counts if whole else np.where(usable, counts, -np.inf)).max(axis=0)
     rows = usable.sum(axis=0)
     # a value other than zero is only suspicious where it repeats
     stuck = (low == high) & ((rows > 1) | ((rows == 1) & (low == 0)))
-    mean = np.where(usable, counts, 0.0).sum(axis=0, dtype=np.float64) / np.maximum(rows, 1)
     dead: NDArray[np.bool_] = np.array(missing)
+    if not stuck.any():
+        return dead
+    mean = np.where(usable, counts, 0.0).sum(axis=0, dtype=np.float64) / np.maximum(rows, 1)
     known = np.flatnonzero((rows > 0) & ((low != 0) | (high != 0)))
     for k in np.flatnonzero(stuck).tolist():
         place = int(np.searchsorted(known, k))

@@ -234,10 +234,15 @@ def group_means(groups: Tensor) -> Tensor:
 
     Pixels far brighter than nearly all others are left out: they would be all that is in it.
     """
-    finite = torch.where(torch.isfinite(groups), groups, math.nan)
+    whole = bool(torch.isfinite(groups.sum()))  # as nearly always, and the passes below cost
+    finite = groups if whole else torch.where(torch.isfinite(groups), groups, math.nan)
     if groups.shape[1] >= MANY:
         brightness = finite.nansum(2)
         usual = brightness.double().quantile(NEARLY_ALL, dim=1, keepdim=True)
         odd = (brightness > FAR_BRIGHTER * usual) & (usual > 0)
-        finite = torch.where(odd.unsqueeze(2), math.nan, finite)
+        if bool(odd.any()):
+            finite = torch.where(odd.unsqueeze(2), math.nan, finite)
+            whole = False
+    if whole:
+        return finite.mean(1)
     return torch.nan_to_num(finite.nanmean(1))

@@ -83,14 +83,18 @@ def rebin(
     if shared:
         shift = shift[:1]
     index, weight = overlap(axis, shift, new)
+    # a bad channel that only touches this one must not enter as 0 * nan: another comes twice
+    index = torch.where(weight > 0, index, index.gather(0, weight.argmax(0, keepdim=True)))
+    parts = weight.to(counts.dtype)
     out = torch.zeros((counts.shape[0], new.n), dtype=counts.dtype, device=counts.device)
     for k in range(index.shape[0]):
         if shared:
             source = torch.index_select(counts, 1, index[k, 0])
         else:
             source = torch.gather(counts, 1, index[k])
-        # a bad channel that only touches this one must not enter as 0 * nan
-        out = out + torch.where(weight[k] > 0, source * weight[k].to(counts.dtype), 0.0)
+        out = torch.addcmul(out, source, parts[k])
+    if not bool(torch.isfinite(out.sum())):  # off the axis nothing is added, whatever is nearest
+        out = torch.where(weight.amax(0) > 0, out, torch.zeros_like(out))
     factor = (weight * weight).sum(0) / torch.clamp(weight.sum(0), min=least_overlap)
     return out, factor.to(counts.dtype)
 

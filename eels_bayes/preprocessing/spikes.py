@@ -40,10 +40,15 @@ def largest_spike(
     gain, readout : float
         Variance of a count: ``gain * counts + readout``.
     """
+    if shift.size(0) > 0 and bool((shift == shift[0]).all()):
+        shift = shift[:1]  # then the same is expected of all
     shape = expected_shape(axis, shift, typical.to(counts), typical_axis)
-    finite = counts - counts == 0
-    parts = expected(torch.where(finite, shape, torch.zeros_like(shape)))
-    blocks = in_blocks(torch.where(finite, counts, torch.zeros_like(counts)).t())
+    if not bool(torch.isfinite(counts.sum())):  # a sum, as that is quickest
+        finite = counts - counts == 0
+        shape = torch.where(finite, shape, torch.zeros_like(shape))
+        counts = torch.where(finite, counts, torch.zeros_like(counts))
+    parts = expected(shape)
+    blocks = in_blocks(counts.t().contiguous())
     return excess(blocks, neighbours(blocks.size(0)).to(blocks), parts, gain, readout)
 
 
