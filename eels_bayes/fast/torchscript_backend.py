@@ -14,6 +14,10 @@ from torch import nn
 
 from eels_bayes.fast.graph import CHUNK, FastGraph, Program, Run, cached_plan
 
+# What is computed with a number as second operand.
+TAKES_A_NUMBER = {
+    f"aten::{name}" for name in ("add", "sub", "mul", "div", "lt", "le", "gt", "ge", "eq", "ne")
+}
 WARM_UP = (1, 1, 1, CHUNK, CHUNK)  # spectra: TorchScript optimises itself in its first calls
 
 
@@ -64,7 +68,7 @@ def frozen(module: nn.Module, kept: Sequence[str] = ()) -> Any:
         program = torch.jit.freeze(torch.jit.script(module.eval()), preserved_attrs=list(kept))
     # PyTorch would make a tensor of each number at each call
     for node in list(program.graph.nodes()):
-        if node.kind() in ("aten::add", "aten::sub", "aten::mul", "aten::div"):
+        if node.kind() in TAKES_A_NUMBER:
             tensor, number = list(node.inputs())[:2]
             if str(tensor.type()).startswith("Tensor") and str(number.type()) == "float":
                 constant = program.graph.insertConstant(
