@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from eels_bayes.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from eels_bayes import active, diagnostics, metrics, plots, simulate
+    from eels_bayes import active, diagnostics, metrics, plots, simulate, structures
     from eels_bayes.active.decisions import Costs, Decisions, decide
     from eels_bayes.classifier.classifier import EELSClassifier
     from eels_bayes.classifier.fit_report import FitReport
@@ -80,6 +80,7 @@ _HOME = {
     "metrics": "metrics",
     "plots": "plots",
     "simulate": "simulate",
+    "structures": "structures",
 }
 
 __all__ = [
@@ -121,6 +122,7 @@ __all__ = [
     "metrics",
     "plots",
     "simulate",
+    "structures",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME)
