@@ -14,16 +14,19 @@ if TYPE_CHECKING:
     from eels_bayes.classifier.classifier import EELSClassifier
     from eels_bayes.classifier.fit_report import FitReport
     from eels_bayes.classifier.loading import load_model
+    from eels_bayes.data.broadening import broaden
     from eels_bayes.data.detector_noise import Noise
     from eels_bayes.data.dual_eels import DualEELS, load_dual
     from eels_bayes.data.energy_axis import EnergyAxis
     from eels_bayes.data.example_files import example_file
+    from eels_bayes.data.fingerprint_reading import read_fingerprint
     from eels_bayes.data.fingerprints import FingerprintLibrary
     from eels_bayes.data.flags import Flag
     from eels_bayes.data.hydrogenic_edges import hydrogenic_library
     from eels_bayes.data.hyperspy_io import load
     from eels_bayes.data.library_loading import load_library
     from eels_bayes.data.repeated_frames import combine
+    from eels_bayes.data.single_fingerprint import Fingerprint
     from eels_bayes.data.spectra import ImageInfo, Spectra
     from eels_bayes.data.variations import Variations
     from eels_bayes.effort import Effort
@@ -50,6 +53,7 @@ _HOME = {
     "EnergyAxis": "data.energy_axis:EnergyAxis",
     "FastClassifier": "fast.classifier:FastClassifier",
     "FastReading": "fast.classifier:FastReading",
+    "Fingerprint": "data.single_fingerprint:Fingerprint",
     "FingerprintLibrary": "data.fingerprints:FingerprintLibrary",
     "FitReport": "classifier.fit_report:FitReport",
     "Flag": "data.flags:Flag",
@@ -64,6 +68,7 @@ _HOME = {
     "SpectrumVAE": "latent.vae:SpectrumVAE",
     "Variations": "data.variations:Variations",
     "active": "active",
+    "broaden": "data.broadening:broaden",
     "calibrate_axis": "preprocessing.axis_calibration:calibrate_axis",
     "combine": "data.repeated_frames:combine",
     "decide": "active.decisions:decide",
@@ -79,6 +84,7 @@ _HOME = {
     "load_model": "classifier.loading:load_model",
     "metrics": "metrics",
     "plots": "plots",
+    "read_fingerprint": "data.fingerprint_reading:read_fingerprint",
     "simulate": "simulate",
     "structures": "structures",
 }
@@ -92,6 +98,7 @@ __all__ = [
     "EnergyAxis",
     "FastClassifier",
     "FastReading",
+    "Fingerprint",
     "FingerprintLibrary",
     "FitReport",
     "Flag",
@@ -106,6 +113,7 @@ __all__ = [
     "SpectrumVAE",
     "Variations",
     "active",
+    "broaden",
     "calibrate_axis",
     "combine",
     "decide",
@@ -121,6 +129,7 @@ __all__ = [
     "load_model",
     "metrics",
     "plots",
+    "read_fingerprint",
     "simulate",
     "structures",
 ]
