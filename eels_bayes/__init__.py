@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from eels_bayes.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from eels_bayes import active, diagnostics, metrics, plots, simulate, structures
+    from eels_bayes import ab_initio, active, diagnostics, metrics, plots, simulate, structures
     from eels_bayes.active.decisions import Costs, Decisions, decide
     from eels_bayes.classifier.classifier import EELSClassifier
     from eels_bayes.classifier.fit_report import FitReport
@@ -67,6 +67,7 @@ _HOME = {
     "Spectra": "data.spectra:Spectra",
     "SpectrumVAE": "latent.vae:SpectrumVAE",
     "Variations": "data.variations:Variations",
+    "ab_initio": "ab_initio",
     "active": "active",
     "broaden": "data.broadening:broaden",
     "calibrate_axis": "preprocessing.axis_calibration:calibrate_axis",
@@ -112,6 +113,7 @@ __all__ = [
     "Spectra",
     "SpectrumVAE",
     "Variations",
+    "ab_initio",
     "active",
     "broaden",
     "calibrate_axis",

@@ -25,7 +25,7 @@ FLOORS = (
     ("effort", "plots"),
     ("data", "uncertainty", "field", "structures"),
     ("gp", "simulate", "preprocessing"),
-    ("forward_model",),
+    ("forward_model", "ab_initio"),
     ("latent",),
     ("prediction",),
     ("fast",),

@@ -70,7 +70,7 @@ def from_files(
             read.append(one if ready else read_fingerprint(one, **(reading or {})))  # type: ignore[arg-type]
             names.append(name)
     _check_alike(read, names)
-    axis = _common_axis(read) if energy is None else floats("energy", energy)
+    axis = common_axis(read) if energy is None else floats("energy", energy)
     if values is not None:
         if set(values) != set(files):
             raise ValueError(f"values are of {sorted(values)}; give one for each of {list(files)}")
@@ -98,8 +98,8 @@ def _check_alike(read: Sequence[Fingerprint], names: Sequence[str]) -> None:
         )
 
 
-def _common_axis(read: Sequence[Fingerprint]) -> Floats:
-    """Even steps over what all cover, eV."""
+def common_axis(read: Sequence[Fingerprint]) -> Floats:
+    """Even steps over what all spectra cover, eV; ValueError where that is nothing."""
     low, high = max(one.energy[0] for one in read), min(one.energy[-1] for one in read)
     step = max(FINEST, min(float(np.diff(one.energy).min()) for one in read))
     if high - low < 2 * step:

@@ -1,0 +1,118 @@
+"""Relaxation of structures by any calculator of ASE, and their energies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eels_bayes import validation
+from eels_bayes.ab_initio.engine import EngineFailed
+from eels_bayes.ab_initio.kept_results import described, keep, kept, key_of
+from eels_bayes.optional_packages import needed
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+def chgnet() -> Any:
+    """CHGNet's calculator on the processor; its weights come with the package."""
+    dynamics = needed("chgnet.model.dynamics", "relax", "relaxation by CHGNet")
+    return dynamics.CHGNetCalculator(use_device="cpu")
+
+
+KNOWN = {"chgnet": chgnet}
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """How structures are relaxed: positions in a cell that stays.
+
+    Parameters
+    ----------
+    calculator
+        "chgnet", or a function that makes a calculator of ASE, such as its class: work that goes
+        to other processes makes its own.
+    force
+        Largest force at the end, eV per angstrom.
+    steps
+        After which a structure has failed.
+    label
+        What distinguishes this calculator's results from others', such as its model and version;
+        by default the function's name.
+    """
+
+    calculator: str | Callable[[], Any] = "chgnet"
+    force: float = 0.05
+    steps: int = 300
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        validation.positive("force", self.force, "eV per angstrom")
+        validation.whole("steps", self.steps)
+        if isinstance(self.calculator, str):
+            validation.choice("calculator", self.calculator, tuple(KNOWN))
+        elif not callable(self.calculator):
+            raise TypeError(
+                f"calculator is a {type(self.calculator).__name__}; give 'chgnet' or a function "
+                "that makes a calculator of ASE"
+            )
+
+    def settings(self) -> dict[str, object]:
+        """What its results depend on."""
+        made = self.calculator
+        name = made if isinstance(made, str) else f"{made.__module__}.{made.__qualname__}"
+        return {"calculator": self.label or name, "force": self.force, "steps": self.steps}
+
+    def relaxed(self, atoms: Atoms) -> tuple[Atoms, float]:
+        """The relaxed structure and its energy, eV.
+
+        Raises
+        ------
+        EngineFailed
+            Forces stay too large, or become no numbers.
+        """
+        optimize = needed("ase.optimize", "structures", "relaxation")
+        make = KNOWN[self.calculator] if isinstance(self.calculator, str) else self.calculator
+        moving = atoms.copy()
+        moving.calc = make()
+        done = optimize.BFGS(moving, logfile=None).run(fmax=self.force, steps=self.steps)
+        energy = float(moving.get_potential_energy())
+        largest = float(np.linalg.norm(moving.get_forces(), axis=1).max())
+        if not done or not np.isfinite([energy, largest]).all():
+            raise EngineFailed(
+                f"not relaxed after {self.steps} steps: the largest force is {largest:.3g} eV per "
+                "angstrom"
+            )
+        moving.calc = None
+        return moving, energy
+
+
+def relaxation_key(relaxation: Relaxation, atoms: Atoms) -> str:
+    """The name of a structure's relaxation."""
+    return key_of(relaxation=relaxation.settings(), structure=described(atoms))
+
+
+def relax_one(relaxation: Relaxation, atoms: Atoms, folder: str, key: str) -> str:
+    """Relax a structure unless its result is there; '' or what went wrong, in words."""
+    if kept(Path(folder), key) is not None:
+        return ""
+    try:
+        moved, energy = relaxation.relaxed(atoms)
+        keep(Path(folder), key, {"positions": moved.positions.tolist(), "energy": energy})
+    except Exception as error:  # a calculator's own, of any kind: it is reported with its words
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def relaxed_as_kept(atoms: Atoms, folder: Path, key: str) -> tuple[Atoms, float]:
+    """The structure with the positions of its kept result, and its energy, eV."""
+    result = kept(folder, key)
+    if result is None:
+        raise EngineFailed("its result is not there, or damaged")
+    moved = atoms.copy()
+    moved.positions[:] = result["positions"]
+    return moved, float(result["energy"])
