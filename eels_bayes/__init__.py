@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from eels_bayes.data.hyperspy_io import load
     from eels_bayes.data.library_loading import load_library
     from eels_bayes.data.repeated_frames import combine
+    from eels_bayes.data.shape_comparison import ShapeComparison, compare_shapes
     from eels_bayes.data.single_fingerprint import Fingerprint
     from eels_bayes.data.spectra import ImageInfo, Spectra
     from eels_bayes.data.variations import Variations
@@ -64,6 +65,7 @@ _HOME = {
     "Prediction": "prediction.prediction:Prediction",
     "Preprocessor": "preprocessing.preprocessor:Preprocessor",
     "Schedule": "training:Schedule",
+    "ShapeComparison": "data.shape_comparison:ShapeComparison",
     "Spectra": "data.spectra:Spectra",
     "SpectrumVAE": "latent.vae:SpectrumVAE",
     "Variations": "data.variations:Variations",
@@ -72,6 +74,7 @@ _HOME = {
     "broaden": "data.broadening:broaden",
     "calibrate_axis": "preprocessing.axis_calibration:calibrate_axis",
     "combine": "data.repeated_frames:combine",
+    "compare_shapes": "data.shape_comparison:compare_shapes",
     "decide": "active.decisions:decide",
     "diagnostic_plots": "plots.diagnostic_figures",
     "diagnostics": "diagnostics",
@@ -110,6 +113,7 @@ __all__ = [
     "Prediction",
     "Preprocessor",
     "Schedule",
+    "ShapeComparison",
     "Spectra",
     "SpectrumVAE",
     "Variations",
@@ -118,6 +122,7 @@ __all__ = [
     "broaden",
     "calibrate_axis",
     "combine",
+    "compare_shapes",
     "decide",
     "diagnostic_plots",
     "diagnostics",

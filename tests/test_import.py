@@ -115,7 +115,9 @@ def test_an_unknown_name_is_an_attribute_error(face: str) -> None:
 
 
 def test_every_public_wing_has_a_face() -> None:
-    assert {"", "active", "diagnostics", "plots", "simulate", "structures"} <= set(FACES)
+    assert {"", "ab_initio", "active", "diagnostics", "plots", "simulate", "structures"} <= set(
+        FACES
+    )
 
 
 def test_the_package_is_typed() -> None:
