@@ -12,6 +12,7 @@ from eels_bayes.lazy import lazy_names
 
 if TYPE_CHECKING:
     from eels_bayes.ab_initio.engine import Engine, EngineFailed
+    from eels_bayes.ab_initio.engine_differences import together
     from eels_bayes.ab_initio.fdmnes_engine import Fdmnes
     from eels_bayes.ab_initio.feff10_engine import Feff10
     from eels_bayes.ab_initio.files_engine import Files
@@ -32,6 +33,7 @@ _HOME = {
     "Site": "simulated_fingerprints:Site",
     "SitesFailed": "site_runs:SitesFailed",
     "fingerprints": "simulation:fingerprints",
+    "together": "engine_differences:together",
 }
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "Site",
     "SitesFailed",
     "fingerprints",
+    "together",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME)
