@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from eels_bayes import validation
-from eels_bayes.ab_initio.ensemble_spread import spread
+from eels_bayes.ab_initio.ensemble_spread import spread, widened
 from eels_bayes.ab_initio.simulated_fingerprints import SimulatedFingerprints
 from eels_bayes.arrays import Floats
 from eels_bayes.data.fingerprints import FingerprintLibrary
@@ -133,14 +133,12 @@ def _overlap(simulations: Sequence[SimulatedFingerprints], shifts: Sequence[floa
 def _variations(
     axis: Floats, rows: Floats, simulations: Sequence[SimulatedFingerprints]
 ) -> Variations:
-    """Spread within ensembles, its mean over the simulations, and between simulations."""
+    """Those of the simulations, in the mean, and in quadrature what lies between them."""
     even = np.full(len(rows), 1.0 / len(rows))
     between = spread(axis, [(rows[:, k], even) for k in range(rows.shape[1])])
-    squares = np.zeros(3)
-    for one in simulations:
-        own = one.variations
-        squares += np.array([own.shift, own.broadening, own.intensity]) ** 2 / len(simulations)
-    if between is not None:
-        squares += np.array([between.shift, between.broadening, between.intensity]) ** 2
-    shift, broadening, intensity = np.sqrt(squares)
-    return Variations(float(shift), float(broadening), float(intensity))
+    own = [
+        (one.variations.shift, one.variations.broadening, one.variations.intensity)
+        for one in simulations
+    ]
+    shift, broadening, intensity = np.sqrt(np.mean(np.square(own), axis=0)).tolist()
+    return widened(Variations(shift, broadening, intensity), between)

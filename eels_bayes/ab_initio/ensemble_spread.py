@@ -36,6 +36,17 @@ def differences(energy: Floats, rows: Floats, mean: Floats) -> tuple[Floats, Flo
     return strength, found[1] / safe, found[2] / safe
 
 
+def widened(variations: Variations, by: Variations | None) -> Variations:
+    """Variations with independent others in quadrature."""
+    if by is None:
+        return variations
+    return Variations(
+        float(np.hypot(variations.shift, by.shift)),
+        float(np.hypot(variations.broadening, by.broadening)),
+        float(np.hypot(variations.intensity, by.intensity)),
+    )
+
+
 def spread(energy: Floats, groups: list[tuple[Floats, Floats]]) -> Variations | None:
     """The variations of classes, of which each has spectra (n, N) with weights (n,).
 

@@ -48,6 +48,8 @@ class Files:
     reading: Mapping[str, Any] = field(default_factory=dict)
     label: str = ""
 
+    reads_anew = True  # somebody may put a better result in place of one; no field, no annotation
+
     @property
     def name(self) -> str:
         return "files"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +24,23 @@ if TYPE_CHECKING:
 def chgnet() -> Any:
     """CHGNet's calculator on the processor; its weights come with the package."""
     dynamics = needed("chgnet.model.dynamics", "relax", "relaxation by CHGNet")
-    return dynamics.CHGNetCalculator(use_device="cpu")
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints each time that it is made
+        return dynamics.CHGNetCalculator(use_device="cpu")
 
 
 KNOWN = {"chgnet": chgnet}
+
+
+def _name(made: Callable[[], Any]) -> str:
+    """Module and name of a function or class; '' where it has none of its own."""
+    name = getattr(made, "__qualname__", "")
+    return "" if not name or "<" in name else f"{made.__module__}.{name}"
+
+
+def _version(package: str) -> str:
+    """A package of the extra with its version."""
+    needed(package, "relax", "relaxation")
+    return f"{package} {version(package)}"
 
 
 @dataclass(frozen=True)
@@ -42,7 +58,12 @@ class Relaxation:
         After which a structure has failed.
     label
         What distinguishes this calculator's results from others', such as its model and version;
-        by default the function's name.
+        by default the function's name, or CHGNet's version.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A number is none, or a calculator without a name has no label.
     """
 
     calculator: str | Callable[[], Any] = "chgnet"
@@ -60,12 +81,17 @@ class Relaxation:
                 f"calculator is a {type(self.calculator).__name__}; give 'chgnet' or a function "
                 "that makes a calculator of ASE"
             )
+        elif not self.label and not _name(self.calculator):
+            raise ValueError(
+                "label is missing: the calculator's function has no name; say what it is and which "
+                "version, so that kept results are not taken for others'"
+            )
 
     def settings(self) -> dict[str, object]:
         """What its results depend on."""
         made = self.calculator
-        name = made if isinstance(made, str) else f"{made.__module__}.{made.__qualname__}"
-        return {"calculator": self.label or name, "force": self.force, "steps": self.steps}
+        name = self.label or (_version(made) if isinstance(made, str) else _name(made))
+        return {"calculator": name, "force": self.force, "steps": self.steps}
 
     def relaxed(self, atoms: Atoms) -> tuple[Atoms, float]:
         """The relaxed structure and its energy, eV.

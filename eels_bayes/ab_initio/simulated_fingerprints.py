@@ -64,7 +64,8 @@ class SimulatedFingerprints:
     sites : tuple of Site
         All that was simulated.
     variations : Variations
-        The spread within the classes' ensembles; the default where no class has two structures.
+        What a measurement adds (the defaults of `Variations`) and, in quadrature, the spread within
+        the classes' ensembles. What the engine gets wrong is not in it: see `together`.
     per : str
         The element whose atoms are counted.
     unit : str

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from eels_bayes import validation
 from eels_bayes.ab_initio.engine import Engine
-from eels_bayes.ab_initio.ensemble_spread import spread
+from eels_bayes.ab_initio.ensemble_spread import spread, widened
 from eels_bayes.ab_initio.ensembles import check_complete, weights
 from eels_bayes.ab_initio.relaxation import Relaxation, relax_one, relaxation_key, relaxed_as_kept
 from eels_bayes.ab_initio.simulated_fingerprints import SimulatedFingerprints, Site
@@ -36,6 +36,7 @@ from eels_bayes.data.variations import Variations
 if TYPE_CHECKING:
     from ase import Atoms
 
+ENERGY = "energy"  # in the `info` of a structure, eV
 EDGE = re.compile(r"^([A-Z][a-z]?)[ _](K|L1|L2|L3)$")
 
 
@@ -115,6 +116,9 @@ def fingerprints(
     groups = _groups(structures)
     counted = per or _reference(groups, symbol)
     _check_reference(groups, counted)
+    for name, group in groups.items():
+        # energies of zero stand for those that a relaxation will give: what is missing is said now
+        weights(name, group, _stated(group) if relax is None else [0.0] * len(group), temperature)
     dict(engine.settings())  # an engine that is not installed fails here, before any work
     with contextlib.ExitStack() as stack:
         if cache is None:
@@ -172,6 +176,13 @@ def _check_reference(groups: Mapping[str, Sequence[Atoms]], per: str) -> None:
             raise ValueError(f"per is {per!r}, which a structure of {name!r} does not hold")
 
 
+def _stated(group: Sequence[Atoms]) -> Sequence[float] | None:
+    """The energies that all structures of a class state, eV, or None."""
+    if not all(ENERGY in one.info for one in group):
+        return None
+    return [float(one.info[ENERGY]) for one in group]
+
+
 def _relaxed(
     groups: Mapping[str, Sequence[Atoms]],
     relax: Relaxation | None,
@@ -180,13 +191,8 @@ def _relaxed(
 ) -> tuple[dict[str, list[Atoms]], dict[str, Sequence[float] | None]]:
     """Structures as they are to be simulated, and their energies, eV."""
     if relax is None:
-        known: dict[str, Sequence[float] | None] = {
-            name: [float(one.info["energy"]) for one in group]
-            if all("energy" in one.info for one in group)
-            else None
-            for name, group in groups.items()
-        }
-        return {name: list(group) for name, group in groups.items()}, known
+        kept = {name: list(group) for name, group in groups.items()}
+        return kept, {name: _stated(group) for name, group in groups.items()}
     place = folder / "relaxed"
     place.mkdir(parents=True, exist_ok=True)
     keys = {
@@ -272,7 +278,7 @@ def _averaged(
         intensity=means,
         class_names=tuple(groups),
         sites=tuple(sites),
-        variations=within or Variations(),
+        variations=widened(Variations(), within),
         per=per,
         unit=found[0].spectrum.unit,
         source=f"{engine.name}{how}",

@@ -74,8 +74,11 @@ def site_key(engine: Engine, atoms: Atoms, index: int, edge: str) -> str:
 def simulate_site(
     engine: Engine, atoms: Atoms, index: int, edge: str, folder: str, key: str
 ) -> str:
-    """Simulate a site unless its result is there; '' or what went wrong, in words."""
-    if kept(Path(folder), key) is not None:
+    """Simulate a site unless its result is there; '' or what went wrong, in words.
+
+    An engine with a true ``reads_anew`` reads files that others may change: its are never taken.
+    """
+    if not getattr(engine, "reads_anew", False) and kept(Path(folder), key) is not None:
         return ""
     try:
         with tempfile.TemporaryDirectory(prefix="eels_bayes_") as work:

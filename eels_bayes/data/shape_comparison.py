@@ -76,7 +76,8 @@ def compare_shapes(
     window : (low, high), optional
         What of `other` counts, eV; by default all of it.
     reach : float
-        Largest shift either way, eV; only shifts at which `one` covers the window count.
+        Largest shift either way, eV; only shifts at which `one` covers the window count. Below its
+        first energy it goes on with its first value where it begins before the edge.
 
     Returns
     -------
@@ -97,7 +98,9 @@ def compare_shapes(
         raise ValueError(f"window holds {inside.sum()} channels of other; give a wider one")
     energy, wanted = other.energy[inside], other.intensity[inside]
     shifts = np.arange(-round(reach / STEP), round(reach / STEP) + 1) * STEP
-    covered = (one.energy[0] + shifts <= energy[0]) & (one.energy[-1] + shifts >= energy[-1])
+    covered = one.energy[-1] + shifts >= energy[-1]
+    if not one.begins_before_the_edge:
+        covered &= one.energy[0] + shifts <= energy[0]
     if not covered.any():
         raise ValueError(
             f"one covers {one.energy[0]:g} to {one.energy[-1]:g} eV, which no shift of up to "

@@ -11,6 +11,8 @@ from eels_bayes import validation
 from eels_bayes.arrays import Floats
 from eels_bayes.data.energy_resampling import check_energy, check_rows, interpolate
 
+BEFORE_THE_EDGE = 0.05  # of the maximum: what may be there where an edge has not begun; chosen
+
 
 @dataclass(frozen=True, eq=False)
 class Fingerprint:
@@ -56,12 +58,27 @@ class Fingerprint:
         object.__setattr__(self, "energy", axis)
         object.__setattr__(self, "intensity", rows[0])
 
+    @property
+    def begins_before_the_edge(self) -> bool:
+        """Whether next to nothing is there at its first energy, so that nothing is below."""
+        return bool(self.intensity[0] <= BEFORE_THE_EDGE * self.intensity.max())
+
     def at(self, energy: Floats) -> Floats:
         """The intensity at other energies (N',), eV; channels much wider than its own are means.
+
+        Simulations begin a few eV below the onset. Further below, a spectrum that begins before
+        the edge goes on with its first value.
 
         Raises
         ------
         ValueError
             They are not covered.
         """
-        return interpolate(energy, self.energy, self.intensity[None])[0]
+        axis, rows = self.energy, self.intensity
+        if energy[0] < axis[0] and self.begins_before_the_edge:
+            step = min(float(np.diff(axis).min()), float(np.diff(energy).min()))
+            count = int(np.ceil((axis[0] - energy[0]) / step))
+            below = axis[0] - step * np.arange(count, 0, -1)
+            axis = np.concatenate([below, axis])
+            rows = np.concatenate([np.full(count, rows[0]), rows])
+        return interpolate(energy, axis, rows[None])[0]

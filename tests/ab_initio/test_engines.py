@@ -147,6 +147,11 @@ def test_files_are_asked_for_and_then_read(tmp_path):
     made = ab_initio.fingerprints(groups, "F K", **options)
     peaks = {round(one.spectrum.intensity.max() / mu.max(), 3) for one in made.sites}
     assert peaks == {1.0, 2.0}
+    for folder in folders:  # a better result takes the place of one that was read
+        (folder / "xanes.dat").write_text(written.xspectra(energy, 3.0 * mu))
+    again = ab_initio.fingerprints(groups, "F K", **options)
+    for one in again.sites:
+        assert one.spectrum.intensity.max() == pytest.approx(3.0 * mu.max(), rel=1e-6)
 
 
 def test_feffs_input_holds_each_element_around_the_absorber(tmp_path):

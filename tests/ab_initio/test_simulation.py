@@ -235,6 +235,35 @@ def test_other_processes_give_the_same_and_a_killed_one_is_survived(tmp_path):
     np.testing.assert_array_equal(made.intensity, here.intensity)
 
 
+LIMITED = """
+import resource, sys
+from helpers.toy_engine import Toy
+from eels_bayes import ab_initio, structures
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))  # bytes: less than a result takes
+slab = structures.cr2tic2("F")
+engine = Toy(f"{sys.argv[1]}/log")
+try:
+    ab_initio.fingerprints({"all": slab}, "F K", engine=engine, cache=f"{sys.argv[1]}/cache")
+except ab_initio.SitesFailed as error:
+    print(error)
+"""
+
+
+def test_a_disk_that_takes_no_more_is_said_and_leaves_nothing(tmp_path, project_root):
+    pytest.importorskip("resource", reason="limits of a process are Unix's")
+    (tmp_path / "log").mkdir()
+    paths = {"PYTHONPATH": f"{project_root}:{project_root / 'tests'}", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", LIMITED, str(tmp_path)]
+    done = subprocess.run(command, env=paths, check=True, capture_output=True, text=True)
+    assert "1 of 1 sites failed" in done.stdout and "not written" in done.stdout
+    assert list((tmp_path / "cache" / "sites").iterdir()) == []
+    toy = Toy(str(tmp_path / "log"))
+    slab = structures.cr2tic2("F")
+    ab_initio.fingerprints({"all": slab}, "F K", engine=toy, cache=tmp_path / "cache")
+    assert len(list((tmp_path / "cache" / "sites").iterdir())) == 1
+
+
 def test_variations_are_the_ensembles_own_spread():
     from eels_bayes.ab_initio.ensemble_spread import differences, spread
 
@@ -283,6 +312,12 @@ def test_a_relaxation_that_does_not_end_is_named(toy):
         ab_initio.Relaxation("vasp")
     with pytest.raises(TypeError, match="calculator is a int; give 'chgnet' or a function"):
         ab_initio.Relaxation(3)
+    with pytest.raises(ValueError, match="label is missing: the calculator's function has no name"):
+        ab_initio.Relaxation(lambda: EMT())
+    named = ab_initio.Relaxation(lambda: EMT(), label="EMT of ASE")
+    assert named.settings()["calculator"] == "EMT of ASE"
+    with pytest.raises(ValueError, match="temperature is missing"):  # before any work
+        ab_initio.fingerprints({"a": [far, far]}, "F K", engine=toy, relax=stuck)
 
 
 def test_a_library_needs_two_classes_and_a_value_for_each(toy):
