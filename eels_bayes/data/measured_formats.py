@@ -28,12 +28,12 @@ UNITS = {"ev": "eV", "kev": "keV", "ry": "Ry", "rydberg": "Ry", "ha": "Ha", "har
 def xdi(text: str, name: str) -> Stated:
     """XAS Data Interchange: columns and their units are named in the header."""
     (block,) = _one(text, by_program=False)
-    said = dict(re.findall(r"^#\s*([A-Za-z]\w*\.\w+)\s*:\s*(.*?)\s*$", text, re.M))
+    said = dict(re.findall(r"^#[ \t]*([A-Za-z]\w*\.\w+)[ \t]*:[ \t]*(.*?)[ \t\r]*$", text, re.M))
     said = {key.lower(): value for key, value in said.items()}
     names = []
     for k in range(block.shape[1]):
         entry = said.get(f"column.{k + 1}")
-        if entry is None:
+        if not entry:
             raise ValueError(f"its header does not name column {k + 1} of {block.shape[1]}")
         names.append(entry.split()[0].lower())
     unit = said["column.1"].partition(" ")[2].strip().lower()
@@ -53,8 +53,7 @@ def xdi(text: str, name: str) -> Stated:
 def athena(text: str, name: str) -> Stated:
     """Columns as Athena exports them; the last line of the header names them."""
     (block,) = _one(text, by_program=True)
-    label = [line for line in text.splitlines() if line.startswith("#")][-1]
-    names = label.lstrip("#").lower().split()
+    names = _header(text).lower().split()
     if len(names) != block.shape[1] or names[0] not in ("energy", "e"):
         raise ValueError(f"its header names the columns {names}, but there are {block.shape[1]}")
     return _measured("athena", block[:, 0], named_columns(block, names))
@@ -64,7 +63,7 @@ def materials_project(text: str, name: str) -> Stated:
     """A spectrum of the Materials Project's XAS database (FEFF's), as JSON."""
     try:
         given = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"it is no whole JSON: {error}; the file is cut off") from error
     entries = given if isinstance(given, list) else [given]
     if len(entries) != 1:

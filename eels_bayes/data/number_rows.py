@@ -81,6 +81,8 @@ def blocks(text: str, *, by_program: bool) -> list[Block]:
         found.append(Block(tuple(header), np.array(rows)))
     if not found:
         raise ValueError("there are no rows of numbers in it")
+    if any(block.rows.shape[1] < 2 for block in found):
+        raise ValueError("it has one column; energies and intensities are needed")
     if not text.endswith(("\n", "\r")):
         before = lines[-2].strip() if len(lines) > 1 else ""
         _check_end(Line(len(lines), lines[-1].strip()), before, by_program)

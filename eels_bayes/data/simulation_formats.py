@@ -73,7 +73,10 @@ def fdmnes(text: str, name: str) -> Stated:
             broadened=True,
             unit="Mbarn",
         )
-    edge, number = head.split()[:2]
+    words = head.split()
+    if len(words) < 2 or not words[1].isdigit():
+        raise ValueError(f"its first line states no edge and atomic number: {head[:60]!r}")
+    edge, number = words[:2]
     absolute = energy[0] > 0.5 * float(edge) > 0
     return Stated(
         format="fdmnes",

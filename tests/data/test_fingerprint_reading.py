@@ -1,10 +1,11 @@
 """One spectrum from files of codes, databases and instruments, as they write them."""
 
 import gzip
+import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eels_bayes as eb
@@ -91,6 +92,7 @@ PROGRAMS = [case for case in FILES if case.split()[0] not in ("columns", "xdi")]
 
 
 @pytest.mark.parametrize("case", PROGRAMS)
+@settings(max_examples=30)
 @given(share=st.floats(0.0, 1.0))
 def test_a_file_that_is_cut_off_is_refused(case, share, tmp_path_factory):
     """Anywhere but at the end of a line, where only JSON and EMSA know that more was to come."""
@@ -217,6 +219,11 @@ def test_several_edges_are_chosen_among(tmp_path):
         ("f.dat", "1 2\n2 3\nSegmentation fault\n", "line 3 is no row of numbers: 'Segmentation"),
         ("f.dat", "1,5 2,5\n2,5 3,5\n", "line 1, '1,5 2,5', can be read in two ways; write points"),
         ("f.dat", "1 2\n2 3\n# next\n1 2\n2 3\n", "it holds 2 tables, one after the other"),
+        ("f.dat", "1\n2\n3\n", "it has one column; energies and intensities are needed"),
+        ("f.json", "[" * 100_000, "it is no whole JSON"),
+        ("f.txt", "here = E_edge, Z\n1 2\n2 3\n", "its first line states no edge and atomic numb"),
+        ("f.xdi", "# XDI/1.0\n# Column.1:\n1 2\n2 3\n", "its header does not name column 1 of 2"),
+        ("f.nor", "Athena data file\n1 2\n2 3\n", r"its header names the columns \['athena', "),
         ("f.json", '{"spectrum": {"x": [1, 2]}}', "it has no spectrum with x and y"),
         ("f.json", "[{}, {}]", "it holds 2 spectra; one is needed"),
         ("f.json", '{"x": [1, 2], "y": [1]}', r"its x and y have shapes \(2,\) and \(1,\)"),
@@ -294,3 +301,33 @@ def test_a_missing_file_is_the_systems_error(tmp_path):
         eb.read_fingerprint(tmp_path / "xmu.dat")
     with pytest.raises(TypeError, match="path is 5; the path of a file is needed"):
         eb.read_fingerprint(5)
+
+
+@pytest.mark.parametrize("case", FILES)
+@settings(max_examples=25)
+@given(
+    places=st.lists(st.floats(0.0, 1.0), min_size=1, max_size=6),
+    inserts=st.lists(
+        st.sampled_from(["", "\n", "#", " ", ",", "-", "nan", "1e999", "{", "x", "\0", "é", ":"]),
+        min_size=6,
+        max_size=6,
+    ),
+    cut=st.integers(0, 12),
+)
+def test_a_damaged_file_is_read_or_refused_in_words(case, places, inserts, cut, tmp_path_factory):
+    """Whatever was put in or left out, wherever: a spectrum of finite numbers, or a ValueError."""
+    name, text, given, _, _ = FILES[case]
+    header = min(len(text), 1200)  # most of what can be misunderstood is there
+    for k, share in enumerate(places):
+        at = int(share * (header if k % 2 else len(text)))
+        text = text[:at] + inserts[k] + text[at + cut :]
+    folder = tmp_path_factory.mktemp("damaged")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of HyperSpy's reader
+            found = read(folder, name, text, **given)
+    except ValueError as error:
+        assert name in str(error)
+    else:
+        assert np.isfinite(found.energy).all() and np.isfinite(found.intensity).all()
+        assert (np.diff(found.energy) > 0).all()
