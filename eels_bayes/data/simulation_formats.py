@@ -21,8 +21,7 @@ def feff(text: str, name: str) -> Stated:
     """FEFF's ``xmu.dat``: absolute energies, and those from the Fermi level's own scale.
 
     The core hole's width and the self-energy are in it. mu is normalised 50 eV above the edge; the
-    header's factor makes it a cross-section again. The lines of the header need no sign of a
-    comment: that of the cluster has none.
+    header's factor makes it a cross-section again.
     """
     block = _only(blocks(text, by_program=True))
     if block.rows.shape[1] != FEFF_COLUMNS:

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import warnings
 from pathlib import Path
 
 import ase
@@ -188,3 +189,15 @@ def test_feff10_runs_end_to_end(tmp_path):
     lone = {"Cl": structures.cr2tic2("Cl")}
     with pytest.raises(ab_initio.SitesFailed, match=r"Cl, structure 0, .* not done after 0\.001 s"):
         ab_initio.fingerprints(lone, "Cl K", engine=failing, cache=tmp_path)
+
+
+def test_the_built_in_slab_is_at_rest_in_chgnet(tmp_path):
+    """Its numbers are CHGNet's, so a relaxation by CHGNet leaves it where it is."""
+    pytest.importorskip("chgnet", reason="needs the extra relax")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pymatgen and of ASE's older ways
+        for termination in ("O", "F"):
+            slab = structures.cr2tic2(termination)
+            moved, energy = ab_initio.Relaxation("chgnet", force=0.03).relaxed(slab)
+            assert np.abs(moved.positions - slab.positions).max() < 0.01
+            assert -70.0 < energy < -50.0

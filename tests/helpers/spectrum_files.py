@@ -18,14 +18,14 @@ def curve(n=60):
 
 
 def feff(energy, mu, threshold=-1.117):
-    """FEFF10's xmu.dat: columns omega, e, k, mu, mu0, chi, and a header line without a #."""
+    """FEFF10's xmu.dat: columns omega, e, k, mu, mu0, chi."""
     k = np.sign(energy) * np.sqrt(np.abs(energy) / 3.81)
     head = """# # title                                                       FEFF 10.0.0
 # # POT  Non-SCF, core-hole, AFOLP (folp(0)= 1.150)
 # # Abs   Z= 9 Rmt= 0.905 Rnm= 1.077 K  shell
 # # Gam_ch=2.089E-01 H-L exch Vi= 0.000E+00 Vr= 0.000E+00
 # # Mu=-1.117E+00eV kf=1.608E+00 Vint=-1.097E+01eV Rs_int= 2.255
-FMS rfms= 3.0000
+# FMS rfms= 3.0000
 #     0/   0 paths used
 #  xsedge+ 50, used to normalize mu           3.8574E-03
 #  -----------------------------------------------------------------------
