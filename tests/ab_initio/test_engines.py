@@ -1,6 +1,7 @@
 """Engines: their inputs, programs that end badly, and FEFF10 run for real on a few atoms."""
 
 import re
+import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -173,12 +174,22 @@ def test_feffs_input_holds_each_element_around_the_absorber(tmp_path):
 
 def test_feff10_runs_end_to_end(tmp_path):
     """A few atoms around fluorine: an edge where fluorine has one, and what fails is said."""
-    pytest.importorskip("feff10", reason="needs the extra feff")
-    engine = ab_initio.Feff10(radius=2.6)
+    feff10 = pytest.importorskip("feff10", reason="needs the extra feff")
+
+    class Watched(ab_initio.Feff10):
+        def read(self, folder):
+            shutil.copy(folder / "xmu.dat", tmp_path)
+            return super().read(folder)
+
+    engine = Watched(radius=2.6)
     made = ab_initio.fingerprints({"F": SLAB}, "F K", engine=engine, cache=tmp_path)
     found = made.fingerprint("F")
     (site,) = made.sites
     assert site.count == 2 and made.per == "Cr"
+    table = feff10.FeffTable.from_file_strict(str(tmp_path / "xmu.dat"))
+    np.testing.assert_allclose(site.spectrum.energy, table.column(0), rtol=1e-9)
+    scale = site.spectrum.intensity / np.array(table.column(3))
+    np.testing.assert_allclose(scale, scale[0], rtol=1e-9)
     assert site.spectrum.about["atomic_number"] == "9" and site.spectrum.about["edge"] == "K"
     # the tabulated F K edge lies at 685 eV; FEFF's own energies are some eV off
     onset = found.energy[np.argmax(found.intensity > 0.5 * found.intensity.max())]
