@@ -84,7 +84,11 @@ class SimulatedFingerprints:
     source: str
 
     def library(
-        self, *, values: Mapping[str, float] | None = None, **words: Any
+        self,
+        *,
+        values: Mapping[str, float] | None = None,
+        highest: float | None = None,
+        **words: Any,
     ) -> FingerprintLibrary:
         """A library with a fingerprint a class.
 
@@ -92,6 +96,9 @@ class SimulatedFingerprints:
         ----------
         values
             The physical value of each class.
+        highest
+            What the highest intensity of all becomes, in the unit of the preprocessor's spectra; by
+            default intensities stay cross-sections. Classes keep their proportions.
         **words
             Options of `FingerprintLibrary.from_arrays`, such as ``value_name``.
 
@@ -107,7 +114,11 @@ class SimulatedFingerprints:
         words.setdefault("variations", self.variations)
         words.setdefault("source", self.source)
         names = list(self.class_names)
-        return FingerprintLibrary.from_arrays(self.energy, self.intensity, names, names, **words)
+        factor = 1.0
+        if highest is not None:
+            factor = validation.positive("highest", highest) / float(self.intensity.max())
+        rows = factor * self.intensity
+        return FingerprintLibrary.from_arrays(self.energy, rows, names, names, **words)
 
     def fingerprint(self, class_name: str) -> Fingerprint:
         """The spectrum of one class."""

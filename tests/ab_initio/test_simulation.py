@@ -69,6 +69,9 @@ def test_an_edge_grows_with_its_atoms_whatever_the_supercell(toy):
     library = made.library(values={"all": 1.0, "half": 0.5, "none": 0.0}, value_name="fluorine")
     assert library.class_names == ("all", "half", "none") and library.source == "toy"
     assert library.values.tolist() == [1.0, 0.5, 0.0]
+    scaled = made.library(highest=2.0)
+    assert scaled.intensity.max() == pytest.approx(2.0)
+    np.testing.assert_allclose(scaled.intensity * made.intensity.max(), 2.0 * made.intensity)
     by_titanium = ab_initio.fingerprints(groups, "F K", engine=toy, per="Ti")
     np.testing.assert_allclose(by_titanium.intensity, 2 * made.intensity)
 
