@@ -15,7 +15,7 @@ import numpy as np
 from eels_bayes import validation
 from eels_bayes.arrays import Floats
 from eels_bayes.data.energy_resampling import shift_and_broaden
-from eels_bayes.data.single_fingerprint import Fingerprint
+from eels_bayes.data.single_fingerprint import FERMI, Fingerprint
 
 FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))  # full width at half maximum of a Gaussian of sd 1
 FINEST, COARSEST = 0.02, 0.1  # eV: steps of the axis on which spectra are convolved; chosen
@@ -46,8 +46,8 @@ def broaden(
         Full width of the core hole's Lorentzian, eV (F K 0.2, O K 0.18, Ti L3 0.25): for a spectrum
         that was not broadened, and only for that.
     onset : float, optional
-        Energy of the first unoccupied state, eV; by default where the intensity first reaches a
-        thousandth of its maximum.
+        Energy of the first unoccupied state, eV; by default the Fermi level that the file states
+        (FDMNES), or where the intensity first reaches a thousandth of its maximum.
     electron : float
         Largest width of the excited electron's part, eV; 0 leaves it out.
     instrument : float
@@ -138,6 +138,8 @@ def electron_width(above: Floats, largest: float) -> Floats:
 
 
 def _onset(fingerprint: Fingerprint) -> float:
-    """Where the intensity first reaches a thousandth of its maximum, eV."""
+    """The Fermi level that the file states, or where a thousandth of the maximum is reached, eV."""
+    if FERMI in fingerprint.about:
+        return float(fingerprint.about[FERMI].split()[0])
     high = fingerprint.intensity >= 1e-3 * fingerprint.intensity.max()
     return float(fingerprint.energy[int(high.argmax())])

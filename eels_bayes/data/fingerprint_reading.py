@@ -10,7 +10,7 @@ import numpy as np
 
 from eels_bayes import validation
 from eels_bayes.data import measured_formats, simulation_formats
-from eels_bayes.data.single_fingerprint import Fingerprint
+from eels_bayes.data.single_fingerprint import FERMI, Fingerprint
 from eels_bayes.data.stated_spectrum import Stated
 
 # In eV; CODATA 2022.
@@ -191,8 +191,11 @@ def _settled(
             "it does not say whether the spectrum was broadened; give broadened=True where "
             "lifetimes or an instrument are in it, else False"
         )
-    energy = stated.energy * ENERGY_UNITS[used]
-    energy = energy + _move(stated, zero, ENERGY_UNITS[used])
+    move = _move(stated, zero, ENERGY_UNITS[used])
+    energy = stated.energy * ENERGY_UNITS[used] + move
+    about = dict(stated.about)
+    if stated.fermi is not None:
+        about[FERMI] = f"{stated.fermi * ENERGY_UNITS[used] + move:.4f} eV"
     if len(energy) > 1 and (np.diff(energy) < 0).all():
         energy, intensity = energy[::-1], intensity[::-1]
     if len(energy) < 2 or not (np.diff(energy) > 0).all():
@@ -201,7 +204,7 @@ def _settled(
         raise ValueError("its intensities hold NaN or infinity; the calculation went wrong")
     if not np.any(intensity):
         raise ValueError("its intensities are all zero; the calculation went wrong")
-    return Fingerprint(energy, intensity, wide, stated.unit, name, stated.format, stated.about)
+    return Fingerprint(energy, intensity, wide, stated.unit, name, stated.format, about)
 
 
 def _column(stated: Stated, column: str | None) -> str:

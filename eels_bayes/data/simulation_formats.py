@@ -13,6 +13,7 @@ from eels_bayes.data.number_rows import Block, blocks
 from eels_bayes.data.stated_spectrum import ABSOLUTE, Stated, named_columns
 
 FEFF_COLUMNS = 6  # omega, e, k, mu, mu0, chi
+CUT = 6  # place of the Fermi level, from the edge, among the numbers of FDMNES's first line
 RAW = "unbroadened"  # how a column beside a broadened one is called
 FLAT = 1e-5  # of k, per angstrom: FEFF writes its zero with rounding
 
@@ -76,6 +77,7 @@ def fdmnes(text: str, name: str) -> Stated:
     if len(words) < 2 or not words[1].isdigit():
         raise ValueError(f"its first line states no edge and atomic number: {head[:60]!r}")
     edge, number = words[:2]
+    cut = _numbered(words, CUT)
     absolute = energy[0] > 0.5 * float(edge) > 0
     return Stated(
         format="fdmnes",
@@ -86,6 +88,7 @@ def fdmnes(text: str, name: str) -> Stated:
         zero=ABSOLUTE if absolute else float(edge),
         movable=not absolute,
         broadened=False,
+        fermi=None if cut is None else cut + absolute * float(edge),
         unit="Mbarn",
         about={"edge_energy": f"{float(edge):g} eV", "atomic_number": number},
     )
@@ -171,6 +174,14 @@ def telnes(text: str, name: str) -> Stated:
         energy_unit="eV",
         broadened=endings.get(name.rpartition(".")[2].lower()),
     )
+
+
+def _numbered(words: list[str], place: int) -> float | None:
+    """The number at a place of a line, or None."""
+    try:
+        return float(words[place])
+    except (IndexError, ValueError):
+        return None
 
 
 def _only(found: list[Block]) -> Block:

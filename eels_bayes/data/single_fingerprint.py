@@ -11,6 +11,7 @@ from eels_bayes import validation
 from eels_bayes.arrays import Floats
 from eels_bayes.data.energy_resampling import check_energy, check_rows, interpolate
 
+FERMI = "fermi_level"  # in what a file says, in eV: below, states are occupied
 BEFORE_THE_EDGE = 0.05  # of the maximum: what may be there where an edge has not begun; chosen
 
 

@@ -39,6 +39,8 @@ class Stated:
         Whether lifetimes or an instrument have broadened it, or None.
     unbroadened
         Names of columns that are not, though others are.
+    fermi
+        The file's energy below which states are occupied, in `energy_unit`, where it says so.
     unit
         Of the intensity.
     about
@@ -55,6 +57,7 @@ class Stated:
     threshold: float = 0.0
     broadened: bool | None = None
     unbroadened: frozenset[str] = frozenset()
+    fermi: float | None = None
     unit: str = ""
     about: Mapping[str, str] = field(default_factory=dict)
 

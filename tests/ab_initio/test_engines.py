@@ -85,14 +85,13 @@ def test_fdmnes_is_run_read_and_broadened(tmp_path):
     energy, mu = written.curve()
     text = written.fdmnes(energy, mu)
     engine = ab_initio.Fdmnes(program(tmp_path, WRITES.format(text=text)))
-    made = ab_initio.fingerprints({"F": SLAB}, "F K", engine=engine, core_hole=0.2)
-    expected = tmp_path / "out.txt"
+    expected = tmp_path / "expected.txt"
     expected.write_text(text)
     alone = eb.broaden(eb.read_fingerprint(expected), core_hole=0.2)
+    options = {"core_hole": 0.2, "energy": alone.energy}
+    made = ab_initio.fingerprints({"F": SLAB}, "F K", engine=engine, **options)
     # two fluorine atoms to two of chromium
-    inner = slice(5, -5)
-    found = made.fingerprint("F").at(alone.energy[inner])
-    np.testing.assert_allclose(found, alone.intensity[inner], rtol=1e-3)
+    np.testing.assert_allclose(made.intensity[0], alone.intensity)
     assert made.unit == "Mbarn" and made.sites[0].count == 2
 
 

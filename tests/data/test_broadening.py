@@ -76,6 +76,18 @@ def test_what_lies_below_the_onset_is_occupied():
     assert found.about["onset"] == "700 eV"
 
 
+def test_a_stated_fermi_level_is_the_onset():
+    energy = np.linspace(680.0, 720.0, 801)
+    filled = eb.Fingerprint(energy, np.ones(801), False, about={"fermi_level": "700.0000 eV"})
+    found = eb.broaden(filled, core_hole=0.2)
+    np.testing.assert_allclose(
+        found.intensity,
+        eb.broaden(
+            eb.Fingerprint(energy, np.ones(801), False), core_hole=0.2, onset=700.0
+        ).intensity,
+    )
+
+
 def test_nothing_is_broadened_twice():
     once = eb.broaden(step(), core_hole=0.2, instrument=1.0)
     with pytest.raises(ValueError, match="core_hole is given, but the fingerprint was broadened"):

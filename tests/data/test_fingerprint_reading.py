@@ -182,6 +182,13 @@ def test_what_files_say_besides_is_kept(tmp_path):
     assert feff.unit == "angstrom^2"
     assert feff.about["atomic_number"] == "9" and feff.about["edge"] == "K"
     assert feff.about["core_hole_width"] == "0.2089 eV"
+    text = FILES["fdmnes"][1].replace(
+        "-6.2329036E+00  0.0000000E+00", "-6.2329036E+00 -1.5000000E+00"
+    )
+    assert read(tmp_path, "out.txt", text).about["fermi_level"] == "683.5000 eV"
+    assert read(tmp_path, "out.txt", text, zero=690.0).about["fermi_level"] == "688.5000 eV"
+    text = FILES["fdmnes absolute"][1].replace("E+00  0.0000000E+00  1", "E+00 -1.5000000E+00  1")
+    assert read(tmp_path, "out.txt", text).about["fermi_level"] == "683.5000 eV"
     qe = read(tmp_path, "xanes.dat", FILES["xspectra"][1], **RELATIVE)
     assert qe.about == {"lorentzian_half_width": "0.8 eV"}
     assert read(tmp_path, "f.xdi", FILES["xdi"][1]).about == {"element": "F", "edge": "K"}
