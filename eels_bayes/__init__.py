@@ -9,21 +9,25 @@ from typing import TYPE_CHECKING
 from eels_bayes.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from eels_bayes import active, diagnostics, metrics, plots, simulate
+    from eels_bayes import ab_initio, active, diagnostics, metrics, plots, simulate, structures
     from eels_bayes.active.decisions import Costs, Decisions, decide
     from eels_bayes.classifier.classifier import EELSClassifier
     from eels_bayes.classifier.fit_report import FitReport
     from eels_bayes.classifier.loading import load_model
+    from eels_bayes.data.broadening import broaden
     from eels_bayes.data.detector_noise import Noise
     from eels_bayes.data.dual_eels import DualEELS, load_dual
     from eels_bayes.data.energy_axis import EnergyAxis
     from eels_bayes.data.example_files import example_file
+    from eels_bayes.data.fingerprint_reading import read_fingerprint
     from eels_bayes.data.fingerprints import FingerprintLibrary
     from eels_bayes.data.flags import Flag
     from eels_bayes.data.hydrogenic_edges import hydrogenic_library
     from eels_bayes.data.hyperspy_io import load
     from eels_bayes.data.library_loading import load_library
     from eels_bayes.data.repeated_frames import combine
+    from eels_bayes.data.shape_comparison import ShapeComparison, compare_shapes
+    from eels_bayes.data.single_fingerprint import Fingerprint
     from eels_bayes.data.spectra import ImageInfo, Spectra
     from eels_bayes.data.variations import Variations
     from eels_bayes.effort import Effort
@@ -51,6 +55,7 @@ _HOME = {
     "EnergyAxis": "data.energy_axis:EnergyAxis",
     "FastClassifier": "fast.classifier:FastClassifier",
     "FastReading": "fast.classifier:FastReading",
+    "Fingerprint": "data.single_fingerprint:Fingerprint",
     "FingerprintLibrary": "data.fingerprints:FingerprintLibrary",
     "FitReport": "classifier.fit_report:FitReport",
     "Flag": "data.flags:Flag",
@@ -62,12 +67,16 @@ _HOME = {
     "Prediction": "prediction.prediction:Prediction",
     "Preprocessor": "preprocessing.preprocessor:Preprocessor",
     "Schedule": "training:Schedule",
+    "ShapeComparison": "data.shape_comparison:ShapeComparison",
     "Spectra": "data.spectra:Spectra",
     "SpectrumVAE": "latent.vae:SpectrumVAE",
     "Variations": "data.variations:Variations",
+    "ab_initio": "ab_initio",
     "active": "active",
+    "broaden": "data.broadening:broaden",
     "calibrate_axis": "preprocessing.axis_calibration:calibrate_axis",
     "combine": "data.repeated_frames:combine",
+    "compare_shapes": "data.shape_comparison:compare_shapes",
     "decide": "active.decisions:decide",
     "diagnostic_plots": "plots.diagnostic_figures",
     "diagnostics": "diagnostics",
@@ -81,7 +90,9 @@ _HOME = {
     "load_model": "classifier.loading:load_model",
     "metrics": "metrics",
     "plots": "plots",
+    "read_fingerprint": "data.fingerprint_reading:read_fingerprint",
     "simulate": "simulate",
+    "structures": "structures",
 }
 
 __all__ = [
@@ -93,6 +104,7 @@ __all__ = [
     "EnergyAxis",
     "FastClassifier",
     "FastReading",
+    "Fingerprint",
     "FingerprintLibrary",
     "FitReport",
     "Flag",
@@ -104,12 +116,16 @@ __all__ = [
     "Prediction",
     "Preprocessor",
     "Schedule",
+    "ShapeComparison",
     "Spectra",
     "SpectrumVAE",
     "Variations",
+    "ab_initio",
     "active",
+    "broaden",
     "calibrate_axis",
     "combine",
+    "compare_shapes",
     "decide",
     "diagnostic_plots",
     "diagnostics",
@@ -123,7 +139,9 @@ __all__ = [
     "load_model",
     "metrics",
     "plots",
+    "read_fingerprint",
     "simulate",
+    "structures",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME)

@@ -12,12 +12,21 @@ PACKAGE = "eels_bayes"
 
 # Ground to roof: a wing may import those of lower floors, never its own floor's neighbours.
 FLOORS = (
-    ("lazy", "arrays", "validation", "randomness", "whole_file", "quiet_imports", "word_tables"),
+    (
+        "lazy",
+        "arrays",
+        "validation",
+        "randomness",
+        "whole_file",
+        "quiet_imports",
+        "optional_packages",
+        "word_tables",
+    ),
     ("training", "tensor_file", "tensor_checks", "metrics", "arviz_bridge"),
     ("effort", "plots"),
-    ("data", "uncertainty", "field"),
+    ("data", "uncertainty", "field", "structures"),
     ("gp", "simulate", "preprocessing"),
-    ("forward_model",),
+    ("forward_model", "ab_initio"),
     ("latent",),
     ("prediction",),
     ("fast",),

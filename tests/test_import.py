@@ -13,7 +13,7 @@ import pytest
 import eels_bayes
 
 HEAVY = {"torch", "pyro", "gpytorch", "hyperspy", "exspy", "matplotlib", "sklearn", "scipy"}
-HEAVY |= {"numpy", "xarray", "arviz", "pandas", "dask", "safetensors", "tqdm"}
+HEAVY |= {"ase", "spglib", "numpy", "xarray", "arviz", "pandas", "dask", "safetensors", "tqdm"}
 
 
 PACKAGE = Path(eels_bayes.__file__).parent
@@ -115,7 +115,9 @@ def test_an_unknown_name_is_an_attribute_error(face: str) -> None:
 
 
 def test_every_public_wing_has_a_face() -> None:
-    assert {"", "active", "diagnostics", "plots", "simulate"} <= set(FACES)
+    assert {"", "ab_initio", "active", "diagnostics", "plots", "simulate", "structures"} <= set(
+        FACES
+    )
 
 
 def test_the_package_is_typed() -> None:

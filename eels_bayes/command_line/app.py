@@ -124,6 +124,14 @@ _add(
 )
 _add(
     library,
+    "files",
+    "fingerprints_of_files:of_files",
+    "Of files of simulation codes, databases, or columns.",
+    "FEFF, FDMNES, OCEAN, xspectra, OptaDOS, TELNES, the Materials Project, XDI, Athena, EMSA and "
+    "columns of numbers. What a file does not say of its energies is asked for.",
+)
+_add(
+    library,
     "edges",
     "make_fingerprints:of_edges",
     "Of calculated edges, as strong as files show them.",

@@ -53,7 +53,7 @@ def of_npz(
     changed: dict[str, Any] = {name: text for name, text in given.items() if text is not None}
     if value_range is not None:
         changed["value_range"] = value_range
-    return _written(replace(library, **changed), out)
+    return written(replace(library, **changed), out)
 
 
 def of_signals(
@@ -83,9 +83,7 @@ def of_signals(
     value_name
         What the values are.
     """
-    named = [one.partition("=")[::2] for one in classes]
-    if unnamed := [one for one in classes if "=" not in one]:
-        raise ValueError(f"{unnamed[0]!r} names no class; give name=file, such as oxide=oxide.dm3")
+    named = named_files(classes)
     signals = [load(file) for _, file in named]
     if reading is not None and reading.background is not None:
         if window is None:
@@ -101,7 +99,7 @@ def of_signals(
         value_name=value_name,
         source=", ".join(Path(file).name for _, file in named),
     )
-    return _written(library, out)
+    return written(library, out)
 
 
 def of_edges(
@@ -138,7 +136,14 @@ def of_edges(
     for one in caught:
         warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
     seen = not any(str(one.message).startswith("edges:") for one in caught)
-    return replace(_written(library, out), trusted=seen)
+    return replace(written(library, out), trusted=seen)
+
+
+def named_files(classes: list[str]) -> list[tuple[str, str]]:
+    """Class and file of each name=file; ValueError where one names no class."""
+    if unnamed := [one for one in classes if "=" not in one]:
+        raise ValueError(f"{unnamed[0]!r} names no class; give name=file, such as oxide=oxide.dm3")
+    return [(name, file) for name, _, file in (one.partition("=") for one in classes)]
 
 
 def _read(signals: list[list[Any]], reading: Reading, window: Band) -> tuple[Floats, Floats]:
@@ -173,7 +178,7 @@ def _mean(raw: RawImage, energy: Floats) -> Floats:
     return interpolate(energy, centers(raw.axis), mean)[0]
 
 
-def _written(library: FingerprintLibrary, out: Path) -> Answer:
+def written(library: FingerprintLibrary, out: Path) -> Answer:
     """The library in its file, and what it is in words and values."""
     library.save(out)
     energy, counts = library.energy, np.bincount(library.labels)

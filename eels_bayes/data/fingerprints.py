@@ -30,6 +30,7 @@ from eels_bayes.data.library_arrays import (
     joined_values,
 )
 from eels_bayes.data.library_file import save_library
+from eels_bayes.data.library_of_files import from_files
 from eels_bayes.data.plural_scattering import scattered
 from eels_bayes.data.value_range import ANY_VALUE, ValueRange, checked_range
 from eels_bayes.data.variations import Variations, draw_varied
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
 class FingerprintLibrary:
     """Fingerprints of at least two classes on one energy axis.
 
-    Made by `from_arrays` or `example`. Notation: M fingerprints, N channels, K classes, Q nuisance
-    shapes.
+    Made by `from_arrays`, `from_files` or `example`. Notation: M fingerprints, N channels, K
+    classes, Q nuisance shapes.
 
     Parameters
     ----------
@@ -205,6 +206,7 @@ class FingerprintLibrary:
         """
         return cls.from_arrays(**example_arrays())
 
+    from_files = classmethod(from_files)  # type: ignore[var-annotated]
     save = save_library
     plot = library_views.plot
     _repr_html_ = library_views.html

@@ -13,9 +13,11 @@ from eels_bayes.command_line.wording import in_options, values_in_options
 
 # Whose messages no command prints: what is reached from Python alone.
 ELSEWHERE = (
+    "ab_initio/",
     "active/",
     "diagnostics/",
     "simulate/",
+    "structures/",
     "command_line/",
     "plots/",
     "fast/onnx",

@@ -1,0 +1,127 @@
+"""Structures to fingerprints: enumeration beside bsym, and F K of four compositions by FEFF10.
+
+    python benchmarks/structures.py [--radius 4.5] [--scf 3.2] [--relax] [--cache FOLDER]
+
+The first table needs the extra ``structures``, and bsym for its last column. The second needs
+``feff``, with --relax ``relax``, and compares with the published fingerprints where the development
+data are there; beside each agreement stands that of the best step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import ase.build
+import numpy as np
+
+import eels_bayes as eb
+from eels_bayes import ab_initio, structures
+from eels_bayes.structures.configurations import VACANCY
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "mxene_f_k_fingerprints.npz"
+SLAB = structures.cr2tic2()
+ROCK_SALT = ase.build.bulk("MgO", "rocksalt", a=4.21, cubic=True)
+METAL = ase.build.fcc111("Al", (1, 1, 3), vacuum=8.0, periodic=True)
+CASES = {
+    "slab 2x2, 4 F of 8": (SLAB, "O", {"O": 4, "F": 4}, (2, 2)),
+    "slab 2x2, 2 F, 1 vacancy of 8": (SLAB, "O", {"O": 5, "F": 2, VACANCY: 1}, (2, 2)),
+    "slab 3x3, 2 F of 18": (SLAB, "O", {"O": 16, "F": 2}, (3, 3)),
+    "slab 3x3, 9 F of 18": (SLAB, "O", {"O": 9, "F": 9}, (3, 3)),
+    "rock salt, 8 cells, 2 vacancies of 32": (ROCK_SALT, "O", {"O": 30, VACANCY: 2}, (2, 2, 2)),
+    "rock salt, 2 cells, 4 S of 8": (ROCK_SALT, "O", {"O": 4, "S": 4}, (2, 1, 1)),
+    "surface 3x3, 3 Cu of 9": (METAL, [2], {"Al": 6, "Cu": 3}, (3, 3)),
+}
+FLUORINE = {"50 % F": 4, "25 % F": 2, "12.5 % F": 1}  # of 8 sites
+EDGE = 685.0  # eV, where k = 0 is put; the comparison moves it by up to 15 eV
+
+
+def by_bsym(slab, sites, kinds, supercell):
+    """Multiplicities by bsym, which searches through pymatgen's structures; None without it."""
+    try:
+        from bsym.interface.pymatgen import unique_structure_substitutions
+        from pymatgen.io.ase import AseAtomsAdaptor
+    except ImportError:
+        return None
+    large = slab.copy()
+    where = [i for i, s in enumerate(slab.symbols) if s == sites] if sites == "O" else sites
+    large.symbols[where] = "Xe"
+    times = (*supercell, 1)[:3]
+    structure = AseAtomsAdaptor.get_structure(large.repeat(times))
+    named = {("Ne" if name == VACANCY else name): count for name, count in kinds.items()}
+    found = unique_structure_substitutions(structure, "Xe", named)
+    return sorted(int(one.number_of_equivalent_configurations) for one in found)
+
+
+def enumeration() -> None:
+    print(f"{'case':<40}{'distinct':>9}{'of':>8}{'s':>8}{'bsym':>8}{'s':>8}")
+    for name, case in CASES.items():
+        start = time.perf_counter()
+        found = structures.terminations(*case[:3], supercell=case[3])
+        took = time.perf_counter() - start
+        own = sorted(structures.multiplicities(found))
+        line = f"{name:<40}{len(found):>9}{sum(own):>8}{took:>8.2f}"
+        if sum(own) < 2000:  # bsym takes minutes for more
+            start = time.perf_counter()
+            other = by_bsym(*case)
+            took = time.perf_counter() - start
+            agrees = "missing" if other is None else "same" if other == own else "OTHER"
+            line += f"{agrees:>8}{took:>8.2f}"
+        print(line, flush=True)
+
+
+def end_to_end(options: argparse.Namespace) -> None:
+    groups = {
+        name: structures.terminations(SLAB, "O", {"O": 8 - n, "F": n}, supercell=(2, 2))
+        for name, n in FLUORINE.items()
+    }
+    groups["0 % F"] = structures.terminations(SLAB, "O", {"O": 8}, supercell=(2, 2))
+    relax = ab_initio.Relaxation("chgnet", label="chgnet 0.4") if options.relax else None
+    start = time.perf_counter()
+    made = ab_initio.fingerprints(
+        groups,
+        "F K",
+        engine=ab_initio.Feff10(radius=options.radius, scf=options.scf),
+        relax=relax,
+        temperature=options.temperature if relax else None,
+        cache=options.cache,
+    )
+    took = time.perf_counter() - start
+    print(f"\n{len(made.sites)} sites in {took:.0f} s by {made.source}, per atom of {made.per}")
+    print(made.table().drop(columns="key").to_string(index=False))
+    peaks = made.intensity.max(axis=1)
+    print(
+        "highest:", ", ".join(f"{n} {p:.2e}" for n, p in zip(made.class_names, peaks, strict=True))
+    )
+    print(made.variations)
+    if not DATA.exists():
+        return
+    published = eb.load_library(DATA)
+    for k, name in enumerate(FLUORINE):
+        mean = published.intensity[published.labels == k].mean(axis=0)
+        other = eb.Fingerprint(published.energy, mean, True)
+        for width in (0.0, 2.0, 4.5):
+            one = made.fingerprint(name)
+            one = eb.broaden(one, instrument=width) if width else one
+            window = (published.energy[0] + 1.0, min(published.energy[-1], 728.0))
+            print(
+                f"{name}, instrument {width:g} eV: {eb.compare_shapes(one, other, window=window)}"
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--radius", type=float, default=4.5, help="of FEFF's cluster, angstrom")
+    parser.add_argument("--scf", type=float, help="radius of self-consistency, angstrom")
+    parser.add_argument("--relax", action="store_true", help="by CHGNet")
+    parser.add_argument("--temperature", type=float, default=900.0, help="K, with --relax")
+    parser.add_argument("--cache", help="folder of results that are kept")
+    options = parser.parse_args()
+    np.set_printoptions(precision=3)
+    enumeration()
+    end_to_end(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,285 @@
+"""From the structures of each class to its fingerprint."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from eels_bayes import validation
+from eels_bayes.ab_initio.engine import Engine
+from eels_bayes.ab_initio.ensemble_spread import spread, widened
+from eels_bayes.ab_initio.ensembles import check_complete, weights
+from eels_bayes.ab_initio.relaxation import Relaxation, relax_one, relaxation_key, relaxed_as_kept
+from eels_bayes.ab_initio.simulated_fingerprints import SimulatedFingerprints, Site
+from eels_bayes.ab_initio.site_runs import (
+    distinct_sites,
+    run_all,
+    simulate_site,
+    site_key,
+    site_spectrum,
+)
+from eels_bayes.arrays import Floats
+from eels_bayes.data.broadening import broaden
+from eels_bayes.data.library_arrays import floats
+from eels_bayes.data.library_of_files import common_axis
+from eels_bayes.data.single_fingerprint import Fingerprint
+from eels_bayes.data.variations import Variations
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+ENERGY = "energy"  # in the `info` of a structure, eV
+EDGE = re.compile(r"^([A-Z][a-z]?)[ _](K|L1|L2|L3)$")
+
+
+class Found(NamedTuple):
+    """The spectrum of one kind of site: class, structure, atom, how many are alike, its file."""
+
+    name: str
+    structure: int
+    atom: int
+    alike: int
+    key: str
+    spectrum: Fingerprint
+
+
+def fingerprints(
+    structures: Mapping[str, Atoms | Sequence[Atoms]],
+    edge: str,
+    *,
+    engine: Engine,
+    relax: Relaxation | None = None,
+    temperature: float | None = None,
+    per: str | None = None,
+    core_hole: float | None = None,
+    energy: ArrayLike | None = None,
+    executor: Executor | None = None,
+    cache: str | Path | None = None,
+) -> SimulatedFingerprints:
+    """Simulate the fingerprint of each class as the mean over its structures and their sites.
+
+    A structure counts by its multiplicity and its Boltzmann factor. Its spectrum is the sum over
+    its absorbers, so that an edge grows with the number of its atoms, per atom of an element that
+    all classes hold. Sites that symmetry makes alike are simulated once.
+
+    Parameters
+    ----------
+    structures : mapping of str to ase.Atoms or several
+        The ensemble of each class, as `eels_bayes.structures.terminations` gives it; what states
+        its multiplicity must be complete. A class without absorbers is zero.
+    edge : str
+        Element and shell: "F K", "Ti L3".
+    engine : Engine
+        `Feff10`, `Fdmnes`, `Files`, or one of your own.
+    relax : Relaxation, optional
+        By default structures are taken as they are.
+    temperature : float, optional
+        At which structures weigh, K; ``numpy.inf`` for multiplicities alone. Needed where energies
+        are known: of a relaxation, or ``info["energy"]`` of every structure, eV.
+    per : str, optional
+        Element whose atoms intensities are counted by; by default the heaviest that all structures
+        hold, other than the absorber.
+    core_hole : float, optional
+        Full width of the core hole, eV; for engines that do not broaden, and only for these.
+    energy : (N,) array, optional
+        eV; by default what all sites cover, in even steps.
+    executor : concurrent.futures.Executor, optional
+        A process pool, a dask client's executor, parsl; its workers must reach the cache. By
+        default work is done here, one site after the other.
+    cache : path-like, optional
+        Folder of the results, one file a site. What is there and whole is not simulated again.
+
+    Returns
+    -------
+    SimulatedFingerprints
+
+    Raises
+    ------
+    SitesFailed
+        Sites or structures without a result, with the engine's last words, after all others are
+        done and kept. Nothing is averaged without them.
+    ValueError
+        An ensemble is incomplete, a temperature or width is missing or in vain, no structure
+        holds the absorber, or the edge is none.
+    ImportError
+        Without ASE and spglib, or the engine's package.
+    """
+    symbol, shell = _edge(edge)
+    groups = _groups(structures)
+    counted = per or _reference(groups, symbol)
+    _check_reference(groups, counted)
+    for name, group in groups.items():
+        # energies of zero stand for those that a relaxation will give: what is missing is said now
+        weights(name, group, _stated(group) if relax is None else [0.0] * len(group), temperature)
+    dict(engine.settings())  # an engine that is not installed fails here, before any work
+    with contextlib.ExitStack() as stack:
+        if cache is None:
+            cache = stack.enter_context(tempfile.TemporaryDirectory(prefix="eels_bayes_"))
+        folder = validation.path("cache", cache)
+        groups, energies = _relaxed(groups, relax, folder, executor)
+        shares = {
+            name: weights(name, group, energies[name], temperature)
+            for name, group in groups.items()
+        }
+        sites = _simulated(groups, (symbol, shell), engine, folder, executor)
+    return _averaged(groups, energies, shares, sites, counted, core_hole, energy, engine, relax)
+
+
+def _edge(edge: str) -> tuple[str, str]:
+    """Element and shell."""
+    found = EDGE.match(edge) if isinstance(edge, str) else None
+    if found is None:
+        raise ValueError(f"edge is {edge!r}; give element and shell, K, L1, L2 or L3: 'F K'")
+    return found[1], found[2]
+
+
+def _groups(structures: Any) -> dict[str, list[Atoms]]:
+    """Lists of structures by class, each complete."""
+    if not isinstance(structures, Mapping) or not structures:
+        raise ValueError("structures is no table; give the structures of each class by its name")
+    groups = {
+        name: [given] if hasattr(given, "get_chemical_symbols") else list(given)
+        for name, given in structures.items()
+    }
+    for name, group in groups.items():
+        check_complete(name, group)
+    return groups
+
+
+def _reference(groups: Mapping[str, Sequence[Atoms]], absorber: str) -> str:
+    """The heaviest element that all structures hold beside the absorber, or the absorber."""
+    common = set.intersection(
+        *(set(one.get_chemical_symbols()) for group in groups.values() for one in group)
+    )
+    mass = {
+        symbol: number
+        for group in groups.values()
+        for one in group
+        for symbol, number in zip(one.get_chemical_symbols(), one.numbers, strict=True)
+    }
+    others = common - {absorber}
+    return max(others or {absorber}, key=lambda symbol: mass.get(symbol, 0))
+
+
+def _check_reference(groups: Mapping[str, Sequence[Atoms]], per: str) -> None:
+    """Every structure holds the element whose atoms are counted."""
+    for name, group in groups.items():
+        if any(per not in one.get_chemical_symbols() for one in group):
+            raise ValueError(f"per is {per!r}, which a structure of {name!r} does not hold")
+
+
+def _stated(group: Sequence[Atoms]) -> Sequence[float] | None:
+    """The energies that all structures of a class state, eV, or None."""
+    if not all(ENERGY in one.info for one in group):
+        return None
+    return [float(one.info[ENERGY]) for one in group]
+
+
+def _relaxed(
+    groups: Mapping[str, Sequence[Atoms]],
+    relax: Relaxation | None,
+    folder: Path,
+    executor: Executor | None,
+) -> tuple[dict[str, list[Atoms]], dict[str, Sequence[float] | None]]:
+    """Structures as they are to be simulated, and their energies, eV."""
+    if relax is None:
+        kept = {name: list(group) for name, group in groups.items()}
+        return kept, {name: _stated(group) for name, group in groups.items()}
+    place = folder / "relaxed"
+    place.mkdir(parents=True, exist_ok=True)
+    keys = {
+        (name, k): relaxation_key(relax, one)
+        for name, group in groups.items()
+        for k, one in enumerate(group)
+    }
+    run_all(
+        "structures",
+        relax_one,
+        {
+            f"{name}, structure {k}": (relax, groups[name][k], str(place), key)
+            for (name, k), key in keys.items()
+        },
+        executor,
+    )
+    moved: dict[str, list[Atoms]] = {}
+    energies: dict[str, Sequence[float] | None] = {}
+    for name, group in groups.items():
+        both = [relaxed_as_kept(one, place, keys[name, k]) for k, one in enumerate(group)]
+        moved[name] = [one for one, _ in both]
+        energies[name] = [value for _, value in both]
+    return moved, energies
+
+
+def _simulated(
+    groups: Mapping[str, Sequence[Atoms]],
+    edge: tuple[str, str],
+    engine: Engine,
+    folder: Path,
+    executor: Executor | None,
+) -> list[Found]:
+    """Every kind of site with its spectrum."""
+    place = folder / "sites"
+    place.mkdir(parents=True, exist_ok=True)
+    found = []
+    tasks: dict[str, tuple[str, Sequence[Any]]] = {}  # by key: what is alike is run once
+    for name, group in groups.items():
+        for k, one in enumerate(group):
+            for atom, count in distinct_sites(one, edge[0]).items():
+                key = site_key(engine, one, atom, edge[1])
+                title = f"{name}, structure {k}, atom {atom}"
+                found.append((name, k, atom, count, key, title))
+                tasks.setdefault(key, (title, (engine, one, atom, edge[1], str(place), key)))
+    if not found:
+        raise ValueError(f"no structure holds {edge[0]}, whose edge is asked for")
+    run_all("sites", simulate_site, dict(tasks.values()), executor)
+    return [
+        Found(name, k, atom, count, key, site_spectrum(place, key, title))
+        for name, k, atom, count, key, title in found
+    ]
+
+
+def _averaged(
+    groups: Mapping[str, Sequence[Atoms]],
+    energies: Mapping[str, Sequence[float] | None],
+    shares: Mapping[str, Floats],
+    found: Sequence[Found],
+    per: str,
+    core_hole: float | None,
+    energy: ArrayLike | None,
+    engine: Engine,
+    relax: Relaxation | None,
+) -> SimulatedFingerprints:
+    """Sums over sites, means over structures."""
+    if core_hole is not None or not all(one.spectrum.broadened for one in found):
+        found = [one._replace(spectrum=broaden(one.spectrum, core_hole=core_hole)) for one in found]
+    spectra = [one.spectrum for one in found]
+    axis = common_axis(spectra) if energy is None else floats("energy", energy)
+    rows = {name: np.zeros((len(group), len(axis))) for name, group in groups.items()}
+    sites = []
+    for name, k, atom, count, key, spectrum in found:
+        known = energies[name]
+        above = float("nan") if known is None else known[k] - min(known)
+        sites.append(Site(name, k, atom, count, float(shares[name][k]), above, spectrum, key))
+        atoms_per = groups[name][k].get_chemical_symbols().count(per)
+        rows[name][k] += count * spectrum.at(axis) / atoms_per
+    means = np.stack([shares[name] @ rows[name] for name in groups])
+    within = spread(axis, [(rows[name], shares[name]) for name in groups])
+    how = "" if relax is None else f", relaxed by {relax.settings()['calculator']}"
+    return SimulatedFingerprints(
+        energy=axis,
+        intensity=means,
+        class_names=tuple(groups),
+        sites=tuple(sites),
+        variations=widened(Variations(), within),
+        per=per,
+        unit=found[0].spectrum.unit,
+        source=f"{engine.name}{how}",
+    )
