@@ -93,7 +93,7 @@ def unread_images(
         _check_names(frames, {name for of_signal in names for name in of_signal})
     images: list[UnreadImage] = []
     for signal, of_signal in zip(signals, names, strict=True):
-        outer = _outer(of_signal, frames)
+        outer = outer_axes(of_signal, frames)
         if not outer:
             images.append(UnreadImage(signal))
             continue
@@ -104,7 +104,7 @@ def unread_images(
     return images
 
 
-def _outer(names: Sequence[str], frames: Frames) -> tuple[int, ...]:
+def outer_axes(names: Sequence[str], frames: Frames) -> tuple[int, ...]:
     """Which of the navigation axes with these names, in numpy order, number frames."""
     if frames is None:
         return ()
