@@ -21,7 +21,7 @@ Cells = tuple[slice, ...]  # of a block along every navigation axis
 # Bytes of a block's counts as they are stored: enough to pay for a file's call, few beside a
 # process's libraries. Chosen, not tuned.
 BLOCK_BYTES = 2**25
-MOST_CHUNK_BYTES = 2**27  # of a lazy array's chunk that is taken as it is; dask's own choice of size
+MOST_CHUNK_BYTES = 2**27  # of a lazy array's chunk that is taken as it is: dask's choice
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +94,8 @@ def signal_blocks(signal: Any) -> SignalBlocks:
         return SignalBlocks(data, axes, title, energy, _block(data))
     if not (hasattr(signal, "dask") or isinstance(signal, np.ndarray)):
         raise TypeError(
-            f"signal is a {type(signal).__name__}; an EELSSpectrum, lazy or not, or a numpy or dask "
-            "array of counts (..., E) is needed"
+            f"signal is a {type(signal).__name__}; an EELSSpectrum, lazy or not, or a numpy or "
+            "dask array of counts (..., E) is needed"
         )
     if signal.dtype.kind not in "iuf":
         raise TypeError(f"signal is an array of {signal.dtype}; real counts are needed")
@@ -114,9 +114,8 @@ def _energy_last(data: Any, energy: int) -> Any:
 def _block(data: Any) -> tuple[int, ...]:
     """How many pixels along each navigation axis are read together."""
     sizes, spectrum = data.shape[:-1], data.shape[-1] * data.dtype.itemsize
-    stored = getattr(data, "chunks", None)
-    lazy = stored is not None and hasattr(data, "dask")
-    block = [max(along) for along in stored[:-1]] if lazy else [1] * len(sizes)
+    lazy = hasattr(data, "dask")
+    block = [max(along) for along in data.chunks[:-1]] if lazy else [1] * len(sizes)
     while math.prod(block) * spectrum > MOST_CHUNK_BYTES and max(block, default=1) > 1:
         longest = block.index(max(block))
         block[longest] = -(-block[longest] // 2)

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,14 +19,11 @@ from eels_bayes.fast import fast_file, program_export
 from eels_bayes.fast.backends import BACKENDS, Backend
 from eels_bayes.fast.graph import CHUNK, N_COLUMNS, FastGraph
 from eels_bayes.fast.parts import FastParts, Head
-from eels_bayes.fast.whole_signal import Task, mapped
+from eels_bayes.fast.whole_signal import map_signal
 from eels_bayes.preprocessing.alignment import FADED, SEARCH, align_axis, find_shift
 from eels_bayes.preprocessing.borders import without_borders
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 from eels_bayes.randomness import alone
-
-if TYPE_CHECKING:
-    import xarray
 
 
 class FastReading(NamedTuple):
@@ -213,69 +209,7 @@ class FastClassifier:
             columns[index], labels[index], flag[index] = self._run(rows[index], value)
         return columns, labels, flag
 
-    def map(
-        self,
-        signal: Any,
-        path: str | os.PathLike[str] | None = None,
-        *,
-        shift: float | ArrayLike | None = None,
-        show_progressbar: bool = True,
-    ) -> xarray.Dataset:
-        """Read a whole signal, lazy or not, in bounded memory.
-
-        Parameters
-        ----------
-        signal : EELSSpectrum, LazyEELSSpectrum, numpy or dask array
-            Raw counts on `energy`, which is the last axis of an array. A lazy one is read block by
-            block, where it lies.
-        path : path-like, optional
-            Folder, such as ``"map.zarr"``, that the result is written to, block by block. Where it
-            is there, what it holds is not done again: after an interruption, the same call goes on.
-            With a `distributed.Client` in use, its workers read, classify and write; the folder
-            must be one that all of them reach. Needs zarr (the extra of that name).
-        shift : float or array_like, optional
-            Energy drift to remove, eV; of a stack an array with that of every frame. Measured by
-            default: of each image or frame (as ``Preprocessor(frames=...)`` says) as `drift` does,
-            from the mean of some 30,000 spectra of a seeded sample of its blocks.
-        show_progressbar : bool
-            Shown where it takes more than a few seconds.
-
-        Returns
-        -------
-        xarray.Dataset
-            The fields of a `FastReading` over the navigation axes and ``class``, with units; the
-            drift that was removed as the coordinate ``drift``, eV; the model's digest among the
-            attributes. Of a lazy signal only the drift is computed at once, the rest where it is
-            asked for. With a path it is what the folder holds, opened and not loaded.
-
-        Raises
-        ------
-        TypeError
-            If `signal` is none of these.
-        ValueError
-            If it lies on another axis than `energy`; if the folder holds another model's result,
-            that of other counts (by their axes and a sample of spectra), or something else; if
-            there is not a shift for every image.
-        ImportError
-            If there is a path, and zarr is not installed.
-
-        Examples
-        --------
-        With ``fast`` a compiled classifier, and a file that is larger than the memory::
-
-            (signal,) = eb.load("large.hspy", lazy=True)
-            result = fast.map(signal, "large.zarr")
-            result.novelty.max().compute()
-        """
-        parts = self._parts
-        task = Task(
-            self,
-            partial(fast_file.to_bytes, parts),
-            _unpickled,
-            partial(fast_file.digest, parts),
-            self._preprocessor.frames,
-        )
-        return mapped(task, signal, path, shift, show_progressbar)
+    map = map_signal
 
     def drift(self, counts: ArrayLike) -> float:
         """Energy drift (eV) of the mean of counts (n, E) or (E,) against the calibrated reference.

@@ -1,7 +1,7 @@
 """Models that a process has opened, by the bytes of their files: each is compiled once.
 
-PyTorch keeps what it compiles until the process ends, and compiling takes a second: tasks that bring
-a model along must not open it again.
+PyTorch keeps what it compiles until the process ends, and compiling takes a second: tasks that
+bring a model along must not open it again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A result on disk that is written block by block: what is there is not done again.
 
-A zarr folder (format 3), which xarray opens. The flags of a block are written when all else of it is:
-a block whose flags are there is done. Before, they are -1 and all numbers NaN.
+A zarr folder (format 3), which xarray opens. The flags of a block are written when all else of it
+is: a block whose flags are there is done. Before, they are -1 and all numbers NaN.
 """
 
 from __future__ import annotations
