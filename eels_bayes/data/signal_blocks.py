@@ -21,6 +21,7 @@ Cells = tuple[slice, ...]  # of a block along every navigation axis
 # Bytes of a block's counts as they are stored: enough to pay for a file's call, few beside a
 # process's libraries. Chosen, not tuned.
 BLOCK_BYTES = 2**25
+SEED = 0  # of a choice of blocks
 MOST_CHUNK_BYTES = 2**27  # of a lazy array's chunk that is taken as it is: dask's choice
 
 
@@ -89,9 +90,11 @@ def signal_blocks(signal: Any) -> SignalBlocks:
     """
     if hasattr(signal, "axes_manager"):
         head = read_head(signal)
-        data = _energy_last(signal.data, energy_index(signal))
+        data = energy_last(signal.data, energy_index(signal))
         axes, title, energy = head.info.axes, head.info.title, head.axis
-        return SignalBlocks(data, axes, title, energy, _block(data))
+        return SignalBlocks(
+            data, axes, title, energy, block_shape(data, BLOCK_BYTES, MOST_CHUNK_BYTES)
+        )
     if not (hasattr(signal, "dask") or isinstance(signal, np.ndarray)):
         raise TypeError(
             f"signal is a {type(signal).__name__}; an EELSSpectrum, lazy or not, or a numpy or "
@@ -102,24 +105,33 @@ def signal_blocks(signal: Any) -> SignalBlocks:
     if not signal.ndim or not math.prod(signal.shape):
         raise ValueError(f"signal has shape {signal.shape}; counts (..., E) are needed")
     sizes = tuple({"size": int(size)} for size in signal.shape[:-1])
-    return SignalBlocks(signal, sizes, "", None, _block(signal))
+    return SignalBlocks(signal, sizes, "", None, block_shape(signal, BLOCK_BYTES, MOST_CHUNK_BYTES))
 
 
-def _energy_last(data: Any, energy: int) -> Any:
+def energy_last(data: Any, energy: int) -> Any:
     """The same array with the energy's axis behind the others, without a copy."""
     order = [axis for axis in range(data.ndim) if axis != energy]
     return data if energy == data.ndim - 1 else data.transpose(*order, energy)
 
 
-def _block(data: Any) -> tuple[int, ...]:
-    """How many pixels along each navigation axis are read together."""
+def block_shape(data: Any, most_bytes: int, most_chunk_bytes: int) -> tuple[int, ...]:
+    """How many pixels along each navigation axis are read together.
+
+    Parameters
+    ----------
+    data : numpy or dask array (..., E)
+    most_bytes : int
+        Of a block that is made of several chunks.
+    most_chunk_bytes : int
+        Of a chunk; a larger one is read in parts.
+    """
     sizes, spectrum = data.shape[:-1], data.shape[-1] * data.dtype.itemsize
     lazy = hasattr(data, "dask")
     block = [max(along) for along in data.chunks[:-1]] if lazy else [1] * len(sizes)
-    while math.prod(block) * spectrum > MOST_CHUNK_BYTES and max(block, default=1) > 1:
+    while math.prod(block) * spectrum > most_chunk_bytes and max(block, default=1) > 1:
         longest = block.index(max(block))
         block[longest] = -(-block[longest] // 2)
-    return grown(block, sizes, max(1, BLOCK_BYTES // spectrum))
+    return grown(block, sizes, max(1, most_bytes // spectrum))
 
 
 def grown(block: Sequence[int], sizes: Sequence[int], most: int) -> tuple[int, ...]:
@@ -138,3 +150,11 @@ def grown(block: Sequence[int], sizes: Sequence[int], most: int) -> tuple[int, .
         if larger[axis] < sizes[axis]:
             break
     return tuple(larger)
+
+
+def chosen(cells: Sequence[Cells], n: int) -> list[Cells]:
+    """A seeded choice of n blocks, in their order; all where there are no more."""
+    if len(cells) <= n:
+        return list(cells)
+    rows = np.random.default_rng(SEED).choice(len(cells), n, replace=False)
+    return [cells[k] for k in sorted(rows.tolist())]

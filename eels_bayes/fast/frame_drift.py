@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eels_bayes import validation
-from eels_bayes.data.signal_blocks import Cells, SignalBlocks
+from eels_bayes.data.signal_blocks import Cells, SignalBlocks, chosen
 
 # Of an image, which is a frame of a stack: the mean of so many spectra shows its drift to a
 # thousandth of a channel at any dose that can be read at all.
 PIXELS = 30_000
 LEAST_BLOCKS = 8  # that they are taken from, so that no corner stands for an image
-SEED = 0  # of the choice of blocks
 
 GIVEN, MEASURED, NONE = "given", "measured from the mean spectrum", "not removed"
 
@@ -82,14 +81,14 @@ def measured_drift(
         Blocks with a progress bar that says what is done.
     """
     sums: dict[tuple[int, ...], Any] = {}
-    chosen = _chosen(blocks, outer)
+    cells_read = _sampled(blocks, outer)
     left: dict[tuple[int, ...], int] = {}
-    for cells in chosen:
+    for cells in cells_read:
         for image in _images(cells, outer):
             left[image] = left.get(image, 0) + 1
     shift = np.zeros([blocks.shape[axis] for axis in outer])
     most = max(1, -(-PIXELS // LEAST_BLOCKS))
-    for cells in shown(chosen, "drift"):
+    for cells in shown(cells_read, "drift"):
         counts = blocks.read(cells)
         for image in _images(cells, outer):
             index = list[Any]([slice(None)] * len(cells))
@@ -113,15 +112,7 @@ def no_drift(shape: Sequence[int], outer: tuple[int, ...]) -> Drift:
     return given_drift(0.0, shape, outer)._replace(source=NONE)
 
 
-def sample(items: Sequence[Any], n: int) -> list[Any]:
-    """A seeded choice of n of them, in their order."""
-    if len(items) <= n:
-        return list(items)
-    rows = np.random.default_rng(SEED).choice(len(items), n, replace=False)
-    return [items[k] for k in sorted(rows.tolist())]
-
-
-def _chosen(blocks: SignalBlocks, outer: tuple[int, ...]) -> list[Cells]:
+def _sampled(blocks: SignalBlocks, outer: tuple[int, ...]) -> list[Cells]:
     """Blocks that hold a sample of every image."""
     cells, size = blocks.cells(), math.prod(blocks.block)
     groups: dict[tuple[tuple[int, int], ...], list[Cells]] = {}
@@ -130,7 +121,7 @@ def _chosen(blocks: SignalBlocks, outer: tuple[int, ...]) -> list[Cells]:
         groups.setdefault(key, []).append(one)
     images = math.prod(blocks.block[axis] for axis in outer)
     n = max(LEAST_BLOCKS, -(-PIXELS * images // size))
-    return [one for group in groups.values() for one in sample(group, n)]
+    return [one for group in groups.values() for one in chosen(group, n)]
 
 
 def _images(cells: Cells, outer: tuple[int, ...]) -> Iterator[tuple[int, ...]]:

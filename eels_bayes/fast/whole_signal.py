@@ -19,11 +19,11 @@ from tqdm.auto import tqdm
 from eels_bayes import validation
 from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.data.navigation_axes import axis_name
-from eels_bayes.data.signal_blocks import Cells, SignalBlocks, signal_blocks
+from eels_bayes.data.signal_blocks import Cells, SignalBlocks, chosen, signal_blocks
 from eels_bayes.data.unread_images import outer_axes
 from eels_bayes.fast import block_tasks, fast_file, result_store
 from eels_bayes.fast.block_tasks import Compiled
-from eels_bayes.fast.frame_drift import Drift, given_drift, measured_drift, no_drift, sample
+from eels_bayes.fast.frame_drift import Drift, given_drift, measured_drift, no_drift
 from eels_bayes.fast.reading_columns import SINGLE, Words, dataset_of, frame_of, read_columns
 from eels_bayes.prediction.quantities import TEXT, quantity_attributes
 
@@ -207,7 +207,7 @@ def _counts_digest(blocks: SignalBlocks) -> str:
     """What tells counts from others without reading all: their axes, and a sample of spectra."""
     about = [blocks.shape, str(blocks.data.dtype), blocks.data.shape[-1], blocks.energy]
     found = hashlib.sha256(json.dumps(about).encode())
-    for cells in sample(blocks.cells(), CHECKED_BLOCKS):
+    for cells in chosen(blocks.cells(), CHECKED_BLOCKS):
         rows = blocks.read(cells).reshape(-1, blocks.data.shape[-1])
         rows = rows[:: max(1, len(rows) // CHECKED_ROWS)]
         found.update(np.ascontiguousarray(np.ma.getdata(rows)).tobytes())
