@@ -83,7 +83,7 @@ def _joined(parts: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]
     """Columns of all parts, each with as many Gaussians a pixel as any has."""
     most = max((part[COMPONENTS[0]].shape[1] for part in parts if COMPONENTS[0] in part), default=0)
     joined = {}
-    for name in parts[0]:
+    for name in list(parts[0]):
         columns = [part.pop(name) for part in parts]  # what is joined is not kept twice
         if name in COMPONENTS:
             columns = [padded(torch.from_numpy(one), most).numpy() for one in columns]
