@@ -101,8 +101,9 @@ def lazy_signal(folder: Path) -> Any:
     import eels_bayes as eb
 
     (one,) = eb.simulate.annealing_series(n_images=1, shape=(1, 1)).signals
-    found = type(one)(np.zeros((1, 1, 1, 1))).as_lazy()
-    found = type(found)(lazy_counts(folder))
+    found = type(one)(np.zeros((1, 1, 1, 2))).as_lazy()
+    found.data = lazy_counts(folder)
+    found.get_dimensions_from_data()
     its, ours = one.axes_manager[-1], found.axes_manager[-1]
     its_own = (its.name, its.units, its.scale, its.offset)
     ours.name, ours.units, ours.scale, ours.offset = its_own
@@ -321,8 +322,10 @@ def measure(folder: Path, options: argparse.Namespace) -> Row:
             shutil.rmtree(folder / f"{name}.zarr", ignore_errors=True)
         if {"map", "kill"} & set(options.parts):
             result["map"] = call(map_whole, folder, "whole.zarr")
+            print(json.dumps(result), flush=True)
         if "kill" in options.parts:
             result["kill"] = killed_and_resumed(folder, fresh)
+            print(json.dumps(result["kill"]), flush=True)
         if "workers" in options.parts:
             one = call(by_workers, folder, "one.zarr", 1, False)
             two = call(by_workers, folder, "two.zarr", 2, False)
@@ -335,6 +338,7 @@ def measure(folder: Path, options: argparse.Namespace) -> Row:
                 "equal": call(same, folder, "one.zarr", "two.zarr"),
                 "equal_with_one_lost": call(same, folder, "one.zarr", "lost.zarr"),
             }
+            print(json.dumps(result["workers"]), flush=True)
         if "fit" in options.parts:
             rows = [call(fit, folder, lazily, options.smoke) for lazily in (False, True)]
             result["fit"] = {
