@@ -63,7 +63,7 @@ class UnreadImage:
         data, info = self._unread()
         return hasattr(data, "dask") and math.prod(info.shape) > LARGE
 
-    def read(self, *, sample: bool = False, rows: bool = False) -> RawImage:
+    def read(self, *, sample: bool = False, least: int = 0, rows: bool = False) -> RawImage:
         """Its counts and what is said of them; of a stack nothing but the frame is computed.
 
         The noise stated of a frame is that of its stack.
@@ -72,13 +72,15 @@ class UnreadImage:
         ----------
         sample : bool
             Of a large image, a seeded choice of its parts in place of all.
+        least : int
+            Pixels that the sample has, where those that stand for an image are too few.
         rows : bool
             Whether these are whole rows, where there are several.
         """
         if sample and self.large:
             parts = self._parts(SAMPLED_BYTES, rows)
-            least = -(-SAMPLED // math.prod(parts.block))
-            return self._joined(parts, chosen(parts.cells(), max(SAMPLED_PARTS, least)))
+            n = -(-max(SAMPLED, least) // math.prod(parts.block))
+            return self._joined(parts, chosen(parts.cells(), max(SAMPLED_PARTS, n)))
         if self.frame is None:
             return read_counts(self.signal)
         data, info = self._unread()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from tqdm.auto import tqdm
 from eels_bayes import validation
 from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.data.navigation_axes import axis_name
-from eels_bayes.data.signal_blocks import Cells, SignalBlocks, chosen, signal_blocks
+from eels_bayes.data.signal_blocks import SEED, Cells, SignalBlocks, signal_blocks
 from eels_bayes.data.unread_images import outer_axes
 from eels_bayes.fast import block_tasks, fast_file, result_store
 from eels_bayes.fast.block_tasks import Compiled
@@ -34,7 +35,7 @@ Shown = Callable[..., Iterable[Any]]  # blocks with a progress bar
 
 BAR_DELAY = 3  # seconds before a progress bar appears: what is quicker needs none
 DIGITS = 16  # hexadecimal, of what tells counts apart
-CHECKED_BLOCKS, CHECKED_ROWS = 8, 64  # of counts, and spectra of each, that are looked at to do so
+CHECKED_RUNS, CHECKED_RUN = 16, 32  # places that are looked at to do so, and spectra of each
 
 
 def map_signal(
@@ -55,8 +56,8 @@ def map_signal(
     path : path-like, optional
         Folder, such as ``"map.zarr"``, that the result is written to, block by block. Where it
         is there, what it holds is not done again: after an interruption, the same call goes on.
-        With a `distributed.Client` in use, its workers read, classify and write; the folder
-        must be one that all of them reach. Needs zarr (the extra of that name).
+        With a `distributed.Client` in use, its workers read a lazy signal and write: file and
+        folder must be where all of them reach them. Needs zarr (the extra of that name).
     shift : float or array_like, optional
         Energy drift to remove, eV; of a stack an array with that of every frame. Measured by
         default: of each image or frame (as ``Preprocessor(frames=...)`` says) as `drift` does,
@@ -207,10 +208,13 @@ def _counts_digest(blocks: SignalBlocks) -> str:
     """What tells counts from others without reading all: their axes, and a sample of spectra."""
     about = [blocks.shape, str(blocks.data.dtype), blocks.data.shape[-1], blocks.energy]
     found = hashlib.sha256(json.dumps(about).encode())
-    for cells in chosen(blocks.cells(), CHECKED_BLOCKS):
-        rows = blocks.read(cells).reshape(-1, blocks.data.shape[-1])
-        rows = rows[:: max(1, len(rows) // CHECKED_ROWS)]
-        found.update(np.ascontiguousarray(np.ma.getdata(rows)).tobytes())
+    # whatever the blocks are: another time they may be others
+    rng = np.random.default_rng(SEED)
+    for place in rng.integers(math.prod(blocks.shape), size=CHECKED_RUNS):
+        index = np.unravel_index(place, blocks.shape) if blocks.shape else ()
+        runs = [1] * (len(index) - 1) + [CHECKED_RUN]
+        cells = tuple(slice(int(k), int(k) + n) for k, n in zip(index, runs, strict=False))
+        found.update(np.ascontiguousarray(np.ma.getdata(blocks.read(cells))).tobytes())
     return found.hexdigest()[:DIGITS]
 
 

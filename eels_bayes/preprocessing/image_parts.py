@@ -45,7 +45,7 @@ def image_parts(
         with torch.no_grad():
             return edge_spectra(image, shift, windows, pre)
 
-    image = read_image(unread.read(sample=True, rows=rows), *how)
+    image = read_image(unread.read(sample=True, least=most or 0, rows=rows), *how)
     if most is not None or image.raw.position is None:
         shift = image_shifts(image, *aligned, pre.align_by)
         yield of(*(image, shift) if most is None else some_pixels(image, shift, most, number))

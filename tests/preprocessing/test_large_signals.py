@@ -123,7 +123,8 @@ def test_a_sample_is_some_pixels_of_each_image(is_lazy):
         one, other = found[found.image == image], whole[whole.image == image]
         assert len(set(one.position.tolist())) == 30
         np.testing.assert_allclose(one.norm, other.norm[one.position], rtol=0.01)
-    assert len(pre(signals, sample=10**6)) == len(whole)
+    given = [lazy(one) for one in signals] if is_lazy else signals
+    assert len(pre(given, sample=10**6)) == len(whole)
 
 
 def test_a_sample_of_nothing_is_refused():
