@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import dask.array
+import matplotlib.pyplot as plt
 import numpy as np
 from distributed import Client, LocalCluster
 
@@ -75,6 +76,10 @@ def main() -> None:
     print(f"{dict(result.sizes)} to {args.out}, drift {np.ravel(result.drift)} eV")
     for name, n in zip(fast.class_names, classes, strict=False):
         print(f"{name:10s} {n:8d}")
+    # %% A figure
+    figure = plt.figure(figsize=(4, 6))
+    result.total.plot()  # a map; of a stack, how often each uncertainty is found
+    figure.savefig(args.out.with_suffix(".png"), dpi=150)
     print(f"mean uncertainty {total:.3f} nats; novel {novel:.1%}")
 
 

@@ -38,6 +38,7 @@ def test_two_processes_write_what_one_does(project_root, tmp_path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "mean uncertainty" in done.stdout
+    assert (tmp_path / "map.png").stat().st_size > 10_000
     found = xr.open_zarr(tmp_path / "map.zarr", consolidated=False).load()
     xr.testing.assert_identical(found, expected)
 
