@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from eels_bayes import validation
 from eels_bayes.data.signal_blocks import Cells, SignalBlocks, chosen
 
-# Of an image, which is a frame of a stack: the mean of so many spectra shows its drift to a
-# thousandth of a channel at any dose that can be read at all.
+# Spectra of an image, or of a frame of a stack, whose mean shows its drift. Chosen, not tuned.
 PIXELS = 30_000
 LEAST_BLOCKS = 8  # that they are taken from, so that no corner stands for an image
 
