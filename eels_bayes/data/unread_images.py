@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,11 +33,13 @@ from eels_bayes.data.stacks import Frame, Stack
 Frames = str | tuple[str, ...] | None  # "auto", names of axes, or none at all
 
 AUTO = "auto"
-# Pixels of a lazy image above which it is read in parts, and of the sample that stands for it: its
-# mean shows its drift, and which channels are dead. Chosen, not tuned.
-LARGE, SAMPLED = 20_000, 8_000
-SAMPLED_PARTS = 8  # at least, so that no corner stands for an image
-SAMPLED_BYTES = 2**21  # of a part of a sample, as it is stored; a row at least
+LARGE = 20_000  # pixels of a lazy image above which it is read in parts; chosen, not tuned
+# Pixels of the sample that stands for a series of large images, and for each of them at least: it
+# shows its drift, and which channels are dead. Chosen, not tuned.
+SAMPLED, LEAST_SAMPLED = 8_000, 500
+SAMPLED_PARTS = 4  # of an image at least, so that no corner stands for it
+SAMPLED_BYTES = 2**21  # of a part of a sample at most, as it is stored; a row at least
+MOST_KEPT = 64  # images of a series whose samples are read once: a quarter of a GB
 PART_BYTES = 2**24  # of a part, when all are read one after the other
 IMAGE_AXES = 2  # navigation axes of an image: by itself, a signal of more is a stack
 
@@ -63,24 +65,24 @@ class UnreadImage:
         data, info = self._unread()
         return hasattr(data, "dask") and math.prod(info.shape) > LARGE
 
-    def read(self, *, sample: bool = False, least: int = 0, rows: bool = False) -> RawImage:
+    def read(self, *, sample: int | None = None, rows: bool = False) -> RawImage:
         """Its counts and what is said of them; of a stack nothing but the frame is computed.
 
         The noise stated of a frame is that of its stack.
 
         Parameters
         ----------
-        sample : bool
-            Of a large image, a seeded choice of its parts in place of all.
-        least : int
-            Pixels that the sample has, where those that stand for an image are too few.
+        sample : int, optional
+            Of a large image, a seeded choice of its parts in place of all: so many pixels or more.
         rows : bool
             Whether these are whole rows, where there are several.
         """
-        if sample and self.large:
-            parts = self._parts(SAMPLED_BYTES, rows)
-            n = -(-max(SAMPLED, least) // math.prod(parts.block))
-            return self._joined(parts, chosen(parts.cells(), max(SAMPLED_PARTS, n)))
+        if sample is not None and self.large:
+            data, _ = self._unread()
+            share = -(-sample // SAMPLED_PARTS) * data.shape[-1] * data.dtype.itemsize
+            parts = self._parts(min(SAMPLED_BYTES, share), rows)
+            n = max(SAMPLED_PARTS, -(-sample // math.prod(parts.block)))
+            return self._joined(parts, chosen(parts.cells(), n))
         if self.frame is None:
             return read_counts(self.signal)
         data, info = self._unread()
@@ -136,6 +138,30 @@ class UnreadImage:
         together = np.ma.concatenate(flat) if masked else np.concatenate(flat)
         counts, limits = flat_counts(together, 1)
         return RawImage(counts, *self._head(self._unread()[1]), limits, position)
+
+
+def sampled_images(
+    images: Sequence[UnreadImage], *, rows: bool = False
+) -> Callable[[], Iterator[RawImage]]:
+    """What reads the images of a series one by one, as often as it is called; large ones' samples.
+
+    Parameters
+    ----------
+    images : sequence of UnreadImage
+    rows : bool
+        As in `UnreadImage.read`.
+    """
+    sample = max(LEAST_SAMPLED, SAMPLED // len(images))
+    kept: dict[int, RawImage] = {}
+
+    def read() -> Iterator[RawImage]:
+        for k, image in enumerate(images):
+            raw = kept[k] if k in kept else image.read(sample=sample, rows=rows)
+            if raw.position is not None and len(images) <= MOST_KEPT:
+                kept[k] = raw
+            yield raw
+
+    return read
 
 
 def unread_images(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from eels_bayes.data.spectra import Spectra
-from eels_bayes.data.unread_images import UnreadImage
+from eels_bayes.data.unread_images import LEAST_SAMPLED, SAMPLED, UnreadImage
 from eels_bayes.preprocessing.alignment import image_shift, image_shifts, pixel_shifts
 from eels_bayes.preprocessing.images import SeriesImage, edge_spectra, read_image
 
@@ -45,7 +45,8 @@ def image_parts(
         with torch.no_grad():
             return edge_spectra(image, shift, windows, pre)
 
-    image = read_image(unread.read(sample=True, least=most or 0, rows=rows), *how)
+    sample = SAMPLED if most is None else max(LEAST_SAMPLED, most)
+    image = read_image(unread.read(sample=sample, rows=rows), *how)
     if most is not None or image.raw.position is None:
         shift = image_shifts(image, *aligned, pre.align_by)
         yield of(*(image, shift) if most is None else some_pixels(image, shift, most, number))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from eels_bayes.data.detector_limits import Limits
 from eels_bayes.data.detector_noise import Noise
 from eels_bayes.data.hyperspy_io import RawImage, energy_axis
-from eels_bayes.data.unread_images import Frames, UnreadImage, unread_images
+from eels_bayes.data.unread_images import Frames, UnreadImage, sampled_images, unread_images
 from eels_bayes.plots.inspection_figure import inspection
 from eels_bayes.preprocessing.background_check import background_doubts
 from eels_bayes.preprocessing.edge_extractor import EdgeExtractor
@@ -145,10 +146,10 @@ def inspected(images: Sequence[UnreadImage], windows: Windows, noise: str | Nois
     TypeError, ValueError
         A signal that cannot be read.
     """
-    raw = images[0].read(sample=True)
+    frames = sampled_images(images)()
+    raw = next(frames)
     sample, total, n, limits, n_all = NoiseSample(raw), np.zeros(raw.axis.n), 0, Limits(), 0
-    for k, image in enumerate(images):
-        frame = image.read(sample=True) if k else raw
+    for frame in chain([raw], frames):
         sample.add(frame, windows.window, max(LEAST_PIXELS, NOISE_PIXELS // len(images)))
         known = int(np.isfinite(frame.counts).any(axis=1).sum())
         mean = group_means(torch.from_numpy(frame.counts)[None])[0].numpy().astype(float)
