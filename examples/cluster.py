@@ -64,7 +64,7 @@ def main() -> None:
         fast = eb.load_fast(model)
 
         # %% The cluster. Of SLURM: `dask_jobqueue.SLURMCluster(cores=1, ...)` in place of this one
-        how = {"n_workers": WORKERS, "threads_per_worker": 1, "dashboard_address": None}
+        how = {"n_workers": WORKERS, "threads_per_worker": 1, "dashboard_address": ":0"}
         with LocalCluster(**how) as cluster, Client(cluster):
             result = fast.map(counts_of(counts), args.out)
 

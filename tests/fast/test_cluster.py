@@ -52,7 +52,7 @@ def test_a_worker_opens_a_model_once(tmp_path, monkeypatch):
     monkeypatch.setattr(
         opened_models, "_kept", lambda data, make: kept(data, lambda: opened.append(1) or make())
     )
-    how = {"processes": False, "n_workers": 1, "threads_per_worker": 2, "dashboard_address": None}
+    how = {"processes": False, "n_workers": 1, "threads_per_worker": 2, "dashboard_address": ":0"}
     with distributed.Client(**how):
         found = fast.map(counts(), tmp_path / "map.zarr").load()
     assert found.total.encoding["chunks"] == (2, 4) and len(opened) == 1
