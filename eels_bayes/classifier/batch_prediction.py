@@ -47,7 +47,7 @@ def predict(
         raise ValueError(f"displacement is for context='series'; leave it out with {context!r}")
     overall = fitted.class_weights
     given = checked_weights(class_weights, len(fitted.class_names))
-    if context == "pixel" and is_large(fitted, spectra):
+    if context == "pixel" and is_large(spectra):
         pixels, columns = read_in_parts(fitted, spectra, settings, given, joint)
     else:
         spectra = read_spectra(fitted, spectra, settings.show_progressbar)

@@ -16,7 +16,7 @@ from eels_bayes.classifier.fitted import Fitted
 from eels_bayes.classifier.pixel_columns import COMPONENTS, PATIENCE, columns_of, padded
 from eels_bayes.classifier.settings import Settings
 from eels_bayes.data.spectra import ImageInfo, Spectra
-from eels_bayes.data.unread_images import unread_images
+from eels_bayes.data.unread_images import many_lazy_pixels
 
 
 class Pixels(NamedTuple):
@@ -28,11 +28,9 @@ class Pixels(NamedTuple):
     images: tuple[ImageInfo, ...]
 
 
-def is_large(fitted: Fitted, given: Spectra | Signals) -> bool:
-    """Whether some of what is to be read is lazy and large."""
-    signals = given_as_signals(given)
-    frames = fitted.preprocessor.frames
-    return any(image.large for image in unread_images(signals, frames, needed=False))
+def is_large(given: Spectra | Signals) -> bool:
+    """Whether what is to be read is lazy and large, by one image or by many."""
+    return many_lazy_pixels(given_as_signals(given))
 
 
 def read_in_parts(

@@ -140,6 +140,12 @@ class UnreadImage:
         return RawImage(counts, *self._head(self._unread()[1]), limits, position)
 
 
+def many_lazy_pixels(signals: Sequence[Any]) -> bool:
+    """Whether the lazy ones of signals have more pixels together than are read at once."""
+    lazy = [signal for signal in signals if hasattr(signal.data, "dask")]
+    return sum(math.prod(signal.axes_manager.navigation_shape) for signal in lazy) > LARGE
+
+
 def sampled_images(
     images: Sequence[UnreadImage], *, rows: bool = False
 ) -> Callable[[], Iterator[RawImage]]:

@@ -153,6 +153,22 @@ def test_predictions_part_by_part_are_those_of_the_whole(monkeypatch):
     assert found.model == expected.model
 
 
+def test_many_small_lazy_images_are_predicted_one_by_one(monkeypatch):
+    monkeypatch.setattr(unread_images, "LARGE", 30)  # two images of 20 pixels
+    clf, signals, at_once = tiny_models.fitted(), tiny_models.signals(), []
+    expected = clf.predict(signals, show_progressbar=False)
+    parts = clf.preprocessor.parts
+    monkeypatch.setattr(
+        type(clf.preprocessor),
+        "parts",
+        lambda self, given: (at_once.append(len(one)) or one for one in parts(given)),
+    )
+    found = clf.predict([one.as_lazy() for one in signals], show_progressbar=False)
+    assert at_once == [20, 20]
+    np.testing.assert_array_equal(found.image, expected.image)
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
+
+
 @pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("is_lazy", [False, True])
 def test_the_joint_posterior_may_be_left_out(is_lazy):
