@@ -44,12 +44,12 @@ fuzz: $(READY)
 test-newest:
 	$(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --upgrade pip
-	.venv-newest/bin/python -m pip install --quiet --no-compile --upgrade --upgrade-strategy eager -e '.[test,onnx]'
+	.venv-newest/bin/python -m pip install --quiet --no-compile --upgrade --upgrade-strategy eager -e '.[test,onnx,distributed]'
 	OMP_NUM_THREADS=1 .venv-newest/bin/python $(PYTEST)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile -e '.[test,lint,bench,onnx,docs,release]' -c constraints.txt
+	$(BIN)/python -m pip install --quiet --no-compile -e '.[test,lint,bench,onnx,docs,release,distributed]' -c constraints.txt
 	touch $@
 
 clean:

@@ -221,6 +221,7 @@ class EELSClassifier:
         context: Context = "pixel",
         class_weights: ArrayLike | None = None,
         displacement: ArrayLike | None = None,
+        joint: bool = True,
         show_progressbar: bool = True,
     ) -> Prediction:
         """Class probabilities, their doubt and its causes for every pixel.
@@ -228,7 +229,7 @@ class EELSClassifier:
         Parameters
         ----------
         spectra : Spectra, EELSSpectrum or list of EELSSpectrum
-            On the fit's energy axis, or signals to read as it did; flagged: NaN, label -1.
+            On the fit's energy axis, or signals to read as it did, lazy ones part by part.
         context : {"pixel", "image", "neighbours", "series"}
             Whether a pixel stands by itself, the other pixels of its image say how frequent each
             class is there (`eels_bayes.prediction.image_context`), or also what lies beside it
@@ -240,6 +241,8 @@ class EELSClassifier:
         displacement : (I, A) array_like, optional
             How far structures of a series stand in each image from where they do in the first,
             pixels along each axis; measured by default (`eels_bayes.field.displacement`).
+        joint : bool
+            Whether `Prediction.joint`, most of its memory, is kept for batches of labels.
         show_progressbar : bool
             Shown where it takes more than a few seconds.
 
@@ -256,8 +259,7 @@ class EELSClassifier:
             should be, or, with neighbours, two rows are of one place.
         """
         fitted, settings = required(self.fitted), self._settings(show_progressbar)
-        how = {"class_weights": class_weights, "displacement": displacement}
-        return predict(fitted, spectra, settings, context=context, **how)
+        return predict(fitted, spectra, settings, context, class_weights, displacement, joint)
 
     denoise = decoded_bands
 

@@ -26,12 +26,18 @@ def read_spectra(fitted: Fitted, given: Spectra | Signals, show_progressbar: boo
     TypeError, ValueError
         As `check_spectra` and `Preprocessor` do.
     """
-    signals = given if isinstance(given, list | tuple) else [given]
-    if signals and all(hasattr(signal, "axes_manager") for signal in signals):
+    signals = given_as_signals(given)
+    if signals:
         preprocessor: Preprocessor = fitted.preprocessor
         given = preprocessor(signals, show_progressbar=None if show_progressbar else False)
     check_spectra(fitted, given)
     return given
+
+
+def given_as_signals(given: Spectra | Signals) -> list[Any]:
+    """Signals as a list; empty where they are none."""
+    signals = list(given) if isinstance(given, list | tuple) else [given]
+    return signals if all(hasattr(signal, "axes_manager") for signal in signals) else []
 
 
 def check_spectra(fitted: Fitted, spectra: Any) -> None:

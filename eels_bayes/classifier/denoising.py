@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from eels_bayes import validation
-from eels_bayes.classifier.batch_prediction import scatter
 from eels_bayes.classifier.fitted import Fitted, posterior
+from eels_bayes.classifier.pixel_columns import scatter
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.effort import Effort
 from eels_bayes.latent import mixtures

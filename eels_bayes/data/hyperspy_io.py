@@ -48,6 +48,9 @@ class RawImage:
         Navigation shape, axes and metadata.
     limits : Limits
         What is beyond what can be counted, and NaN.
+    position : ndarray (n,) int64, optional
+        Flat C-order indices of the pixels in the image's navigation shape, where they are not all
+        of it.
     """
 
     counts: NDArray[np.float32]
@@ -56,6 +59,7 @@ class RawImage:
     stated: str
     info: ImageInfo
     limits: Limits
+    position: NDArray[np.int64] | None = None
 
 
 class Head(NamedTuple):

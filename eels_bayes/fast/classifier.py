@@ -19,6 +19,7 @@ from eels_bayes.fast import fast_file, program_export
 from eels_bayes.fast.backends import BACKENDS, Backend
 from eels_bayes.fast.graph import CHUNK, N_COLUMNS, FastGraph
 from eels_bayes.fast.parts import FastParts, Head
+from eels_bayes.fast.whole_signal import map_signal
 from eels_bayes.preprocessing.alignment import FADED, SEARCH, align_axis, find_shift
 from eels_bayes.preprocessing.borders import without_borders
 from eels_bayes.preprocessing.preprocessor import Preprocessor
@@ -208,6 +209,8 @@ class FastClassifier:
         for index, value in _together(shifts, n):
             columns[index], labels[index], flag[index] = self._run(rows[index], value)
         return columns, labels, flag
+
+    map = map_signal
 
     def drift(self, counts: ArrayLike) -> float:
         """Energy drift (eV) of the mean of counts (n, E) or (E,) against the calibrated reference.

@@ -67,6 +67,24 @@ _HEADS = {
 
 def write(path: str | os.PathLike[str], parts: FastParts) -> None:
     """Write one file of tensors and JSON."""
+    tensors, config = _packed(parts)
+    graph, encoder = parts.graph, parts.graph.reader.encoder
+    noise = Noise(graph.gain, graph.readout, graph.offset, graph.correlation_factor)
+    known = parts.preprocessor, encoder.evidence, graph.axis, noise
+    counts = known_readings.drawn_counts(*known)
+    tensors |= known_readings.as_stored(counts, _columns(graph, graph.plan(0.0), counts))
+    tensor_file.write(path, KIND, tensors, config)
+
+
+def digest(parts: FastParts) -> str:
+    """The same where the same is said of the same counts: of model, head, axis, noise, backend."""
+    tensors, config = _packed(parts)
+    config["library"].pop("source", None)
+    return tensor_file.digest(tensors, config)
+
+
+def _packed(parts: FastParts) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and settings that everything is read with."""
     graph, encoder = parts.graph, parts.graph.reader.encoder
     modules = {"reader": graph.reader, "preprocessor": parts.preprocessor}
     tensors = {
@@ -78,7 +96,7 @@ def write(path: str | os.PathLike[str], parts: FastParts) -> None:
         "class_names": list(parts.class_names),
         "head": parts.head,
         "backend": parts.backend,
-        "library": parts.library,
+        "library": dict(parts.library),
         "model": parts.model,
         "preprocessor": parts.preprocessor.options(),
         "axis": list(graph.axis),
@@ -89,11 +107,7 @@ def write(path: str | os.PathLike[str], parts: FastParts) -> None:
         "evidence": list(encoder.evidence.sizes),
         "latent_dim": encoder.latent_dim,
     }
-    noise = Noise(graph.gain, graph.readout, graph.offset, graph.correlation_factor)
-    known = parts.preprocessor, encoder.evidence, graph.axis, noise
-    counts = known_readings.drawn_counts(*known)
-    tensors |= known_readings.as_stored(counts, _columns(graph, graph.plan(0.0), counts))
-    tensor_file.write(path, KIND, tensors, config)
+    return tensors, config
 
 
 def read(path: str | os.PathLike[str]) -> FastParts:

@@ -321,9 +321,11 @@ def cached_plan(graph: FastGraph) -> Callable[[float], Plan]:
     plans: dict[float, Plan] = {}
 
     def plan(shift: float) -> Plan:
-        if shift not in plans:
-            plans.clear()
-            plans[shift] = graph.plan(shift)
-        return plans[shift]
+        found = plans.get(shift)
+        if found is None:
+            found = graph.plan(shift)
+            plans.clear()  # other threads may ask meanwhile: each has its own
+            plans[shift] = found
+        return found
 
     return plan

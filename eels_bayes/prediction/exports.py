@@ -12,8 +12,14 @@ import xarray
 from eels_bayes import arviz_bridge, validation
 from eels_bayes.data.flags import describe
 from eels_bayes.data.given_signals import GivenSignal, given_signals, outer_coordinates
-from eels_bayes.data.navigation_axes import axis_name, axis_unit, axis_values
-from eels_bayes.prediction.quantities import MAPS, TEXT, PixelQuantities, quantity
+from eels_bayes.data.navigation_axes import axis_coordinates, axis_unit, axis_values
+from eels_bayes.prediction.quantities import (
+    MAPS,
+    TEXT,
+    PixelQuantities,
+    quantity,
+    quantity_attributes,
+)
 from eels_bayes.quiet_imports import import_quietly
 
 if TYPE_CHECKING:
@@ -22,7 +28,6 @@ if TYPE_CHECKING:
 
 # Metadata that describe counts: on a map they would make HyperSpy build a spectrum, or weight it.
 COUNTS_METADATA = ("signal_type", "Noise_properties")
-INNER = ("x", "y")  # what navigation axes are called where they have no name, the last first
 # Quantities of more than a number a pixel, and what they have one of.
 EXTRA_DIMENSION = {"probabilities": "class", "latent_mean": "latent", "latent_sd": "latent"}
 
@@ -78,7 +83,7 @@ def dataset(prediction: PixelQuantities) -> xarray.Dataset:
     variables: dict[str, Any] = {}
     for name in TEXT:
         dims = ("pixel", EXTRA_DIMENSION[name]) if name in EXTRA_DIMENSION else ("pixel",)
-        variables[name] = (dims, getattr(prediction, name), _attributes(prediction, name))
+        variables[name] = (dims, getattr(prediction, name), quantity_attributes(prediction, name))
     variables["reason"] = ("pixel", np.array(prediction.reasons(), dtype=str))
     coords = {"class": ("class", np.array(prediction.class_names)), **_coordinates(prediction)}
     return xarray.Dataset(variables, coords=coords, attrs={"model": prediction.model})
@@ -87,29 +92,17 @@ def dataset(prediction: PixelQuantities) -> xarray.Dataset:
 def image_dataset(prediction: PixelQuantities, image: int) -> xarray.Dataset:
     """Every quantity of one image over its navigation axes; see `Prediction.to_xarray`."""
     flag = prediction.map("flag", image)  # an index that cannot be is an error there
-    info, dims, coords = prediction.images[image], list[str](), dict[str, Any]()
-    for left, axis in zip(range(len(info.axes) - 1, -1, -1), info.axes, strict=True):
-        name = axis_name(axis) or (INNER[left] if left < len(INNER) else f"frame_{left}")
-        name = f"image_{name}" if name in (*TEXT, "class", "latent", "reason", *dims) else name
-        unit = axis_unit(axis)
-        values = axis_values(axis, info.shape[len(dims)])
-        coords[name] = (name, values, {"units": unit} if unit else {})
-        dims.append(name)
+    info = prediction.images[image]
+    dims, coords = axis_coordinates(info.axes, info.shape, (*TEXT, "class", "latent", "reason"))
     variables: dict[str, Any] = {}
     for name in TEXT:
-        over = (*dims, EXTRA_DIMENSION[name]) if name in EXTRA_DIMENSION else tuple(dims)
-        variables[name] = (over, prediction.map(name, image), _attributes(prediction, name))
+        over = (*dims, EXTRA_DIMENSION[name]) if name in EXTRA_DIMENSION else dims
+        variables[name] = (over, prediction.map(name, image), quantity_attributes(prediction, name))
     reasons = [describe(max(0, int(one))) for one in flag.ravel()]
-    variables["reason"] = (tuple(dims), np.array(reasons, dtype=str).reshape(flag.shape))
+    variables["reason"] = (dims, np.array(reasons, dtype=str).reshape(flag.shape))
     coords["class"] = ("class", np.array(prediction.class_names), {})
     attributes = {"model": prediction.model, "title": info.title}
     return xarray.Dataset(variables, coords=coords, attrs=attributes)
-
-
-def _attributes(prediction: PixelQuantities, name: str) -> dict[str, str]:
-    """What xarray calls a quantity, and its unit where it has one."""
-    text, unit, _ = quantity(prediction, name)
-    return {"long_name": text} | ({"units": unit} if unit else {})
 
 
 def _coordinates(prediction: PixelQuantities) -> dict[str, Any]:
@@ -159,7 +152,7 @@ def inference_data(prediction: PixelQuantities, *, draws: int, chains: int, seed
         noise = rng.standard_normal(shape, dtype=np.float32)
         values = (kept.value + kept.value_sd * noise).astype(np.float32)
         values = values.clip(*prediction.value_range)
-        posterior["value"] = (dims, values, _attributes(prediction, "value"))
+        posterior["value"] = (dims, values, quantity_attributes(prediction, "value"))
     quantities = dataset(prediction).isel(pixel=prediction.ok)
     pixel = quantities.pixel.values
     groups = {

@@ -45,7 +45,16 @@ TEXT = {name: quantity.text for name, quantity in MAPS.items()} | {
 OF_VALUE = ("value", "value_sd")  # the quantities that a library has its own words for
 
 
-class PixelQuantities(Protocol):
+class ValueWords(Protocol):
+    """What a library calls its value."""
+
+    @property
+    def value_name(self) -> str: ...
+    @property
+    def value_unit(self) -> str: ...
+
+
+class PixelQuantities(ValueWords, Protocol):
     """What maps and exports read of a `Prediction`; the attributes mean what they mean there."""
 
     @property
@@ -58,10 +67,6 @@ class PixelQuantities(Protocol):
     def value(self) -> NDArray[Any]: ...
     @property
     def value_sd(self) -> NDArray[Any]: ...
-    @property
-    def value_name(self) -> str: ...
-    @property
-    def value_unit(self) -> str: ...
     @property
     def value_range(self) -> tuple[float, float]: ...
     @property
@@ -91,13 +96,19 @@ class PixelQuantities(Protocol):
     def map(self, quantity: str, image: int = 0) -> NDArray[Any]: ...
 
 
-def quantity(prediction: PixelQuantities, name: str) -> Quantity:
+def quantity(prediction: ValueWords, name: str) -> Quantity:
     """Text, unit and colours of one quantity; the value's are the library's own words."""
     if name not in OF_VALUE:
         return MAPS.get(name, Quantity(TEXT[name], ""))
     of_spread = MAPS[name].text.removeprefix(MAPS["value"].text)
     text = _as_title(prediction.value_name) + of_spread
     return MAPS[name]._replace(text=text, unit=prediction.value_unit)
+
+
+def quantity_attributes(prediction: ValueWords, name: str) -> dict[str, str]:
+    """What xarray calls a quantity, and its unit where it has one."""
+    text, unit, _ = quantity(prediction, name)
+    return {"long_name": text} | ({"units": unit} if unit else {})
 
 
 def _as_title(name: str) -> str:

@@ -85,34 +85,61 @@ def image_shifts(
     0 without an align window. Warns where the image shows nothing that resembles the reference,
     and leaves it as it is.
     """
-    counts, raw = image.counts, image.raw
-    n = len(counts)
+    whole = image_shift(image, reference, align, step)
+    return pixel_shifts(image, whole, reference, align, step, align_by)
+
+
+def image_shift(
+    image: SeriesImage, reference: Tensor, align: tuple[float, float] | None, step: float
+) -> float | None:
+    """Shift of an image as a whole, eV; None, with a warning, where there is nothing to align on.
+
+    None without an align window, too.
+    """
     if align is None:
-        return torch.zeros(n, dtype=torch.float32)
-    axis = align_axis(align, step)
+        return None
     shift, correlation = find_shift(
-        group_means(counts[None]),
-        raw.axis,
+        group_means(image.counts[None]),
+        image.raw.axis,
         torch.zeros(1, dtype=torch.float32),
         reference,
-        axis,
+        align_axis(align, step),
         SEARCH,
     )
-    if float(correlation) < FADED:
-        warnings.warn(
-            f"align {align}: {image.name} shows nothing there that resembles the reference "
-            f"(correlation {float(correlation):.2f}); it is left unaligned",
-            stacklevel=2,
-        )
+    if float(correlation) >= FADED:
+        return float(shift)
+    warnings.warn(
+        f"align {align}: {image.name} shows nothing there that resembles the reference "
+        f"(correlation {float(correlation):.2f}); it is left unaligned",
+        stacklevel=3,
+    )
+    return None
+
+
+def pixel_shifts(
+    image: SeriesImage,
+    whole: float | None,
+    reference: Tensor,
+    align: tuple[float, float] | None,
+    step: float,
+    align_by: str,
+) -> Tensor:
+    """Shift (n,) of the pixels of an image, or of a part of one, whose shift as a whole is known.
+
+    0 where it is None.
+    """
+    counts, n = image.counts, len(image.counts)
+    if whole is None or align is None:
         return torch.zeros(n, dtype=torch.float32)
+    shift = torch.tensor([whole], dtype=torch.float32)
     if align_by == "image":
         return shift.expand(n)
     groups = counts
     if align_by == "row":
-        width = raw.info.shape[-1] if raw.info.shape else 1
-        groups = group_means(counts.reshape(-1, width, counts.shape[1]))
+        groups = group_means(counts.reshape(-1, image.width, counts.shape[1]))
+    axis = align_axis(align, step)
     parts = [
-        find_shift(part, raw.axis, shift.expand(len(part)), reference, axis, SEARCH_WITHIN)[0]
+        find_shift(part, image.raw.axis, shift.expand(len(part)), reference, axis, SEARCH_WITHIN)[0]
         for part in groups.split(CHUNK)
     ]
     return torch.cat(parts).repeat_interleave(n // len(groups))

@@ -54,7 +54,7 @@ def dead_channels(counts: NDArray[np.float32], gain: float = 1.0) -> NDArray[np.
 
 
 def fill_dead_channels(
-    counts: NDArray[np.float32], gain: float = 1.0
+    counts: NDArray[np.float32], gain: float = 1.0, dead: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
     """Fill short runs of dead channels by linear interpolation between good neighbours.
 
@@ -64,6 +64,8 @@ def fill_dead_channels(
         Counts of one image; not changed.
     gain : float
         Counts per detected electron.
+    dead : ndarray (E,) bool, optional
+        Which are dead, where these pixels are part of an image that has shown it.
 
     Returns
     -------
@@ -72,7 +74,7 @@ def fill_dead_channels(
     filled, unfilled : ndarray (E,) bool
         Channels filled, and dead ones in runs of more than 8 channels or at the axis' ends.
     """
-    dead = dead_channels(counts, gain)
+    dead = dead_channels(counts, gain) if dead is None else dead
     filled = np.zeros_like(dead)
     if not dead.any():
         return counts, filled, dead

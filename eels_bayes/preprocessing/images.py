@@ -17,7 +17,6 @@ from eels_bayes.data.energy_axis import LIMIT_SLACK, limits
 from eels_bayes.data.flags import describe
 from eels_bayes.data.hyperspy_io import RawImage
 from eels_bayes.data.spectra import Spectra
-from eels_bayes.data.unread_images import UnreadImage
 from eels_bayes.preprocessing.borders import measured_channels, without_borders
 from eels_bayes.preprocessing.dead_channels import FILLED_VARIANCE, fill_dead_channels
 from eels_bayes.preprocessing.edge_extractor import Processed
@@ -90,6 +89,14 @@ class SeriesImage:
         high = min([float(centre[last - 1]) + scale, *above[:1].tolist()]) - 0.5 * scale
         return low - float(shift.min()), high - float(shift.max())
 
+    @property
+    def width(self) -> int:
+        """Pixels of a row; a part of a line scan is one."""
+        shape = self.raw.info.shape
+        if len(shape) < 2 and self.raw.position is not None:
+            return len(self.counts)
+        return shape[-1] if shape else 1
+
     def averaged(self) -> "SeriesImage":
         """The mean over the pixels, as an image of one pixel."""
         mean = group_means(self.counts[None])
@@ -97,24 +104,26 @@ class SeriesImage:
 
 
 def read_image(
-    image: UnreadImage,
+    raw: RawImage,
     number: int,
     windows: Windows,
     believed: Callable[[RawImage], Noise],
     ceiling: float,
+    dead: NDArray[np.bool_] | None = None,
 ) -> SeriesImage:
     """Counts of an image less their offset, with the noise that is believed; see `check_image`.
 
     ``ceiling`` is where the series' channels saturate.
     """
-    raw = image.read()
     noise = believed(raw)
     counts = without_borders(below_ceiling(raw.counts, ceiling), noise.gain)
     counts = counts - np.float32(noise.offset) if noise.offset else counts
-    return check_image(replace(raw, counts=counts, noise=noise), number, windows)
+    return check_image(replace(raw, counts=counts, noise=noise), number, windows, dead)
 
 
-def check_image(raw: RawImage, number: int, windows: Windows) -> SeriesImage:
+def check_image(
+    raw: RawImage, number: int, windows: Windows, dead: NDArray[np.bool_] | None = None
+) -> SeriesImage:
     """Check an image against what is wanted from it, and fill its dead channels.
 
     Parameters
@@ -125,6 +134,8 @@ def check_image(raw: RawImage, number: int, windows: Windows) -> SeriesImage:
         Its place in the series, for messages.
     windows : Windows
         What will be read of it.
+    dead : ndarray (E,) bool, optional
+        Which channels are, where the image is a part of one that has shown it.
 
     Raises
     ------
@@ -148,7 +159,7 @@ def check_image(raw: RawImage, number: int, windows: Windows) -> SeriesImage:
                 f"{start:g} to {stop:g} eV"
             )
     known = np.isfinite(raw.counts).any(1)  # a spectrum of which nothing is known has no channels
-    counts, filled, unfilled = fill_dead_channels(raw.counts, raw.noise.gain)
+    counts, filled, unfilled = fill_dead_channels(raw.counts, raw.noise.gain, dead)
     unfilled = unfilled & known.any()
     energy = centers(axis)[unfilled]
     for what, (start, stop) in needed.items():
@@ -198,7 +209,7 @@ def edge_spectra(image: SeriesImage, shift: Tensor, windows: Windows, preprocess
     return Spectra(
         energy=windows.energy,
         image=np.zeros(n, np.int64),
-        position=np.arange(n),
+        position=np.arange(n) if raw.position is None else raw.position,
         images=(replace(raw.info, readout=raw.noise.readout * in_bins),),
         profile_energy=windows.profile_energy,
         preprocessor=preprocessor,
@@ -206,21 +217,15 @@ def edge_spectra(image: SeriesImage, shift: Tensor, windows: Windows, preprocess
     )
 
 
-def series_spectra(
-    images: list[UnreadImage],
-    process: Callable[[UnreadImage, int], Spectra],
-    show_progressbar: bool | None,
-) -> Spectra:
-    """Edge spectra of all images, by what makes them of an image and its number."""
-    bar = tqdm(
+def shown_images(images: Iterable[Any], show_progressbar: bool | None) -> Any:
+    """Images with a progress bar."""
+    return tqdm(
         images,
         desc="preprocess",
         unit="image",
         disable=show_progressbar is False,
         delay=0 if show_progressbar else BAR_DELAY,
     )
-    with torch.no_grad():
-        return Spectra.concatenate([process(image, k) for k, image in enumerate(bar)])
 
 
 def all_reasons(spectra: Spectra) -> str:

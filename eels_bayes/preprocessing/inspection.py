@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 
 from eels_bayes.data.detector_limits import Limits
 from eels_bayes.data.detector_noise import Noise
-from eels_bayes.data.hyperspy_io import RawImage
-from eels_bayes.data.unread_images import UnreadImage
+from eels_bayes.data.hyperspy_io import RawImage, energy_axis
+from eels_bayes.data.unread_images import Frames, UnreadImage, sampled_images, unread_images
 from eels_bayes.plots.inspection_figure import inspection
 from eels_bayes.preprocessing.background_check import background_doubts
 from eels_bayes.preprocessing.edge_extractor import EdgeExtractor
@@ -145,10 +146,10 @@ def inspected(images: Sequence[UnreadImage], windows: Windows, noise: str | Nois
     TypeError, ValueError
         A signal that cannot be read.
     """
-    raw = images[0].read()
+    frames = sampled_images(images)()
+    raw = next(frames)
     sample, total, n, limits, n_all = NoiseSample(raw), np.zeros(raw.axis.n), 0, Limits(), 0
-    for k, image in enumerate(images):
-        frame = image.read() if k else raw
+    for frame in chain([raw], frames):
         sample.add(frame, windows.window, max(LEAST_PIXELS, NOISE_PIXELS // len(images)))
         known = int(np.isfinite(frame.counts).any(axis=1).sum())
         mean = group_means(torch.from_numpy(frame.counts)[None])[0].numpy().astype(float)
@@ -232,3 +233,56 @@ def drawn(
 def _line(noise: Noise) -> tuple[float, float]:
     """Gain and constant of a noise's variance."""
     return noise.gain, noise.readout - noise.gain * noise.offset
+
+
+class Inspecting(Protocol):
+    """What inspects: a `Preprocessor`."""
+
+    step: float
+    noise: str | Noise
+    frames: Frames
+
+    def _windows(self) -> Windows: ...
+
+
+def summary(self: Inspecting, signal: Any) -> str:
+    """What a signal holds, in words: axis, counts in the windows, background and noise.
+
+    Parameters
+    ----------
+    signal : EELSSpectrum
+        Not changed; nothing is calibrated. Of a large lazy one a sample is read.
+
+    Returns
+    -------
+    str
+        A line each; what contradicts metadata or windows is marked by "!".
+
+    Raises
+    ------
+    TypeError, ValueError
+        A signal that cannot be read.
+    """
+    return _of_signal(self, signal).words()
+
+
+def plot(self: Inspecting, signal: Any) -> Any:
+    """What a signal holds, as a figure: mean spectrum, windows, background and noise.
+
+    Parameters
+    ----------
+    signal : EELSSpectrum
+        As in `summary`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    return drawn(_of_signal(self, signal))
+
+
+def _of_signal(preprocessor: Inspecting, signal: Any) -> Inspection:
+    """What a signal holds, in channels of its own where no dispersion is known yet."""
+    windows = preprocessor._windows()
+    windows = replace(windows, step=preprocessor.step or energy_axis(signal).scale)
+    return inspected(unread_images([signal], preprocessor.frames), windows, preprocessor.noise)

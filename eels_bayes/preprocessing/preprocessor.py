@@ -6,7 +6,6 @@ signals are the Python side around it.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,22 +17,22 @@ from eels_bayes.data.detector_noise import Noise
 from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.data.hyperspy_io import RawImage, energy_axis
 from eels_bayes.data.spectra import Spectra
-from eels_bayes.data.unread_images import UnreadImage, unread_images
-from eels_bayes.preprocessing.alignment import image_shifts
+from eels_bayes.data.unread_images import sampled_images, unread_images
 from eels_bayes.preprocessing.calibration import calibration
 from eels_bayes.preprocessing.counts_reader import CountsReader
+from eels_bayes.preprocessing.image_parts import image_parts
 from eels_bayes.preprocessing.images import (
     SeriesImage,
     all_reasons,
     as_list,
-    edge_spectra,
     read_image,
-    series_spectra,
+    shown_images,
 )
-from eels_bayes.preprocessing.inspection import Inspection, drawn, inspected
+from eels_bayes.preprocessing.inspection import plot, summary
 from eels_bayes.preprocessing.options import UNIT, arguments, check_options
 from eels_bayes.preprocessing.series_noise import believed_noises, believed_of, main_noise
 from eels_bayes.preprocessing.windows import Windows, bin_channels, centers
+from eels_bayes.validation import whole
 
 
 class Preprocessor(CountsReader):
@@ -184,7 +183,8 @@ class Preprocessor(CountsReader):
             fits (at most about 5,000 pixels), so that a single streamed spectrum is treated as
             in training. Fewer than three usable pixels leave the exponent free. The noise is
             measured from what pixels scatter about their image's mean spectrum, so far as it is
-            not given (see `noise_measurement`); two pixels at least are needed.
+            not given (see `noise_measurement`); two pixels at least are needed. Of a lazy image of
+            more than 20,000 pixels a seeded sample of its chunks is read, 8,000 pixels of a series.
 
         Returns
         -------
@@ -208,15 +208,15 @@ class Preprocessor(CountsReader):
         if self.step == 0:
             self._set_step(energy_axis(signals[0]).scale)
         windows = self._windows()
+        read_all = sampled_images(images, rows=self.align_by == "row")
         if isinstance(self.noise, str):
-            raw = (image.read() for image in images)
-            believed = believed_noises(raw, len(images), self.window, self.noise)
+            believed = believed_noises(read_all(), len(images), self.window, self.noise)
             self.noises = torch.tensor(believed, dtype=torch.float64)
 
         def read() -> Iterator[SeriesImage]:
             return (
-                read_image(image, k, windows, self._believed, math.inf)
-                for k, image in enumerate(images)
+                read_image(raw, k, windows, self._believed, math.inf)
+                for k, raw in enumerate(read_all())
             )
 
         with torch.inference_mode(False), torch.no_grad():
@@ -263,6 +263,7 @@ class Preprocessor(CountsReader):
         readout: float = 0.0,
         correlation_factor: float = 1.0,
         *,
+        sample: int | None = None,
         show_progressbar: bool | None = None,
     ) -> Any:
         """Edge spectra of HyperSpy signals, or `forward` where `data` is a tensor of counts.
@@ -273,6 +274,10 @@ class Preprocessor(CountsReader):
             Raw counts. Signals are never changed.
         axis, shift, gain, readout, correlation_factor :
             For a tensor only; see `forward`.
+        sample : int, optional
+            Of signals: so many pixels, shared out evenly to the images, a seeded choice of each;
+            of a large lazy image a seeded choice of its chunks is read. To fit to more than memory
+            holds: a fit needs some 10,000 pixels. All of them by default.
         show_progressbar : bool, optional
             By default a bar appears when it takes more than three seconds.
 
@@ -304,7 +309,10 @@ class Preprocessor(CountsReader):
             self.calibrate(signals)
         # a model of a stack reads single images too
         images = unread_images(signals, self.frames, needed=first_time)
-        spectra = series_spectra(images, self._process, show_progressbar)
+        most = None if sample is None else -(-whole("sample", sample) // len(images))
+        shown = shown_images(images, show_progressbar)
+        parts = [part for k, one in enumerate(shown) for part in image_parts(self, one, k, most)]
+        spectra = Spectra.concatenate(parts) if len(parts) > 1 else parts[0]
         if not spectra.ok.any():
             if first_time:
                 self._forget()  # nothing was learned from these
@@ -315,54 +323,34 @@ class Preprocessor(CountsReader):
         return spectra
 
     @torch.jit.unused
-    def _process(self, unread: UnreadImage, number: int) -> Spectra:
-        """Edge spectra of one image of the series."""
-        windows = self._windows()
-        image = read_image(unread, number, windows, self._believed, float(self.ceiling))
-        shift = image_shifts(image, self.reference, self.align, self.step, self.align_by)
-        return edge_spectra(image, shift, windows, self)
-
-    @torch.jit.unused
-    def _inspected(self, signal: Any) -> Inspection:
-        """What a signal holds, in channels of its own where no dispersion is known yet."""
-        windows = replace(self._windows(), step=self.step or energy_axis(signal).scale)
-        return inspected(unread_images([signal], self.frames), windows, self.noise)
-
-    @torch.jit.unused
-    def summary(self, signal: Any) -> str:
-        """What a signal holds, in words: axis, counts in the windows, background and noise.
+    def parts(self, signals: Any) -> Iterator[Spectra]:
+        """Edge spectra as a call gives them, some at a time: for more than memory holds.
 
         Parameters
         ----------
-        signal : EELSSpectrum
-            Not changed; nothing is calibrated.
+        signals : EELSSpectrum or list of them
+            Not changed.
 
-        Returns
-        -------
-        str
-            A line each; what contradicts metadata or windows is marked by "!".
+        Yields
+        ------
+        Spectra
+            An image, or a part of a large lazy one, each with its own `Spectra.images` alone.
 
         Raises
         ------
         TypeError, ValueError
-            A signal that cannot be read.
+            As in a call.
         """
-        return self._inspected(signal).words()
+        signals = as_list(signals)
+        first_time = not self.calibrated
+        if first_time:
+            self.calibrate(signals)
+        images = unread_images(signals, self.frames, needed=first_time)
+        for number, image in enumerate(images):
+            yield from image_parts(self, image, number)
 
-    @torch.jit.unused
-    def plot(self, signal: Any) -> Any:
-        """What a signal holds, as a figure: mean spectrum, windows, background and noise.
-
-        Parameters
-        ----------
-        signal : EELSSpectrum
-            As in `summary`.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-        """
-        return drawn(self._inspected(signal))
+    summary = torch.jit.unused(summary)
+    plot = torch.jit.unused(plot)
 
     @classmethod
     def from_options(cls, options: dict[str, Any]) -> "Preprocessor":

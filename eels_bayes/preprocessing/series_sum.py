@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from eels_bayes.data.energy_axis import EnergyAxis, limits
-from eels_bayes.data.hyperspy_io import RawImage, read_counts
+from eels_bayes.data.hyperspy_io import RawImage
+from eels_bayes.data.unread_images import UnreadImage, sampled_images
 from eels_bayes.preprocessing.borders import without_borders
 from eels_bayes.preprocessing.images import group_means
 from eels_bayes.preprocessing.rebinning import rebin
@@ -33,7 +34,7 @@ def summed_spectrum(
     Parameters
     ----------
     signals : sequence of EELSSpectrum
-        Gone through twice, one by one.
+        Gone through twice, one by one; of large lazy ones a sample is summed.
     axes : sequence of EnergyAxis
         Of the signals.
     search : (low, high)
@@ -62,8 +63,10 @@ def summed_spectrum(
         )
     new = EnergyAxis(low + 0.5 * step, step, n)
 
+    read = sampled_images([UnreadImage(one) for one in signals])
+
     def images() -> Iterable[RawImage]:
-        return (read_counts(one) for one in signals)
+        return read()
 
     with alone(), warnings.catch_warnings():  # whose filters are the process's
         warnings.simplefilter("ignore")  # what contradicts the metadata is said by Preprocessor

@@ -1,0 +1,92 @@
+"""Signals larger than memory to the numbers of a prediction: part by part, no spectrum is kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from eels_bayes.classifier.compatibility import Signals, check_spectra, given_as_signals
+from eels_bayes.classifier.fitted import Fitted
+from eels_bayes.classifier.pixel_columns import COMPONENTS, PATIENCE, columns_of, padded
+from eels_bayes.classifier.settings import Settings
+from eels_bayes.data.spectra import ImageInfo, Spectra
+from eels_bayes.data.unread_images import many_lazy_pixels
+from eels_bayes.prediction.pixel_states import PixelStates
+
+
+class Pixels(NamedTuple):
+    """Where n pixels lie, and their flags (n,): what is kept of `Spectra`."""
+
+    flag: NDArray[np.int64]
+    image: NDArray[np.int64]
+    position: NDArray[np.int64]
+    images: tuple[ImageInfo, ...]
+
+
+def is_large(given: Spectra | Signals) -> bool:
+    """Whether what is to be read is lazy and large, by one image or by many."""
+    return many_lazy_pixels(given_as_signals(given))
+
+
+def read_in_parts(
+    fitted: Fitted,
+    given: Signals,
+    settings: Settings,
+    states: PixelStates,
+    class_weights: NDArray[np.float64] | None,
+    joint: bool,
+) -> tuple[Pixels, dict[str, NDArray[Any]]]:
+    """Pixels of signals in their order, and the columns that `columns_of` gives.
+
+    Parameters
+    ----------
+    fitted : Fitted
+    given : EELSSpectrum or list of them
+    settings : Settings
+    states : PixelStates
+    class_weights : (K,) array or None
+        Prior weights of the classes, where they are others than those of the fit.
+    joint : bool
+        Whether the Gaussians of each latent are kept.
+    """
+    signals = given_as_signals(given)
+    n_all = sum(math.prod(signal.axes_manager.navigation_shape) for signal in signals)
+    quiet = settings._replace(show_progressbar=False)
+    images: list[ImageInfo] = []
+    where: list[tuple[NDArray[Any], ...]] = []
+    kept: list[dict[str, NDArray[Any]]] = []
+    shown = settings.show_progressbar
+    with tqdm(total=n_all, desc="predict", unit="pixel", delay=PATIENCE, disable=not shown) as bar:
+        for part in fitted.preprocessor.parts(signals):
+            check_spectra(fitted, part)
+            if not images or images[-1] is not part.images[0]:
+                images.append(part.images[0])
+            prior = None
+            if class_weights is not None:
+                prior = states.of_classes(np.tile(class_weights, (len(part), 1)))
+            columns = columns_of(fitted, part, quiet, states, prior)
+            if not joint:
+                columns = {name: x for name, x in columns.items() if name not in COMPONENTS}
+            kept.append(columns)
+            where.append((part.flag, np.full(len(part), len(images) - 1), part.position))
+            bar.update(len(part))
+    flag, image, position = (np.concatenate(parts) for parts in zip(*where, strict=True))
+    return Pixels(flag, image, position, tuple(images)), _joined(kept)
+
+
+def _joined(parts: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Columns of all parts, each with as many Gaussians a pixel as any has."""
+    most = max((part[COMPONENTS[0]].shape[1] for part in parts if COMPONENTS[0] in part), default=0)
+    joined = {}
+    for name in list(parts[0]):
+        columns = [part.pop(name) for part in parts]  # what is joined is not kept twice
+        if name in COMPONENTS:
+            columns = [padded(torch.from_numpy(one), most).numpy() for one in columns]
+        joined[name] = np.concatenate(columns)
+    return joined
