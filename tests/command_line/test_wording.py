@@ -21,6 +21,7 @@ ELSEWHERE = (
     "command_line/",
     "plots/",
     "fast/onnx",
+    "fast/whole_signal",
     "field/",
 )
 PYTHON = re.compile(

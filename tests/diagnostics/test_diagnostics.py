@@ -441,7 +441,9 @@ def test_calibration_of_an_exact_posterior_passes(fitted, spectra):
     n = len(result.known.spectra)
     assert 450 < n <= 500
     assert result.ranks.shape == (n, 3) and result.ranks.max() <= 59
-    assert (result.latent.p_value > 0.01).all() and result.density.p_value > 0.01
+    # one in a hundred by chance, of these four tests together
+    p_values = [*result.latent.p_value, result.density.p_value]
+    assert min(p_values) > 0.01 / len(p_values)
     assert not result.active.any()
     assert len(result.class_pit) == n
     assert result.classes.counts.sum() == n
