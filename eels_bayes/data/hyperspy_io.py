@@ -227,7 +227,7 @@ def read_head(signal: EELSSpectrum) -> Head:
     noise, stated = stated_noise(signal)
     axes = navigation_axes(signal)
     info = ImageInfo(
-        shape=tuple(int(axis["size"]) for axis in axes),
+        shape=tuple(int(size) for size in np.delete(data.shape, energy_index(signal))),
         axes=axes,
         metadata=signal.metadata.as_dictionary(),
         title=str(signal.metadata.get_item("General.title", "")),
