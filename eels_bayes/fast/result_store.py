@@ -194,9 +194,10 @@ def pending(path: Path, cells: Sequence[Cells]) -> list[Cells]:
 
 
 def _done(group: zarr.Group, cells: Cells) -> bool:
-    """Whether a block's flags are there and can be read."""
+    """Whether a block's flags are there, and all that it holds can be read."""
     try:
-        return bool((np.asarray(group[DONE][cells]) != NOT_YET).all())
+        found = {name: np.asarray(group[name][cells]) for name in (DONE, *READINGS)}
+        return bool((found[DONE] != NOT_YET).all())
     except (OSError, ValueError, RuntimeError):  # a file that was cut short
         return False
 

@@ -127,10 +127,11 @@ def test_an_interrupted_file_is_gone_on_with(tmp_path):
     done = (half.flag.values != -1).all(1)
     assert done.tolist() == [True] * ROWS + [False] * (9 - ROWS)
     assert np.isnan(half.total.values[~done]).all()
-    flags = path / "flag" / "c" / "0" / "0"
-    flags.write_bytes(flags.read_bytes()[:-3])  # as a power cut may leave it
-    found = fast.map(Rows(image()).lazy(), path)
-    xr.testing.assert_identical(found.load(), whole.load())
+    for name in ("flag", "total"):
+        values = path / name / "c" / "0" / "0"
+        values.write_bytes(values.read_bytes()[:-3])  # as a power cut may leave it
+        found = fast.map(Rows(image()).lazy(), path)
+        xr.testing.assert_identical(found.load(), whole.load())
     again = Rows(image())
     fast.map(again.lazy(), path)
     assert len(again.asked) == n_before - 4 * 9  # some spectra, by which the counts are known
@@ -275,6 +276,10 @@ def test_axes_of_any_name_and_spacing_are_kept(tmp_path):
     found = tiny_models.compiled().map(signal, tmp_path / "map.zarr")
     assert found.total.dims == ("y", "x_nm")
     np.testing.assert_array_equal(found["x_nm"], places)
+    signal.axes_manager[1].convert_to_functional_data_axis(expression="x**2", units="nm")
+    found = tiny_models.compiled().map(signal)
+    np.testing.assert_array_equal(found["y"], (4.0 * np.arange(5)) ** 2)
+    assert found["y"].units == "nm"
 
 
 def test_a_model_from_its_file_goes_on_with_a_result(tmp_path):
