@@ -227,7 +227,7 @@ def read_head(signal: EELSSpectrum) -> Head:
     noise, stated = stated_noise(signal)
     axes = navigation_axes(signal)
     info = ImageInfo(
-        shape=tuple(int(axis["size"]) for axis in axes),
+        shape=tuple(int(size) for size in np.delete(data.shape, energy_index(signal))),
         axes=axes,
         metadata=signal.metadata.as_dictionary(),
         title=str(signal.metadata.get_item("General.title", "")),
@@ -239,7 +239,16 @@ def read_head(signal: EELSSpectrum) -> Head:
 def navigation_axes(signal: EELSSpectrum) -> tuple[dict[str, Any], ...]:
     """HyperSpy's dictionaries of the navigation axes, numpy order."""
     axes = sorted(signal.axes_manager.navigation_axes, key=lambda axis: int(axis.index_in_array))
-    return tuple(axis.get_axis_dictionary() for axis in axes)
+    return tuple(_axis_dictionary(axis) for axis in axes)
+
+
+def _axis_dictionary(axis: Any) -> dict[str, Any]:
+    """HyperSpy's dictionary; of an axis that is a formula that of its positions."""
+    given: dict[str, Any] = axis.get_axis_dictionary()
+    if "expression" not in given:
+        return given
+    kept = {name: given[name] for name in ("name", "units", "navigate") if name in given}
+    return kept | {"_type": "DataAxis", "axis": axis.axis}
 
 
 def energy_index(signal: EELSSpectrum) -> int:

@@ -53,7 +53,8 @@ def axis_coordinates(
     """
     dims, coords = list[str](), dict[str, Any]()
     for left, axis, size in zip(range(len(axes) - 1, -1, -1), axes, shape, strict=True):
-        name = axis_name(axis) or (INNER[left] if left < len(INNER) else f"frame_{left}")
+        name = axis_name(axis).replace("/", "_").lstrip(".")  # which would be folders in files
+        name = name or (INNER[left] if left < len(INNER) else f"frame_{left}")
         name = f"image_{name}" if name in (*taken, *dims) else name
         unit = axis_unit(axis)
         coords[name] = (name, axis_values(axis, size), {"units": unit} if unit else {})

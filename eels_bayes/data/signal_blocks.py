@@ -86,7 +86,8 @@ def signal_blocks(signal: Any) -> SignalBlocks:
     TypeError
         Neither a signal nor an array, or counts that are no real numbers.
     ValueError
-        An empty one; a signal without a uniform, ascending energy axis.
+        An empty one, or a dask array that does not know its size; a signal without a uniform,
+        ascending energy axis.
     """
     if hasattr(signal, "axes_manager"):
         head = read_head(signal)
@@ -102,6 +103,11 @@ def signal_blocks(signal: Any) -> SignalBlocks:
         )
     if signal.dtype.kind not in "iuf":
         raise TypeError(f"signal is an array of {signal.dtype}; real counts are needed")
+    if any(math.isnan(size) for size in signal.shape):
+        raise ValueError(
+            f"signal has shape {signal.shape}, which dask does not know; call "
+            "signal.compute_chunk_sizes() before"
+        )
     if not signal.ndim or not math.prod(signal.shape):
         raise ValueError(f"signal has shape {signal.shape}; counts (..., E) are needed")
     sizes = tuple({"size": int(size)} for size in signal.shape[:-1])

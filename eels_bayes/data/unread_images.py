@@ -81,8 +81,7 @@ class UnreadImage:
             data, _ = self._unread()
             share = -(-sample // SAMPLED_PARTS) * data.shape[-1] * data.dtype.itemsize
             parts = self._parts(min(SAMPLED_BYTES, share), rows)
-            n = max(SAMPLED_PARTS, -(-sample // math.prod(parts.block)))
-            return self._joined(parts, chosen(parts.cells(), n))
+            return self._joined(parts, _sampled(parts, sample))
         if self.frame is None:
             return read_counts(self.signal)
         data, info = self._unread()
@@ -138,6 +137,21 @@ class UnreadImage:
         together = np.ma.concatenate(flat) if masked else np.concatenate(flat)
         counts, limits = flat_counts(together, 1)
         return RawImage(counts, *self._head(self._unread()[1]), limits, position)
+
+
+def _sampled(parts: SignalBlocks, sample: int) -> list[Cells]:
+    """A seeded choice of parts that have so many pixels or more; all where there are no more."""
+    cells = parts.cells()
+    n = max(SAMPLED_PARTS, -(-sample // math.prod(parts.block)))
+    found = chosen(cells, n)
+    while len(found) < len(cells) and sum(map(_n_pixels, found)) < sample:  # parts at ends are less
+        n += 1
+        found = chosen(cells, n)
+    return found
+
+
+def _n_pixels(cells: Cells) -> int:
+    return math.prod(cell.stop - cell.start for cell in cells)
 
 
 def many_lazy_pixels(signals: Sequence[Any]) -> bool:

@@ -64,7 +64,8 @@ class LiveMap:
     Raises
     ------
     TypeError, ValueError
-        If the shape is no shape, or the coupling is of another number of axes.
+        If there is no compiled classifier; if the shape is no shape; if the coupling is none, or
+        of another number of axes.
 
     Examples
     --------
@@ -79,7 +80,12 @@ class LiveMap:
     def __init__(
         self, fast: FastClassifier, shape: Sequence[int], *, coupling: Coupling | None = None
     ) -> None:
-        if not isinstance(shape, Sequence) or isinstance(shape, str) or not shape:
+        if not hasattr(fast, "library") or not hasattr(fast, "aligned"):
+            raise TypeError(
+                f"fast is a {type(fast).__name__}; a compiled classifier is needed: "
+                "EELSClassifier.compile, or eb.load_fast"
+            )
+        if not isinstance(shape, Sequence) or isinstance(shape, (str, bytes)) or not shape:
             raise TypeError(f"shape is {shape!r}; give rows and columns, or the points of a line")
         self.shape = tuple(validation.whole("shape", size) for size in shape)
         n, n_classes = int(np.prod(self.shape)), len(fast.class_names)
@@ -99,11 +105,7 @@ class LiveMap:
         self._alone = np.full((n, n_classes), np.nan)  # probabilities of the pixels by themselves
         middle, _ = prior_of_logs(self._graph.n_axes)
         self.coupling = coupling_of(middle) if coupling is None else coupling
-        if len(self.coupling.strength) != self._graph.n_axes:
-            raise ValueError(
-                f"coupling is of {len(self.coupling.strength)} axes, the scan has "
-                f"{self._graph.n_axes}; give that of a scan like it"
-            )
+        _check_coupling(self.coupling, self._graph.n_axes)
 
     def add(self, reading: FastReading, number: ArrayLike) -> NDArray[np.int64]:
         """Take in pixels that were read, and tell those around.
@@ -121,14 +123,20 @@ class LiveMap:
         ndarray of int
             Places whose label changed, or whose class probabilities did by `CHANGED`; new ones
             among them. Flagged pixels are not: they are read no further, and what stands around
-            them hears of each other through them.
+            them hears of each other through them; so do pixels that are NaN.
 
         Raises
         ------
         TypeError, ValueError
-            If a place is not of this scan, or there is not one for each pixel.
+            If a place is not of this scan, or there is not one for each pixel; if the reading is
+            none.
         """
         number = self._places(number)
+        if not hasattr(reading, "probabilities") or not hasattr(reading, "flag"):
+            raise TypeError(
+                f"reading is a {type(reading).__name__}; what a compiled classifier says is "
+                "needed: fast(counts), or LiveResult.reading"
+            )
         probabilities = np.atleast_2d(reading.probabilities).astype(float)
         if probabilities.shape != (len(number), len(self._data)):
             raise ValueError(
@@ -137,7 +145,10 @@ class LiveMap:
             )
         if len(number) == 0:
             return np.zeros(0, dtype=np.int64)
-        ok = np.atleast_1d(reading.flag) == 0
+        if (probabilities < 0).any() or np.isinf(probabilities).any():
+            raise ValueError("reading holds class probabilities that are negative or infinite")
+        # NaN would spread to all
+        ok = (np.atleast_1d(reading.flag) == 0) & np.isfinite(probabilities).all(1)
         ratio = np.log(np.maximum(probabilities / self._weights, LEAST))
         self._data[:, number] = torch.from_numpy(np.where(ok[:, None], ratio, 0.0).T).float()
         self._alone[number] = np.where(ok[:, None], probabilities, np.nan)
@@ -266,6 +277,26 @@ class LiveMap:
         """Keep class probabilities of pixels that were read."""
         read = np.isfinite(self._alone[rows]).all(1, keepdims=True)
         self._found[rows] = np.where(read, joint / joint.sum(1, keepdims=True), np.nan)
+
+
+def _check_coupling(coupling: Coupling, n_axes: int) -> None:
+    """Raise TypeError or ValueError unless a scan of so many axes can have it."""
+    if not isinstance(coupling, Coupling) or not all(map(torch.is_tensor, coupling)):
+        raise TypeError(
+            f"coupling is a {type(coupling).__name__}; that of LiveMap.finish or of "
+            "Prediction.map_posterior.coupling is needed"
+        )
+    strength, growth, alone = coupling
+    if strength.ndim != 1 or growth.ndim or alone.ndim:
+        raise ValueError("coupling holds several; give that of one scan")
+    if len(strength) != n_axes:
+        raise ValueError(
+            f"coupling is of {len(strength)} axes, the scan has {n_axes}; give that of a scan like "
+            "it"
+        )
+    numbers = torch.cat([strength, growth.reshape(1), alone.reshape(1)])
+    if not (torch.isfinite(numbers) & (numbers >= 0)).all() or alone > 1:
+        raise ValueError(f"coupling is {coupling}; finite costs and a share of pixels are needed")
 
 
 def _entropy(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:

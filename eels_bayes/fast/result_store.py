@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     import zarr
     from numpy.typing import NDArray
 
+READINGS = ("probabilities", *SINGLE)
 DONE = "flag"  # what is written last of a block
 NOT_YET = -1  # there before
+RESCALING = {"scale_factor", "add_offset"}  # attributes by which xarray changes what it reads
 # Attributes that must be the same for a result to be gone on with, and what differs where not.
 SAME = {
     "reading": "another model, or of one that was compiled otherwise",
@@ -56,6 +58,8 @@ def create(
 ) -> None:
     """Make a result of which no pixel is read yet; under its name it is whole at once.
 
+    Where another process has made one there meanwhile, that stays.
+
     Parameters
     ----------
     path : Path
@@ -70,67 +74,137 @@ def create(
     """
     partial = path.with_name(path.name + os.urandom(TOKEN).hex() + PARTIAL)
     try:
-        frame.to_zarr(partial, mode="w-", consolidated=False, zarr_format=3)
-        group = zarr_module().open_group(partial, mode="r+")
-        shape = [frame.sizes[name] for name in dims]
-        for name in ("probabilities", *SINGLE):
-            extra = (frame.sizes["class"],) if name == "probabilities" else ()
-            group.create_array(
-                name,
-                shape=(*shape, *extra),
-                chunks=(*block, *extra),
-                dtype=np.int64 if name in WHOLE else np.float32,
-                fill_value=NOT_YET if name in WHOLE else np.nan,
-                dimension_names=variable_dims(name, dims),
-                attributes=attributes[name],
-            )
-        partial.rename(path)
-    except BaseException:
+        _lay_out(partial, frame, attributes, dims, block)
+        try:
+            partial.rename(path)
+        except OSError:
+            if not path.exists():
+                raise
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
-def check(path: Path, wanted: dict[str, Any]) -> tuple[int, ...]:
+def _lay_out(
+    store: Any,
+    frame: xarray.Dataset,
+    attributes: dict[str, dict[str, str]],
+    dims: tuple[str, ...],
+    block: Sequence[int],
+) -> zarr.Group:
+    """An empty result in a store of zarr, or a folder."""
+    frame.to_zarr(store, mode="w-", consolidated=False, zarr_format=3)
+    group = _group(store, "r+")
+    shape = [frame.sizes[name] for name in dims]
+    for name in READINGS:
+        extra = (frame.sizes["class"],) if name == "probabilities" else ()
+        group.create_array(
+            name,
+            shape=(*shape, *extra),
+            chunks=(*block, *extra),
+            dtype=np.int64 if name in WHOLE else np.float32,
+            fill_value=NOT_YET if name in WHOLE else np.nan,
+            dimension_names=variable_dims(name, dims),
+            attributes=attributes[name],
+        )
+    return group
+
+
+def check(
+    path: Path,
+    frame: xarray.Dataset,
+    attributes: dict[str, dict[str, str]],
+    dims: tuple[str, ...],
+) -> tuple[int, ...]:
     """The blocks of a result that is there, if it can be gone on with.
+
+    Parameters
+    ----------
+    path : Path
+    frame, attributes, dims
+        What `create` would be given; its drift need not be that of the result.
 
     Raises
     ------
     ValueError
-        No result, or one of another model or of other counts.
+        No result, one of another model, of other counts or axes, or one that was changed.
     """
+    instead = "give another name, or remove it"
     try:
-        group = zarr_module().open_group(path, mode="r")
-        found, block = dict(group.attrs), group[DONE].chunks
-    except (OSError, KeyError, ValueError) as error:
+        group = _group(path, "r")
+        found, block = dict(group.attrs), tuple(int(size) for size in group[DONE].chunks)
+        if not all(block):
+            raise ValueError("its blocks hold no pixels")
+    except Exception as error:  # whatever strange files lead to
         raise ValueError(
-            f"path: {path} is there and is no result of FastClassifier.map ({error}); give another "
-            "name, or remove it"
+            f"path: {path} is there and is no result of FastClassifier.map ({error}); {instead}"
         ) from error
     for name, what in SAME.items():
-        if found.get(name) != wanted[name]:
-            raise ValueError(
-                f"path: {path} holds the result of {what}; give another name, or remove it"
-            )
-    return tuple(int(size) for size in block)
+        if found.get(name) != frame.attrs[name]:
+            raise ValueError(f"path: {path} holds the result of {what}; {instead}")
+    try:
+        expected = _lay_out(zarr_module().storage.MemoryStore(), frame, attributes, dims, block)
+        other = [
+            name for name, array in expected.arrays() if not _alike(name, array, group.get(name))
+        ]
+        if found.get("coordinates") != expected.attrs["coordinates"]:
+            other.append("coordinates")
+    except Exception as error:  # as above
+        raise ValueError(f"path: {path} holds a damaged result ({error}); {instead}") from error
+    if other:
+        raise ValueError(
+            f"path: {path} holds the result of other axes, or was changed: its {other[0]!r} is "
+            f"another; {instead}"
+        )
+    return block
+
+
+def _alike(name: str, wanted: zarr.Array, found: Any) -> bool:
+    """Whether an array of a result is laid out as it should be; and coordinates are the same."""
+    if found is None or found.shape != wanted.shape or _dimensions(found) != _dimensions(wanted):
+        return False
+    if name in READINGS:
+        how = [
+            (one.dtype, one.chunks, one.attrs.asdict(), str(one.fill_value))
+            for one in (found, wanted)
+        ]
+        return how[0] == how[1]
+    if not RESCALING.isdisjoint(found.attrs):
+        return False
+    if name == "drift":
+        return bool(np.isfinite(found[...]).all())
+    units = [one.attrs.get("units") for one in (found, wanted)]
+    return units[0] == units[1] and bool(np.array_equal(found[...], wanted[...]))
+
+
+def _dimensions(array: zarr.Array) -> tuple[str, ...]:
+    """Names of an array's dimensions; of a single number some versions say none."""
+    return tuple(getattr(array.metadata, "dimension_names", None) or ())
+
+
+def _group(store: Any, mode: Literal["r", "r+"]) -> zarr.Group:
+    """Open a result. Format 2 may ask for codecs that run what they read: it is never opened."""
+    group: zarr.Group = zarr_module().open_group(store, mode=mode, zarr_format=3)
+    return group
 
 
 def pending(path: Path, cells: Sequence[Cells]) -> list[Cells]:
     """Blocks that are not done yet."""
-    group = zarr_module().open_group(path, mode="r")
+    group = _group(path, "r")
     return [one for one in cells if not _done(group, one)]
 
 
 def _done(group: zarr.Group, cells: Cells) -> bool:
-    """Whether a block's flags are there and can be read."""
+    """Whether a block's flags are there, and all that it holds can be read."""
     try:
-        return bool((np.asarray(group[DONE][cells]) != NOT_YET).all())
+        found = {name: np.asarray(group[name][cells]) for name in (DONE, *READINGS)}
+        return bool((found[DONE] != NOT_YET).all())
     except (OSError, ValueError, RuntimeError):  # a file that was cut short
         return False
 
 
 def write(path: str, cells: Cells, columns: NDArray[np.float32]) -> None:
     """Write the readings of one block, its flags last."""
-    group = zarr_module().open_group(path, mode="r+")
+    group = _group(path, "r+")
     fields = variables_of(columns)
     for name in sorted(fields, key=lambda name: name == DONE):
         group[name][cells] = fields[name]
@@ -140,4 +214,4 @@ def opened_result(path: Path) -> xarray.Dataset:
     """What is there, left on disk until it is asked for."""
     import xarray
 
-    return xarray.open_zarr(path, consolidated=False)[["probabilities", *SINGLE]]
+    return xarray.open_zarr(path, consolidated=False, zarr_format=3)[list(READINGS)]

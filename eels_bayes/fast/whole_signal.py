@@ -81,6 +81,8 @@ def map_signal(
         If it lies on another axis than `energy`; if the folder holds another model's result,
         that of other counts (by their axes and a sample of spectra), or something else; if
         there is not a shift for every image.
+    OSError
+        If the folder cannot be written.
     ImportError
         If there is a path, and zarr is not installed.
 
@@ -98,7 +100,7 @@ def map_signal(
     shown = partial(_bar, show=show_progressbar)
     given = None if shift is None else given_drift(shift, blocks.shape, outer)
     if path is not None:
-        return _to_file(self, blocks, validation.path("path", path), given, outer, shown)
+        return _to_file(self, blocks, validation.path("path", path).resolve(), given, outer, shown)
     drift = given or _measured(self, blocks, outer, shown)
     if blocks.lazy:
         columns = block_tasks.lazy_columns(self, blocks, drift)
@@ -125,14 +127,15 @@ def _to_file(
         "counts": _counts_digest(blocks),
         "alignment": "measured" if given is None else given.shift.tolist(),
     }
-    if path.exists():
-        blocks = replace(blocks, block=result_store.check(path, known))
-    else:
+    words = _words(fast, known)
+    about = {name: quantity_attributes(words, name) for name in TEXT}
+    if not path.exists():
         drift = given or _measured(fast, blocks, outer, shown)
-        words = _words(fast, known)
         dims, frame = frame_of(blocks, words, drift)
-        about = {name: quantity_attributes(words, name) for name in TEXT}
         result_store.create(path, frame, about, dims, blocks.block)
+    # also what was just made: another process may have come first
+    dims, frame = frame_of(blocks, words, no_drift(blocks.shape, outer))
+    blocks = replace(blocks, block=result_store.check(path, frame, about, dims))
     result = result_store.opened_result(path)
     shift = np.asarray(result["drift"].values, dtype=np.float64)
     drift = given_drift(shift, blocks.shape, outer)
@@ -214,7 +217,10 @@ def _counts_digest(blocks: SignalBlocks) -> str:
         index = np.unravel_index(place, blocks.shape) if blocks.shape else ()
         runs = [1] * (len(index) - 1) + [CHECKED_RUN]
         cells = tuple(slice(int(k), int(k) + n) for k, n in zip(index, runs, strict=False))
-        found.update(np.ascontiguousarray(np.ma.getdata(blocks.read(cells))).tobytes())
+        counts = blocks.read(cells)
+        found.update(np.ascontiguousarray(np.ma.getdata(counts)).tobytes())
+        if np.ma.is_masked(counts):
+            found.update(np.packbits(np.ma.getmaskarray(counts)).tobytes())
     return found.hexdigest()[:DIGITS]
 
 

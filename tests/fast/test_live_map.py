@@ -1,6 +1,7 @@
 """A map while it is scanned: what is known of each pixel so far, and what a new one changes."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -190,7 +191,36 @@ def test_impossible_places_are_refused(fast, number, error, message):
     assert (scan.labels == -1).all()
 
 
-@pytest.mark.parametrize("shape", [5, "ab", (), (3, 0), (2.5, 3)])
+def test_a_pixel_that_is_nan_is_a_hole_and_spreads_to_none(fast):
+    _, alone = scanned(fast, seed=6)
+    alone[37] = np.nan
+    scan = eb.LiveMap(fast, SHAPE, coupling=COUPLING)
+    scan.add(reading(alone), np.arange(len(alone)))
+    assert np.flatnonzero(np.isnan(scan.total)).tolist() == [37]
+    assert torch.isfinite(scan.finish().strength).all()
+
+
+def test_what_is_no_reading_is_refused(fast):
+    scan = eb.LiveMap(fast, SHAPE)
+    with pytest.raises(TypeError, match="reading is a ndarray; what a compiled classifier says"):
+        scan.add(np.full(K, 0.25), 3)
+    with pytest.raises(ValueError, match="probabilities that are negative or infinite"):
+        scan.add(reading([-1.0, 1.0, 0.5, 0.5]), 3)
+    with pytest.raises(TypeError, match="fast is a EELSClassifier; a compiled classifier"):
+        eb.LiveMap(tiny_models.fitted(), SHAPE)
+
+
+def test_a_scan_goes_on_where_it_was_pickled(fast):
+    _, alone = scanned(fast, seed=7)
+    scan = eb.LiveMap(fast, SHAPE)
+    scan.add(reading(alone[:50]), np.arange(50))
+    other = pickle.loads(pickle.dumps(scan))
+    for one in (scan, other):
+        one.add(reading(alone[50:]), np.arange(50, 120))
+    np.testing.assert_array_equal(scan.probabilities, other.probabilities)
+
+
+@pytest.mark.parametrize("shape", [5, "ab", b"ab", (), (3, 0), (2.5, 3)])
 def test_impossible_shapes_are_refused(fast, shape):
     with pytest.raises((TypeError, ValueError), match="shape"):
         eb.LiveMap(fast, shape)
@@ -199,3 +229,18 @@ def test_impossible_shapes_are_refused(fast, shape):
 def test_a_coupling_of_other_axes_is_refused(fast):
     with pytest.raises(ValueError, match="coupling is of 2 axes, the scan has 1"):
         eb.LiveMap(fast, (7,), coupling=COUPLING)
+
+
+@pytest.mark.parametrize(
+    ("coupling", "message"),
+    [
+        (1.0, "coupling is a float; that of LiveMap.finish"),
+        (Coupling(1.0, 1.0, 0.1), "coupling is a Coupling; that of LiveMap.finish"),
+        (COUPLING._replace(strength=torch.tensor([np.nan, 1.0])), "finite costs and a share"),
+        (COUPLING._replace(alone=torch.tensor(2.0)), "finite costs and a share"),
+        (COUPLING._replace(strength=torch.ones(3, 2)), "coupling holds several"),
+    ],
+)
+def test_what_is_no_coupling_is_refused(fast, coupling, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        eb.LiveMap(fast, SHAPE, coupling=coupling)

@@ -1,5 +1,10 @@
 """Whole signals by the fast path: lazy or not the same, and gone on with where they were left."""
 
+import json
+import os
+import pickle
+import shutil
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -7,6 +12,7 @@ import xarray as xr
 
 import eels_bayes as eb
 from eels_bayes.data import signal_blocks
+from eels_bayes.fast import result_store
 from helpers import tiny_models
 
 pytestmark = pytest.mark.filterwarnings("ignore:fit:UserWarning")
@@ -121,10 +127,11 @@ def test_an_interrupted_file_is_gone_on_with(tmp_path):
     done = (half.flag.values != -1).all(1)
     assert done.tolist() == [True] * ROWS + [False] * (9 - ROWS)
     assert np.isnan(half.total.values[~done]).all()
-    flags = path / "flag" / "c" / "0" / "0"
-    flags.write_bytes(flags.read_bytes()[:-3])  # as a power cut may leave it
-    found = fast.map(Rows(image()).lazy(), path)
-    xr.testing.assert_identical(found.load(), whole.load())
+    for name in ("flag", "total"):
+        values = path / name / "c" / "0" / "0"
+        values.write_bytes(values.read_bytes()[:-3])  # as a power cut may leave it
+        found = fast.map(Rows(image()).lazy(), path)
+        xr.testing.assert_identical(found.load(), whole.load())
     again = Rows(image())
     fast.map(again.lazy(), path)
     assert len(again.asked) == n_before - 4 * 9  # some spectra, by which the counts are known
@@ -147,6 +154,132 @@ def test_a_file_of_something_else_is_refused(tmp_path):
     (tmp_path / "mine").mkdir()
     with pytest.raises(ValueError, match=r"mine is there and is no result of FastClassifier.map"):
         fast.map(image(), tmp_path / "mine")
+
+
+def test_counts_of_other_masks_or_axes_are_others(tmp_path):
+    pytest.importorskip("zarr")
+    fast, counts = tiny_models.compiled(), np.ma.masked_array(image())
+    fast.map(counts, tmp_path / "masked.zarr")
+    counts[:, 1] = np.ma.masked
+    with pytest.raises(ValueError, match="holds the result of other counts"):
+        fast.map(counts, tmp_path / "masked.zarr")
+    signal = tiny_models.signals()[0].deepcopy()
+    fast.map(signal, tmp_path / "signal.zarr")
+    signal.axes_manager[0].scale *= 2
+    with pytest.raises(ValueError, match=r"holds the result of other axes, .* its 'x' is another"):
+        fast.map(signal, tmp_path / "signal.zarr")
+
+
+def no_blocks(array):
+    array["chunk_grid"]["configuration"]["chunk_shape"] = [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("drift", None, "its 'drift' is another"),
+        ("total", None, "its 'total' is another"),
+        ("total", lambda array: array.update(shape=[90, 40]), "its 'total' is another"),
+        ("total", lambda array: array["attributes"].update(units="bits"), "its 'total' is ano"),
+        ("drift", lambda array: array["attributes"].update(scale_factor=9.0), "its 'drift' is an"),
+        ("y", lambda array: array.update(codecs=[{"name": "none"}]), "holds a damaged result"),
+        ("flag", lambda array: array.update(dimension_names=["a", "b"]), "its 'flag' is another"),
+        ("flag", no_blocks, "its blocks hold no pixels"),
+        (".", lambda group: group["attributes"].pop("coordinates"), "its 'coordinates' is another"),
+    ],
+)
+def test_a_result_that_was_changed_is_refused(tmp_path, name, change, message):
+    pytest.importorskip("zarr")
+    path = tmp_path / "map.zarr"
+    tiny_models.compiled().map(image(), path)
+    if change is None:
+        shutil.rmtree(path / name)
+    else:
+        about = json.loads((path / name / "zarr.json").read_text())
+        change(about)
+        (path / name / "zarr.json").write_text(json.dumps(about))
+    with pytest.raises(ValueError, match=message):
+        tiny_models.compiled().map(image(), path)
+
+
+class Runs:
+    """Makes a folder where it is unpickled."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.filterwarnings("ignore:.*Zarr format 2|.*object arrays")
+def test_a_result_runs_nothing(tmp_path, monkeypatch):
+    """Format 2 of zarr may have codecs that unpickle."""
+    pytest.importorskip("zarr")
+    pickles = pytest.importorskip("numcodecs.pickles")
+    # newer versions ask for this; older ones do it unasked
+    monkeypatch.setattr(pickles, "ALLOW_UNSAFE_PICKLE_DECODE", True, raising=False)
+    fast, path, ran = tiny_models.compiled(), tmp_path / "map.zarr", tmp_path / "ran"
+    result = fast.map(image(), tmp_path / "good.zarr").load().drop_encoding()
+    result.drop_vars("class").to_zarr(path, zarr_format=2, consolidated=False)
+    shutil.copytree(path / "drift", path / "class")
+    about = {"filters": [{"id": "vlen-utf8"}, {"id": "pickle"}], "dtype": "|O", "fill_value": None}
+    about |= {"shape": [4], "chunks": [4], "compressor": None, "order": "C", "zarr_format": 2}
+    (path / "class" / ".zarray").write_text(json.dumps(about))
+    (path / "class" / ".zattrs").write_text(json.dumps({"_ARRAY_DIMENSIONS": ["class"]}))
+    (path / "class" / "0").write_bytes(pickle.dumps(Runs(ran)))
+    with pytest.raises(ValueError, match=r"is no result of FastClassifier.map"):
+        fast.map(image(), path)
+    assert not ran.exists()
+
+
+def test_of_two_processes_the_first_makes_the_result(tmp_path, monkeypatch):
+    pytest.importorskip("zarr")
+    fast, path = tiny_models.compiled(), tmp_path / "map.zarr"
+    create = result_store.create
+
+    def late(*given):
+        monkeypatch.setattr(result_store, "create", create)
+        fast.map(image(), path)  # another comes first
+        create(*given)
+
+    monkeypatch.setattr(result_store, "create", late)
+    found = fast.map(image(), path).load()
+    assert result_store.create is create and (found.flag.values != -1).all()
+    assert [file.name for file in tmp_path.iterdir()] == ["map.zarr"]
+
+
+def test_paths_are_those_of_the_system(tmp_path, monkeypatch):
+    pytest.importorskip("zarr")
+    monkeypatch.chdir(tmp_path)
+    fast = tiny_models.compiled()
+    (tmp_path / "link.zarr").symlink_to("target.zarr")
+    for path in ("missing/../map.zarr", "link.zarr", os.fspath(tmp_path / "whole.zarr") + "/"):
+        fast.map(image(), path)
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "map.zarr",
+        "link.zarr",
+        "target.zarr",
+        "whole.zarr",
+    }
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OSError, match="file"):
+        fast.map(image(), "file/map.zarr")
+
+
+def test_axes_of_any_name_and_spacing_are_kept(tmp_path):
+    pytest.importorskip("zarr")
+    signal = tiny_models.signals()[0].deepcopy()
+    signal.axes_manager[0].name, signal.axes_manager[1].name = "x/nm", ".."
+    signal.axes_manager[0].convert_to_non_uniform_axis()
+    signal.axes_manager[0].axis = places = np.array([0.0, 1.0, 4.0, 9.0])
+    found = tiny_models.compiled().map(signal, tmp_path / "map.zarr")
+    assert found.total.dims == ("y", "x_nm")
+    np.testing.assert_array_equal(found["x_nm"], places)
+    signal.axes_manager[1].convert_to_functional_data_axis(expression="x**2", units="nm")
+    found = tiny_models.compiled().map(signal)
+    np.testing.assert_array_equal(found["y"], (4.0 * np.arange(5)) ** 2)
+    assert found["y"].units == "nm"
 
 
 def test_a_model_from_its_file_goes_on_with_a_result(tmp_path):
@@ -175,6 +308,7 @@ def test_results_come_back_from_zarr_as_they_were(tmp_path, kind):
     [
         (3, None, "signal is a int; an EELSSpectrum, lazy or not, or a numpy or dask array"),
         (np.zeros((2, 1600), complex), None, "signal is an array of complex128; real counts"),
+        (da.ones((9, 1600))[da.ones(9) > 0], None, "which dask does not know; call signal.comput"),
         (np.zeros((0, 1600)), None, r"signal has shape \(0, 1600\)"),
         (np.ones((2, 50)), None, "signal has 50 channels, and this was compiled for 1600 chann"),
         (np.ones((2, 1600)), [1.0, 2.0], r"shift has shape \(2,\); a finite number, in eV"),

@@ -130,6 +130,16 @@ def test_a_sample_is_some_pixels_of_each_image(is_lazy):
     assert len(pre(given, sample=10**6)) == len(whole)
 
 
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("chunks", [(8, 5, 400), (7, 24, -1), (39, 24, -1), (3, 23, 100)])
+def test_a_sample_is_as_large_as_was_asked_for(chunks):
+    """Whatever the parts at the ends are."""
+    signal, pre = large_signal(), tiny_models.preprocessor()
+    pre.calibrate(signal)
+    for n in (60, 300, 700, 1000):
+        assert len(pre(lazy(signal, chunks), sample=n)) == n
+
+
 def test_a_sample_of_nothing_is_refused():
     with pytest.raises(ValueError, match="sample must be a whole number of at least 1, got 0"):
         tiny_models.preprocessor()(tiny_models.signals(), sample=0)
