@@ -182,7 +182,7 @@ class LiveMap:
 
         Returns
         -------
-        ndarray (*shape, K)
+        ndarray (shape, K)
             NaN where flagged, and where nothing was scanned yet.
         """
         return self._found.reshape(*self.shape, -1).copy()
@@ -193,7 +193,7 @@ class LiveMap:
 
         Returns
         -------
-        ndarray (*shape,) of int
+        ndarray (shape) of int
             -1 where flagged, and where nothing was scanned yet.
         """
         known = np.isfinite(self._found).all(1)
@@ -206,7 +206,7 @@ class LiveMap:
 
         Returns
         -------
-        ndarray (*shape,)
+        ndarray (shape)
             Nats; NaN where flagged, and where nothing was scanned yet.
         """
         return _entropy(self._found).reshape(self.shape)
@@ -217,7 +217,7 @@ class LiveMap:
 
         Returns
         -------
-        ndarray (*shape,)
+        ndarray (shape)
             Nats, negative where they contradict a pixel; NaN as `total`.
         """
         return (_entropy(self._alone) - _entropy(self._found)).reshape(self.shape)
