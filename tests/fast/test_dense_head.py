@@ -84,7 +84,8 @@ def test_another_prior_tilts_by_bayes_rule(n):
     plain = head(*given, None).classes
     generator = torch.Generator().manual_seed(1)
     ratio = torch.exp(torch.randn(n, 4, generator=generator)).expand(30, -1)
-    found = head(*given, ratio).classes
+    of_gaussians = ratio[given[0].pixel]
+    found = head(*given, of_gaussians).classes
     expected = plain.probabilities * ratio
     expected = expected / expected.sum(1, keepdim=True)
     torch.testing.assert_close(found.probabilities, expected)
@@ -95,7 +96,7 @@ def test_another_prior_tilts_by_bayes_rule(n):
     each = torch.softmax(head.logits(mean), 2)
     evidence = weights * (each * ratio.unsqueeze(1)).sum(2)
     torch.testing.assert_close(found.weights, (evidence / evidence.sum(1, keepdim=True)).flatten())
-    same = head(*given, torch.full((30, 4), 2.0)).classes
+    same = head(*given, torch.full_like(of_gaussians, 2.0)).classes
     torch.testing.assert_close(same.probabilities, plain.probabilities)
     torch.testing.assert_close(same.weights, plain.weights)
 
@@ -105,7 +106,8 @@ def test_scripted_equals_eager():
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".torch.jit.script. is deprecated")
         scripted = torch.jit.script(head)
-    for ratio in (None, torch.tensor([[1.0, 2.0, 0.5, 4.0]]).expand(30, -1)):
+    tilted = torch.tensor([[1.0, 2.0, 0.5, 4.0]]).expand(len(given[0].pixel), -1)
+    for ratio in (None, tilted):
         expected = head(*given, ratio)
         for _ in range(3):  # the executor specialises after its first calls
             found = scripted(*given, ratio)
