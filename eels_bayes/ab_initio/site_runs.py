@@ -78,9 +78,9 @@ def simulate_site(
 
     An engine with a true ``reads_anew`` reads files that others may change: its are never taken.
     """
-    if not getattr(engine, "reads_anew", False) and kept(Path(folder), key) is not None:
-        return ""
     try:
+        if not getattr(engine, "reads_anew", False) and kept(Path(folder), key) is not None:
+            return ""
         with tempfile.TemporaryDirectory(prefix="eels_bayes_") as work:
             engine.write(Path(work), atoms, index, edge)
             engine.run(Path(work))

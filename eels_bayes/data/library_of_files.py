@@ -69,7 +69,7 @@ def from_files(
             ready = isinstance(one, Fingerprint)
             read.append(one if ready else read_fingerprint(one, **(reading or {})))  # type: ignore[arg-type]
             names.append(name)
-    _check_alike(read, names)
+    check_alike(read, names)
     axis = common_axis(read) if energy is None else floats("energy", energy)
     if values is not None:
         if set(values) != set(files):
@@ -82,7 +82,7 @@ def from_files(
     return made
 
 
-def _check_alike(read: Sequence[Fingerprint], names: Sequence[str]) -> None:
+def check_alike(read: Sequence[Fingerprint], names: Sequence[str]) -> None:
     """Refuse what cannot be compared."""
     for one, name in zip(read, names, strict=True):
         if not one.broadened:
@@ -93,7 +93,7 @@ def _check_alike(read: Sequence[Fingerprint], names: Sequence[str]) -> None:
     units = dict.fromkeys(one.unit for one in read)
     if len(units) > 1:
         raise ValueError(
-            f"files have intensities in {', '.join(repr(unit) for unit in units)}; give spectra in "
+            f"spectra have intensities in {', '.join(repr(unit) for unit in units)}; give them in "
             "one unit"
         )
 

@@ -76,8 +76,13 @@ class Fingerprint:
             They are not covered.
         """
         axis, rows = self.energy, self.intensity
+        if energy[-1] < axis[0] or energy[0] > axis[-1]:
+            raise ValueError(
+                f"the fingerprint covers {axis[0]:g} to {axis[-1]:g} eV, but the axis asked for runs "
+                f"from {energy[0]:g} to {energy[-1]:g} eV; give an axis in common"
+            )
         if energy[0] < axis[0] and self.begins_before_the_edge:
-            step = min(float(np.diff(axis).min()), float(np.diff(energy).min()))
+            step = float(np.diff(axis).max())
             count = int(np.ceil((axis[0] - energy[0]) / step))
             below = axis[0] - step * np.arange(count, 0, -1)
             axis = np.concatenate([below, axis])
