@@ -21,6 +21,7 @@ FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))  # full width at half maximum of a Gauss
 FINEST, COARSEST = 0.02, 0.1  # eV: steps of the axis on which spectra are convolved; chosen
 CHUNK = 256  # rows of a matrix at a time, some 10 MB
 STEPS_A_WIDTH = 5.0  # steps that the narrowest width gets, within these
+BEFORE = 20.0  # eV by which a spectrum may begin after its onset; chosen
 INSTRUMENT = "instrument_fwhm"  # in what is known of a fingerprint
 # FDMNES's defaults for the electron, eV: largest width, centre and width of the arctangent.
 LARGEST, CENTRE, SPREAD = 15.0, 30.0, 30.0
@@ -61,7 +62,8 @@ def broaden(
     Raises
     ------
     ValueError
-        It was broadened by lifetimes, or by an instrument, already; or lacks a core hole's width.
+        It was broadened by lifetimes, or by an instrument, already; or lacks a core hole's width;
+        or its onset lies elsewhere.
     """
     instrument = validation.not_negative("instrument", instrument)
     electron = validation.not_negative("electron", electron)
@@ -88,6 +90,13 @@ def broaden(
     about = dict(fingerprint.about)
     if hole is not None:
         first = _onset(fingerprint) if onset is None else validation.positive("onset", onset, "eV")
+        # the electron's width counts from the onset, so that one far below would hide an error
+        low = energy[0] - BEFORE if electron else 0.0
+        if not low <= first <= energy[-1]:
+            raise ValueError(
+                f"the onset, {first:g} eV, lies outside the spectrum from {energy[0]:g} to "
+                f"{energy[-1]:g} eV; give onset as an energy loss"
+            )
         rows = with_lifetimes(energy, rows, hole, first, electron)
         about |= {"core_hole_width": f"{hole:g} eV", "onset": f"{first:g} eV"}
     if instrument:

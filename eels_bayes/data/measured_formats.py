@@ -74,7 +74,7 @@ def materials_project(text: str, name: str) -> Stated:
         raise ValueError("it has no spectrum with x and y")
     try:
         energy, intensity = (np.array(spectrum[key], dtype=np.float64) for key in "xy")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError("its x and y are no rows of numbers") from None
     if energy.ndim != 1 or energy.shape != intensity.shape:
         raise ValueError(f"its x and y have shapes {energy.shape} and {intensity.shape}")
@@ -98,6 +98,10 @@ def columns(text: str, name: str) -> Stated:
     units = {UNITS[unit.lower()] for unit in UNIT.findall(header)}
     label = re.split(r"[,;\s]+", re.sub(r"\s*[(\[].*?[)\]]", "", header).strip())
     found = named_columns(block, label)
+    if "energy" in (name.lower() for name in found):
+        raise ValueError(
+            f"its first column is {label[0]!r}, and another is the energy; give the energy first"
+        )
     return Stated(
         format="columns",
         energy=block[:, 0],

@@ -78,8 +78,8 @@ class Fingerprint:
         axis, rows = self.energy, self.intensity
         if energy[-1] < axis[0] or energy[0] > axis[-1]:
             raise ValueError(
-                f"the fingerprint covers {axis[0]:g} to {axis[-1]:g} eV, but the axis asked for runs "
-                f"from {energy[0]:g} to {energy[-1]:g} eV; give an axis in common"
+                f"the fingerprint covers {axis[0]:g} to {axis[-1]:g} eV, but the axis asked for "
+                f"runs from {energy[0]:g} to {energy[-1]:g} eV; give an axis in common"
             )
         if energy[0] < axis[0] and self.begins_before_the_edge:
             step = float(np.diff(axis).max())

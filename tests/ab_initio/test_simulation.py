@@ -129,7 +129,7 @@ def test_what_is_missing_or_in_vain_is_refused(toy):
     with pytest.raises(ValueError, match="structures 1 and 2 of 'half' are the same"):
         make({"half": twice}, "F K", engine=toy)
     with_energy[1].info["energy"] = float("nan")
-    with pytest.raises(ValueError, match="energies of 'half' are .*nan.*; give finite ones"):
+    with pytest.raises(ValueError, match=r"energies of 'half' are .*nan.*; give finite ones"):
         make({"half": with_energy}, "F K", engine=toy, temperature=300.0)
     del with_energy[1].info["energy"]
     with pytest.raises(ValueError, match="2 of 3 structures of 'half' have energies"):
@@ -203,7 +203,7 @@ def test_spectra_of_two_units_are_not_added(tmp_path):
         head = "# used to normalize mu 1.0E-03\n" if k else ""
         (place / "xmu.dat").write_text(head + table)
     with pytest.raises(
-        ValueError, match="spectra have intensities in '.*', '.*'; give them in one"
+        ValueError, match=r"spectra have intensities in '.*', '.*'; give them in one"
     ):
         ab_initio.fingerprints(groups, "F K", engine=engine)
 
@@ -251,7 +251,7 @@ def test_what_is_there_and_whole_is_not_simulated_again(toy, tmp_path):
     files[0].write_text("[" * 100_000)
     files[1].unlink()
     files[1].mkdir()  # this one cannot be mended, and is said; the others are done
-    with pytest.raises(ab_initio.SitesFailed, match="1 of .* sites failed.*\n.*IsADirectory"):
+    with pytest.raises(ab_initio.SitesFailed, match=r"1 of .* sites failed.*\n.*IsADirectory"):
         ab_initio.fingerprints(groups, "F K", engine=toy, cache=cache)
     assert runs(toy) == done + 3 and files[0].read_bytes() == half
     files[1].rmdir()

@@ -77,3 +77,9 @@ def test_what_cannot_be_compared_is_refused(files, tmp_path):
         make({"a": full, "b": []})
     with pytest.raises(ValueError, match=r"values are of \['a'\]; give one for each of"):
         make({"a": full, "b": full}, values={"a": 1.0})
+    with pytest.raises(TypeError, match=r"files\['a'\] is None; give a file, or several"):
+        make({"a": None, "b": full})
+    with pytest.raises(TypeError, match="reading is 'zero'; give a table"):
+        make({"a": full, "b": full}, reading="zero")
+    with pytest.raises(ValueError, match=r"energy has shape \(0,\)"):
+        make({"a": full, "b": full}, energy=[])

@@ -85,7 +85,7 @@ def test_what_cannot_be_is_refused():
         structures.substitutions(SLAB, "O", "O")
     with pytest.raises(ValueError, match=r"rise is nan; give a height"):
         structures.shifted_layer(SLAB, [6], (0, 0), rise=float("nan"))
-    with pytest.raises(TypeError, match="atoms is a str; give ase.Atoms"):
+    with pytest.raises(TypeError, match=r"atoms is a str; give ase\.Atoms"):
         structures.vacancies("slab.xyz", "O")
     with pytest.raises(ValueError, match=r"first and second both hold the atoms \[3\]"):
         structures.antisites(SLAB, [3], "Ti")
