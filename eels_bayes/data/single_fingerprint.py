@@ -88,3 +88,11 @@ class Fingerprint:
             axis = np.concatenate([below, axis])
             rows = np.concatenate([np.full(count, rows[0]), rows])
         return interpolate(energy, axis, rows[None])[0]
+
+
+def check_fingerprint(name: str, value: object) -> None:
+    """TypeError where something is no fingerprint, such as a file's name."""
+    if not isinstance(value, Fingerprint):
+        raise TypeError(
+            f"{name} is a {type(value).__name__}; give a Fingerprint, as read_fingerprint gives it"
+        )

@@ -116,7 +116,11 @@ def test_what_is_broad_already_takes_an_instruments_gaussian():
 
 
 def test_widths_that_are_none_are_refused():
+    with pytest.raises(TypeError, match="fingerprint is a str; give a Fingerprint"):
+        eb.broaden("xmu.dat", core_hole=0.2)
     with pytest.raises(ValueError, match="core_hole is 0; a finite number above zero in eV"):
         eb.broaden(step(), core_hole=0.0)
     with pytest.raises(ValueError, match="instrument"):
         eb.broaden(step(broadened=True), instrument=-1.0)
+    with pytest.raises(ValueError, match=r"a width of 1e\+07 eV is more than the spectrum's"):
+        eb.broaden(step(broadened=True), instrument=1e7)
