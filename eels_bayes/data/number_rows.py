@@ -15,6 +15,7 @@ COMMENTS = ("#", "%", "!", ";", "@")
 FORTRAN_D = re.compile(r"(?<=[\d.])[dD](?=[+-]?\d)")
 FORTRAN_BARE = re.compile(r"^([+-]?\d*\.?\d+|[+-]?\d+\.)([+-]\d{2,3})$")
 DECIMAL_COMMA = re.compile(r"^[+-]?\d+,\d+([eE][+-]?\d+)?$")
+LONGEST = 60  # characters of a number: expressions are slow on longer ones
 SHOWN = 60  # characters of a line in an error
 
 
@@ -134,6 +135,8 @@ def _number(field: str) -> float:
     try:
         return float(field)
     except ValueError:
+        if len(field) > LONGEST:
+            raise
         plain = FORTRAN_BARE.sub(r"\1e\2", FORTRAN_D.sub("e", field))
         return float(plain)
 

@@ -291,6 +291,18 @@ def test_an_empty_field_keeps_its_place(tmp_path):
         read(tmp_path, "f.csv", text, zero=0, broadened=True, column="raw")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "energy" + " " * 100_000 + "(" * 100_000 + "\n1 2\n2 3\n",
+        "1" * 100_000 + "x\n1 2\n2 3\n",
+    ],
+)
+def test_a_line_without_end_takes_no_time(text, tmp_path):
+    found = read(tmp_path, "f.txt", text, unit="eV", zero=0, broadened=True)
+    np.testing.assert_array_equal(found.energy, [1, 2])
+
+
 def test_windows_text_is_read(tmp_path):
     text = "Energie [eV]\tIntensität\r\n1.5\t0.25\r\n2.5\t1.0\r\n"
     for encoding in ("utf-16", "utf-8-sig", "latin-1"):
