@@ -84,8 +84,7 @@ def fingerprints(
         By default structures are taken as they are.
     temperature : float, optional
         At which structures weigh, K; ``numpy.inf`` for multiplicities alone. Needed where energies
-        are known: of a relaxation, or ``info["energy"]`` of every structure, eV, or that of a
-        calculator's result, where ASE's files keep it.
+        are known: of a relaxation, or ``info["energy"]`` (or ASE's result) of each structure, eV.
     per : str, optional
         Element whose atoms intensities are counted by; by default the heaviest that all structures
         hold, other than the absorber.
@@ -97,7 +96,7 @@ def fingerprints(
         A process pool, a dask client's executor, parsl; its workers must reach the cache. By
         default work is done here, one site after the other.
     cache : path-like, optional
-        Folder of the results, one file a site. What is there and whole is not simulated again. By
+        Folder of the results, one file a site, of which what is whole is not simulated again. By
         default nothing is kept, whatever happens.
 
     Returns
@@ -119,33 +118,18 @@ def fingerprints(
     """
     symbol, shell = _edge(edge)
     _check_workers(engine, relax, executor)
-    axis = None if energy is None else floats("energy", energy)
-    if axis is not None:
-        check_energy(axis)
-    if temperature is not None and temperature != np.inf:
-        validation.positive("temperature", temperature, "K")
-    _check_core_hole(getattr(engine, "broadens", None), core_hole)
+    axis = _check_numbers(getattr(engine, "broadens", None), core_hole, temperature, energy)
     groups = _groups(structures)
     counted = per or _reference(groups, symbol)
     _check_reference(groups, counted)
-    for name, group in groups.items():
-        # energies of zero stand for those that a relaxation will give: what is missing is said now
-        weights(
-            name,
-            group,
-            stated_energies(name, group) if relax is None else [0.0] * len(group),
-            temperature,
-        )
+    _shares(groups, _foreseen(groups, relax), temperature)
     dict(engine.settings())  # an engine that is not installed fails here, before any work
     with contextlib.ExitStack() as stack:
         if cache is None:
             cache = stack.enter_context(tempfile.TemporaryDirectory(prefix="eels_bayes_"))
         folder = validation.path("cache", cache)
         groups, energies = _relaxed(groups, relax, folder, executor)
-        shares = {
-            name: weights(name, group, energies[name], temperature)
-            for name, group in groups.items()
-        }
+        shares = _shares(groups, energies, temperature)
         sites = _simulated(groups, (symbol, shell), engine, folder, executor)
     return _averaged(groups, energies, shares, sites, counted, core_hole, axis, engine, relax)
 
@@ -162,14 +146,46 @@ def _check_workers(engine: object, relax: object, executor: object) -> None:
         raise TypeError(f"executor is {executor!r:.60}; give one of concurrent.futures, or alike")
 
 
-def _check_core_hole(broadens: bool | None, core_hole: float | None) -> None:
-    """Refuse before any work what `broaden` would refuse after it."""
+def _check_numbers(
+    broadens: bool | None,
+    core_hole: float | None,
+    temperature: float | None,
+    energy: ArrayLike | None,
+) -> Floats | None:
+    """The axis, if one is given; ValueError before any work for what would be refused after it."""
+    if temperature is not None and temperature != np.inf:
+        validation.positive("temperature", temperature, "K")
     if core_hole is not None:
         validation.positive("core_hole", core_hole, "eV")
         if broadens is True:
             raise ValueError("core_hole is given, but the engine's spectra are broadened already")
     elif broadens is False:
         raise ValueError("core_hole is missing: the engine's spectra are not broadened")
+    if energy is None:
+        return None
+    axis = floats("energy", energy)
+    check_energy(axis)
+    return axis
+
+
+def _foreseen(
+    groups: Mapping[str, Sequence[Atoms]], relax: Relaxation | None
+) -> dict[str, Sequence[float] | None]:
+    """Energies that structures state, or zeros in place of those that a relaxation will give."""
+    if relax is None:
+        return {name: stated_energies(name, group) for name, group in groups.items()}
+    return {name: [0.0] * len(group) for name, group in groups.items()}
+
+
+def _shares(
+    groups: Mapping[str, Sequence[Atoms]],
+    energies: Mapping[str, Sequence[float] | None],
+    temperature: float | None,
+) -> dict[str, Floats]:
+    """What each structure counts within its class."""
+    return {
+        name: weights(name, group, energies[name], temperature) for name, group in groups.items()
+    }
 
 
 def _edge(edge: str) -> tuple[str, str]:
@@ -226,8 +242,7 @@ def _relaxed(
 ) -> tuple[dict[str, list[Atoms]], dict[str, Sequence[float] | None]]:
     """Structures as they are to be simulated, and their energies, eV."""
     if relax is None:
-        kept = {name: list(group) for name, group in groups.items()}
-        return kept, {name: stated_energies(name, group) for name, group in groups.items()}
+        return {name: list(group) for name, group in groups.items()}, _foreseen(groups, None)
     place = folder / "relaxed"
     place.mkdir(parents=True, exist_ok=True)
     keys = {

@@ -97,13 +97,7 @@ def broaden(
     about = dict(fingerprint.about)
     if hole is not None:
         first = _onset(fingerprint) if onset is None else validation.positive("onset", onset, "eV")
-        # the electron's width counts from the onset, so that one far below would hide an error
-        low = begin - BEFORE if electron else 0.0
-        if not low <= first <= end:
-            raise ValueError(
-                f"the onset, {first:g} eV, lies outside the spectrum from {begin:g} to "
-                f"{end:g} eV; give onset as an energy loss"
-            )
+        _check_onset(first, (begin, end), electron)
         rows = with_lifetimes(energy, rows, hole, first, electron)
         about |= {"core_hole_width": f"{hole:g} eV", "onset": f"{first:g} eV"}
     if instrument:
@@ -150,6 +144,17 @@ def electron_width(above: Floats, largest: float) -> Floats:
     ratio = np.maximum(above, 1e-3) / CENTRE
     angle = np.pi / 3 * largest / SPREAD * (ratio - 1 / ratio**2)
     return np.where(above > 0, largest * (0.5 + np.arctan(angle) / np.pi), 0.0)
+
+
+def _check_onset(onset: float, limits: tuple[float, float], electron: float) -> None:
+    """Refuse one that no state of the spectrum begins at, such as a relative energy."""
+    begin, end = limits
+    low = begin - BEFORE if electron else 0.0  # the electron's width counts from there
+    if not low <= onset <= end:
+        raise ValueError(
+            f"the onset, {onset:g} eV, lies outside the spectrum from {begin:g} to {end:g} eV; "
+            "give onset as an energy loss"
+        )
 
 
 def _onset(fingerprint: Fingerprint) -> float:

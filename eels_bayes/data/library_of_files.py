@@ -65,10 +65,12 @@ def from_files(
     names: list[str] = []
     read: list[Fingerprint] = []
     for name, given in files.items():
-        alone = isinstance(given, str | os.PathLike | Fingerprint)
-        if not alone and not isinstance(given, Iterable):
+        if isinstance(given, str | os.PathLike | Fingerprint):
+            several: list[File] = [given]
+        elif isinstance(given, Iterable):
+            several = list(given)
+        else:
             raise TypeError(f"files[{name!r}] is {given!r:.60}; give a file, or several")
-        several = [given] if alone else list(given)
         if not several:
             raise ValueError(f"files[{name!r}] is empty; name at least one file")
         for one in several:
