@@ -19,7 +19,10 @@ DECIMALS = 6  # of positions, angstrom, that make a structure another one
 
 def key_of(**depends: Any) -> str:
     """A name for what depends on these and nothing else, 64 letters."""
-    text = json.dumps({"format": FORMAT, **depends}, sort_keys=True)
+    try:
+        text = json.dumps({"format": FORMAT, **depends}, sort_keys=True)
+    except TypeError as error:
+        raise TypeError(f"settings hold what JSON does not take: {error}") from error
     return hashlib.sha256(text.encode()).hexdigest()
 
 

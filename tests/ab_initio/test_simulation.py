@@ -166,6 +166,25 @@ def test_what_is_something_else_is_refused(given, words, toy):
     assert runs(toy) == 0
 
 
+class NoMore:
+    """An executor of a computer that starts no more processes."""
+
+    def submit(self, *_):
+        raise OSError("no more processes")
+
+
+class Odd(Toy):
+    def settings(self):
+        return {"shells": {1, 2}}
+
+
+def test_executors_and_settings_that_fail_are_said(toy):
+    with pytest.raises(ab_initio.SitesFailed, match="not started: no more processes"):
+        ab_initio.fingerprints({"half": ways(2)}, "F K", engine=toy, executor=NoMore())
+    with pytest.raises(TypeError, match=r"settings hold what JSON does not take: .* set"):
+        ab_initio.fingerprints({"half": ways(2)}, "F K", engine=Odd(toy.log))
+
+
 def test_weights_near_zero_kelvin_are_those_of_the_lowest(toy):
     found = ways(4, (2, 2))
     counts = np.array(structures.multiplicities(found))
