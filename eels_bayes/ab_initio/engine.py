@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,7 +26,8 @@ class Engine(Protocol):
     """A program that simulates the spectrum of one atom of a structure.
 
     An engine is a frozen dataclass of plain settings, so that it goes to other processes and
-    computers. The three methods are called in turn with one folder, which holds nothing else.
+    computers. The three methods are called in turn with one folder, which holds nothing else. One
+    with an attribute ``broadens`` says before any work whether a core hole's width is needed.
 
     Attributes
     ----------
@@ -62,23 +66,37 @@ def run_logged(command: Sequence[str], folder: Path, log: str, seconds: float) -
     said = folder / log
     try:
         with said.open("wb") as out:
-            done = subprocess.run(
+            running = subprocess.Popen(
                 command,
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                timeout=seconds,
-                check=False,
+                start_new_session=True,  # so that what it starts can be ended with it
             )
+            try:
+                code = running.wait(seconds)
+            except BaseException:
+                _end(running)
+                raise
     except subprocess.TimeoutExpired:
         raise EngineFailed(
             f"not done after {seconds:g} s; its last words: {last_words(said)}"
         ) from None
     except OSError as error:
         raise EngineFailed(f"{command[0]} does not start: {error}") from error
-    if done.returncode:
-        raise EngineFailed(f"ended with {done.returncode}; its last words: {last_words(said)}")
+    if code:
+        raise EngineFailed(f"ended with {code}; its last words: {last_words(said)}")
+
+
+def _end(running: subprocess.Popen[bytes]) -> None:
+    """End a program and what it started, such as a script's simulation."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
+    else:
+        running.kill()
+    running.wait()
 
 
 def last_words(log: Path) -> str:

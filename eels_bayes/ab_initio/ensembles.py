@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eels_bayes import validation
+from eels_bayes.ab_initio.kept_results import described
 from eels_bayes.arrays import Floats
 from eels_bayes.structures.configurations import CONFIGURATIONS, multiplicities
 
 if TYPE_CHECKING:
     from ase import Atoms
 
+ENERGY = "energy"  # in the `info` of a structure, eV
 BOLTZMANN = 8.617333262e-5  # eV/K, CODATA 2018
 
 
@@ -25,8 +28,8 @@ def check_complete(name: str, structures: Sequence[Atoms]) -> None:
     Raises
     ------
     ValueError
-        Multiplicities do not add up to the number of configurations that the structures state, or
-        compositions differ.
+        Multiplicities do not add up to the number of configurations that the structures state,
+        compositions differ, or a structure is there twice.
     """
     if not len(structures):
         raise ValueError(f"structures of {name!r} are none; give at least one")
@@ -36,6 +39,14 @@ def check_complete(name: str, structures: Sequence[Atoms]) -> None:
             f"structures of {name!r} have the compositions {', '.join(sorted(compositions))}; "
             "give a class for each"
         )
+    known: list[object] = []
+    for k, one in enumerate(structures):
+        if (text := described(one)) in known:
+            raise ValueError(
+                f"structures {known.index(text)} and {k} of {name!r} are the same; give each once, "
+                "and how often it counts as info['multiplicity']"
+            )
+        known.append(text)
     stated = {one.info[CONFIGURATIONS] for one in structures if CONFIGURATIONS in one.info}
     if not stated:
         return
@@ -46,6 +57,38 @@ def check_complete(name: str, structures: Sequence[Atoms]) -> None:
             f"the ensemble of {name!r} is incomplete: its structures stand for {counted} of "
             f"{wanted} configurations; give all that `terminations` gave"
         )
+
+
+def stated_energies(name: str, group: Sequence[Atoms]) -> Sequence[float] | None:
+    """The energies that all structures of a class state, eV, or None.
+
+    Raises
+    ------
+    ValueError
+        Some state one and others do not.
+    """
+    found = [_energy(one) for one in group]
+    known = [one for one in found if one is not None]
+    if known and len(known) < len(found):
+        raise ValueError(
+            f"{len(known)} of {len(found)} structures of {name!r} have energies; give all, or none"
+        )
+    return known or None
+
+
+def _energy(atoms: Atoms) -> float | None:
+    """What a structure states in `info`, or as the result of a calculator, without working it out.
+
+    ASE's readers put the energy of a file there.
+    """
+    if ENERGY in atoms.info:
+        return float(atoms.info[ENERGY])
+    if not hasattr(atoms.calc, "get_property"):
+        return None
+    with contextlib.suppress(NotImplementedError):
+        value = atoms.calc.get_property(ENERGY, atoms, allow_calculation=False)
+        return None if value is None else float(value)
+    return None
 
 
 def weights(
@@ -75,7 +118,7 @@ def weights(
     Raises
     ------
     ValueError
-        A temperature without energies, or energies without a temperature.
+        A temperature without energies, energies without a temperature, or one that is no number.
     """
     counts = np.array(multiplicities(structures), dtype=np.float64)
     if len(structures) == 1:
@@ -100,7 +143,10 @@ def weights(
         raise ValueError(
             f"structures of {name!r} have {sorted(atoms)} atoms; energies compare in one supercell"
         )
+    if not np.isfinite(energies).all():
+        raise ValueError(f"energies of {name!r} are {list(energies)}; give finite ones, eV")
     above = np.asarray(energies) - np.min(energies)
-    factors = counts * np.exp(-above / (BOLTZMANN * kelvin))
+    with np.errstate(over="ignore"):  # near 0 K what lies above is infinitely far
+        factors = counts * np.exp(-(above / BOLTZMANN) / kelvin)
     share: Floats = factors / factors.sum()
     return share

@@ -51,6 +51,8 @@ class Fdmnes:
     keywords: tuple[str, ...] = ()
     seconds: float = 86400.0
 
+    broadens = False  # no field, no annotation
+
     def __post_init__(self) -> None:
         if not Path(self.program).is_file():
             raise ValueError(f"program is {self.program!r}; the file of FDMNES is needed")

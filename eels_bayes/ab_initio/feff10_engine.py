@@ -57,6 +57,8 @@ class Feff10:
     k_max: float = 4.0
     seconds: float = 3600.0
 
+    broadens = True  # no field, no annotation
+
     def __post_init__(self) -> None:
         validation.positive("radius", self.radius, "angstrom")
         validation.positive("k_max", self.k_max, "per angstrom")

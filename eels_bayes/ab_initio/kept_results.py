@@ -19,18 +19,29 @@ DECIMALS = 6  # of positions, angstrom, that make a structure another one
 
 def key_of(**depends: Any) -> str:
     """A name for what depends on these and nothing else, 64 letters."""
-    text = json.dumps({"format": FORMAT, **depends}, sort_keys=True)
+    try:
+        text = json.dumps({"format": FORMAT, **depends}, sort_keys=True)
+    except TypeError as error:
+        raise TypeError(f"settings hold what JSON does not take: {error}") from error
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def described(atoms: Atoms) -> dict[str, Any]:
     """A structure as JSON takes it, with the digits that count."""
-    return {
+    known = {
         "numbers": atoms.numbers.tolist(),
         "positions": (atoms.positions.round(DECIMALS) + 0.0).tolist(),
         "cell": (atoms.cell.array.round(DECIMALS) + 0.0).tolist(),
         "pbc": atoms.pbc.tolist(),
     }
+    for name in ("initial_magmoms", "initial_charges"):  # where an engine or a calculator begins
+        if atoms.has(name):
+            known[name] = atoms.arrays[name].tolist()
+    if atoms.constraints:  # what a relaxation leaves where it is
+        known["constraints"] = [
+            str(one.todict() if hasattr(one, "todict") else one) for one in atoms.constraints
+        ]
+    return known
 
 
 def keep(folder: Path, key: str, result: Mapping[str, Any]) -> None:
@@ -49,5 +60,5 @@ def kept(folder: Path, key: str) -> dict[str, Any] | None:
         return result if whole and record["key"] == key else None
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -124,9 +124,9 @@ def relaxation_key(relaxation: Relaxation, atoms: Atoms) -> str:
 
 def relax_one(relaxation: Relaxation, atoms: Atoms, folder: str, key: str) -> str:
     """Relax a structure unless its result is there; '' or what went wrong, in words."""
-    if kept(Path(folder), key) is not None:
-        return ""
     try:
+        if kept(Path(folder), key) is not None:
+            return ""
         moved, energy = relaxation.relaxed(atoms)
         keep(Path(folder), key, {"positions": moved.positions.tolist(), "energy": energy})
     except Exception as error:  # a calculator's own, of any kind: it is reported with its words

@@ -127,7 +127,7 @@ class SimulatedFingerprints:
         return Fingerprint(self.energy, row, True, self.unit, self.source, "ab_initio")
 
     def table(self) -> pd.DataFrame:
-        """One row a site: class, structure, atom, count, weight, energy, first moment, file."""
+        """One row a site: class, structure, atom, count, weight, energy, highest point, file."""
         import pandas as pd
 
         rows = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from eels_bayes import validation
 from eels_bayes.ab_initio.engine import Engine
 from eels_bayes.ab_initio.ensemble_spread import spread, widened
-from eels_bayes.ab_initio.ensembles import check_complete, weights
+from eels_bayes.ab_initio.ensembles import check_complete, stated_energies, weights
 from eels_bayes.ab_initio.relaxation import Relaxation, relax_one, relaxation_key, relaxed_as_kept
 from eels_bayes.ab_initio.simulated_fingerprints import SimulatedFingerprints, Site
 from eels_bayes.ab_initio.site_runs import (
@@ -28,16 +28,17 @@ from eels_bayes.ab_initio.site_runs import (
 )
 from eels_bayes.arrays import Floats
 from eels_bayes.data.broadening import broaden
+from eels_bayes.data.energy_resampling import check_energy
 from eels_bayes.data.library_arrays import floats
-from eels_bayes.data.library_of_files import common_axis
+from eels_bayes.data.library_of_files import check_alike, common_axis
 from eels_bayes.data.single_fingerprint import Fingerprint
 from eels_bayes.data.variations import Variations
+from eels_bayes.structures.configurations import check_atoms
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-ENERGY = "energy"  # in the `info` of a structure, eV
-EDGE = re.compile(r"^([A-Z][a-z]?)[ _](K|L1|L2|L3)$")
+EDGE = re.compile(r"([A-Z][a-z]?)[ _](K|L1|L2|L3)")
 
 
 class Found(NamedTuple):
@@ -83,7 +84,7 @@ def fingerprints(
         By default structures are taken as they are.
     temperature : float, optional
         At which structures weigh, K; ``numpy.inf`` for multiplicities alone. Needed where energies
-        are known: of a relaxation, or ``info["energy"]`` of every structure, eV.
+        are known: of a relaxation, or ``info["energy"]`` (or ASE's result) of each structure, eV.
     per : str, optional
         Element whose atoms intensities are counted by; by default the heaviest that all structures
         hold, other than the absorber.
@@ -95,7 +96,8 @@ def fingerprints(
         A process pool, a dask client's executor, parsl; its workers must reach the cache. By
         default work is done here, one site after the other.
     cache : path-like, optional
-        Folder of the results, one file a site. What is there and whole is not simulated again.
+        Folder of the results, one file a site, of which what is whole is not simulated again. By
+        default nothing is kept, whatever happens.
 
     Returns
     -------
@@ -107,35 +109,88 @@ def fingerprints(
         Sites or structures without a result, with the engine's last words, after all others are
         done and kept. Nothing is averaged without them.
     ValueError
-        An ensemble is incomplete, a temperature or width is missing or in vain, no structure
-        holds the absorber, or the edge is none.
+        An ensemble is incomplete or holds a structure twice, a temperature or width is missing or
+        in vain, energies or units do not fit, no structure holds the absorber, or the edge is none.
+    TypeError
+        A structure, an engine, a relaxation or an executor is none.
     ImportError
         Without ASE and spglib, or the engine's package.
     """
     symbol, shell = _edge(edge)
+    _check_workers(engine, relax, executor)
+    axis = _check_numbers(getattr(engine, "broadens", None), core_hole, temperature, energy)
     groups = _groups(structures)
     counted = per or _reference(groups, symbol)
     _check_reference(groups, counted)
-    for name, group in groups.items():
-        # energies of zero stand for those that a relaxation will give: what is missing is said now
-        weights(name, group, _stated(group) if relax is None else [0.0] * len(group), temperature)
+    _shares(groups, _foreseen(groups, relax), temperature)
     dict(engine.settings())  # an engine that is not installed fails here, before any work
     with contextlib.ExitStack() as stack:
         if cache is None:
             cache = stack.enter_context(tempfile.TemporaryDirectory(prefix="eels_bayes_"))
         folder = validation.path("cache", cache)
         groups, energies = _relaxed(groups, relax, folder, executor)
-        shares = {
-            name: weights(name, group, energies[name], temperature)
-            for name, group in groups.items()
-        }
+        shares = _shares(groups, energies, temperature)
         sites = _simulated(groups, (symbol, shell), engine, folder, executor)
-    return _averaged(groups, energies, shares, sites, counted, core_hole, energy, engine, relax)
+    return _averaged(groups, energies, shares, sites, counted, core_hole, axis, engine, relax)
+
+
+def _check_workers(engine: object, relax: object, executor: object) -> None:
+    """TypeError where one of them is something else."""
+    if isinstance(engine, type) or not all(
+        hasattr(engine, one) for one in ("name", "settings", "write", "run", "read")
+    ):
+        raise TypeError(f"engine is {engine!r:.60}; give one, such as Feff10()")
+    if relax is not None and not isinstance(relax, Relaxation):
+        raise TypeError(f"relax is {relax!r:.60}; give a Relaxation")
+    if executor is not None and not hasattr(executor, "submit"):
+        raise TypeError(f"executor is {executor!r:.60}; give one of concurrent.futures, or alike")
+
+
+def _check_numbers(
+    broadens: bool | None,
+    core_hole: float | None,
+    temperature: float | None,
+    energy: ArrayLike | None,
+) -> Floats | None:
+    """The axis, if one is given; ValueError before any work for what would be refused after it."""
+    if temperature is not None and temperature != np.inf:
+        validation.positive("temperature", temperature, "K")
+    if core_hole is not None:
+        validation.positive("core_hole", core_hole, "eV")
+        if broadens is True:
+            raise ValueError("core_hole is given, but the engine's spectra are broadened already")
+    elif broadens is False:
+        raise ValueError("core_hole is missing: the engine's spectra are not broadened")
+    if energy is None:
+        return None
+    axis = floats("energy", energy)
+    check_energy(axis)
+    return axis
+
+
+def _foreseen(
+    groups: Mapping[str, Sequence[Atoms]], relax: Relaxation | None
+) -> dict[str, Sequence[float] | None]:
+    """Energies that structures state, or zeros in place of those that a relaxation will give."""
+    if relax is None:
+        return {name: stated_energies(name, group) for name, group in groups.items()}
+    return {name: [0.0] * len(group) for name, group in groups.items()}
+
+
+def _shares(
+    groups: Mapping[str, Sequence[Atoms]],
+    energies: Mapping[str, Sequence[float] | None],
+    temperature: float | None,
+) -> dict[str, Floats]:
+    """What each structure counts within its class."""
+    return {
+        name: weights(name, group, energies[name], temperature) for name, group in groups.items()
+    }
 
 
 def _edge(edge: str) -> tuple[str, str]:
     """Element and shell."""
-    found = EDGE.match(edge) if isinstance(edge, str) else None
+    found = EDGE.fullmatch(edge) if isinstance(edge, str) else None
     if found is None:
         raise ValueError(f"edge is {edge!r}; give element and shell, K, L1, L2 or L3: 'F K'")
     return found[1], found[2]
@@ -145,12 +200,15 @@ def _groups(structures: Any) -> dict[str, list[Atoms]]:
     """Lists of structures by class, each complete."""
     if not isinstance(structures, Mapping) or not structures:
         raise ValueError("structures is no table; give the structures of each class by its name")
-    groups = {
-        name: [given] if hasattr(given, "get_chemical_symbols") else list(given)
-        for name, given in structures.items()
-    }
-    for name, group in groups.items():
-        check_complete(name, group)
+    groups = {}
+    for name, given in structures.items():
+        if not isinstance(name, str):
+            raise TypeError(f"structures has the class {name!r}; give names")
+        alone = hasattr(given, "get_chemical_symbols") or not isinstance(given, Iterable)
+        groups[name] = [given] if alone else list(given)
+        for one in groups[name]:
+            check_atoms(f"a structure of {name!r}", one)
+        check_complete(name, groups[name])
     return groups
 
 
@@ -176,13 +234,6 @@ def _check_reference(groups: Mapping[str, Sequence[Atoms]], per: str) -> None:
             raise ValueError(f"per is {per!r}, which a structure of {name!r} does not hold")
 
 
-def _stated(group: Sequence[Atoms]) -> Sequence[float] | None:
-    """The energies that all structures of a class state, eV, or None."""
-    if not all(ENERGY in one.info for one in group):
-        return None
-    return [float(one.info[ENERGY]) for one in group]
-
-
 def _relaxed(
     groups: Mapping[str, Sequence[Atoms]],
     relax: Relaxation | None,
@@ -191,8 +242,7 @@ def _relaxed(
 ) -> tuple[dict[str, list[Atoms]], dict[str, Sequence[float] | None]]:
     """Structures as they are to be simulated, and their energies, eV."""
     if relax is None:
-        kept = {name: list(group) for name, group in groups.items()}
-        return kept, {name: _stated(group) for name, group in groups.items()}
+        return {name: list(group) for name, group in groups.items()}, _foreseen(groups, None)
     place = folder / "relaxed"
     place.mkdir(parents=True, exist_ok=True)
     keys = {
@@ -253,7 +303,7 @@ def _averaged(
     found: Sequence[Found],
     per: str,
     core_hole: float | None,
-    energy: ArrayLike | None,
+    axis: Floats | None,
     engine: Engine,
     relax: Relaxation | None,
 ) -> SimulatedFingerprints:
@@ -261,7 +311,8 @@ def _averaged(
     if core_hole is not None or not all(one.spectrum.broadened for one in found):
         found = [one._replace(spectrum=broaden(one.spectrum, core_hole=core_hole)) for one in found]
     spectra = [one.spectrum for one in found]
-    axis = common_axis(spectra) if energy is None else floats("energy", energy)
+    check_alike(spectra, [one.name for one in found])
+    axis = common_axis(spectra) if axis is None else axis
     rows = {name: np.zeros((len(group), len(axis))) for name, group in groups.items()}
     sites = []
     for name, k, atom, count, key, spectrum in found:

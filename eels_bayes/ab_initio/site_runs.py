@@ -78,9 +78,9 @@ def simulate_site(
 
     An engine with a true ``reads_anew`` reads files that others may change: its are never taken.
     """
-    if not getattr(engine, "reads_anew", False) and kept(Path(folder), key) is not None:
-        return ""
     try:
+        if not getattr(engine, "reads_anew", False) and kept(Path(folder), key) is not None:
+            return ""
         with tempfile.TemporaryDirectory(prefix="eels_bayes_") as work:
             engine.write(Path(work), atoms, index, edge)
             engine.run(Path(work))
@@ -150,7 +150,7 @@ def run_all(
         try:
             for name, given in tasks.items():
                 futures[executor.submit(work, *given)] = name
-        except RuntimeError as error:  # a pool that broke on the first tasks takes no more
+        except (RuntimeError, OSError) as error:  # a pool that broke, or starts no more processes
             missing = [name for name in tasks if name not in futures.values()]
             failures |= {name: f"not started: {error}" for name in missing}
         for future in as_completed(futures):

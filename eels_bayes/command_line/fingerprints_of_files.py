@@ -70,12 +70,16 @@ def of_files(
     options = {"unit": unit, "zero": zero, "column": column}
     wide = None if broadened is None else broadened == "yes"
     files: dict[str, list[Fingerprint]] = {}
+    sharp = False
     for name, file in named_files(classes):
         one = read_fingerprint(file, format, broadened=wide, **options)  # type: ignore[arg-type]
+        sharp |= not one.broadened
         if core_hole is not None or instrument:
             hole = None if one.broadened else core_hole
             one = broaden(one, core_hole=hole, instrument=instrument)
         files.setdefault(name, []).append(one)
+    if core_hole is not None and not sharp:
+        raise ValueError("--core-hole is given, but all files were broadened already; leave it out")
     if values is not None and len(values) != len(files):
         raise ValueError(
             f"--values holds {len(values)} numbers; give one for each of {list(files)}"

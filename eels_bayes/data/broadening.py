@@ -15,12 +15,13 @@ import numpy as np
 from eels_bayes import validation
 from eels_bayes.arrays import Floats
 from eels_bayes.data.energy_resampling import shift_and_broaden
-from eels_bayes.data.single_fingerprint import FERMI, Fingerprint
+from eels_bayes.data.single_fingerprint import FERMI, Fingerprint, check_fingerprint
 
 FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))  # full width at half maximum of a Gaussian of sd 1
 FINEST, COARSEST = 0.02, 0.1  # eV: steps of the axis on which spectra are convolved; chosen
 CHUNK = 256  # rows of a matrix at a time, some 10 MB
 STEPS_A_WIDTH = 5.0  # steps that the narrowest width gets, within these
+BEFORE = 20.0  # eV by which a spectrum may begin after its onset; chosen
 INSTRUMENT = "instrument_fwhm"  # in what is known of a fingerprint
 # FDMNES's defaults for the electron, eV: largest width, centre and width of the arctangent.
 LARGEST, CENTRE, SPREAD = 15.0, 30.0, 30.0
@@ -61,8 +62,10 @@ def broaden(
     Raises
     ------
     ValueError
-        It was broadened by lifetimes, or by an instrument, already; or lacks a core hole's width.
+        It was broadened by lifetimes, or by an instrument, already; or lacks a core hole's width;
+        or its onset lies elsewhere, or a width is more than all of it.
     """
+    check_fingerprint("fingerprint", fingerprint)
     instrument = validation.not_negative("instrument", instrument)
     electron = validation.not_negative("electron", electron)
     if fingerprint.broadened and core_hole is not None:
@@ -80,14 +83,21 @@ def broaden(
         )
     hole = None if core_hole is None else validation.positive("core_hole", core_hole, "eV")
     widths = [width for width in (hole, instrument) if width]
+    begin, end = float(fingerprint.energy[0]), float(fingerprint.energy[-1])
+    if max(widths, default=0.0) > end - begin:
+        raise ValueError(
+            f"a width of {max(widths):g} eV is more than the spectrum's {end - begin:g} eV; give "
+            "it in eV"
+        )
     own = float(np.diff(fingerprint.energy).min())
     wanted = min([own, *(width / STEPS_A_WIDTH for width in widths)])
     step = float(np.clip(wanted, FINEST, COARSEST))
-    energy = np.arange(fingerprint.energy[0], fingerprint.energy[-1] + 1e-9, step)
+    energy = np.arange(begin, end + 1e-9, step)
     rows = fingerprint.at(energy)
     about = dict(fingerprint.about)
     if hole is not None:
         first = _onset(fingerprint) if onset is None else validation.positive("onset", onset, "eV")
+        _check_onset(first, (begin, end), electron)
         rows = with_lifetimes(energy, rows, hole, first, electron)
         about |= {"core_hole_width": f"{hole:g} eV", "onset": f"{first:g} eV"}
     if instrument:
@@ -119,12 +129,11 @@ def with_lifetimes(
     half = 0.5 * (core_hole + electron_width(energy - onset, electron))
     open_states = np.where(energy >= onset, intensity, 0.0)
     result = np.empty_like(energy)
+    borders = np.append(energy - step / 2, energy[-1] + step / 2)
     for start in range(0, len(energy), CHUNK):
-        apart = energy[start : start + CHUNK, None] - energy[None]
-        upper, lower = np.arctan((apart + step / 2) / half), np.arctan((apart - step / 2) / half)
-        result[start : start + CHUNK] = (upper - lower) @ open_states / np.pi
-    beyond = energy[-1] + step / 2
-    result += open_states[-1] * (0.5 - np.arctan((beyond - energy) / half[-1]) / np.pi)
+        angles = np.arctan((borders[start : start + CHUNK + 1, None] - energy) / half)
+        result[start : start + CHUNK] = np.diff(angles, axis=0) @ open_states / np.pi
+    result += open_states[-1] * (0.5 - np.arctan((borders[-1] - energy) / half[-1]) / np.pi)
     return result
 
 
@@ -135,6 +144,17 @@ def electron_width(above: Floats, largest: float) -> Floats:
     ratio = np.maximum(above, 1e-3) / CENTRE
     angle = np.pi / 3 * largest / SPREAD * (ratio - 1 / ratio**2)
     return np.where(above > 0, largest * (0.5 + np.arctan(angle) / np.pi), 0.0)
+
+
+def _check_onset(onset: float, limits: tuple[float, float], electron: float) -> None:
+    """Refuse one that no state of the spectrum begins at, such as a relative energy."""
+    begin, end = limits
+    low = begin - BEFORE if electron else 0.0  # the electron's width counts from there
+    if not low <= onset <= end:
+        raise ValueError(
+            f"the onset, {onset:g} eV, lies outside the spectrum from {begin:g} to {end:g} eV; "
+            "give onset as an energy loss"
+        )
 
 
 def _onset(fingerprint: Fingerprint) -> float:

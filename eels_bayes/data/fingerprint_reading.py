@@ -32,6 +32,7 @@ FORMATS = (*READERS, HYPERSPY)
 TEXT_ENDINGS = {".txt", ".dat", ".csv", ".xy", ".tsv", ".asc", ".json", ".xdi", ".elnes", ""}
 TEXT_ENDINGS |= {".broadspec", ".xmu", ".nor", ".norm", ".xas"}
 GZIP = b"\x1f\x8b"
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # marks at the beginning, as Windows writes them
 LOOKED_AT = 4000  # characters at a file's beginning, in which every format says what it is
 # A sign of each format at the beginning of its files, in the order in which they are looked for.
 SIGNS = (
@@ -110,6 +111,8 @@ def read_fingerprint(
         validation.choice("unit", unit, tuple(ENERGY_UNITS))
     if format is not None:
         validation.choice("format", format, FORMATS)
+    if broadened is not None and not isinstance(broadened, bool | np.bool_):  # "no" is no yes
+        raise TypeError(f"broadened is {broadened!r:.60}; True, False or None is needed")
     try:
         stated = _stated(file, format)
         return _settled(stated, file.name, unit, zero, broadened, column)
@@ -129,7 +132,7 @@ def _stated(file: Path, form: str | None) -> Stated:
     if not data.strip():
         raise ValueError("it is empty")
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-16" if data.startswith(UTF_16) else "utf-8-sig")
     except UnicodeDecodeError:
         if b"\0" in data:
             raise ValueError(f"it is no text; formats are {', '.join(FORMATS)}") from None
@@ -185,7 +188,7 @@ def _settled(
     if own is not None and broadened not in (None, own):
         says = "was broadened" if own else "was not broadened"
         raise ValueError(f"broadened is {broadened}, but the spectrum {says} by its own account")
-    wide = own if broadened is None else broadened
+    wide = own if broadened is None else bool(broadened)
     if wide is None:
         raise ValueError(
             "it does not say whether the spectrum was broadened; give broadened=True where "
@@ -198,8 +201,14 @@ def _settled(
         about[FERMI] = f"{stated.fermi * ENERGY_UNITS[used] + move:.4f} eV"
     if len(energy) > 1 and (np.diff(energy) < 0).all():
         energy, intensity = energy[::-1], intensity[::-1]
-    if len(energy) < 2 or not (np.diff(energy) > 0).all():
-        raise ValueError("its energies do not ascend; one spectrum with an axis is needed")
+    if len(energy) < 2:
+        raise ValueError(f"it holds {len(energy)} energies; at least two are needed")
+    if not np.isfinite(energy).all():
+        raise ValueError("its energies hold NaN or infinity; the file is damaged")
+    if not (np.diff(energy) > 0).all():
+        raise ValueError(
+            "its energies do not ascend, each higher than the one before; one spectrum is needed"
+        )
     if not np.isfinite(intensity).all():
         raise ValueError("its intensities hold NaN or infinity; the calculation went wrong")
     if not np.any(intensity):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from eels_bayes.arrays import Floats
+from eels_bayes.data.energy_resampling import check_energy
 from eels_bayes.data.fingerprint_reading import read_fingerprint
 from eels_bayes.data.library_arrays import floats
 from eels_bayes.data.single_fingerprint import Fingerprint
@@ -59,18 +60,26 @@ def from_files(
     """
     if not isinstance(files, Mapping) or not files:
         raise ValueError('files is no table; give files by class, such as {"oxide": "xmu.dat"}')
+    if reading is not None and not isinstance(reading, Mapping):
+        raise TypeError(f"reading is {reading!r:.60}; give a table, such as {{'zero': 685.0}}")
     names: list[str] = []
     read: list[Fingerprint] = []
     for name, given in files.items():
-        several = [given] if isinstance(given, str | os.PathLike | Fingerprint) else list(given)
+        if isinstance(given, str | os.PathLike | Fingerprint):
+            several: list[File] = [given]
+        elif isinstance(given, Iterable):
+            several = list(given)
+        else:
+            raise TypeError(f"files[{name!r}] is {given!r:.60}; give a file, or several")
         if not several:
             raise ValueError(f"files[{name!r}] is empty; name at least one file")
         for one in several:
             ready = isinstance(one, Fingerprint)
             read.append(one if ready else read_fingerprint(one, **(reading or {})))  # type: ignore[arg-type]
             names.append(name)
-    _check_alike(read, names)
+    check_alike(read, names)
     axis = common_axis(read) if energy is None else floats("energy", energy)
+    check_energy(axis)
     if values is not None:
         if set(values) != set(files):
             raise ValueError(f"values are of {sorted(values)}; give one for each of {list(files)}")
@@ -82,7 +91,7 @@ def from_files(
     return made
 
 
-def _check_alike(read: Sequence[Fingerprint], names: Sequence[str]) -> None:
+def check_alike(read: Sequence[Fingerprint], names: Sequence[str]) -> None:
     """Refuse what cannot be compared."""
     for one, name in zip(read, names, strict=True):
         if not one.broadened:
@@ -93,7 +102,7 @@ def _check_alike(read: Sequence[Fingerprint], names: Sequence[str]) -> None:
     units = dict.fromkeys(one.unit for one in read)
     if len(units) > 1:
         raise ValueError(
-            f"files have intensities in {', '.join(repr(unit) for unit in units)}; give spectra in "
+            f"spectra have intensities in {', '.join(repr(unit) for unit in units)}; give them in "
             "one unit"
         )
 

@@ -20,6 +20,7 @@ from eels_bayes.data.stated_spectrum import ABSOLUTE, Stated, named_columns
 
 # What holds the spectrum, the first that is there: normalised before raw.
 SPECTRA = ("norm", "flat", "xmu", "mu", "mutrans", "mufluor", "murefer", "normtrans", "normfluor")
+LONGEST = 2000  # characters of a header that are looked at: expressions are slow on longer ones
 IN_EV = {"ev": "eV", "kev": "keV"}
 UNIT = re.compile(r"\b(k?eV|Ry|Rydberg|Ha|Hartree)\b", re.IGNORECASE)
 UNITS = {"ev": "eV", "kev": "keV", "ry": "Ry", "rydberg": "Ry", "ha": "Ha", "hartree": "Ha"}
@@ -28,8 +29,8 @@ UNITS = {"ev": "eV", "kev": "keV", "ry": "Ry", "rydberg": "Ry", "ha": "Ha", "har
 def xdi(text: str, name: str) -> Stated:
     """XAS Data Interchange: columns and their units are named in the header."""
     (block,) = _one(text, by_program=False)
-    said = dict(re.findall(r"^#[ \t]*([A-Za-z]\w*\.\w+)[ \t]*:[ \t]*(.*?)[ \t\r]*$", text, re.M))
-    said = {key.lower(): value for key, value in said.items()}
+    said = dict(re.findall(r"^#[ \t]*([A-Za-z]\w*\.\w+)[ \t]*:(.*)$", text, re.M))
+    said = {key.lower(): value.strip() for key, value in said.items()}
     names = []
     for k in range(block.shape[1]):
         entry = said.get(f"column.{k + 1}")
@@ -74,7 +75,7 @@ def materials_project(text: str, name: str) -> Stated:
         raise ValueError("it has no spectrum with x and y")
     try:
         energy, intensity = (np.array(spectrum[key], dtype=np.float64) for key in "xy")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError("its x and y are no rows of numbers") from None
     if energy.ndim != 1 or energy.shape != intensity.shape:
         raise ValueError(f"its x and y have shapes {energy.shape} and {intensity.shape}")
@@ -98,6 +99,10 @@ def columns(text: str, name: str) -> Stated:
     units = {UNITS[unit.lower()] for unit in UNIT.findall(header)}
     label = re.split(r"[,;\s]+", re.sub(r"\s*[(\[].*?[)\]]", "", header).strip())
     found = named_columns(block, label)
+    if "energy" in (name.lower() for name in found):
+        raise ValueError(
+            f"its first column is {label[0]!r}, and another is the energy; give the energy first"
+        )
     return Stated(
         format="columns",
         energy=block[:, 0],
@@ -177,6 +182,6 @@ def _one(text: str, *, by_program: bool) -> tuple[Any]:
 
 
 def _header(text: str) -> str:
-    """The last line of words above the numbers."""
+    """The last line of words above the numbers, its beginning."""
     found = blocks(text, by_program=False)[0].header
-    return found[-1] if found else ""
+    return found[-1][:LONGEST] if found else ""

@@ -15,6 +15,7 @@ COMMENTS = ("#", "%", "!", ";", "@")
 FORTRAN_D = re.compile(r"(?<=[\d.])[dD](?=[+-]?\d)")
 FORTRAN_BARE = re.compile(r"^([+-]?\d*\.?\d+|[+-]?\d+\.)([+-]\d{2,3})$")
 DECIMAL_COMMA = re.compile(r"^[+-]?\d+,\d+([eE][+-]?\d+)?$")
+LONGEST = 60  # characters of a number: expressions are slow on longer ones
 SHOWN = 60  # characters of a line in an error
 
 
@@ -94,7 +95,7 @@ def _numbers(line: Line, within: bool) -> list[float] | None:
     if not line.text:
         return None
     if ";" in line.text:  # a semicolon leaves the comma to the decimals
-        fields = line.text.replace(",", ".").split(";")
+        fields = line.text.replace(",", ".").rstrip("; ").split(";")
     elif "," in line.text:
         words = line.text.split()
         if len(words) > 1 and all(DECIMAL_COMMA.match(word) for word in words):
@@ -105,8 +106,10 @@ def _numbers(line: Line, within: bool) -> list[float] | None:
         fields = line.text.rstrip(",").split(",") if len(words) == 1 else _mixed(line.text)
     else:
         fields = line.text.split()
-    try:
-        return [_number(field.strip()) for field in fields if field.strip()]
+    if not any(field.strip() for field in fields):
+        return None
+    try:  # an empty field is no number, and keeps its place
+        return [_number(field.strip() or "nan") for field in fields]
     except ValueError:
         overflow = "*" in line.text and re.search(r"\*{3,}", line.text)
         if within and overflow:
@@ -124,7 +127,7 @@ def _numbers(line: Line, within: bool) -> list[float] | None:
 
 def _mixed(text: str) -> list[str]:
     """Fields between commas and blanks."""
-    return re.split(r"[,\s]+", text.rstrip(","))
+    return re.split(r"\s*,\s*|\s+", text.rstrip(", \t"))
 
 
 def _number(field: str) -> float:
@@ -132,6 +135,8 @@ def _number(field: str) -> float:
     try:
         return float(field)
     except ValueError:
+        if len(field) > LONGEST:
+            raise
         plain = FORTRAN_BARE.sub(r"\1e\2", FORTRAN_D.sub("e", field))
         return float(plain)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from eels_bayes import validation
 from eels_bayes.arrays import Floats
-from eels_bayes.data.single_fingerprint import Fingerprint
+from eels_bayes.data.single_fingerprint import Fingerprint, check_fingerprint
 
 STEP = 0.05  # eV between the shifts that are tried: a twentieth of a sharp line
 ONSETS = 200  # places of a step that are tried, over the window
@@ -90,13 +90,17 @@ def compare_shapes(
         Fewer than three channels lie in the window, `one` does not cover it at any shift, or one of
         them is flat.
     """
+    check_fingerprint("one", one)
+    check_fingerprint("other", other)
     reach = validation.not_negative("reach", reach)
-    low, high = (other.energy[0], other.energy[-1]) if window is None else window
-    low, high = validation.interval("window", (float(low), float(high)))
+    whole = (float(other.energy[0]), float(other.energy[-1]))
+    low, high = validation.interval("window", whole if window is None else window)
     inside = (other.energy >= low) & (other.energy <= high)
     if inside.sum() < 3:
         raise ValueError(f"window holds {inside.sum()} channels of other; give a wider one")
     energy, wanted = other.energy[inside], other.intensity[inside]
+    # further away they have nothing in common
+    reach = min(reach, max(abs(energy[-1] - one.energy[0]), abs(one.energy[-1] - energy[0])))
     shifts = np.arange(-round(reach / STEP), round(reach / STEP) + 1) * STEP
     covered = one.energy[-1] + shifts >= energy[-1]
     if not one.begins_before_the_edge:

@@ -76,10 +76,23 @@ class Fingerprint:
             They are not covered.
         """
         axis, rows = self.energy, self.intensity
+        if energy[-1] < axis[0] or energy[0] > axis[-1]:
+            raise ValueError(
+                f"the fingerprint covers {axis[0]:g} to {axis[-1]:g} eV, but the axis asked for "
+                f"runs from {energy[0]:g} to {energy[-1]:g} eV; give an axis in common"
+            )
         if energy[0] < axis[0] and self.begins_before_the_edge:
-            step = min(float(np.diff(axis).min()), float(np.diff(energy).min()))
+            step = float(np.diff(axis).max())
             count = int(np.ceil((axis[0] - energy[0]) / step))
             below = axis[0] - step * np.arange(count, 0, -1)
             axis = np.concatenate([below, axis])
             rows = np.concatenate([np.full(count, rows[0]), rows])
         return interpolate(energy, axis, rows[None])[0]
+
+
+def check_fingerprint(name: str, value: object) -> None:
+    """TypeError where something is no fingerprint, such as a file's name."""
+    if not isinstance(value, Fingerprint):
+        raise TypeError(
+            f"{name} is a {type(value).__name__}; give a Fingerprint, as read_fingerprint gives it"
+        )

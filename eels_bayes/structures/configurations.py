@@ -139,6 +139,12 @@ def site_indices(atoms: Atoms, sites: str | Sequence[int]) -> Ints:
     return given.astype(np.int64)
 
 
+def check_atoms(name: str, atoms: object) -> None:
+    """TypeError where something is no ``ase.Atoms``, such as a file's name."""
+    if not isinstance(atoms, needed("ase", "structures", "a structure").Atoms):
+        raise TypeError(f"{name} is a {type(atoms).__name__}; give ase.Atoms")
+
+
 def check_element(name: str, symbol: object) -> str:
     """The symbol; ValueError where no element has it."""
     numbers = needed("ase.data", "structures", "a structure").atomic_numbers
@@ -163,9 +169,7 @@ def _supercell(
     slab: Atoms, sites: str | Sequence[int], supercell: Sequence[int]
 ) -> tuple[Atoms, Ints]:
     """The repeated structure, and the indices of its sites."""
-    needed("ase", "structures", "a structure")
-    if not hasattr(slab, "get_chemical_symbols"):
-        raise TypeError(f"slab is a {type(slab).__name__}; give ase.Atoms")
+    check_atoms("slab", slab)
     where, times = site_indices(slab, sites), repeats(supercell)
     repeated = slab.repeat(times)
     repeated.info.clear()  # a multiplicity of the cell is none of the supercell

@@ -13,6 +13,7 @@ from eels_bayes.optional_packages import needed
 from eels_bayes.structures.configurations import (
     TOLERANCE,
     VACANCY,
+    check_atoms,
     check_element,
     labelled,
     occupied,
@@ -92,11 +93,16 @@ def substitutions(
     Raises
     ------
     ValueError
-        There are no such atoms, or the species is no element.
+        There are no such atoms, the species is no element, or stands there already.
     ImportError
         Without ASE and spglib.
     """
-    return _single(atoms, sites, check_element("species", species), supercell, tolerance)
+    check_atoms("atoms", atoms)
+    check_element("species", species)
+    _, (where,) = _repeated(atoms, [sites], (1, 1))
+    if held := [int(k) for k in where if atoms.symbols[k] == species]:
+        raise ValueError(f"species is {species!r}, which the atoms {held} are already")
+    return _single(atoms, sites, species, supercell, tolerance)
 
 
 def antisites(
@@ -129,13 +135,16 @@ def antisites(
     Raises
     ------
     ValueError
-        There are no such atoms, an atom is of both kinds, or no pair lies within the distance.
+        There are no such atoms, an atom or an element is of both kinds, or no pair lies within the
+        distance.
     ImportError
         Without ASE and spglib.
     """
     large, (ones, others) = _repeated(atoms, [first, second], supercell)
     if common := set(ones.tolist()) & set(others.tolist()):
         raise ValueError(f"first and second both hold the atoms {sorted(common)}; give two kinds")
+    if alike_ones := set(large.symbols[ones]) & set(large.symbols[others]):
+        raise ValueError(f"first and second both hold {sorted(alike_ones)}; give two elements")
     moves = atom_permutations(large, tolerance)
     apart = large.get_all_distances(mic=True)
     pairs = [(i, j) for i in ones for j in others if apart[i, j] <= within]
@@ -184,14 +193,17 @@ def shifted_layer(
     ImportError
         Without ASE.
     """
+    check_atoms("atoms", atoms)
     radii = needed("ase.data", "structures", "a structure").covalent_radii
     where = site_indices(atoms, layer)
-    given = validation.numbers("shift", shift)
-    if given.shape != (2,):
+    given, height = validation.numbers("shift", shift), validation.numbers("rise", rise)
+    if given.shape != (2,) or not np.isfinite(given).all():
         raise ValueError(f"shift is {shift!r}; give two fractions of the cell, such as (1/3, 2/3)")
+    if height.ndim or not np.isfinite(height):
+        raise ValueError(f"rise is {rise!r}; give a height in angstrom")
     moved = atoms.copy()
-    up = moved.cell[2] / np.linalg.norm(moved.cell[2])
-    moved.positions[where] += given @ np.asarray(moved.cell)[:2] + float(rise) * up
+    up = moved.cell.complete()[2]  # of a layer without a third vector, its normal
+    moved.positions[where] += given @ np.asarray(moved.cell)[:2] + height * up / np.linalg.norm(up)
     touch = radii[moved.numbers][:, None] + radii[moved.numbers][None]
     ratio = moved.get_all_distances(mic=True) / touch
     np.fill_diagonal(ratio, np.inf)
@@ -232,7 +244,7 @@ def _repeated(
     atoms: Atoms, groups: Sequence[str | Sequence[int]], supercell: Sequence[int]
 ) -> tuple[Atoms, list[Ints]]:
     """The repeated structure, and each group's indices in it."""
-    needed("ase", "structures", "a structure")
+    check_atoms("atoms", atoms)
     times = repeats(supercell)
     large = atoms.repeat(times)
     large.info.clear()

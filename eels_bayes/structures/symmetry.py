@@ -76,18 +76,24 @@ def _permutations(atoms: Atoms, kinds: Ints, sites: Ints, tolerance: float) -> I
     if found is None:
         raise ValueError(refused)
     here = places[sites]
-    rows = [
-        _carried(here, here @ turn.T + move, cell, tolerance)
-        for turn, move in zip(found["rotations"], found["translations"], strict=True)
-    ]
+    ends = ~np.asarray(atoms.pbc)
+    rows = []
+    for turn, move in zip(found["rotations"], found["translations"], strict=True):
+        carried, cells = _carried(here, here @ turn.T + move, cell, tolerance)
+        # spglib repeats along all three vectors: what needs that where the structure ends is none
+        if not turn[ends][:, ~ends].any() and not np.ptp(cells[:, ends], axis=0).any():
+            rows.append(carried)
     return np.unique(rows, axis=0)
 
 
-def _carried(here: Floats, there: Floats, cell: Floats, tolerance: float) -> Ints:
-    """Which of the places `here` (S, 3), in fractions of the cell, each of `there` lies on."""
+def _carried(here: Floats, there: Floats, cell: Floats, tolerance: float) -> tuple[Ints, Floats]:
+    """Which of the places `here` (S, 3), in fractions of the cell, each of `there` lies on.
+
+    And how many cells away, shape (S, 3).
+    """
     apart = there[:, None] - here[None]
-    apart -= np.round(apart)
-    distance = np.linalg.norm(apart @ cell, axis=-1)
+    cells = np.round(apart)
+    distance = np.linalg.norm((apart - cells) @ cell, axis=-1)
     nearest = distance.argmin(axis=1)
     # spglib lets an atom miss by the tolerance, and rounds its translations besides
     if distance.min(axis=1).max() > 3 * tolerance or len(set(nearest)) < len(here):
@@ -95,4 +101,4 @@ def _carried(here: Floats, there: Floats, cell: Floats, tolerance: float) -> Int
             f"sites are carried onto no site within the tolerance of {tolerance:g} angstrom; "
             "give atoms nearer to their symmetric places, or another tolerance"
         )
-    return nearest
+    return nearest, cells[np.arange(len(here)), nearest]

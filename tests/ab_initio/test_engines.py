@@ -1,5 +1,6 @@
 """Engines: their inputs, programs that end badly, and FEFF10 run for real on a few atoms."""
 
+import fcntl
 import re
 import shutil
 import sys
@@ -124,6 +125,20 @@ def test_a_program_that_is_none_or_takes_too_long(tmp_path):
         ab_initio.Fdmnes("fdmnes")
     with pytest.raises(ValueError, match=r"energies is .*; give begin, step, end"):
         ab_initio.Fdmnes(sys.executable, energies=(0.0, 1.0))
+
+
+def test_what_a_program_started_ends_with_it(tmp_path):
+    """A script's own simulation holds a lock, and would leave a file if it were let to end."""
+    lock = tmp_path / "lock"
+    lock.touch()
+    code = "import fcntl, pathlib, time; held = open('lock'); fcntl.flock(held, fcntl.LOCK_EX); "
+    code += "time.sleep(20); pathlib.Path('survived').touch()"
+    script = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}])"
+    with pytest.raises(ab_initio.EngineFailed, match="not done after 1 s"):
+        run_logged([sys.executable, "-c", script], tmp_path, "log", 1.0)
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+    assert not (tmp_path / "survived").exists()
 
 
 def test_files_are_asked_for_and_then_read(tmp_path):

@@ -9,6 +9,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import ase
+import ase.constraints
+import ase.io
 import numpy as np
 import pytest
 from ase.calculators.emt import EMT
@@ -18,6 +20,7 @@ import eels_bayes as eb
 from eels_bayes import ab_initio, structures
 from eels_bayes.ab_initio.cluster import around
 from eels_bayes.ab_initio.ensembles import BOLTZMANN, weights
+from eels_bayes.ab_initio.relaxation import relaxation_key
 from helpers.toy_engine import ENERGY, Toy, peak
 
 SLAB = structures.cr2tic2()
@@ -121,7 +124,117 @@ def test_what_is_missing_or_in_vain_is_refused(toy):
         make({"half": found}, "F K", engine=toy, per="Mo")
     with pytest.raises(ValueError, match="structures is no table"):
         make(found, "F K", engine=toy)
+    twice = [*ways(4, (2, 2))[:2], *ways(4, (2, 2))[1:2], *ways(4, (2, 2))[3:]]
+    assert sum(structures.multiplicities(twice)) == 70  # as many as there are, but not those
+    with pytest.raises(ValueError, match="structures 1 and 2 of 'half' are the same"):
+        make({"half": twice}, "F K", engine=toy)
+    with_energy[1].info["energy"] = float("nan")
+    with pytest.raises(ValueError, match=r"energies of 'half' are .*nan.*; give finite ones"):
+        make({"half": with_energy}, "F K", engine=toy, temperature=300.0)
+    del with_energy[1].info["energy"]
+    with pytest.raises(ValueError, match="2 of 3 structures of 'half' have energies"):
+        make({"half": with_energy}, "F K", engine=toy)
+    with pytest.raises(ValueError, match="temperature is -5"):  # though one structure needs none
+        make({"half": ways(1)}, "F K", engine=toy, temperature=-5.0)
+    with pytest.raises(ValueError, match="energy does not ascend"):
+        make({"half": found}, "F K", engine=toy, energy=[690.0, 689.0])
+    with pytest.raises(ValueError, match="the axis asked for runs from 1 to 3 eV"):
+        make({"half": found}, "F K", engine=Toy(toy.log), energy=[1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match="core_hole is given, but the engine's spectra are"):
+        make({"half": found}, "F K", engine=ab_initio.Feff10(), core_hole=0.2)
+    with pytest.raises(ValueError, match="core_hole is missing: the engine's spectra are not"):
+        make({"half": found}, "F K", engine=ab_initio.Fdmnes(sys.executable))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"structures": {"a": "slab.xyz"}}, "a structure of 'a' is a str; give ase.Atoms"),
+        ({"structures": {"a": None}}, "a structure of 'a' is a NoneType; give ase.Atoms"),
+        ({"structures": {1: SLAB}}, "structures has the class 1; give names"),
+        ({"engine": "feff10"}, "engine is 'feff10'; give one"),
+        ({"engine": ab_initio.Feff10}, "engine is <class .*; give one"),
+        ({"relax": "chgnet"}, "relax is 'chgnet'; give a Relaxation"),
+        ({"executor": 2}, "executor is 2; give one of concurrent.futures"),
+    ],
+)
+def test_what_is_something_else_is_refused(given, words, toy):
+    with pytest.raises(TypeError, match=words):
+        ab_initio.fingerprints(
+            **{"structures": {"half": ways(2)}, "edge": "F K", "engine": toy} | given
+        )
     assert runs(toy) == 0
+
+
+class NoMore:
+    """An executor of a computer that starts no more processes."""
+
+    def submit(self, *_):
+        raise OSError("no more processes")
+
+
+class Odd(Toy):
+    def settings(self):
+        return {"shells": {1, 2}}
+
+
+def test_executors_and_settings_that_fail_are_said(toy):
+    with pytest.raises(ab_initio.SitesFailed, match="not started: no more processes"):
+        ab_initio.fingerprints({"half": ways(2)}, "F K", engine=toy, executor=NoMore())
+    with pytest.raises(TypeError, match=r"settings hold what JSON does not take: .* set"):
+        ab_initio.fingerprints({"half": ways(2)}, "F K", engine=Odd(toy.log))
+
+
+def test_weights_near_zero_kelvin_are_those_of_the_lowest(toy):
+    found = ways(4, (2, 2))
+    counts = np.array(structures.multiplicities(found))
+    energies = [-500.0, -500.0, -499.9, -499.0, -498.0, -400.0]
+    lowest = np.where(np.array(energies) == -500.0, counts, 0) / counts[:2].sum()
+    for kelvin in (1e-320, 1e-10, 1.0):
+        np.testing.assert_allclose(weights("a", found, energies, kelvin), lowest, atol=1e-12)
+    np.testing.assert_allclose(weights("a", found, energies, 1e300), counts / counts.sum())
+
+
+def test_energies_come_back_from_ases_files(toy, tmp_path):
+    found = ways(2)
+    for k, one in enumerate(found):
+        one.info["energy"] = 0.05 * k
+    ase.io.write(tmp_path / "half.xyz", found, format="extxyz")
+    again = ase.io.read(tmp_path / "half.xyz", ":")
+    with pytest.raises(ValueError, match="temperature is missing"):
+        ab_initio.fingerprints({"half": again}, "F K", engine=toy)
+    one, other = (
+        ab_initio.fingerprints({"half": group}, "F K", engine=toy, temperature=600.0)
+        for group in (found, again)
+    )
+    assert one.table().weight.tolist() == pytest.approx(other.table().weight.tolist())
+
+
+def test_spectra_of_two_units_are_not_added(tmp_path):
+    folder = tmp_path / "elsewhere"
+    engine = ab_initio.Files(str(folder), "xmu.dat", reading={"format": "feff"})
+    groups = {"half": ways(2), "quarter": ways(1)}
+    with pytest.raises(ab_initio.SitesFailed):
+        ab_initio.fingerprints(groups, "F K", engine=engine)
+    row = "{} {} {} 0.5 0.4 0.0\n"
+    table = "".join(row.format(690.0 + k, k, 0.5 * k) for k in range(20))
+    for k, place in enumerate(sorted(folder.iterdir())):
+        head = "# used to normalize mu 1.0E-03\n" if k else ""
+        (place / "xmu.dat").write_text(head + table)
+    with pytest.raises(
+        ValueError, match=r"spectra have intensities in '.*', '.*'; give them in one"
+    ):
+        ab_initio.fingerprints(groups, "F K", engine=engine)
+
+
+def test_what_a_relaxation_holds_makes_its_result_another():
+    slab = ase.Atoms("Cu2", [[0, 0, 0], [2.0, 0, 0]])
+    held = slab.copy()
+    held.set_constraint(ase.constraints.FixAtoms([0]))
+    magnetic = slab.copy()
+    magnetic.set_initial_magnetic_moments([1.0, -1.0])
+    relax = ab_initio.Relaxation(EMT)
+    assert len({relaxation_key(relax, one) for one in (slab, held, magnetic)}) == 3
 
 
 def test_spectra_that_are_not_broadened_need_the_core_holes_width(tmp_path):
@@ -154,6 +267,13 @@ def test_what_is_there_and_whole_is_not_simulated_again(toy, tmp_path):
     ab_initio.fingerprints(groups, "F K", engine=toy, cache=cache)
     assert runs(toy) == done + 2
     assert files[0].read_bytes() == half
+    files[0].write_text("[" * 100_000)
+    files[1].unlink()
+    files[1].mkdir()  # this one cannot be mended, and is said; the others are done
+    with pytest.raises(ab_initio.SitesFailed, match=r"1 of .* sites failed.*\n.*IsADirectory"):
+        ab_initio.fingerprints(groups, "F K", engine=toy, cache=cache)
+    assert runs(toy) == done + 3 and files[0].read_bytes() == half
+    files[1].rmdir()
     other = Toy(toy.log, radius=2.5)
     ab_initio.fingerprints(groups, "F K", engine=other, cache=cache)
     assert len(list((cache / "sites").iterdir())) > len(files)
@@ -309,6 +429,7 @@ def test_structures_are_relaxed_once_and_their_energies_weigh(toy, tmp_path):
 def test_a_relaxation_that_does_not_end_is_named(toy):
     stuck = ab_initio.Relaxation(LennardJones, force=1e-9, steps=1)
     far = ase.Atoms("FCr", [[0, 0, 0], [0, 0, 1.3]])
+    near = ase.Atoms("FCr", [[0, 0, 0], [0, 0, 1.2]])
     with pytest.raises(ab_initio.SitesFailed, match=r"far, structure 0: EngineFailed: not relaxed"):
         ab_initio.fingerprints({"far": far}, "F K", engine=toy, relax=stuck)
     with pytest.raises(ValueError, match="calculator is 'vasp'; one of 'chgnet' is needed"):
@@ -320,7 +441,7 @@ def test_a_relaxation_that_does_not_end_is_named(toy):
     named = ab_initio.Relaxation(lambda: EMT(), label="EMT of ASE")
     assert named.settings()["calculator"] == "EMT of ASE"
     with pytest.raises(ValueError, match="temperature is missing"):  # before any work
-        ab_initio.fingerprints({"a": [far, far]}, "F K", engine=toy, relax=stuck)
+        ab_initio.fingerprints({"a": [far, near]}, "F K", engine=toy, relax=stuck)
 
 
 def test_a_library_needs_two_classes_and_a_value_for_each(toy):

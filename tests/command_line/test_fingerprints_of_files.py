@@ -56,6 +56,7 @@ def test_what_files_do_not_say_is_given_by_options(call, folder):
         (("a={0}", "b={0}", "--window", 690, 700, "--step", 0), "--step is 0; a finite number"),
         (("a={0}", "b={0}", "--zero", -5), "zero"),
         (("a={0}", "b={0}", "--format", "vasp"), "one of 'feff'"),
+        (("a={0}", "b={0}", "--core-hole", 0.2), "--core-hole is given, but all files were broad"),
         (("a={0}", "b={0}", "--broadened", "no"), "the spectrum was broadened by its own account"),
         (("a={1}", "b={1}"), "it states no unit of its energies; give --unit, one of"),
         (("a={1}", "b={1}", "--unit", "eV", "--zero", 0), "give --broadened yes where lifetimes"),

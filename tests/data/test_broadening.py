@@ -76,6 +76,12 @@ def test_what_lies_below_the_onset_is_occupied():
     assert found.about["onset"] == "700 eV"
 
 
+@pytest.mark.parametrize("onset", [0.5, 800.0])
+def test_an_onset_elsewhere_is_refused(onset):
+    with pytest.raises(ValueError, match=r"the onset, .* eV, lies outside the spectrum from"):
+        eb.broaden(step(), core_hole=0.2, onset=onset)
+
+
 def test_a_stated_fermi_level_is_the_onset():
     energy = np.linspace(680.0, 720.0, 801)
     filled = eb.Fingerprint(energy, np.ones(801), False, about={"fermi_level": "700.0000 eV"})
@@ -110,7 +116,11 @@ def test_what_is_broad_already_takes_an_instruments_gaussian():
 
 
 def test_widths_that_are_none_are_refused():
+    with pytest.raises(TypeError, match="fingerprint is a str; give a Fingerprint"):
+        eb.broaden("xmu.dat", core_hole=0.2)
     with pytest.raises(ValueError, match="core_hole is 0; a finite number above zero in eV"):
         eb.broaden(step(), core_hole=0.0)
     with pytest.raises(ValueError, match="instrument"):
         eb.broaden(step(broadened=True), instrument=-1.0)
+    with pytest.raises(ValueError, match=r"a width of 1e\+07 eV is more than the spectrum's"):
+        eb.broaden(step(broadened=True), instrument=1e7)

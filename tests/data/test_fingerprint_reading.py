@@ -221,6 +221,13 @@ def test_several_edges_are_chosen_among(tmp_path):
         ("f.prj", gzip.compress(b"x"), "packed, such as an Athena project; export its spectra"),
         ("f.dat", "1 2\n2 nan\n", "intensities hold NaN or infinity"),
         ("f.dat", "1 2\n2 3\n2 4\n", "its energies do not ascend"),
+        ("f.dat", "1 2\n", "it holds 1 energies; at least two are needed"),
+        ("f.dat", "1 2\nnan nan\n3 4\n", "its energies hold NaN or infinity"),
+        ("f.csv", "1,,2\n2,,3\n", "it has several columns; give column, one of '1', '2'"),
+        ("f.csv", "1, 2\n2, \n3, 4\n", "line 2 holds 1 numbers, the lines above 2"),
+        ("f.csv", "1;\n2;3\n", "line 2 holds 2 numbers, the lines above 1"),
+        ("f.csv", ",energy (eV),mu\n0,685,1\n1,686,2\n", "its first column is '', and another"),
+        ("f.json", '{"x": [1, 2], "y": [1, 1%s]}' % ("0" * 400), "x and y are no rows of numb"),
         ("f.dat", "1 0\n2 0\n", "its intensities are all zero"),
         ("f.dat", "1 2\n2 ****\n", "line 2 holds a number that did not fit its field: '2 [*]{4}'"),
         ("f.dat", "1 2\n2 3\nSegmentation fault\n", "line 3 is no row of numbers: 'Segmentation"),
@@ -274,6 +281,38 @@ def test_axes_that_fall_are_turned_and_german_columns_read(tmp_path):
     found = read(tmp_path, "f.csv", text.encode("latin-1"), zero=0, broadened=True)
     np.testing.assert_array_equal(found.energy, [1.5, 2.5])
     np.testing.assert_array_equal(found.intensity, [0.25, 1.0])
+
+
+def test_an_empty_field_keeps_its_place(tmp_path):
+    text = "energy (eV),raw,mu\n1,,5\n2,,6\n"
+    found = read(tmp_path, "f.csv", text, zero=0, broadened=True, column="mu")
+    np.testing.assert_array_equal(found.intensity, [5, 6])
+    with pytest.raises(ValueError, match="intensities hold NaN"):
+        read(tmp_path, "f.csv", text, zero=0, broadened=True, column="raw")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "energy" + " " * 100_000 + "(" * 100_000 + "\n1 2\n2 3\n",
+        "1" * 100_000 + "x\n1 2\n2 3\n",
+    ],
+)
+def test_a_line_without_end_takes_no_time(text, tmp_path):
+    found = read(tmp_path, "f.txt", text, unit="eV", zero=0, broadened=True)
+    np.testing.assert_array_equal(found.energy, [1, 2])
+
+
+def test_windows_text_is_read(tmp_path):
+    text = "Energie [eV]\tIntensität\r\n1.5\t0.25\r\n2.5\t1.0\r\n"
+    for encoding in ("utf-16", "utf-8-sig", "latin-1"):
+        found = read(tmp_path, "f.txt", text.encode(encoding), zero=0, broadened=True)
+        np.testing.assert_array_equal(found.energy, [1.5, 2.5])
+
+
+def test_a_word_for_no_is_not_taken_for_yes(tmp_path):
+    with pytest.raises(TypeError, match="broadened is 'no'; True, False or None is needed"):
+        read(tmp_path, "f.dat", "1 2\n2 3\n", unit="eV", zero=0, broadened="no")
 
 
 @pytest.mark.parametrize("case", FILES)

@@ -64,7 +64,9 @@ def test_what_cannot_be_compared_is_refused(files, tmp_path):
     with pytest.raises(ValueError, match=r"raw\.txt was not broadened, .* eels_bayes\.broaden"):
         make({"a": full, "b": tmp_path / "raw.txt"})
     broad = eb.broaden(eb.read_fingerprint(tmp_path / "raw.txt"), core_hole=0.2)
-    with pytest.raises(ValueError, match=r"files have intensities in 'angstrom.2', 'Mbarn'; give"):
+    with pytest.raises(
+        ValueError, match=r"spectra have intensities in 'angstrom.2', 'Mbarn'; give"
+    ):
         make({"a": full, "b": broad})
     far = eb.Fingerprint(np.linspace(1.0, 20.0, 50), np.ones(50), True, "angstrom^2")
     with pytest.raises(ValueError, match="no energies in common: the highest begins at 677 eV"):
@@ -75,3 +77,9 @@ def test_what_cannot_be_compared_is_refused(files, tmp_path):
         make({"a": full, "b": []})
     with pytest.raises(ValueError, match=r"values are of \['a'\]; give one for each of"):
         make({"a": full, "b": full}, values={"a": 1.0})
+    with pytest.raises(TypeError, match=r"files\['a'\] is None; give a file, or several"):
+        make({"a": None, "b": full})
+    with pytest.raises(TypeError, match="reading is 'zero'; give a table"):
+        make({"a": full, "b": full}, reading="zero")
+    with pytest.raises(ValueError, match=r"energy has shape \(0,\)"):
+        make({"a": full, "b": full}, energy=[])

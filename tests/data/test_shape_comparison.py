@@ -72,3 +72,11 @@ def test_what_cannot_be_compared_is_refused():
         eb.compare_shapes(edge(), flat, reach=0.0)
     with pytest.raises(ValueError, match="one is flat in the window"):
         eb.compare_shapes(flat, edge(), reach=0.0)
+    with pytest.raises(TypeError, match="one is a str; give a Fingerprint, as read_fingerprint"):
+        eb.compare_shapes("xmu.dat", edge())
+    with pytest.raises(TypeError, match=r"window is 690; a pair \(low, high\)"):
+        eb.compare_shapes(edge(), edge(), window=690)
+
+
+def test_a_reach_without_end_ends_where_nothing_is_in_common():
+    assert eb.compare_shapes(edge(), edge(), reach=1e12).pearson == pytest.approx(1.0)

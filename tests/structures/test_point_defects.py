@@ -54,7 +54,39 @@ def test_a_shifted_layer_moves_and_the_rest_stays():
     np.testing.assert_allclose(step, [*(SLAB.cell[0] - SLAB.cell[1])[:2] / 3, 0.2], atol=1e-12)
 
 
+def test_a_layer_without_a_third_vector_rises_along_its_normal():
+    layer = SLAB.copy()
+    layer.set_cell([SLAB.cell[0], SLAB.cell[1], [0, 0, 0]])
+    layer.pbc = (True, True, False)
+    moved = structures.shifted_layer(layer, [6], (0.0, 0.0), rise=0.5)
+    np.testing.assert_allclose(moved.positions[6] - SLAB.positions[6], [0, 0, 0.5], atol=1e-12)
+
+
+def test_symmetry_repeats_nothing_where_a_structure_ends():
+    """Four layers of a crystal in a cell without vacuum: alike in a crystal, not in a film."""
+    crystal = ase.build.bulk("Cu", "fcc", a=3.6, cubic=True).repeat((1, 1, 2))
+    assert structures.multiplicities(structures.vacancies(crystal, "Cu")) == [8]
+    crystal.pbc = (True, True, False)
+    film = structures.vacancies(crystal, "Cu")
+    assert structures.multiplicities(film) == [4, 4]
+    crystal.pbc = False
+    assert sum(structures.multiplicities(structures.vacancies(crystal, "Cu"))) == 8
+    across = structures.terminations(SLAB, "O", {"O": 6, "F": 2}, supercell=(2, 2))
+    open_slab = SLAB.copy()
+    open_slab.pbc = (True, True, False)
+    same = structures.terminations(open_slab, "O", {"O": 6, "F": 2}, supercell=(2, 2))
+    assert structures.multiplicities(same) == structures.multiplicities(across)
+
+
 def test_what_cannot_be_is_refused():
+    with pytest.raises(ValueError, match=r"first and second both hold \['Cr'\]"):
+        structures.antisites(SLAB, [1], [5])
+    with pytest.raises(ValueError, match=r"species is 'O', which the atoms \[0, 6\] are already"):
+        structures.substitutions(SLAB, "O", "O")
+    with pytest.raises(ValueError, match=r"rise is nan; give a height"):
+        structures.shifted_layer(SLAB, [6], (0, 0), rise=float("nan"))
+    with pytest.raises(TypeError, match=r"atoms is a str; give ase\.Atoms"):
+        structures.vacancies("slab.xyz", "O")
     with pytest.raises(ValueError, match=r"first and second both hold the atoms \[3\]"):
         structures.antisites(SLAB, [3], "Ti")
     with pytest.raises(ValueError, match="no pair of first and second lies within 1 angstrom"):
