@@ -15,6 +15,7 @@ from helpers import spectrum_files as written
 ENERGY, MU = written.curve()
 LOSS = ENERGY + written.EDGE
 RELATIVE = {"zero": written.EDGE}
+PACKED = gzip.compress(b"x", mtime=0)  # the same in every process that names tests
 
 # name of the file, its text, what has to be given, what its intensity is of MU, whether broadened
 FILES = {
@@ -218,7 +219,11 @@ def test_several_edges_are_chosen_among(tmp_path):
         ("f.dat", "", "it is empty"),
         ("f.dat", "# nothing\n", "there are no rows of numbers in it"),
         ("f.dat", b"\x00\x01\x02\xff", "it is no text; formats are feff, fdmnes"),
-        ("f.prj", gzip.compress(b"x", mtime=0), "packed, such as an Athena project; export its spectra"),
+        (
+            "f.prj",
+            gzip.compress(b"x", mtime=0),
+            "packed, such as an Athena project; export its spectra",
+        ),
         ("f.dat", "1 2\n2 nan\n", "intensities hold NaN or infinity"),
         ("f.dat", "1 2\n2 3\n2 4\n", "its energies do not ascend"),
         ("f.dat", "1 2\n", "it holds 1 energies; at least two are needed"),
