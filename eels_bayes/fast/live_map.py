@@ -82,8 +82,8 @@ class LiveMap:
     ) -> None:
         if not hasattr(fast, "library") or not hasattr(fast, "aligned"):
             raise TypeError(
-                f"fast is a {type(fast).__name__}; a compiled classifier is needed: "
-                "EELSClassifier.compile, or eb.load_fast"
+                f"fast is a {type(fast).__name__}; a compiled classifier is needed, "
+                "of `compile` or `load_fast`"
             )
         if not isinstance(shape, Sequence) or isinstance(shape, (str, bytes)) or not shape:
             raise TypeError(f"shape is {shape!r}; give rows and columns, or the points of a line")
