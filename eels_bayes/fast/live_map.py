@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from eels_bayes import validation
 from eels_bayes.field.coupling import learn_field, reweighted
@@ -56,11 +55,6 @@ class LiveMap:
         ``Prediction.map_posterior.coupling``. By default that of which neighbours are believed
         before anything is known: cautiously.
 
-    Attributes
-    ----------
-    coupling : Coupling
-        In use.
-
     Raises
     ------
     TypeError, ValueError
@@ -100,12 +94,14 @@ class LiveMap:
         self._base = torch.from_numpy(self._weights).float().unsqueeze(1)
         self._prior = self._base.log()  # of the scan, by what was seen of it
         self._seen = torch.zeros(2, n_classes, n, dtype=torch.float32)  # believed, and foretold
+        self._sums = torch.zeros(2, n_classes, 1, dtype=torch.float64)  # of them, over the scan
         self._messages = nothing_said(n_classes + 1, self._sides)
         self._found = np.full((n, n_classes), np.nan)
         self._alone = np.full((n, n_classes), np.nan)  # probabilities of the pixels by themselves
         middle, _ = prior_of_logs(self._graph.n_axes)
-        self.coupling = coupling_of(middle) if coupling is None else coupling
-        _check_coupling(self.coupling, self._graph.n_axes)
+        coupling = coupling_of(middle) if coupling is None else coupling
+        _check_coupling(coupling, self._graph.n_axes)
+        self.coupling = coupling
 
     def add(self, reading: FastReading, number: ArrayLike) -> NDArray[np.int64]:
         """Take in pixels that were read, and tell those around.
@@ -163,18 +159,34 @@ class LiveMap:
         Coupling
             For a scan that follows; in use from here on.
         """
-        n = self._data.shape[1]
+        n, likelihood = self._data.shape[1], self._data.double().T.numpy()
         field = learn_field(
-            self._data.double().T.numpy(),
+            likelihood,
             np.zeros(n, dtype=np.int64),
             self._graph,
             self._distance,
             self._weights,
         )
         self.coupling = field.coupling
-        joint = field.others.double().numpy() * np.exp(self._data.double().T.numpy())
+        joint = field.others.double().numpy() * np.exp(likelihood)
         self._put(slice(0, n), joint)
         return self.coupling
+
+    @property
+    def coupling(self) -> Coupling:
+        """How alike neighbours are taken to be.
+
+        Returns
+        -------
+        Coupling
+        """
+        return self._coupling
+
+    @coupling.setter
+    def coupling(self, coupling: Coupling) -> None:
+        self._coupling = coupling
+        penalty = with_alone(penalties(coupling.strength, coupling.growth, self._distance))
+        self._kernel = Kernel(torch.exp(-penalty).float())
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
@@ -249,10 +261,9 @@ class LiveMap:
         within = Sides(sender, sides.opposite, inside)
         # what is beyond says what it said before
         beyond = torch.where(inside, 0.0, messages)
-        kernel = Kernel(self._kernel())
         passed = torch.where(inside, messages, 0.0)
         for _ in range(SWEEPS):
-            passed = damped(passed, local + beyond.sum(0), within, kernel)
+            passed = damped(passed, local + beyond.sum(0), within, self._kernel)
         self._messages[:, :, window] = passed + beyond
         others = said_by_others(passed + beyond, prior)
         foretold = if_not_alone(others, self._prior)
@@ -260,18 +271,15 @@ class LiveMap:
         before = self._found[window].copy()
         self._put(window, joint.T.double().numpy())
         read = torch.from_numpy(np.isfinite(self._found[window, 0]))
-        self._seen[:, :, window] = torch.stack([joint / joint.sum(0), foretold]) * read
-        sums = self._seen.sum(2, keepdim=True)
-        self._prior = reweighted(sums[0], sums[1], self._base, self._prior)
+        seen = torch.stack([joint / joint.sum(0), foretold]) * read
+        self._sums += (seen - self._seen[:, :, window]).double().sum(2, keepdim=True)
+        self._seen[:, :, window] = seen
+        believed, told = self._sums.float().unbind()
+        self._prior = reweighted(believed, told, self._base, self._prior)
         after = self._found[window]
         away = ~(np.abs(after - before).max(1) < CHANGED)  # of what is new, too
         away |= np.nan_to_num(after).argmax(1) != np.nan_to_num(before).argmax(1)
         return np.flatnonzero(away & np.isfinite(after).all(1)) + begin
-
-    def _kernel(self) -> Tensor:
-        """Weights of states of neighbours."""
-        strength, growth, _ = self.coupling
-        return torch.exp(-with_alone(penalties(strength, growth, self._distance))).float()
 
     def _put(self, rows: slice, joint: NDArray[np.float64]) -> None:
         """Keep class probabilities of pixels that were read."""
