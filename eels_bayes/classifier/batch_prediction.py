@@ -77,7 +77,7 @@ def predict(
     ok = np.isfinite(columns["total"])
     if unlike := unlike_model(columns["novelty"][ok]):
         warnings.warn(f"predict: {unlike}", stacklevel=WARNED_CALL)
-    del columns["states"]
+    columns.pop("states", None)
     gaussians = {name: columns.pop(name) for name in COMPONENTS if name in columns}
     labels, library = np.full(len(ok), -1), fitted.forward.library
     labels[ok] = columns["probabilities"][ok].argmax(1)

@@ -71,6 +71,7 @@ def read_in_parts(
             if class_weights is not None:
                 prior = states.of_classes(np.tile(class_weights, (len(part), 1)))
             columns = columns_of(fitted, part, quiet, states, prior)
+            del columns["states"]  # neighbours are not asked here
             if not joint:
                 columns = {name: x for name, x in columns.items() if name not in COMPONENTS}
             kept.append(columns)
