@@ -6,7 +6,10 @@ flagged:
 
     peer(spectra, library, *, seed=0, show_progressbar=True) -> ndarray
 
-``PEERS`` names them; ``ABLATIONS`` names parts of eels_bayes that read spectra by themselves.
+``PEERS`` names them. ``PIXEL_BY_PIXEL`` take long and learn next to nothing from other pixels (MLLS
+one broadening): give them the pixels that are wanted. ``OPTIONAL`` need a package that nothing else
+does, and raise ImportError without it. ``ABLATIONS`` names parts of eels_bayes that read spectra by
+themselves. The classifiers on the dual VAE's latents share one training: `latent_classifiers`.
 """
 
 from __future__ import annotations
@@ -19,7 +22,19 @@ from numpy.typing import NDArray
 
 import eels_bayes as eb
 
-from . import dual_vae, em_mixture, forward_model, least_squares, nearest, pca_ratio
+from . import (
+    dual_vae,
+    em_mixture,
+    forward_model,
+    least_squares,
+    nearest,
+    nmf,
+    pca_gp,
+    pca_ratio,
+    pyeelsmodel_fit,
+    rapid_eels,
+    shifted_fit,
+)
 
 
 class Peer(Protocol):
@@ -49,6 +64,11 @@ PEERS: dict[str, Peer] = {
     "PCA(10), nearest by L2": nearest.by_distance,
     "PCA(10), nearest by cosine": nearest.by_angle,
     "PCA(10), peak over shoulder": pca_ratio.probabilities,
+    "PCA(10), Gaussian process": pca_gp.probabilities,
+    "NMF(10), nearest by L2": nmf.probabilities,
+    "RapidEELS (2021)": rapid_eels.probabilities,
     "dual VAE and GP (Hollenbach 2024)": dual_vae.probabilities,
 }
+PIXEL_BY_PIXEL: dict[str, Peer] = {"MLLS with a shift a pixel": shifted_fit.by_mlls}
+OPTIONAL: dict[str, Peer] = {"pyEELSMODEL 1.0.9, linear fit": pyeelsmodel_fit.probabilities}
 ABLATIONS: dict[str, Peer] = {"forward model without networks": forward_model.probabilities}

@@ -19,6 +19,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -173,6 +174,40 @@ def train(
     return Trained(vae.eval(), np.array(history), time.perf_counter() - began)
 
 
+class Latents(NamedTuple):
+    """What classifiers learn from and read.
+
+    ``draws`` (N, D) of the fingerprints' posteriors and their ``labels`` (N,); ``pixels`` (m, D) of
+    the usable noisy spectra.
+    """
+
+    draws: Array
+    labels: Array
+    pixels: Array
+
+
+def latents(
+    trained: Trained,
+    spectra: eb.Spectra,
+    library: eb.FingerprintLibrary,
+    *,
+    n_draws: int = N_DRAWS,
+    seed: int = 0,
+) -> Latents:
+    """Latents of noisy spectra, and ``n_draws`` draws of each fingerprint's posterior."""
+    known = library.resample(spectra.energy)
+    vae = trained.vae
+    with torch.no_grad():
+        fingerprints = torch.as_tensor(known.intensity, dtype=torch.float32)
+        mean, log_var = (x.double().numpy() for x in vae.encode_clean(fingerprints))
+        rows = torch.as_tensor(intensity(spectra), dtype=torch.float32)
+        pixels = [vae.noisy_encoder(x).double().numpy() for x in rows.split(EVALUATION_BATCH)]
+    rng = np.random.default_rng(seed)
+    draws = mean + np.exp(0.5 * log_var) * rng.standard_normal((n_draws, *mean.shape))
+    labels = np.tile(known.labels, n_draws)
+    return Latents(draws.reshape(len(labels), -1), labels, np.concatenate(pixels))
+
+
 def classify(
     trained: Trained,
     spectra: eb.Spectra,
@@ -186,18 +221,10 @@ def classify(
     The kernel is scikit-learn's default, a fixed RBF of unit length, one class against the rest;
     ``n_draws`` draws of each fingerprint's posterior are its training data.
     """
-    known = library.resample(spectra.energy)
-    vae = trained.vae
-    with torch.no_grad():
-        fingerprints = torch.as_tensor(known.intensity, dtype=torch.float32)
-        mean, log_var = (x.double().numpy() for x in vae.encode_clean(fingerprints))
-        pixels = torch.as_tensor(intensity(spectra), dtype=torch.float32)
-        latents = [vae.noisy_encoder(x).double().numpy() for x in pixels.split(EVALUATION_BATCH)]
-    rng = np.random.default_rng(seed)
-    draws = mean + np.exp(0.5 * log_var) * rng.standard_normal((n_draws, *mean.shape))
-    labels = np.tile(known.labels, n_draws)
-    gp = GaussianProcessClassifier(random_state=seed).fit(draws.reshape(len(labels), -1), labels)
-    return all_rows(np.concatenate([gp.predict_proba(z) for z in latents]), spectra)
+    found = latents(trained, spectra, library, n_draws=n_draws, seed=seed)
+    gp = GaussianProcessClassifier(random_state=seed).fit(found.draws, found.labels)
+    batches = np.split(found.pixels, range(EVALUATION_BATCH, len(found.pixels), EVALUATION_BATCH))
+    return all_rows(np.concatenate([gp.predict_proba(z) for z in batches]), spectra)
 
 
 def probabilities(

@@ -83,7 +83,7 @@ def probabilities(
 
     Nothing here is random: ``seed`` and ``show_progressbar`` are not needed.
     """
-    return all_rows(_posterior(amplitudes(spectra, library), library), spectra)
+    return all_rows(posterior(amplitudes(spectra, library), library), spectra)
 
 
 def probabilities_denoised(
@@ -97,11 +97,12 @@ def probabilities_denoised(
 
     Nothing here is random: ``seed`` and ``show_progressbar`` are not needed.
     """
-    return all_rows(_posterior(amplitudes(spectra, library, denoised=True), library), spectra)
+    return all_rows(posterior(amplitudes(spectra, library, denoised=True), library), spectra)
 
 
-def _posterior(fit: Amplitudes, library: eb.FingerprintLibrary) -> Array:
+def posterior(fit: Amplitudes, library: eb.FingerprintLibrary) -> Array:
+    """Class probabilities (m, K) of fitted amplitudes."""
     variance = fit.error[:, None] ** 2 + (library.variations.intensity * fit.classes) ** 2
     distance = fit.value[:, None] - fit.classes
-    posterior: Array = softmax(-0.5 * (distance**2 / variance + np.log(variance)), axis=1)
-    return posterior
+    found: Array = softmax(-0.5 * (distance**2 / variance + np.log(variance)), axis=1)
+    return found

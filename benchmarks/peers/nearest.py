@@ -32,12 +32,7 @@ def by_distance(
     """
     known = library.resample(spectra.energy)
     clean = denoise(intensity(spectra))
-    distances = (
-        (clean.spectra**2).sum(1)[:, None]
-        - 2.0 * clean.spectra @ known.intensity.T
-        + (known.intensity**2).sum(1)
-    )
-    return all_rows(_probabilities(distances, known, len(clean.components)), spectra)
+    return all_rows(nearest_by_distance(clean.spectra, known, len(clean.components)), spectra)
 
 
 def by_angle(
@@ -57,6 +52,19 @@ def by_angle(
     cosines = _unit(clean.spectra) @ _unit(known.intensity).T
     distances = 2.0 - 2.0 * cosines
     return all_rows(_probabilities(distances, known, len(clean.components)), spectra)
+
+
+def nearest_by_distance(clean: Array, library: eb.FingerprintLibrary, freedom: int) -> Array:
+    """Class probabilities (m, K) of denoised spectra (m, L) with so many degrees of freedom.
+
+    ``library`` has the spectra's energies.
+    """
+    distances = (
+        (clean**2).sum(1)[:, None]
+        - 2.0 * clean @ library.intensity.T
+        + (library.intensity**2).sum(1)
+    )
+    return _probabilities(distances, library, freedom)
 
 
 def _unit(rows: Array) -> Array:
