@@ -7,7 +7,10 @@ the fingerprints; one length and one amplitude of its kernel are learned for eac
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
@@ -36,5 +39,7 @@ def probabilities(
     draws = draw(spectra, library, n_draws, seed=seed)
     kernel = ConstantKernel(10.0, AMPLITUDES) * RBF(3.0, LENGTHS)
     gp = GaussianProcessClassifier(kernel, random_state=seed)
-    gp.fit((draws.noisy @ components.T - center) / width, draws.labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of a parameter at its bound
+        gp.fit((draws.noisy @ components.T - center) / width, draws.labels)
     return all_rows(np.asarray(gp.predict_proba((scores - center) / width)), spectra)

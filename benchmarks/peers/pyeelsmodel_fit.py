@@ -1,11 +1,12 @@
 """The linear fit of pyEELSMODEL: a second implementation, by others, of fitting an edge in counts.
 
-pyEELSMODEL 1.0.9 (Universities of Antwerp; Jannis and Van den Broek) fits the gross counts of each
+pyEELSMODEL 1.0.9 (University of Antwerp; Jannis and Van den Broek) fits the gross counts of each
 pixel by constrained least squares: its own background, a sum of power laws (Van den Broek et al.,
 Ultramicroscopy 254, 113830 (2023)), under the shape that the classes share and the overlapping
-ones, whose heights are not negative. Nothing of our preprocessing but the alignment enters: neither
-our background nor our noise. Its fitted height, with its own Cramer-Rao bound as the error, is
-compared with those of the classes as `least_squares` compares its own.
+ones, whose heights are not negative. (That the background be convex is asked for without effect:
+1.0.9 leaves these rows of its constraints zero.) Nothing of our preprocessing but the alignment
+enters, neither our background nor our noise. The fitted height, with pyEELSMODEL's Cramer-Rao bound
+as its error, is compared with those of the classes as `least_squares` compares its own.
 
 Needs ``pip install pyEELSMODEL==1.0.9``. Nothing else of the benchmarks does, so it is imported
 here alone, when a pixel is to be read.

@@ -129,7 +129,8 @@ def test_mlls_tells_shapes_apart_and_not_heights(spectra, library, labels):
     assert eb.metrics.accuracy(found, labels[:120]) < 0.6
 
 
-def test_without_pyeelsmodel_a_sentence_says_so(spectra, library, labels, monkeypatch):
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # its own, of NumPy and SciPy
+def test_without_pyeelsmodel_a_sentence_says_so(spectra, library, labels):
     try:
         import pyEELSMODEL  # noqa: F401
     except ImportError:
