@@ -24,11 +24,16 @@ extensions = [
     "numpydoc",
     "sphinx_gallery.gen_gallery",
     "constants_table",
+    "formulas",
     "public_names",
 ]
 exclude_patterns = ["_build", "gallery_header.rst", "generated/examples"]
 templates_path = ["_templates"]
 myst_heading_anchors = 3
+myst_enable_extensions = ["dollarmath"]
+
+# Nothing is fetched to show a formula.
+html_math_renderer = "mathtext"
 
 # Docstrings: numpydoc sections, names in single backticks.
 default_role = "py:obj"
