@@ -29,6 +29,7 @@ lint: $(READY)
 docs: $(READY)
 	rm -rf docs/generated docs/gallery
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python tools/check_pages.py docs/_build/html
 
 bench: $(READY)
 	@set -e; for script in benchmarks/*.py; do \

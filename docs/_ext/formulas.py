@@ -18,6 +18,7 @@ from sphinx.writers.html5 import HTML5Translator
 logger = logging.getLogger(__name__)
 EM = 100.0  # units of a drawing that are one em
 MARGIN = 4.0  # units about it, so that nothing is cut off
+INLINE, BLOCK = 1.1, 1.2  # times the size of the text, whose letters are larger than a formula's
 LETTERS = {Path.MOVETO: "M", Path.LINETO: "L", Path.CURVE3: "Q", Path.CURVE4: "C"}
 
 
@@ -54,7 +55,7 @@ def drawing(latex: str, scale: float = 1.0) -> str:
     )
 
 
-def _checked(node: nodes.Element, scale: float = 1.0) -> str:
+def _checked(node: nodes.Element, scale: float) -> str:
     try:
         return drawing(node.astext(), scale)
     except ValueError as error:
@@ -63,12 +64,12 @@ def _checked(node: nodes.Element, scale: float = 1.0) -> str:
 
 
 def inline(self: HTML5Translator, node: nodes.math) -> None:
-    self.body.append(_checked(node))
+    self.body.append(_checked(node, INLINE))
     raise nodes.SkipNode
 
 
 def block(self: HTML5Translator, node: nodes.math_block) -> None:
-    self.body.append(f'<div class="formula">{_checked(node, 1.15)}</div>\n')
+    self.body.append(f'<div class="formula">{_checked(node, BLOCK)}</div>\n')
     raise nodes.SkipNode
 
 
