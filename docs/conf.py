@@ -25,6 +25,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "constants_table",
     "formulas",
+    "results_table",
     "public_names",
 ]
 exclude_patterns = ["_build", "gallery_header.rst", "generated/examples"]
@@ -47,7 +48,8 @@ python_maximum_signature_line_length = 88
 autosummary_generate = True
 autosummary_context = {"members_of": public_names.all_members()}
 
-# The examples take minutes each: they are shown, and run under pytest, but not run here.
+# The examples take minutes each: they are shown with pictures that tools/gallery_pictures.py has
+# kept, and run under pytest, but not run here.
 sphinx_gallery_conf = {
     "examples_dirs": str(
         gallery_scripts.prepare(ROOT / "examples", HERE / "generated" / "examples")
@@ -63,6 +65,7 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = "eels_bayes"
+html_context = {"default_mode": "auto"}  # else the theme complains in the browser
 html_static_path = ["_static"]
 html_css_files = ["eels_bayes.css"]
 html_show_sourcelink = False

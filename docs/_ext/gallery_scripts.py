@@ -7,16 +7,16 @@ from pathlib import Path
 def prepare(source: Path, target: Path) -> Path:
     """Write what the gallery is made of; files that have not changed stay as they are.
 
-    A picture of the pages' folder that is called as a script shows what the script draws, one
-    that is called ``NAME.smoke.png`` what it draws in a short run.
+    The pictures are those that ``tools/gallery_pictures.py`` keeps for each script; one that is
+    called ``FIGURE.smoke.png`` is of a short run.
     """
     target.mkdir(parents=True, exist_ok=True)
     pages = Path(__file__).parents[1]
     wanted = {"GALLERY_HEADER.rst": (pages / "gallery_header.rst").read_text("utf-8")}
     for path in sorted(source.glob("*.py")):
-        pictures = [f"{path.stem}.png", f"{path.stem}.smoke.png"]
-        found = [name for name in pictures if (pages / name).exists()]
-        wanted[path.name] = script(path.read_text("utf-8"), *found[:1])
+        pictures = sorted((pages / "pictures" / path.stem).glob("*.png"))
+        names = [picture.relative_to(pages).as_posix() for picture in pictures]
+        wanted[path.name] = script(path.read_text("utf-8"), *names)
     for old in target.iterdir():
         if old.name not in wanted:
             old.unlink()
@@ -27,8 +27,8 @@ def prepare(source: Path, target: Path) -> Path:
     return target
 
 
-def script(text: str, picture: str = "") -> str:
-    """One script with a docstring and cells in reStructuredText."""
+def script(text: str, *pictures: str) -> str:
+    """One script with a docstring and cells in reStructuredText, its pictures below the first."""
     quoted = re.match(r'"""(.*?)"""\n', text, flags=re.DOTALL)
     if quoted is None:
         raise ValueError("an example begins with a docstring")
@@ -37,11 +37,14 @@ def script(text: str, picture: str = "") -> str:
     # an indented block is a command to type
     rest = re.sub(r"\n\n(?=    \S)", "\n\n.. code-block:: none\n\n", rest)
     cells = re.sub(r"^# %% (.+)$", _cell, text[quoted.end() :], flags=re.MULTILINE)
-    if picture:
-        rest += f"\n.. figure:: /{picture}\n   :alt: What this script draws.\n   :width: 100%\n"
-        if picture.endswith(".smoke.png"):
-            rest += "\n   Drawn by a short run (``--smoke``), on simulated data.\n"
-        cells += f"\n# sphinx_gallery_thumbnail_path = {picture!r}\n"
+    for picture in pictures:
+        name = picture.rpartition("/")[2].partition(".")[0].replace("_", " ")
+        rest += f"\n.. figure:: /{picture}\n   :alt: What this script draws: {name}.\n"
+        rest += "   :width: 100%\n"
+    if any(picture.endswith(".smoke.png") for picture in pictures):
+        rest += "\nDrawn by a short run (``--smoke``), on simulated data where no file is read.\n"
+    if pictures:
+        cells += f"\n# sphinx_gallery_thumbnail_path = {pictures[0]!r}\n"
     return f'"""{title}\n{"=" * len(title)}\n{rest}"""\n{cells}'
 
 
