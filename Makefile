@@ -11,7 +11,7 @@ PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-res
 READY := $(VENV)/.ready
 export MPLBACKEND = Agg
 
-.PHONY: demo test lint docs bench fuzz test-newest clean
+.PHONY: demo test lint docs pictures bench fuzz test-newest clean
 
 demo: $(READY)
 	$(BIN)/python examples/annealing_series.py --out "$(OUT)"
@@ -26,10 +26,15 @@ lint: $(READY)
 	$(BIN)/mypy
 
 # The pages for people: offline, a warning is an error, and no page is left of a name that went.
+# Then every page is looked at: pictures, links, and in chromium, where that is, scripts.
 docs: $(READY)
 	rm -rf docs/generated docs/gallery
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	$(BIN)/python tools/check_pages.py docs/_build/html
+
+# What the examples draw, for the gallery: minutes, so that it is kept; ARGS="live_stream" is one.
+pictures: $(READY)
+	$(BIN)/python tools/gallery_pictures.py $(ARGS)
 
 bench: $(READY)
 	@set -e; for script in benchmarks/*.py; do \

@@ -75,6 +75,7 @@ html_sidebars = {
     for page in (
         "index",
         "guide",
+        "beside_other_methods",
         "architecture",
         "notation",
         "constants",

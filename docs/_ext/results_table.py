@@ -113,7 +113,7 @@ def _table(doses: Doses, scores: tuple[str, str]) -> nodes.table:
         ("pixel by pixel", [ALONE, ABLATION, *by_group[ALONE], BASE]),
         ("with the mix of each image", [IMAGE, *by_group[IMAGE]]),
     ]
-    table = nodes.table(classes=["constants"])
+    table = nodes.table(classes=["constants", "scores"])
     group = nodes.tgroup(cols=1 + len(doses))
     table += group
     for width in (40, *[15] * len(doses)):
@@ -122,7 +122,7 @@ def _table(doses: Doses, scores: tuple[str, str]) -> nodes.table:
     group += [head, body]
     head += _row(["method", *(f"dose {dose}" for dose in doses)], [False] * (1 + len(doses)))
     for title, names in rows:
-        heading = nodes.entry("", nodes.paragraph("", title), morecols=len(doses))
+        heading = nodes.entry("", nodes.paragraph("", "", nodes.emphasis("", title)), morecols=len(doses))
         body += nodes.row("", heading, classes=["place"])
         ranked = [name for name in names if name in known and name not in (ABLATION, BASE)]
         for name in (name for name in names if name in known):
