@@ -79,6 +79,7 @@ def main() -> None:
     # %% A figure
     figure = plt.figure(figsize=(4, 6))
     result.total.plot()  # a map; of a stack, how often each uncertainty is found
+    figure.axes[0].set_title(args.out.name)
     figure.savefig(args.out.with_suffix(".png"), dpi=150)
     print(f"mean uncertainty {total:.3f} nats; novel {novel:.1%}")
 

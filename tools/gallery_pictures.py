@@ -5,7 +5,8 @@
 Without names all examples are run: minutes, which is why the pages show kept pictures and run
 nothing. They stand in docs/pictures, a folder an example; those of a short run are called
 ``FIGURE.smoke.png``. An example whose packages are missing keeps the pictures that it has.
-``--map`` is the spectrum image of ``spectrum_image.py``; by default exSpy's, which is fetched.
+``live_stream`` draws latencies: run it where nothing else runs. ``--map`` is the spectrum image of
+``spectrum_image.py``; by default exSpy's, which is fetched.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "pictures"
 WIDEST = 1100  # pixels
 COLOURS = 128
-IN_FULL = ("annealing_series",)  # takes a minute or two; the rest is run short
+IN_FULL = ("annealing_series", "spectrum_image")  # a minute or two; the rest is run short
 
 
 def run(script: Path, folder: Path, given: Path | None) -> subprocess.CompletedProcess[str]:

@@ -40,7 +40,6 @@ def script(text: str, *pictures: str) -> str:
     for picture in pictures:
         name = picture.rpartition("/")[2].partition(".")[0].replace("_", " ")
         rest += f"\n.. figure:: /{picture}\n   :alt: What this script draws: {name}.\n"
-        rest += "   :width: 100%\n"
     if any(picture.endswith(".smoke.png") for picture in pictures):
         rest += "\nDrawn by a short run (``--smoke``), on simulated data where no file is read.\n"
     if pictures:
