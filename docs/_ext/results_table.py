@@ -122,7 +122,9 @@ def _table(doses: Doses, scores: tuple[str, str]) -> nodes.table:
     group += [head, body]
     head += _row(["method", *(f"dose {dose}" for dose in doses)], [False] * (1 + len(doses)))
     for title, names in rows:
-        heading = nodes.entry("", nodes.paragraph("", "", nodes.emphasis("", title)), morecols=len(doses))
+        heading = nodes.entry(
+            "", nodes.paragraph("", "", nodes.emphasis("", title)), morecols=len(doses)
+        )
         body += nodes.row("", heading, classes=["place"])
         ranked = [name for name in names if name in known and name not in (ABLATION, BASE)]
         for name in (name for name in names if name in known):
