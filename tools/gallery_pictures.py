@@ -22,8 +22,9 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "pictures"
-WIDEST = 1100  # pixels
-COLOURS = 128
+WIDTHS = (1100, 900, 700)  # pixels, the first at which it is small enough, or the last
+LARGEST = 150_000  # bytes
+COLOURS = 64
 IN_FULL = ("annealing_series", "spectrum_image")  # a minute or two; the rest is run short
 
 
@@ -49,11 +50,15 @@ def run(script: Path, folder: Path, given: Path | None) -> subprocess.CompletedP
 def keep(picture: Path, target: Path) -> int:
     """Write a picture small; its size in bytes."""
     with Image.open(picture) as image:
-        small = image.convert("RGB")
-    if small.width > WIDEST:
-        height = round(small.height * WIDEST / small.width)
-        small = small.resize((WIDEST, height), Image.Resampling.LANCZOS)
-    small.quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
+        whole = image.convert("RGB")
+    for width in WIDTHS:
+        small = whole
+        if whole.width > width:
+            height = round(whole.height * width / whole.width)
+            small = whole.resize((width, height), Image.Resampling.LANCZOS)
+        small.quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
+        if target.stat().st_size <= LARGEST:
+            break
     return target.stat().st_size
 
 
