@@ -5,8 +5,8 @@
 Without names all examples are run: minutes, which is why the pages show kept pictures and run
 nothing. They stand in docs/pictures, a folder an example; those of a short run are called
 ``FIGURE.smoke.png``. An example whose packages are missing keeps the pictures that it has.
-``live_stream`` draws latencies: run it where nothing else runs, or not at all. ``--map`` is the spectrum image of
-``spectrum_image.py``; by default exSpy's, which is fetched.
+``live_stream`` draws latencies: run it where nothing else runs, or not at all. ``--map`` is the
+spectrum image of ``spectrum_image.py``; by default exSpy's, which is fetched.
 """
 
 from __future__ import annotations
