@@ -38,8 +38,8 @@ def script(text: str, *pictures: str) -> str:
     rest = re.sub(r"\n\n(?=    \S)", "\n\n.. code-block:: none\n\n", rest)
     cells = re.sub(r"^# %% (.+)$", _cell, text[quoted.end() :], flags=re.MULTILINE)
     for picture in pictures:
-        name = picture.rpartition("/")[2].partition(".")[0].replace("_", " ")
-        rest += f"\n.. figure:: /{picture}\n   :alt: What this script draws: {name}.\n"
+        name = picture.rpartition("/")[2].partition(".")[0].replace("_", " ").capitalize()
+        rest += f"\n.. figure:: /{picture}\n   :alt: What this script draws.\n\n   {name}\n"
     if any(picture.endswith(".smoke.png") for picture in pictures):
         rest += "\nDrawn by a short run (``--smoke``), on simulated data where no file is read.\n"
     if pictures:
