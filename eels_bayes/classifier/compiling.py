@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 
 from eels_bayes import validation
@@ -23,6 +24,8 @@ from eels_bayes.fast.backends import Backend
 from eels_bayes.fast.classifier import FastClassifier, Head
 from eels_bayes.fast.dense_head import DenseHeads, fit_dense
 from eels_bayes.fast.graph import FastGraph
+from eels_bayes.fast.population import Population
+from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.reinsertion import clean_source
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 from eels_bayes.preprocessing.windows import FINEST
@@ -68,7 +71,15 @@ def compiled(
     shown |= library_words(fitted.forward.library)
     shown["class_weights"] = fitted.class_weights.tolist()
     model = digest(fitted)
-    return FastClassifier(graph, own, fitted.class_names, head, backend, shown, model)
+    population = _population(fitted.forward)
+    return FastClassifier(graph, own, fitted.class_names, head, backend, shown, model, population)
+
+
+def _population(model: ForwardModel) -> Population:
+    """What of the forward model a stream may move."""
+    columns = model.continuum.columns(model.continuum.energy, model.library)
+    parts = (columns, model.mean, model.covariance)
+    return Population(*(torch.as_tensor(x, dtype=torch.float64) for x in parts))
 
 
 def _dense_head(fitted: Fitted, settings: Settings) -> DenseHeads:

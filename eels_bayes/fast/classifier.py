@@ -17,8 +17,9 @@ from eels_bayes import validation
 from eels_bayes.data.detector_limits import below_ceiling, countable
 from eels_bayes.fast import fast_file, program_export
 from eels_bayes.fast.backends import BACKENDS, Backend
-from eels_bayes.fast.graph import CHUNK, N_COLUMNS, FastGraph
+from eels_bayes.fast.graph import CHUNK, N_COLUMNS, FastGraph, Run
 from eels_bayes.fast.parts import FastParts, Head
+from eels_bayes.fast.population import Population
 from eels_bayes.fast.whole_signal import map_signal
 from eels_bayes.preprocessing.alignment import FADED, SEARCH, align_axis, find_shift
 from eels_bayes.preprocessing.borders import without_borders
@@ -81,6 +82,8 @@ class FastClassifier:
         and "source".
     model : str
         Digest of the model that was compiled, as `Prediction.model`; '' where it is not known.
+    population : Population, optional
+        Of the continuum, which a stream may move; see `LiveClassifier`.
 
     Attributes
     ----------
@@ -104,13 +107,14 @@ class FastClassifier:
         backend: Backend,
         library: Mapping[str, Any],
         model: str = "",
+        population: Population | None = None,
     ):
         validation.choice("backend", backend, sorted(BACKENDS))
         self.graph = graph.eval().requires_grad_(False)
         self.class_names = tuple(class_names)
         self.head, self.backend, self.library = head, backend, dict(library)
         self.energy = graph.axis.offset + graph.axis.scale * np.arange(graph.axis.n)
-        self.model = model
+        self.model, self.population = model, population
         self.aligned = preprocessor.align is not None
         self._preprocessor = preprocessor
         self._ceiling = float(preprocessor.ceiling)
@@ -150,13 +154,19 @@ class FastClassifier:
         ValueError
             Another number of channels than `energy`, or of shifts than spectra.
         """
+        return self._read_by(self._run, counts, shift)
+
+    def _read_by(
+        self, run: Run, counts: ArrayLike, shift: float | ArrayLike | None
+    ) -> FastReading:
+        """A reading by what runs the graph, or another one of the same shape."""
         rows, single = self._rows(counts)
         if shift is None:
             shift = self._drift(rows)
         if isinstance(shift, float) and 0 < len(rows) <= CHUNK:
-            columns, labels, flag = self._run(rows, shift)
+            columns, labels, flag = run(rows, shift)
         else:
-            columns, labels, flag = self._in_chunks(rows, shift)
+            columns, labels, flag = self._in_chunks(run, rows, shift)
         k = len(self.class_names)
         if single:
             columns, labels, flag = columns[0], labels[0], flag[0]
@@ -174,6 +184,7 @@ class FastClassifier:
             self.backend,
             self.library,
             self.model,
+            self.population,
         )
 
     def _rows(self, counts: ArrayLike) -> tuple[NDArray[np.float32], bool]:
@@ -197,7 +208,7 @@ class FastClassifier:
         return rows, single
 
     def _in_chunks(
-        self, rows: NDArray[np.float32], shift: float | ArrayLike
+        self, run: Run, rows: NDArray[np.float32], shift: float | ArrayLike
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Columns, labels and flags of counts (n, E), few rows at a time."""
         n = len(rows)
@@ -207,7 +218,7 @@ class FastClassifier:
         columns = np.empty((n, len(self.class_names) + N_COLUMNS), dtype=np.float32)
         labels, flag = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
         for index, value in _together(shifts, n):
-            columns[index], labels[index], flag[index] = self._run(rows[index], value)
+            columns[index], labels[index], flag[index] = run(rows[index], value)
         return columns, labels, flag
 
     map = map_signal

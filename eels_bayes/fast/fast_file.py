@@ -19,6 +19,7 @@ from eels_bayes.fast.backends import BACKENDS
 from eels_bayes.fast.dense_head import DenseHeads
 from eels_bayes.fast.graph import N_COLUMNS, FastGraph, Plan
 from eels_bayes.fast.parts import FastParts
+from eels_bayes.fast.population import PREFIX, TENSORS, as_stored, stored
 from eels_bayes.forward_model.pixel_posterior import PixelEvidence
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
 from eels_bayes.prediction import known_readings
@@ -73,6 +74,7 @@ def write(path: str | os.PathLike[str], parts: FastParts) -> None:
     known = parts.preprocessor, encoder.evidence, graph.axis, noise
     counts = known_readings.drawn_counts(*known)
     tensors |= known_readings.as_stored(counts, _columns(graph, graph.plan(0.0), counts))
+    tensors |= as_stored(parts.population)
     tensor_file.write(path, KIND, tensors, config)
 
 
@@ -136,13 +138,14 @@ def read(path: str | os.PathLike[str]) -> FastParts:
         if config["backend"] not in list(BACKENDS):
             raise ValueError(f"backend is {config['backend']!r}")
         _try_out(graph, names, tensors, config)
+        population = stored(tensors)
     except tensor_file.MISFITS as error:
         raise ValueError(
             f"{os.fspath(path)} holds no complete fast classifier ({error}); open it with "
             f"{tensor_file.written_by(path)}, which wrote it, or save it again"
         ) from error
     head, backend = config["head"], config["backend"]
-    return FastParts(graph, preprocessor, names, head, backend, library, model)
+    return FastParts(graph, preprocessor, names, head, backend, library, model, population)
 
 
 def to_bytes(parts: FastParts) -> bytes:
@@ -192,7 +195,7 @@ def _checked(tensors: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Te
     """Tensors that are what they must be, before anything is built of their sizes."""
     if config["head"] not in _HEADS:
         raise ValueError(f"head is {config['head']!r}")
-    table = named("preprocessor.", PREPROCESSOR) | KNOWN
+    table = named("preprocessor.", PREPROCESSOR) | KNOWN | named(PREFIX, TENSORS)
     parts = named("encoder.", ENCODER) | NOVELTY | named("heads.", _HEADS[config["head"]])
     sizes = evidence_sizes(config["evidence"])
     sizes |= {"D": config["latent_dim"], "G": len(config["class_names"])}

@@ -9,19 +9,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from eels_bayes import validation
 from eels_bayes.data.flags import describe
+from eels_bayes.fast.adaptation import Adaptation, Swap
+from eels_bayes.fast.live_adapter import LiveAdapter
 from eels_bayes.fast.live_drift import RunningDrift
 from eels_bayes.fast.live_queue import Inbox, Waiting, from_queue, read_source
 from eels_bayes.fast.live_statistics import Counters
+from eels_bayes.fast.torch_threads import thread_limit
 
 if TYPE_CHECKING:
     from eels_bayes.fast.classifier import FastClassifier, FastReading
@@ -42,6 +43,8 @@ class LiveResult(NamedTuple):
         Energy shift that was removed, eV.
     reading : FastReading
         What the classifier says: fields (K,) or scalar, NaN and label -1 where it is flagged.
+    swap : int
+        How many swaps of the model there were before it, see ``LiveClassifier.swaps``.
     """
 
     number: int
@@ -49,6 +52,7 @@ class LiveResult(NamedTuple):
     classified: float
     shift: float
     reading: FastReading
+    swap: int = 0
 
     @property
     def latency(self) -> float:
@@ -100,11 +104,21 @@ class LiveClassifier:
     threads : int
         Threads that torch may use while it classifies, so that the acquisition keeps the other
         cores. Its setting is put back after every call.
+    adapt : bool or Adaptation
+        Whether the model follows the stream: the continuum's population, class weights and noise, by
+        what its spectra show, with the shapes of the fingerprints as they were fitted. A thread of
+        its own learns beside the reading, which changes to what was learned between two spectra, where
+        recent spectra are more probable by it than by the frozen model, three standard errors at
+        the least. Where that is so no longer, it changes back. Swaps are kept in ``swaps`` and logged
+        (``logging``, "eels_bayes.live"). Making it compiles the model once more, for a second. What
+        was learned stays for further runs, but is not pickled. What is read by it is read by
+        TorchScript, whatever the backend, and differs with when the thread is done.
 
     Raises
     ------
     TypeError, ValueError
-        If a number is not whole or below 1, or there is no such policy.
+        If a number is not whole or below 1, there is no such policy, or `fast` does not hold what
+        may drift, of a file of an earlier version.
 
     Examples
     --------
@@ -123,22 +137,32 @@ class LiveClassifier:
         batch_size: int = 64,
         drift: int | None = 200,
         threads: int = 1,
+        adapt: bool | Adaptation = False,
     ) -> None:
         sizes = {"queue_size": queue_size, "batch_size": batch_size, "threads": threads}
         for name, value in (sizes | ({} if drift is None else {"drift": drift})).items():
             validation.whole(name, value)
-        self.fast, self.threads, self.drift = fast, threads, drift
+        self.fast, self.threads, self.drift, self.adapt = fast, threads, drift, adapt
         policy = validation.choice("policy", policy, ("block", "drop_oldest", "batch"))
         self._new_inbox = partial(Inbox, queue_size, policy, batch_size)
+        self._begin()
+
+    def _begin(self) -> None:
+        """What belongs to this process: a run that may be in progress, and what follows streams."""
         self._inbox = self._new_inbox()
+        self._adapter: LiveAdapter | None = None
+        if self.adapt:
+            options = self.adapt if isinstance(self.adapt, Adaptation) else Adaptation()
+            self._adapter = LiveAdapter(self.fast, options, self.threads)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without a run that may be in progress, which belongs to this process."""
-        return {name: value for name, value in vars(self).items() if name != "_inbox"}
+        """Without a run that may be in progress, and what it has learned."""
+        own = ("_inbox", "_adapter")
+        return {name: value for name, value in vars(self).items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._inbox = self._new_inbox()
+        self._begin()
 
     @property
     def counters(self) -> Counters:
@@ -151,6 +175,25 @@ class LiveClassifier:
         Counters
         """
         return self._inbox.counters()
+
+    @property
+    def swaps(self) -> tuple[Swap, ...]:
+        """Every change of the model that streams were read by, oldest first; see `adapt`.
+
+        Returns
+        -------
+        tuple of Swap
+            None without `adapt`.
+        """
+        return () if self._adapter is None else tuple(self._adapter.swaps)
+
+    def revert(self) -> None:
+        """Read by the frozen model from the next spectrum on; may be called from any thread.
+
+        In this run nothing is learned any more; the next one begins anew from the frozen model.
+        """
+        if self._adapter is not None:
+            self._adapter.revert()
 
     def stop(self) -> None:
         """End the reading, from any thread; what waits is still classified, then the run ends."""
@@ -203,25 +246,37 @@ class LiveClassifier:
             target=read_source, args=(items, inbox, n_channels), name="eels_bayes live", daemon=True
         )
         reader.start()
+        adapter = self._adapter
+        if adapter is not None:
+            adapter.start()
+        read = self.fast if adapter is None else adapter.read
         try:
             while batch := inbox.take():
+                if adapter is not None:
+                    adapter.take(batch[0].number)
                 counts = np.stack([spectrum.counts for spectrum in batch])
-                with _thread_limit(self.threads):
+                with thread_limit(self.threads):
                     shift = np.array([_shift(spectrum, drift) for spectrum in batch])
                     shared = bool((shift == shift[0]).all())
-                    reading = self.fast(counts, float(shift[0]) if shared else shift)
+                    reading = read(counts, float(shift[0]) if shared else shift)
                 reading = _without(reading, np.array([spectrum.flag for spectrum in batch]))
-                now = time.perf_counter()
+                now, swap = time.perf_counter(), 0 if adapter is None else adapter.swap
                 inbox.count(reading.flag, [now - spectrum.received for spectrum in batch])
                 for k, spectrum in enumerate(batch):
                     row = type(reading)(*(field[k] for field in reading))
-                    yield LiveResult(spectrum.number, spectrum.received, now, float(shift[k]), row)
+                    yield LiveResult(
+                        spectrum.number, spectrum.received, now, float(shift[k]), row, swap
+                    )
+                if adapter is not None:
+                    adapter.note(counts, shift, reading.flag)
                 if drift:  # now, while the next spectrum is on its way
-                    with _thread_limit(self.threads):
+                    with thread_limit(self.threads):
                         drift.renew()
             if inbox.error is not None:
                 raise inbox.error
         finally:
+            if adapter is not None:
+                adapter.stop()
             inbox.close()
             reader.join(LEAVE)
 
@@ -242,14 +297,3 @@ def _without(reading: FastReading, flag: NDArray[np.int64]) -> FastReading:
     for values in fields.values():
         values[unread] = np.nan if values.dtype.kind == "f" else -1
     return reading._replace(**fields | {"flag": np.where(unread, flag, reading.flag)})
-
-
-@contextmanager
-def _thread_limit(threads: int) -> Iterator[None]:
-    """Let torch use so many threads, and put its setting back afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

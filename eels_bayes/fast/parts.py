@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from eels_bayes.fast.backends import Backend
 from eels_bayes.fast.graph import FastGraph
+from eels_bayes.fast.population import Population
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 
 Head = Literal["gp", "dense"]
@@ -29,6 +30,8 @@ class FastParts(NamedTuple):
         and "source", see `FingerprintLibrary`.
     model : str
         Digest of the model that was compiled; '' where it is not known.
+    population : Population or None
+        Of the continuum, which a stream may move; None where it is not known.
     """
 
     graph: FastGraph
@@ -38,3 +41,4 @@ class FastParts(NamedTuple):
     backend: Backend
     library: dict[str, Any]
     model: str
+    population: Population | None = None

@@ -40,6 +40,26 @@ def torchscript_runner(graph: FastGraph) -> Run:
     return run
 
 
+def changing_runner(graph: FastGraph, changing: Sequence[str]) -> Run:
+    """What runs the graph when the buffers of these names may change, in place, between calls.
+
+    All else is frozen. The program reads the graph's own buffers, which nothing is computed from
+    beforehand; so the static runtime, which would, does not run it.
+    """
+    program, planned = frozen(graph, changing), cached_plan(graph)
+
+    def run(
+        rows: NDArray[np.float32], shift: float
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        with torch.inference_mode():
+            columns, labels, flag = program(torch.from_numpy(rows), *planned(shift))
+        return columns.numpy(), labels.numpy(), flag.numpy()
+
+    for n in WARM_UP:
+        run(np.ones((n, graph.axis.n), dtype=np.float32), 0.0)
+    return run
+
+
 def archive(graph: FastGraph, extra_files: Mapping[str, str]) -> bytes:
     """The graph with its drift as a TorchScript archive, which is a program.
 
