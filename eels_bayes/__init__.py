@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from eels_bayes.data.spectra import ImageInfo, Spectra
     from eels_bayes.data.variations import Variations
     from eels_bayes.effort import Effort
+    from eels_bayes.fast.adaptation import Adaptation, Swap
     from eels_bayes.fast.classifier import FastClassifier, FastReading, load_fast
     from eels_bayes.fast.live import LiveClassifier
     from eels_bayes.fast.live_map import LiveMap
@@ -47,6 +48,7 @@ __version__ = "0.1.0"
 
 # Public name -> "module" or "module:name", below this package.
 _HOME = {
+    "Adaptation": "fast.adaptation:Adaptation",
     "Costs": "active.decisions:Costs",
     "Decisions": "active.decisions:Decisions",
     "DualEELS": "data.dual_eels:DualEELS",
@@ -70,6 +72,7 @@ _HOME = {
     "ShapeComparison": "data.shape_comparison:ShapeComparison",
     "Spectra": "data.spectra:Spectra",
     "SpectrumVAE": "latent.vae:SpectrumVAE",
+    "Swap": "fast.adaptation:Swap",
     "Variations": "data.variations:Variations",
     "ab_initio": "ab_initio",
     "active": "active",
@@ -96,6 +99,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Adaptation",
     "Costs",
     "Decisions",
     "DualEELS",
@@ -119,6 +123,7 @@ __all__ = [
     "ShapeComparison",
     "Spectra",
     "SpectrumVAE",
+    "Swap",
     "Variations",
     "ab_initio",
     "active",

@@ -146,7 +146,7 @@ class LiveAdapter:
         """Read by the frozen model from the next spectrum on, and learn no more in this run."""
         self._asked.set()
 
-    def _learn(self, some: list[tuple[NDArray[Any], float]]) -> None:
+    def learn(self, some: list[tuple[NDArray[Any], float]]) -> None:
         """Learn from some spectra, and propose what follows."""
         counts = np.stack([row for row, _ in some])
         with thread_limit(self.threads):
@@ -177,7 +177,7 @@ def _learn(adapter: LiveAdapter, steps: queue.Queue[Any]) -> None:
     """Learn from what comes until None does."""
     while (some := steps.get()) is not None:
         try:
-            adapter._learn(some)
+            adapter.learn(some)
         except Exception:  # a stream must go on: it is read by what it was read by before
             LOG.exception("learning from the stream failed; it is read by the model in use")
             return

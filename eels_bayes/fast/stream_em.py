@@ -30,6 +30,9 @@ LEAST_WEIGHT = 1e-4  # of a component: none is ruled out
 # Of what spectra without noise would tell, that they are taken to tell at the least: a step is never
 # longer than this over one of expectation-maximisation. Chosen, tried from 0.005 to 0.2.
 LEAST_INFORMATION = 0.02
+# Of the same, that the fit is taken to tell of the coefficients' mean beside each spectrum: what tells
+# nothing of it must not move it. Chosen, tried from 0 to 0.01.
+HELD = 0.002
 MOST_STEP = 0.5  # of a weight's logarithm, or of a coefficient in sd, at once
 NOISE_RANGE = (0.5, 2.0)  # within which the noise may follow: beyond, the detector is another
 RIDGE = 1e-6  # of the weights' metric, which knows nothing of their sum
@@ -175,7 +178,11 @@ def maximisation(
     mean[:n_known] = expected - state.weight
     metric = information + LEAST_INFORMATION * _complete(state)
     metric[:n_known, :n_known] += RIDGE * torch.eye(n_known, dtype=metric.dtype)
-    move = torch.linalg.solve(metric, mean)
+    metric[n_known:, n_known:] += HELD * torch.eye(len(root), dtype=metric.dtype)
+    towards = mean.clone()
+    away = (state.mean - followed.fitted.mean).unsqueeze(1)
+    towards[n_known:] -= HELD * torch.linalg.solve_triangular(root, away, upper=False)[:, 0]
+    move = torch.linalg.solve(metric, towards)
     log_weight = state.weight.log() + _bounded(of_classes * move[:n_known])
     weight = log_weight.softmax(0).clamp(min=LEAST_WEIGHT)
     # The covariance by expectation-maximisation: a mean of positive ones, and so positive itself.

@@ -1,0 +1,277 @@
+"""A stream that drifts: read by the frozen model, by one that follows it, and by refitted ones.
+
+    python benchmarks/adaptive.py [--parts drift still cold latency] [--models DIR] [--seed 9611]
+        [--json FILE] [--smoke]
+
+Frozen is a model that is fitted to a simulated annealing series. *drift*: the stream is another such
+series of 36 images, in which the class mix passes from the first class to the last one, the
+continuum's exponent rises by 0.25, its amplitude by 10 % and the overlapping shapes by 0.15 of a
+fingerprint, evenly from the first image to the last. "Refitted" are models that
+`EELSClassifier.update` refits to each stretch of the stream, which they read then: they know all of
+it beforehand. *still*: the spectra of a series like that of the fit, in no order. *cold*: the
+same stream, read from a model that was fitted to one image alone.
+
+These three learn from each step when it was read, in one thread, so that the scores do not depend on
+the clock. *latency* reads the drifting stream by `LiveClassifier` at 400 spectra a second, frozen and
+adapting in turns: wall time from source to result, which other programs lengthen, and the
+processor time of the loop that reads, which they do not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from annealing import preprocess
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+import eels_bayes as eb
+from eels_bayes.fast.live_adapter import LiveAdapter
+
+Array = NDArray[Any]
+Row = dict[str, Any]
+
+N_IMAGES, SHAPE, STRETCHES = 36, (30, 19), 4
+EXPONENT, AMPLITUDE, OVERLAP = 0.25, 0.10, 0.15  # by which the continuum drifts
+ENERGY_DRIFT = 1.0  # eV, amplitude of a slow wave; none jumps from image to image
+ONE_IMAGE = 12  # of the fit's series, whose temperature shows three of the classes
+RATE, TURN, ROUNDS = 400.0, 2000, 4  # spectra a second, and of each turn
+WARM = 200  # results of a turn that do not count
+
+
+class Stream:
+    """Counts (n, E) of a stream with their labels (n,) and drifts (n,), eV, and its images."""
+
+    def __init__(self, truth: Any, model: Any, seed: int, dose: float = 1.0):
+        rng = np.random.default_rng(seed)
+        self.images = [
+            rng.poisson(eb.simulate.mean_counts(truth.isel(image=i), model, dose=dose).values)
+            for i in range(truth.sizes["image"])
+        ]
+        self.counts = np.concatenate([x.reshape(-1, x.shape[-1]) for x in self.images])
+        self.labels = truth.label.to_numpy().ravel()
+
+    def mixed(self, seed: int) -> Stream:
+        """The same spectra in no order."""
+        order = np.random.default_rng(seed).permutation(len(self.labels))
+        self.counts, self.labels = self.counts[order], self.labels[order]
+        return self
+
+
+def stream_of(seed: int, n_images: int, shape: tuple[int, int], drift: float) -> Stream:
+    """A series as a stream, whose continuum drifts by so much of the constants above."""
+    drawn = eb.simulate.annealing_series(n_images, shape, seed=seed)
+    truth, t = drawn.truth.copy(), np.linspace(0.0, 1.0, n_images)[:, None, None]
+    truth["exponent"] = truth.exponent + drift * EXPONENT * t
+    truth["background"] = truth.background * (1.0 + drift * AMPLITUDE * t)
+    truth["residual"] = truth.residual + drift * OVERLAP * t
+    rows = truth.drift - truth.drift.mean(("y", "x"))
+    truth["drift"] = rows + drift * ENERGY_DRIFT * np.sin(2.0 * np.pi * t)
+    return Stream(truth, drawn.model, seed + 1)
+
+
+def model_of(name: str, signals: list[Any], given: argparse.Namespace) -> eb.EELSClassifier:
+    """A fitted model, kept in the directory of models."""
+    path = given.models / f"{name}.eels" if given.models else None
+    if path and path.exists():
+        return eb.load_model(path)
+    effort = eb.Effort.quick() if given.smoke else eb.Effort()
+    clf = eb.EELSClassifier(eb.FingerprintLibrary.example(), effort=effort, seed=given.seed)
+    clf.fit(preprocess(SimpleNamespace(signals=signals)), show_progressbar=False)
+    if path:
+        clf.save(path)
+    return clf
+
+
+def scores(probabilities: Array, labels: Array) -> Row:
+    """Accuracy and NLL of the spectra that were read."""
+    ok = np.isfinite(probabilities).all(1)
+    found = eb.metrics.summary(probabilities[ok], labels[ok])
+    return {name: float(found[name]) for name in ("accuracy", "nll")}
+
+
+def stretches(n: int) -> list[slice]:
+    """Parts of a stream."""
+    ends = np.linspace(0, n, STRETCHES + 1).astype(int)
+    return [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+
+
+def followed(fast: eb.FastClassifier, stream: Stream, adapt: eb.Adaptation) -> tuple[Array, Row]:
+    """Probabilities of a stream that is learned from step by step, and what became of it."""
+    adapter, found, frozen = LiveAdapter(fast, adapt, 1), [], []
+    mean = stream.counts[: adapt.step].mean(0)
+    seconds = 0.0
+    for start in range(0, len(stream.counts), adapt.step):
+        some = stream.counts[start : start + adapt.step].astype(np.float32)
+        mean += (some.mean(0) - mean) * min(1.0, adapt.step / 200)  # as `RunningDrift` has it
+        shift = fast.drift(mean)
+        reading = adapter.read(some, shift)
+        found.append(reading.probabilities)
+        frozen.append(fast(some, shift).probabilities)
+        rows = [(row, shift) for row, odd in zip(some, reading.flag, strict=True) if odd == 0]
+        began = time.thread_time()
+        adapter.learn(rows)
+        seconds += time.thread_time() - began
+        adapter.take(start + adapt.step)
+    row = {
+        "frozen": np.concatenate(frozen),
+        "swaps": len(adapter.swaps),
+        "first swap": adapter.swaps[0].number if adapter.swaps else None,
+        "us to learn, a spectrum": 1e6 * seconds / len(stream.counts),
+    }
+    return np.concatenate(found), row
+
+
+def compared(name: str, fast: eb.FastClassifier, stream: Stream) -> Row:
+    """Frozen and adaptive, stretch by stretch."""
+    found, row = followed(fast, stream, eb.Adaptation())
+    frozen, labels = row.pop("frozen"), stream.labels
+    row["frozen"], row["adaptive"] = scores(frozen, labels), scores(found, labels)
+    row["stretches"] = [
+        {"frozen": scores(frozen[s], labels[s]), "adaptive": scores(found[s], labels[s])}
+        for s in stretches(len(labels))
+    ]
+    print(name, json.dumps(row), flush=True)
+    return row
+
+
+def signal_of(like: Any, counts: Array) -> Any:
+    """Counts as a signal with the axes and the noise of another."""
+    signal = like.deepcopy()
+    signal.data = counts.astype(np.float32)
+    return signal
+
+
+def refitted(clf: eb.EELSClassifier, stream: Stream, like: Any) -> list[Row]:
+    """Models that are refitted to each stretch, and read it."""
+    rows, n = [], len(stream.images) // STRETCHES
+    labels = np.array_split(stream.labels, len(stream.images))
+    for start in range(0, n * STRETCHES, n):
+        signals = [signal_of(like, counts) for counts in stream.images[start : start + n]]
+        spectra = clf.preprocessor(signals, show_progressbar=False)
+        model = copy.deepcopy(clf)
+        model.update(model.library, spectra=spectra, recalibrate=True, show_progressbar=False)
+        pred = model.predict(spectra, show_progressbar=False)
+        rows.append(scores(pred.probabilities, np.concatenate(labels[start : start + n])))
+        print("refitted", json.dumps(rows[-1]), flush=True)
+    return rows
+
+
+# ---------------------------------------------------------------- latency
+
+
+def paced(counts: Array) -> Iterator[Array]:
+    """One spectrum whenever the detector's clock says so."""
+    began = time.perf_counter()
+    for k, row in enumerate(counts):
+        wait = began + k / RATE - time.perf_counter()
+        if wait > 0:
+            time.sleep(wait)
+        yield row
+
+
+def timed(live: eb.LiveClassifier, counts: Array) -> tuple[list[float], list[float]]:
+    """Wall latency and the loop's processor time of each spectrum, ms."""
+    wall, own, before = [], [], time.thread_time()
+    for result in live.run(paced(counts)):
+        now = time.thread_time()
+        wall.append(1e3 * result.latency)
+        own.append(1e3 * (now - before))
+        before = now
+    return wall[WARM:], own[WARM:]
+
+
+def latency(fast: eb.FastClassifier, stream: Stream, *, smoke: bool) -> Row:
+    """Frozen and adaptive in turns, at the detector's rate."""
+    readers = {
+        "frozen": eb.LiveClassifier(fast, policy="drop_oldest", queue_size=400),
+        "adaptive": eb.LiveClassifier(fast, policy="drop_oldest", queue_size=400, adapt=True),
+    }
+    turn, rounds = (400, 1) if smoke else (TURN, ROUNDS)
+    found: dict[str, list[Any]] = {name: [[], [], 0] for name in readers}
+    load = [os.getloadavg()[0]]
+    for k in range(rounds):
+        for name in list(readers)[:: 1 if k % 2 else -1]:
+            wall, own = timed(readers[name], stream.counts[k * turn : (k + 1) * turn])
+            found[name][0] += [np.percentile(wall, [50, 99])]
+            found[name][1] += [np.percentile(own, [50, 99])]
+            found[name][2] += readers[name].counters.dropped
+        load.append(os.getloadavg()[0])
+    row: Row = {"load": load, "cores": os.cpu_count(), "swaps": len(readers["adaptive"].swaps)}
+    for name, (wall, own, dropped) in found.items():
+        row[name] = {
+            "wall ms, p50 and p99": np.median(wall, axis=0).tolist(),
+            "processor ms, p50 and p99": np.median(own, axis=0).tolist(),
+            "dropped": dropped,
+        }
+    print("latency", json.dumps(row), flush=True)
+    return row
+
+
+# ---------------------------------------------------------------- all
+
+
+def run(given: argparse.Namespace) -> Row:
+    """The parts that are asked for; written after each."""
+    shape, n_images = ((8, 8), 6) if given.smoke else (SHAPE, N_IMAGES)
+    fit_images = 4 if given.smoke else 24
+    series = eb.simulate.annealing_series(fit_images, shape, seed=given.seed)
+    energy = series.signals[0].axes_manager[-1].axis
+    clf = model_of("full", series.signals, given)
+    fast = clf.compile(clf.preprocessor, energy=energy)
+    results: Row = {}
+
+    def keep(name: str, row: Any) -> None:
+        results[name] = row
+        if given.json:
+            given.json.write_text(json.dumps(results, indent=1))
+
+    for part in given.parts:
+        if part in ("drift", "latency"):
+            stream = stream_of(given.seed + 1, n_images, shape, 1.0)
+        else:
+            stream = stream_of(given.seed + 2, n_images, shape, 0.0).mixed(given.seed)
+        if part == "drift":
+            keep("drift", compared("drift", fast, stream))
+            keep("refitted", refitted(clf, stream, series.signals[0]))
+        elif part == "still":
+            keep("still", compared("still", fast, stream))
+        elif part == "cold":
+            image = min(ONE_IMAGE, fit_images - 1)
+            one = model_of("one_image", series.signals[image : image + 1], given)
+            cold = one.compile(one.preprocessor, energy=energy)
+            keep("cold", compared("cold", cold, stream))
+        else:
+            with threadpool_limits(1):
+                keep("latency", latency(fast, stream, smoke=given.smoke))
+    return results
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parts = ("drift", "still", "cold", "latency")
+    parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
+    parser.add_argument("--models", type=Path, help="directory of fitted models")
+    parser.add_argument("--seed", type=int, default=9611)
+    parser.add_argument("--json", type=Path, help="where results are written")
+    parser.add_argument("--smoke", action="store_true", help="small, and short training")
+    torch.set_num_threads(1)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="fit:")
+        run(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
