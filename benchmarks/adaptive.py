@@ -3,24 +3,25 @@
     python benchmarks/adaptive.py [--parts drift still cold latency] [--models DIR] [--seed 9611]
         [--json FILE] [--smoke]
 
-Frozen is a model that is fitted to a simulated annealing series. *drift*: the stream is another such
-series of 36 images, in which the class mix passes from the first class to the last one, the
+Frozen is a model that is fitted to a simulated annealing series. *drift*: the stream is another
+such series of 36 images, in which the class mix passes from the first class to the last one, the
 continuum's exponent rises by 0.25, its amplitude by 10 % and the overlapping shapes by 0.15 of a
 fingerprint, evenly from the first image to the last. "Refitted" are models that
-`EELSClassifier.update` refits to each stretch of the stream, which they read then: they know all of
-it beforehand. *still*: the spectra of a series like that of the fit, in no order. *cold*: the
+`EELSClassifier.update` refits to each stretch of the stream, which they read then: they know all
+of it beforehand. *still*: the spectra of a series like that of the fit, in no order. *cold*: the
 same stream, read from a model that was fitted to one image alone.
 
-These three learn from each step when it was read, in one thread, so that the scores do not depend on
-the clock. *latency* reads the drifting stream by `LiveClassifier` at 400 spectra a second, frozen and
-adapting in turns: wall time from source to result, which other programs lengthen, and the
-processor time of the loop that reads, which they do not.
+These three learn from each step when it was read, in one thread, so that the scores do not depend
+on the clock. *latency* reads the drifting stream by `LiveClassifier` at 400 spectra a second,
+frozen and adapting in turns: wall time from source to result, which other programs lengthen, and
+the processor time of the loop that reads, which they lengthen less.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import json
 import os
 import time
@@ -104,7 +105,7 @@ def scores(probabilities: Array, labels: Array) -> Row:
 def stretches(n: int) -> list[slice]:
     """Parts of a stream."""
     ends = np.linspace(0, n, STRETCHES + 1).astype(int)
-    return [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    return [slice(a, b) for a, b in itertools.pairwise(ends)]
 
 
 def followed(fast: eb.FastClassifier, stream: Stream, adapt: eb.Adaptation) -> tuple[Array, Row]:

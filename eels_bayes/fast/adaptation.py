@@ -37,8 +37,8 @@ class Adaptation:
     Parameters
     ----------
     memory : int
-        Spectra after which a factor of e is forgotten of the continuum and the noise. A longer memory
-        knows more and is later.
+        Spectra after which a factor of e is forgotten of the continuum and the noise. A longer
+        memory knows more and is later.
     class_memory : int
         The same of the class weights, which change faster. Both at least four times `step`.
     step : int
@@ -110,7 +110,9 @@ class Proposal(NamedTuple):
 
 
 class Follower:
-    """Learns from a stream's spectra, and says what should be read by; the same for the same spectra.
+    """Learns from a stream's spectra, and says what should be read by.
+
+    The same spectra give the same.
 
     Parameters
     ----------
@@ -127,8 +129,8 @@ class Follower:
     def __init__(self, fast: FastClassifier, options: Adaptation):
         if fast.population is None:
             raise ValueError(
-                "fast holds no population of the continuum, which adapt=True needs: compile it again, "
-                "and save it again where it comes from a file"
+                "fast holds no population of the continuum, which adapt=True needs: compile it "
+                "again, and save it again where it comes from a file"
             )
         self.fast, self.options = fast, options
         reader = fast.graph.reader
@@ -183,7 +185,7 @@ class Follower:
         return None
 
     def gain(self) -> tuple[float, float]:
-        """Mean and standard error of what recent spectra gain by what is known, nats; NaN of none."""
+        """What recent spectra gain by what is known, nats: mean and standard error, NaN of none."""
         gains = np.array([row[0] for row in self._recent])
         if len(gains) < 2:
             return float("nan"), float("nan")

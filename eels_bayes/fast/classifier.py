@@ -156,9 +156,7 @@ class FastClassifier:
         """
         return self._read_by(self._run, counts, shift)
 
-    def _read_by(
-        self, run: Run, counts: ArrayLike, shift: float | ArrayLike | None
-    ) -> FastReading:
+    def _read_by(self, run: Run, counts: ArrayLike, shift: float | ArrayLike | None) -> FastReading:
         """A reading by what runs the graph, or another one of the same shape."""
         rows, single = self._rows(counts)
         if shift is None:

@@ -2,8 +2,8 @@
 
 The compiled reader holds, for every component of the forward model, a Gaussian of noise-free
 spectra. What drifts is the population of the continuum's coefficients, the components' weights and
-the noise; what the fingerprints look like stays. So each Gaussian's mean and covariance move by what
-the coefficients' do, ``W dm`` and ``W dS W'``, and the rest of it stays. The latent of a noise-free
+the noise; what the fingerprints look like stays. So each Gaussian's mean and covariance move by
+what the coefficients' do, ``W dm`` and ``W dS W'``, and the rest of it stays. The latent of a noise-free
 spectrum is a matter of the encoders and not of how frequent a spectrum is: the noisy encoder's
 regressions of it (`latent.noisy_encoder`) stay, and are only written down along the new axes.
 """
@@ -44,7 +44,7 @@ class State(NamedTuple):
 
 
 class Components(NamedTuple):
-    """Gaussians of noise-free spectra in the directions that matter, of known and unknown structures.
+    """Gaussians of noise-free spectra, of known and unknown structures, where directions matter.
 
     Attributes
     ----------
@@ -149,8 +149,9 @@ class Followed:
         mean = weight @ center
         apart = center - mean
         covariance = (apart * weight.unsqueeze(1)).T @ apart
-        wide = components.axes[known] * (components.variance[known] * weight.unsqueeze(1)).sqrt()[
-            :, None
-        ]
+        wide = (
+            components.axes[known]
+            * (components.variance[known] * weight.unsqueeze(1)).sqrt()[:, None]
+        )
         covariance = covariance + (wide @ wide.mT).sum(0)
         return self.span @ mean, ((self.span @ covariance) * self.span).sum(1)

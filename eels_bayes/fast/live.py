@@ -105,14 +105,16 @@ class LiveClassifier:
         Threads that torch may use while it classifies, so that the acquisition keeps the other
         cores. Its setting is put back after every call.
     adapt : bool or Adaptation
-        Whether the model follows the stream: the continuum's population, class weights and noise, by
-        what its spectra show, with the shapes of the fingerprints as they were fitted. A thread of
-        its own learns beside the reading, which changes to what was learned between two spectra, where
-        recent spectra are more probable by it than by the frozen model, three standard errors at
-        the least. Where that is so no longer, it changes back. Swaps are kept in ``swaps`` and logged
-        (``logging``, "eels_bayes.live"). Making it compiles the model once more, for a second. What
-        was learned stays for further runs, but is not pickled. What is read by it is read by
-        TorchScript, whatever the backend, and differs with when the thread is done.
+        Whether the model follows the stream: the continuum's population, class weights and noise,
+        by what its spectra show, with the fingerprints as they were fitted. A thread of its own
+        learns beside the reading, which changes to what was learned between two spectra, where
+        recent spectra are more probable by it than by the frozen model, by three standard errors
+        at the least. Where that is so no longer, it changes back. That spectra are more probable
+        does not prove that classes are: see the page "Larger than memory". Swaps are kept in
+        ``swaps`` and logged (``logging``, "eels_bayes.live"). Making it compiles the model once
+        more, for a second. What was learned stays for further runs, but is not pickled. What is
+        read by it is read by TorchScript, whatever the backend; from which spectrum on depends on
+        when the thread is done.
 
     Raises
     ------

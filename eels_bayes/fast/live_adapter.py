@@ -1,4 +1,4 @@
-"""The model of a live stream that follows it: learned beside the reading, swapped in between spectra.
+"""A model that follows a live stream: learned beside the reading, swapped in between spectra.
 
 A thread learns, so that no spectrum waits for it; where it is behind, it leaves spectra out. The
 loop that reads takes what it proposes when it is between two spectra.
@@ -11,8 +11,7 @@ import copy
 import logging
 import queue
 import threading
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -99,7 +98,7 @@ class LiveAdapter:
         self._steps.put(None)
         self._thread.join(LEAVE)
 
-    def note(self, counts: Sequence[NDArray[Any]], shift: NDArray[Any], flag: NDArray[Any]) -> None:
+    def note(self, counts: NDArray[Any], shift: NDArray[Any], flag: NDArray[Any]) -> None:
         """Spectra that were read: those without a flag are learned from, some together."""
         if not self.following:
             return
@@ -129,7 +128,7 @@ class LiveAdapter:
         with torch.no_grad():
             for name, tensor in proposed.tensors.items():
                 self._buffers[name].copy_(tensor)
-        model = "frozen" if self._frozen else "adapted"
+        model: Literal["adapted", "frozen"] = "frozen" if self._frozen else "adapted"
         swap = Swap(number, proposed.learned, model, proposed.gain, proposed.gain_error)
         self.swaps.append(swap)
         LOG.info(

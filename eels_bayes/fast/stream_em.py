@@ -7,8 +7,9 @@ forgotten: online expectation-maximisation (Cappe and Moulines, J. R. Stat. Soc.
 
 Class weights and the overlapping shapes' mean explain nearly the same of noisy spectra. Along such
 directions steps of expectation-maximisation hardly move, and a stream drifts faster. So means and
-weights take recursive steps by what spectra do tell of them (the scores' own covariance; Titterington,
-J. R. Stat. Soc. B 46, 257 (1984)), under which all directions forget in the same time.
+weights take recursive steps by what spectra do tell of them (the scores' own covariance;
+Titterington, J. R. Stat. Soc. B 46, 257 (1984)), under which all directions forget in the same
+time.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from torch import Tensor
 from eels_bayes.fast.following import Components, Followed, State
 
 UNKNOWN_SHARE = 0.01  # of spectra that no class describes, as in the fit of the forward model
-# What is expected of weights beforehand, as in the fit, in shares of the spectra that are remembered:
-# noise hides what is mixed, and a class that is absent may come.
+# What is expected of weights beforehand, as in the fit, in shares of the spectra that are
+# remembered: noise hides what is mixed, and a class that is absent may come.
 MIXED_WEIGHT = 0.25  # of the fit's share of mixed spectra
 BALANCE = 0.05  # of equal classes
 LEAST_WEIGHT = 1e-4  # of a component: none is ruled out
-# Of what spectra without noise would tell, that they are taken to tell at the least: a step is never
-# longer than this over one of expectation-maximisation. Chosen, tried from 0.005 to 0.2.
+# Of what spectra without noise would tell, what they are taken to tell at the least: no step is
+# longer than one of expectation-maximisation over this. Chosen, tried from 0.005 to 0.2.
 LEAST_INFORMATION = 0.02
-# Of the same, that the fit is taken to tell of the coefficients' mean beside each spectrum: what tells
-# nothing of it must not move it. Chosen, tried from 0 to 0.01.
+# Of the same, what the fit is taken to tell of the coefficients' mean beside each spectrum: what
+# tells nothing of it must not move it. Chosen, tried from 0 to 0.01.
 HELD = 0.002
 MOST_STEP = 0.5  # of a weight's logarithm, or of a coefficient in sd, at once
 NOISE_RANGE = (0.5, 2.0)  # within which the noise may follow: beyond, the detector is another
@@ -105,8 +106,8 @@ def begun(followed: Followed) -> Running:
 def log_evidence(seen: Seen, components: Components) -> Tensor:
     """Log-likelihood (n,) of spectra but for a constant, nats: of known structures or not.
 
-    Along the directions alone: what lies beside them tells nothing of a class, and would outweigh what
-    does.
+    Along the directions alone: what lies beside them tells nothing of a class, and would outweigh
+    what does.
     """
     return _joint(seen, components)[0].logsumexp(1)
 
@@ -202,8 +203,8 @@ def maximisation(
 def expected_weights(weight: Tensor, followed: Followed) -> Tensor:
     """Weights (C,) drawn to what is expected of them beforehand.
 
-    As `forward_model.class_weights` does in a fit: the share of mixed spectra to that of the fit, the
-    pure classes, which come first, to equal ones.
+    As `forward_model.class_weights` does in a fit: the share of mixed spectra to that of the fit,
+    the pure classes, which come first, to equal ones.
     """
     n_classes, fitted = followed.n_classes, followed.fitted.weight
     pure, mixed = weight[:n_classes], weight[n_classes:]
