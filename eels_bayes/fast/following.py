@@ -3,9 +3,9 @@
 The compiled reader holds, for every component of the forward model, a Gaussian of noise-free
 spectra. What drifts is the population of the continuum's coefficients, the components' weights and
 the noise; what the fingerprints look like stays. So each Gaussian's mean and covariance move by
-what the coefficients' do, ``W dm`` and ``W dS W'``, and the rest of it stays. The latent of a noise-free
-spectrum is a matter of the encoders and not of how frequent a spectrum is: the noisy encoder's
-regressions of it (`latent.noisy_encoder`) stay, and are only written down along the new axes.
+what the coefficients' do, ``W dm`` and ``W dS W'``, and the rest of it stays. The latent of a
+noise-free spectrum is a matter of the encoders and not of how frequent a spectrum is: the noisy
+encoder's regressions of it (`latent.noisy_encoder`) stay, written down along the new axes.
 """
 
 from __future__ import annotations
