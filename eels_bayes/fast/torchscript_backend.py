@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from eels_bayes.fast.graph import CHUNK, FastGraph, Program, Run, cached_plan
 
@@ -44,15 +44,17 @@ def changing_runner(graph: FastGraph, changing: Sequence[str]) -> Run:
     """What runs the graph when the buffers of these names may change, in place, between calls.
 
     All else is frozen. The program reads the graph's own buffers, which nothing is computed from
-    beforehand; so the static runtime, which would, does not run it.
+    beforehand.
     """
-    program, planned = frozen(graph, changing), cached_plan(graph)
+    several, planned = frozen(graph, changing), cached_plan(graph)
+    single, buffers = _static_with(several, graph)
 
     def run(
         rows: NDArray[np.float32], shift: float
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        program, more = (single, buffers) if len(rows) == 1 else (several, [])
         with torch.inference_mode():
-            columns, labels, flag = program(torch.from_numpy(rows), *planned(shift))
+            columns, labels, flag = program(torch.from_numpy(rows), *planned(shift), *more)
         return columns.numpy(), labels.numpy(), flag.numpy()
 
     for n in WARM_UP:
@@ -80,6 +82,31 @@ def _static(program: Any) -> Any:
     """
     static = getattr(torch._C, "_jit_to_static_module", None)
     return program if static is None else static(program._c)
+
+
+def _static_with(program: Any, module: nn.Module) -> tuple[Any, list[Tensor]]:
+    """A program that keeps buffers, as `_static` with these as further arguments, and the buffers.
+
+    The static runtime would take what a module keeps for constant.
+    """
+    static = getattr(torch._C, "_jit_to_static_module", None)
+    if static is None:
+        return program, []
+    graph, buffers = program.graph.copy(), []
+    asked = [node for node in graph.nodes() if node.kind() == "prim::GetAttr"]
+    for node in asked:
+        if str(node.output().type()) != "Tensor":
+            continue
+        names, at = [], node
+        while at.kind() == "prim::GetAttr":
+            names.insert(0, at.s("name"))
+            at = at.input().node()
+        node.output().replaceAllUsesWith(graph.addInput())
+        buffers.append(module.get_submodule(".".join(names[:-1])).get_buffer(names[-1]))
+    for node in reversed(asked):
+        node.destroy()
+    graph.eraseInput(0)  # the module itself
+    return static(graph), buffers
 
 
 def frozen(module: nn.Module, kept: Sequence[str] = ()) -> Any:

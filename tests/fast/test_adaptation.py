@@ -387,3 +387,22 @@ def test_flags_are_those_of_the_frozen_model(fast):
     odd[1] = np.nan
     reading = adapter.read(odd, 0.0)
     assert reading.flag[0] == 0 and reading.flag[1] & int(Flag.NON_FINITE)
+
+
+def test_one_spectrum_and_several_are_read_by_the_same_buffers(fast):
+    counts, _ = stream()
+    adapter = LiveAdapter(fast, OPTIONS, 1)
+    adapter._frozen = False
+    before = adapter.read(counts[:1], 0.0)
+    with torch.no_grad():
+        adapter._buffers["evidence.log_weight"][0] += 5.0
+        adapter._buffers["evidence.brightness"] *= 0.5
+    together = adapter.read(counts[:8], 0.0)
+    assert abs(together.probabilities[0] - before.probabilities[0]).max() > 1e-3
+    for k in range(8):
+        alone = adapter.read(counts[k : k + 1], 0.0)
+        np.testing.assert_allclose(alone.probabilities[0], together.probabilities[k], atol=1e-5)
+    np.testing.assert_array_equal(  # the frozen one has buffers of its own
+        fast.graph.reader.encoder.evidence.log_weight.numpy(),
+        LiveAdapter(fast, OPTIONS, 1)._buffers["evidence.log_weight"].numpy(),
+    )
