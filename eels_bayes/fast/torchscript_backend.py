@@ -92,12 +92,14 @@ def _static_with(program: Any, module: nn.Module) -> tuple[Any, list[Tensor]]:
     static = getattr(torch._C, "_jit_to_static_module", None)
     if static is None:
         return program, []
-    graph, buffers = program.graph.copy(), []
+    graph = program.graph.copy()
+    buffers: list[Tensor] = []
     asked = [node for node in graph.nodes() if node.kind() == "prim::GetAttr"]
     for node in asked:
         if str(node.output().type()) != "Tensor":
             continue
-        names, at = [], node
+        at = node
+        names: list[str] = []
         while at.kind() == "prim::GetAttr":
             names.insert(0, at.s("name"))
             at = at.input().node()
