@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from eels_bayes.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from eels_bayes.ab_initio.costs import simulation_cost
     from eels_bayes.ab_initio.engine import Engine, EngineFailed
     from eels_bayes.ab_initio.engine_differences import together
     from eels_bayes.ab_initio.fdmnes_engine import Fdmnes
@@ -33,6 +34,7 @@ _HOME = {
     "Site": "simulated_fingerprints:Site",
     "SitesFailed": "site_runs:SitesFailed",
     "fingerprints": "simulation:fingerprints",
+    "simulation_cost": "costs:simulation_cost",
     "together": "engine_differences:together",
 }
 
@@ -47,6 +49,7 @@ __all__ = [
     "Site",
     "SitesFailed",
     "fingerprints",
+    "simulation_cost",
     "together",
 ]
 

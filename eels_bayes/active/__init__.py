@@ -1,4 +1,4 @@
-"""Active learning: which pixel to label, and which to measure again."""
+"""Active learning: which pixel to label or to measure again, and which structure to simulate."""
 
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,20 @@ if TYPE_CHECKING:
     from eels_bayes.active.frame_gain import encoder_gain
     from eels_bayes.active.journal import Query
     from eels_bayes.active.loop import ActiveLoop
+    from eels_bayes.active.structure_choice import (
+        Candidate,
+        Simulated,
+        simulate_structures,
+        simulator,
+        structure_gain,
+    )
 
 # Public name -> the module that defines it, and its name there.
 _HOME = {
     "ActiveLoop": "loop:ActiveLoop",
+    "Candidate": "structure_choice:Candidate",
     "Query": "journal:Query",
+    "Simulated": "structure_choice:Simulated",
     "bald": "acquisition:bald",
     "batch_bald": "acquisition:batch_bald",
     "best": "acquisition:best",
@@ -30,11 +39,16 @@ _HOME = {
     "epig": "acquisition:epig",
     "margin": "acquisition:margin",
     "random": "acquisition:random",
+    "simulate_structures": "structure_choice:simulate_structures",
+    "simulator": "structure_choice:simulator",
+    "structure_gain": "structure_choice:structure_gain",
 }
 
 __all__ = [
     "ActiveLoop",
+    "Candidate",
     "Query",
+    "Simulated",
     "bald",
     "batch_bald",
     "best",
@@ -43,6 +57,9 @@ __all__ = [
     "epig",
     "margin",
     "random",
+    "simulate_structures",
+    "simulator",
+    "structure_gain",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME)

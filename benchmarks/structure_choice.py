@@ -1,0 +1,275 @@
+"""A vacancy that no fingerprint describes: found, simulated and added, with how many simulations.
+
+    python benchmarks/structure_choice.py --cache FOLDER [--seeds N] [--first-seed N] [--json FILE]
+
+Candidates are Cr2TiC2OxFy with none to half of its sites fluorine (2 x 2 cells, all
+configurations), and with one or two fluorine atoms beside a vacancy of oxygen, chromium, carbon or
+titanium. Their edges are FEFF10's, without self-consistency, around 4.5 angstrom; they are the
+oracle and the specimen. Models know both ends of the composition. A specimen has three to five
+structures, one or two of them with vacancies. Simulations until the map's error is within a tenth
+of that with every structure simulated: chosen by the map's doubt (`active.structure_gain`), in
+random order, and on a regular grid. What the loop does by itself, `active.simulate_structures`
+with costs, stands below. Quick efforts. Needs the extras ``structures`` and ``feff``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from annealing import preprocess
+from learning.structures import NEARLY
+from learning.summary import median_interval
+
+import eels_bayes as eb
+from eels_bayes import ab_initio, active, structures
+
+EDGE, PER = "F K", "Cr"
+ENGINE = ab_initio.Feff10(radius=4.5)
+FLUORINE = (0, 1, 2, 3, 4)  # of 8 sites
+REMOVED = ("O", "Cr", "C", "Ti")
+MOVED = 6.0  # eV from FEFF's energies to those of the experiment
+AXIS = np.arange(660.0, 749.0, 0.25)  # eV
+SIZE = {"n_images": 8, "shape": (16, 16)}
+DOSE = 10.0
+N_MODELS = 4
+LEAST_PAYS = 20.0  # pixels of 2048 that a site's simulation is worth, for the loop's own end
+PROCESS = eb.simulate.Process(intensity_jitter=0.03, composition_image=2.0)
+
+
+def ensemble(fluorine: int) -> list[Any]:
+    """All configurations of so many fluorine atoms on the 8 sites of a 2 x 2 cell."""
+    kinds = {"O": 8 - fluorine, "F": fluorine}
+    return structures.terminations(structures.cr2tic2(), "O", kinds, supercell=(2, 2))
+
+
+def beside(atoms: Any, element: str) -> Any:
+    """The structure without the atom of an element that lies nearest to fluorine."""
+    sites = [k for k, one in enumerate(atoms.symbols) if one == element]
+    fluorine = [k for k, one in enumerate(atoms.symbols) if one == "F"]
+    apart = atoms.get_all_distances(mic=True)[np.ix_(sites, fluorine)].min(1)
+    one = atoms.copy()
+    one.info.clear()
+    del one[sites[int(np.argmin(np.round(apart, 4)))]]
+    return one
+
+
+def candidates() -> list[active.Candidate]:
+    """Compositions, the highest first, then vacancies."""
+    found = []
+    for n in reversed(FLUORINE):
+        cost = ab_initio.simulation_cost(ensemble(n), EDGE, site=LEAST_PAYS)
+        one = active.Candidate(f"{100 * n / 8:g} % F", ensemble(n), max(cost, 1.0), n / 8)
+        found.append(one)
+    for element in REMOVED:
+        for n in (1, 2):
+            group = [beside(ensemble(n)[-1], element)]
+            cost = ab_initio.simulation_cost(group, EDGE, site=LEAST_PAYS)
+            name = f"{100 * n / 8:g} % F, {element} missing"
+            found.append(active.Candidate(name, group, cost, n / 8))
+    return found
+
+
+def simulated(known: list[active.Candidate], cache: str) -> eb.FingerprintLibrary:
+    """The library of all candidates; the strongest edge is 1."""
+    made = ab_initio.fingerprints(
+        {one.name: one.structures for one in known}, EDGE, engine=ENGINE, per=PER, cache=cache
+    )
+    rows = [np.interp(AXIS - MOVED, made.energy, row) for row in made.intensity]
+    factor = 1.0 / np.max(rows)
+    names = list(made.class_names)
+    values = [one.value for one in known]
+    return eb.FingerprintLibrary.from_arrays(
+        AXIS, factor * np.array(rows), names, names, values, value_name="fluorine fraction"
+    )
+
+
+def part(whole: eb.FingerprintLibrary, names: list[str]) -> eb.FingerprintLibrary:
+    """Some classes of a library, in this order."""
+    rows = [whole.class_names.index(name) for name in names]
+    assert whole.values is not None
+    return eb.FingerprintLibrary.from_arrays(
+        whole.energy,
+        whole.intensity[rows],
+        names,
+        names,
+        whole.values[rows],
+        value_name=whole.value_name,
+    )
+
+
+def specimen(whole: eb.FingerprintLibrary, seed: int) -> tuple[eb.simulate.Series, Any]:
+    """A series of three to five structures, and the name of each pixel's."""
+    rng = np.random.default_rng([seed, 1])
+    n = int(rng.integers(3, 6))
+    n_vacancies = int(rng.integers(1, 3))
+    between = list(whole.class_names[1 : len(FLUORINE) - 1])
+    vacancies = list(whole.class_names[len(FLUORINE) :])
+    n_between = min(n - n_vacancies, len(between))
+    present = [str(name) for name in rng.choice(between, n_between, replace=False)]
+    present += [str(name) for name in rng.choice(vacancies, n_vacancies, replace=False)]
+    library = part(whole, sorted(present, key=whole.class_names.index))
+    series = eb.simulate.annealing_series(
+        **SIZE, dose=DOSE, seed=seed, library=library, process=PROCESS
+    )
+    label = series.truth["label"].to_numpy().ravel()
+    return series, np.array(library.class_names)[label]
+
+
+def base_model(whole: eb.FingerprintLibrary, index: int) -> eb.EELSClassifier:
+    """A model of another specimen, of both ends of the composition alone."""
+    library = part(whole, [whole.class_names[0], whole.class_names[len(FLUORINE) - 1]])
+    series = eb.simulate.annealing_series(
+        **SIZE, dose=DOSE, seed=9600 + index, library=library, process=PROCESS
+    )
+    clf = eb.EELSClassifier(library, effort=eb.Effort.quick(), seed=index)
+    return clf.fit(preprocess(series), show_progressbar=False)
+
+
+class Maps:
+    """The map of one specimen by what is simulated; each is made once."""
+
+    def __init__(self, base: eb.EELSClassifier, whole: eb.FingerprintLibrary, seed: int) -> None:
+        series, self.truth = specimen(whole, seed)
+        self.base, self.whole = base, whole
+        self.spectra = base.preprocessor(series.signals, show_progressbar=False)
+        self.found: dict[frozenset[str], tuple[eb.EELSClassifier, float]] = {}
+
+    def read(self, names: list[str]) -> tuple[eb.EELSClassifier, float]:
+        """The model with these simulated as well, and the share of wrong pixels."""
+        key = frozenset(names)
+        if key not in self.found:
+            clf, library = copy.deepcopy(self.base), self.base.library
+            for name in [name for name in self.whole.class_names if name in key]:
+                if name not in library.class_names:
+                    one = part(self.whole, [self.whole.class_names[0], name])
+                    library = library.with_fingerprints(
+                        one.energy, one.intensity[1:], [name], values=one.values[1:]
+                    )
+            if library is not self.base.library:
+                clf.update(library, spectra=self.spectra, recalibrate=False, show_progressbar=False)
+            pred = clf.predict(self.spectra, show_progressbar=False)
+            wrong = np.array(pred.class_names)[pred.labels] != self.truth
+            self.found[key] = clf, float(wrong[pred.ok].mean())
+        return self.found[key]
+
+    def least(self, names: list[str]) -> float:
+        """Error of a map that is right wherever it can be."""
+        return float((~np.isin(self.truth, names))[self.spectra.ok].mean())
+
+
+def run(
+    seed: int, base: eb.EELSClassifier, whole: eb.FingerprintLibrary, known: list[active.Candidate]
+) -> dict[str, Any]:
+    """Simulations that each order needs, and what the loop does until nothing pays."""
+    maps = Maps(base, whole, seed)
+    ends = list(base.class_names)
+    left = [name for name in whole.class_names if name not in ends]
+    present = sorted(set(maps.truth.tolist()), key=whole.class_names.index)
+    target = NEARLY * max(maps.read([*ends, *present])[1], maps.read([*ends, *left])[1])
+    middle = [whole.class_names[k] for k in (2, 1, 3)]
+    grid = [*middle, *whole.class_names[len(FLUORINE) :]]
+    random = [str(name) for name in np.random.default_rng([seed, 2]).permutation(left)]
+    orders: dict[str, list[str] | None] = {"random": random, "regular grid": grid, "doubt": None}
+    needed, chosen = {}, {}
+    for strategy, order in orders.items():
+        names, reached = list(ends), 1.0
+        while reached > target and len(names) < len(whole.class_names):
+            if order is None:
+                clf, _ = maps.read(names)
+                gain = active.structure_gain(clf, maps.spectra, known, edge=EDGE, per=PER)
+                ratio = [g / one.cost for g, one in zip(gain, known, strict=True)]
+                unknown = [k for k, one in enumerate(known) if one.name not in names]
+                names.append(known[max(unknown, key=lambda k: ratio[k])].name)
+            else:
+                names.append(next(name for name in order if name not in names))
+            # a map that cannot be good enough yet need not be read
+            least = maps.least(names)
+            reached = least if least > target else maps.read(names)[1]
+        needed[strategy], chosen[strategy] = len(names) - len(ends), names[len(ends) :]
+    start = time.perf_counter()
+    clf = copy.deepcopy(base)
+    found = active.simulate_structures(
+        clf, maps.spectra, known, _oracle(whole), edge=EDGE, per=PER, error=1.0
+    )
+    pred = clf.predict(maps.spectra, show_progressbar=False)
+    wrong = (np.array(pred.class_names)[pred.labels] != maps.truth)[pred.ok].mean()
+    return {
+        "target": target,
+        "before": maps.read(ends)[1],
+        "present": present,
+        "needed": needed,
+        "chosen": chosen,
+        "loop": {
+            "chosen": [one.name for one in found],
+            "error": float(wrong),
+            "missing": [name for name in present if name not in pred.class_names],
+            "seconds": time.perf_counter() - start,
+        },
+    }
+
+
+def _oracle(whole: eb.FingerprintLibrary) -> Any:
+    """What FEFF gave for each candidate."""
+
+    def simulate(one: active.Candidate) -> eb.Fingerprint:
+        row = whole.intensity[whole.class_names.index(one.name)]
+        return eb.Fingerprint(whole.energy, row, True)
+
+    return simulate
+
+
+def report(runs: list[dict[str, Any]]) -> None:
+    """Medians over seeds with 95 % bootstrap intervals."""
+    doubt = np.array([one["needed"]["doubt"] for one in runs], dtype=float)
+    for strategy in runs[0]["needed"]:
+        needed = np.array([one["needed"][strategy] for one in runs], dtype=float)
+        line = "{:14s} {:4.1f} ({:.1f} to {:.1f}) simulations".format(
+            strategy, *median_interval(needed)
+        )
+        line += f", in all {needed.sum():.0f}"
+        if strategy != "doubt":
+            line += "; doubt's over these {:.2f} ({:.2f} to {:.2f})".format(
+                *median_interval(doubt / np.maximum(needed, 1.0))
+            )
+            line += f", of all {doubt.sum() / needed.sum():.2f}"
+        print(line)
+    took = np.array([len(one["loop"]["chosen"]) for one in runs], dtype=float)
+    print("loop until nothing pays: {:.1f} ({:.1f} to {:.1f})".format(*median_interval(took)))
+    for what in ("before", "target"):
+        print(f"error {what}: {np.median([one[what] for one in runs]):.3f}")
+    print(f"error after the loop: {np.median([one['loop']['error'] for one in runs]):.3f}")
+    missed = sum(bool(one["loop"]["missing"]) for one in runs)
+    print(f"a structure of the specimen is not simulated in {missed} of {len(runs)}")
+
+
+def main() -> None:
+    """Run, and write JSON after every seed, so that nothing finished is lost."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cache", required=True, help="folder of FEFF's results, kept there")
+    parser.add_argument("--seeds", type=int, default=20, help="how many")
+    parser.add_argument("--first-seed", type=int, default=9631)
+    parser.add_argument("--json", type=Path, help="where results are written")
+    options = parser.parse_args()
+    known = candidates()
+    whole = simulated(known, options.cache)
+    bases = [base_model(whole, k) for k in range(min(N_MODELS, options.seeds))]
+    runs = []
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
+        start = time.perf_counter()
+        runs.append(run(seed, bases[seed % len(bases)], whole, known))
+        last = runs[-1]
+        print(seed, last["needed"], last["loop"], f"{time.perf_counter() - start:.0f} s")
+        print("  ", last["present"], last["chosen"]["doubt"], f"{last['target']:.3f}", flush=True)
+        if options.json:
+            options.json.write_text(json.dumps(runs, indent=1))
+    report(runs)
+
+
+if __name__ == "__main__":
+    main()
