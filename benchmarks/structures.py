@@ -1,20 +1,29 @@
-"""Structures to fingerprints: enumeration beside bsym, and F K of four compositions by FEFF10.
+"""Structures to fingerprints: enumeration beside bsym, F K of four compositions, several engines.
 
     python benchmarks/structures.py [--radius 4.5] [--scf 3.2] [--relax] [--cache FOLDER]
+    python benchmarks/structures.py --engines --cache FOLDER [--seed 9621] [--dose 1 10]
 
 The first table needs the extra ``structures``, and bsym for its last column. The second needs
 ``feff``, with --relax ``relax``, and compares with the published fingerprints where the development
 data are there; beside each agreement stands that of the best step.
+
+With --engines three ways to simulate stand for three engines: FEFF10 on the built-in slab, the same
+with a self-consistent potential (--scf), and on structures that CHGNet relaxed. A series that one
+simulated is read with its own library, with that of each other, and with that of the two others
+together (`ab_initio.together`), which does not hold the truth either. Quick efforts.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import time
 from pathlib import Path
 
 import ase.build
 import numpy as np
+import pandas as pd
+from annealing import preprocess
 
 import eels_bayes as eb
 from eels_bayes import ab_initio, structures
@@ -34,7 +43,9 @@ CASES = {
     "surface 3x3, 3 Cu of 9": (METAL, [2], {"Al": 6, "Cu": 3}, (3, 3)),
 }
 FLUORINE = {"50 % F": 4, "25 % F": 2, "12.5 % F": 1}  # of 8 sites
-EDGE = 685.0  # eV, where k = 0 is put; the comparison moves it by up to 15 eV
+SIZE = {"n_images": 8, "shape": (16, 16)}
+AXIS = np.arange(665.0, 744.0, 0.25)  # eV
+MOVED = 6.0  # eV from FEFF's energies to those of the series
 
 
 def by_bsym(slab, sites, kinds, supercell):
@@ -72,15 +83,10 @@ def enumeration() -> None:
 
 
 def end_to_end(options: argparse.Namespace) -> None:
-    groups = {
-        name: structures.terminations(SLAB, "O", {"O": 8 - n, "F": n}, supercell=(2, 2))
-        for name, n in FLUORINE.items()
-    }
-    groups["0 % F"] = structures.terminations(SLAB, "O", {"O": 8}, supercell=(2, 2))
     relax = ab_initio.Relaxation("chgnet", label="chgnet 0.4") if options.relax else None
     start = time.perf_counter()
     made = ab_initio.fingerprints(
-        groups,
+        compositions(),
         "F K",
         engine=ab_initio.Feff10(radius=options.radius, scf=options.scf),
         relax=relax,
@@ -110,6 +116,92 @@ def end_to_end(options: argparse.Namespace) -> None:
             )
 
 
+def compositions() -> dict[str, list[ase.Atoms]]:
+    """The paper's four, all configurations of a 2 x 2 cell."""
+    counts = FLUORINE | {"0 % F": 0}
+    return {
+        name: structures.terminations(SLAB, "O", {"O": 8 - n, "F": n}, supercell=(2, 2))
+        for name, n in counts.items()
+    }
+
+
+def ways(options: argparse.Namespace) -> dict[str, ab_initio.SimulatedFingerprints]:
+    """The same classes simulated in three ways."""
+    relax = ab_initio.Relaxation("chgnet", label="chgnet 0.4")
+    known = {
+        "plain": {"engine": ab_initio.Feff10(radius=options.radius)},
+        "self-consistent": {
+            "engine": ab_initio.Feff10(radius=options.radius, scf=options.scf or 3.2)
+        },
+        "relaxed": {
+            "engine": ab_initio.Feff10(radius=options.radius),
+            "relax": relax,
+            "temperature": options.temperature,
+        },
+    }
+    return {
+        name: ab_initio.fingerprints(
+            compositions(), "F K", per="Cr", energy=AXIS, cache=options.cache, **words
+        )
+        for name, words in known.items()
+    }
+
+
+def read(
+    library: eb.FingerprintLibrary, spectra: eb.Spectra, truth: np.ndarray, names: list[str]
+) -> dict[str, float]:
+    """How well a library reads pixels of known classes."""
+    clf = eb.EELSClassifier(library, effort=eb.Effort.quick())
+    pred = clf.fit(spectra, show_progressbar=False).predict(spectra, show_progressbar=False)
+    order = [pred.class_names.index(name) for name in names]
+    found = eb.metrics.summary(pred.probabilities[pred.ok][:, order], truth[pred.ok])
+    fit = clf.fitted.forward.library_fit
+    own = {"classifier": float(pred.classifier[pred.ok].mean()), "shift": fit.shift}
+    return {name: float(found[name]) for name in ("accuracy", "nll", "ece")} | own
+
+
+def several_engines(options: argparse.Namespace) -> None:
+    """Each way's series, read with its own library, each other's, and the two others' together."""
+    made = ways(options)
+    values = {name: n / 8 for name, n in (FLUORINE | {"0 % F": 0}).items()}
+    words = {"values": values, "value_name": "fluorine fraction"}
+    rows = []
+    for name, one in made.items():
+        print(name, one.variations)
+        whole = one.library(highest=1.0, **words)
+        moved = eb.FingerprintLibrary.from_arrays(
+            AXIS + MOVED, whole.intensity, whole.labels, whole.class_names, whole.values
+        )
+        others = [other for key, other in made.items() if key != name]
+        libraries = {"own": whole}
+        for key, other in made.items():
+            if key != name:
+                libraries[f"{key} alone"] = other.library(highest=1.0, **words)
+        both = ab_initio.together(others, **words)
+        print("  together:", both.source, both.variations)
+        libraries["both others"] = _scaled(both)
+        for dose in options.dose:
+            series = eb.simulate.annealing_series(
+                **SIZE, dose=dose, seed=options.seed, library=moved
+            )
+            truth = series.truth["label"].to_numpy().ravel()
+            spectra = preprocess(series)
+            for key, library in libraries.items():
+                found = read(library, spectra, truth, list(moved.class_names))
+                rows.append({"truth": name, "dose": dose, "read with": key} | found)
+                print(rows[-1], flush=True)
+    table = pd.DataFrame(rows)
+    print(table.to_string(index=False, float_format="{:.3f}".format))
+    kinds = table["read with"].where(table["read with"].str.contains("own|both"), "one other")
+    numbers = ["accuracy", "nll", "ece", "classifier"]
+    print(table.groupby(["dose", kinds])[numbers].mean().to_string(float_format="{:.3f}".format))
+
+
+def _scaled(library: eb.FingerprintLibrary) -> eb.FingerprintLibrary:
+    """The same with a highest intensity of 1."""
+    return dataclasses.replace(library, intensity=library.intensity / library.intensity.max())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--radius", type=float, default=4.5, help="of FEFF's cluster, angstrom")
@@ -117,7 +209,13 @@ def main() -> None:
     parser.add_argument("--relax", action="store_true", help="by CHGNet")
     parser.add_argument("--temperature", type=float, default=900.0, help="K, with --relax")
     parser.add_argument("--cache", help="folder of results that are kept")
+    parser.add_argument("--engines", action="store_true", help="the series of each, read by others")
+    parser.add_argument("--seed", type=int, default=9621, help="of the series")
+    parser.add_argument("--dose", type=float, nargs="+", default=[1.0, 10.0], help="of the series")
     options = parser.parse_args()
+    if options.engines:
+        several_engines(options)
+        return
     np.set_printoptions(precision=3)
     enumeration()
     end_to_end(options)

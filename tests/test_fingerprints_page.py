@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from eels_bayes import structures
 from helpers import spectrum_files as written
 from helpers.toy_engine import Toy
 
@@ -39,3 +40,17 @@ def test_structures_are_simulated_as_the_page_says(blocks, tmp_path, monkeypatch
     )
     assert library.intensity[0].max() > 0.0 and not np.any(library.intensity[1])
     assert len(list((tmp_path / "sites" / "sites").iterdir())) == 1
+
+
+def test_the_next_structure_is_chosen_as_the_page_says(blocks, quick_classifier, spectra):
+    """A map that its library explains asks for no simulation."""
+    slab = structures.cr2tic2()
+    groups = {
+        f"{100 * n / 8:g} % F": structures.terminations(
+            slab, "O", {"O": 8 - n, "F": n}, supercell=(2, 2)
+        )
+        for n in (1, 0)
+    }
+    names = {"groups": groups, "clf": quick_classifier, "spectra": spectra}
+    exec(blocks[2], names)
+    assert names["history"] == [] and names["candidates"][2].cost >= 10.0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from eels_bayes import validation
-from eels_bayes.ab_initio.site_runs import distinct_sites
+from eels_bayes.ab_initio.site_runs import distinct_sites, element_and_shell
 from eels_bayes.structures.configurations import check_atoms
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def simulation_cost(
     site = validation.not_negative("site", site)
     relaxation = validation.not_negative("relaxation", relaxation)
     growth = validation.not_negative("growth", growth)
-    absorber = edge.split()[0] if edge.split() else ""
+    absorber, _ = element_and_shell(edge)
     sizes = [(len(one) / len(group[0])) ** growth for one in group]
     return float(
         sum(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -21,6 +20,7 @@ from eels_bayes.ab_initio.relaxation import Relaxation, relax_one, relaxation_ke
 from eels_bayes.ab_initio.simulated_fingerprints import SimulatedFingerprints, Site
 from eels_bayes.ab_initio.site_runs import (
     distinct_sites,
+    element_and_shell,
     run_all,
     simulate_site,
     site_key,
@@ -37,8 +37,6 @@ from eels_bayes.structures.configurations import check_atoms
 
 if TYPE_CHECKING:
     from ase import Atoms
-
-EDGE = re.compile(r"([A-Z][a-z]?)[ _](K|L1|L2|L3)")
 
 
 class Found(NamedTuple):
@@ -116,7 +114,7 @@ def fingerprints(
     ImportError
         Without ASE and spglib, or the engine's package.
     """
-    symbol, shell = _edge(edge)
+    symbol, shell = element_and_shell(edge)
     _check_workers(engine, relax, executor)
     axis = _check_numbers(getattr(engine, "broadens", None), core_hole, temperature, energy)
     groups = _groups(structures)
@@ -186,14 +184,6 @@ def _shares(
     return {
         name: weights(name, group, energies[name], temperature) for name, group in groups.items()
     }
-
-
-def _edge(edge: str) -> tuple[str, str]:
-    """Element and shell."""
-    found = EDGE.fullmatch(edge) if isinstance(edge, str) else None
-    if found is None:
-        raise ValueError(f"edge is {edge!r}; give element and shell, K, L1, L2 or L3: 'F K'")
-    return found[1], found[2]
 
 
 def _groups(structures: Any) -> dict[str, list[Atoms]]:

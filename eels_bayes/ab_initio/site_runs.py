@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 TOLERANCE = 0.01  # angstrom: sites that differ by less have one spectrum; relaxation leaves as much
+EDGE = re.compile(r"([A-Z][a-z]?)[ _](K|L1|L2|L3)")
 SHOWN = 10  # failures that an error spells out
 
 
@@ -40,6 +42,14 @@ class SitesFailed(RuntimeError):
             [f"{len(failures)} of {total} {what} failed; call again to try them anew:", *lines]
         )
         super().__init__(text)
+
+
+def element_and_shell(edge: str) -> tuple[str, str]:
+    """Of an edge's name; ValueError where it is none."""
+    found = EDGE.fullmatch(edge) if isinstance(edge, str) else None
+    if found is None:
+        raise ValueError(f"edge is {edge!r}; give element and shell, K, L1, L2 or L3: 'F K'")
+    return found[1], found[2]
 
 
 def distinct_sites(atoms: Atoms, symbol: str) -> dict[int, int]:

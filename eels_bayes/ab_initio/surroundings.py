@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 RADIUS = 5.0  # angstrom around an absorber that its edge depends on: beyond, little is scattered
 STEP, WIDTH = 0.2, 0.25  # angstrom: of the distances that are told apart; chosen, not tuned
 DISTANCES = np.arange(STEP, RADIUS, STEP)
+NEAR = 0.5  # of the median distance of surroundings: within, edges are alike; chosen, not tuned
 NOISE = 0.03  # variance of a known edge, of what edges differ by: it fits no experiment exactly
 
 
@@ -85,7 +86,7 @@ def guessed(places: Sequence[Surroundings], known: Mapping[int, Floats]) -> Gues
     """The edges of all classes, from those of some.
 
     Per absorber, an edge is the mean of the known ones and a Gaussian process of unit variance,
-    whose squared exponential kernel has the median distance of surroundings for its length.
+    whose squared exponential kernel has half the median distance of surroundings for its length.
 
     Parameters
     ----------
@@ -112,7 +113,7 @@ def guessed(places: Sequence[Surroundings], known: Mapping[int, Floats]) -> Gues
     where = where.reshape(len(places), -1)
     apart = np.sqrt(((where[:, None] - where[None]) ** 2).sum(-1))
     some = apart[np.ix_(count > 0, count > 0)]
-    length = float(np.median(some[some > 0])) if (some > 0).any() else 1.0
+    length = NEAR * float(np.median(some[some > 0])) if (some > 0).any() else 1.0
     alike = np.exp(-0.5 * (apart / length) ** 2)
     edges = np.array([known[k] / count[k] for k in seen])
     mean = edges.mean(0)

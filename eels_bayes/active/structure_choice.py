@@ -20,6 +20,7 @@ from scipy.special import logsumexp
 
 from eels_bayes import validation
 from eels_bayes.ab_initio.simulation import fingerprints
+from eels_bayes.ab_initio.site_runs import element_and_shell
 from eels_bayes.ab_initio.surroundings import Guess, guessed, surroundings
 from eels_bayes.arrays import Array
 from eels_bayes.classifier.classifier import EELSClassifier
@@ -177,6 +178,7 @@ def structure_gain(
         No candidate with the edge is simulated, names repeat, a value is missing, a structure does
         not hold the element, or no pixel is usable.
     """
+    absorber, _ = element_and_shell(edge)
     model = required(clf.fitted).forward
     _check(candidates, model.library)
     names = [one.name for one in candidates]
@@ -189,7 +191,7 @@ def structure_gain(
         known = model.library.class_names
         spectra_of = model.library.class_spectra
         guess = guessed(
-            [surroundings(one.structures, edge.split()[0], per) for one in candidates],
+            [surroundings(one.structures, absorber, per) for one in candidates],
             {k: spectra_of[known.index(n)] for k, n in enumerate(names) if n in known},
         )
         guess = Guess(guess.edge[left], guess.doubt[left])
