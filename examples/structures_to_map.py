@@ -28,6 +28,7 @@ from ase import Atoms
 from ase.visualize.plot import plot_atoms
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from scipy.special import entr
 
 import eels_bayes as eb
 from eels_bayes import ab_initio, active, structures
@@ -130,109 +131,98 @@ for candidate, pixels in zip(asked, gain, strict=True):
     advice = "simulate" if pixels > candidate.cost else "leave"
     print(f"{candidate.name:24s} {pixels:6.1f} pixels expected, costs {candidate.cost:g}: {advice}")
 
-# %% The figure: structures, from the side and the surfaces from above
-figure = plt.figure(figsize=(14.0, 8.4), layout="constrained")
-grid = figure.add_gridspec(2, 24)
+# %% The figure: structures, from the side and both surfaces from above
+figure = plt.figure(figsize=(14.0, 8.2), layout="constrained")
+above, below = figure.subfigures(2, 1)
+side, top, of_sites, of_classes = above.subplots(1, 4, width_ratios=(1.1, 1.0, 2.0, 2.0))
 group = ensembles[base]
-side = figure.add_subplot(grid[0, :4])
 paint = [COLORS[symbol] for symbol in group[-1].symbols]
 plot_atoms(group[-1], side, rotation="-90x", radii=0.8, colors=paint, show_unit_cell=0)
 side.set_axis_off()
-side.set_title(f"{base}: {len(group)} structures", fontsize=11)
+side.set_title(f"{base}, 1 of {len(group)} structures", fontsize=11)
 marks = [
     Line2D([], [], ls="", marker="o", ms=8, mec="0.3", color=color, label=symbol)
     for symbol, color in COLORS.items()
 ]
-figure_words = {"frameon": False, "fontsize": 9}
+words = {"frameon": False, "fontsize": 9}
+spaces = {"columnspacing": 0.8, "handletextpad": 0.0}
 side.legend(
-    handles=marks,
-    loc="upper center",
-    bbox_to_anchor=(0.5, 0.0),
-    ncols=len(marks),
-    columnspacing=0.8,
-    handletextpad=0.1,
-    **figure_words,
+    handles=marks, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=5, **words, **spaces
 )
-few = group[:3]
-tops = grid[0, 4:8].subgridspec(len(few), 1)
-for row, one in enumerate(few):
-    ax = figure.add_subplot(tops[row])
-    middle = one.positions[:, 2].mean()
-    for symbol, size in (("O", 30), ("F", 60)):
-        for upper in (False, True):
-            here = (np.array(one.get_chemical_symbols()) == symbol) & (
-                (one.positions[:, 2] > middle) == upper
-            )
-            x, y = one.positions[here, :2].T
-            face = COLORS[symbol] if upper else "none"
-            ax.scatter(x, y, size, facecolor=face, edgecolor=COLORS[symbol], lw=1.5)
-    corners = np.array([(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)]) @ one.cell[:2, :2]
-    ax.plot(*corners.T, color="0.7", lw=0.8, zorder=0)
-    ax.set(aspect="equal")
-    ax.margins(0.1)
-    ax.set_axis_off()
+for number, one in enumerate(group[:3]):  # one below the other
+    shift = np.array([0.0, -1.5 * number * one.cell[1, 1]])
+    corners = np.array([(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)]) @ one.cell[:2, :2] + shift
+    top.plot(*corners.T, color="0.7", lw=0.8, zorder=0)
+    upper = one.positions[:, 2] > one.positions[:, 2].mean()
+    for symbol, size in (("O", 25), ("F", 70)):
+        here = np.array(one.get_chemical_symbols()) == symbol
+        for surface, face in ((upper, COLORS[symbol]), (~upper, "none")):
+            x, y = (one.positions[here & surface, :2] + shift).T
+            top.scatter(x, y, size, facecolor=face, edgecolor=COLORS[symbol], lw=1.5)
     count, total = one.info["multiplicity"], one.info["configurations"]
-    ax.set_title(f"{count} of {total}", fontsize=9)
+    top.text(*(corners[2] + (0.4, 0.0)), f"{count} of\n{total}", fontsize=9, va="top")
+top.set(aspect="equal")
+top.set_axis_off()
+top.margins(x=0.12)
+top.set_title("filled: upper surface\nopen: lower surface", fontsize=10)
 
 # %% The spectra of the sites of the class that has most, and what they are averaged to
 fullest = max(fluorine, key=lambda name: len({s.key for s in made.sites if s.class_name == name}))
 sites = [one for one in made.sites if one.class_name == fullest]
-ax = figure.add_subplot(grid[0, 8:16])
 for one in sites:
-    ax.plot(AXIS, 1e3 * one.spectrum.at(AXIS), color="0.55", lw=0.8)
-atoms_of = [one.weight * one.count for one in sites]
-mean = np.average([one.spectrum.at(AXIS) for one in sites], axis=0, weights=atoms_of)
-ax.plot(AXIS, 1e3 * mean, color="k", lw=1.8)
-ax.set_title(f"{fullest}: each of {len(sites)} kinds of fluorine, and their mean", fontsize=11)
-ax.set(xlabel="energy (eV, FEFF's)", ylabel="F K a fluorine atom ($10^{-3}$ Å$^2$)")
-ax = figure.add_subplot(grid[0, 16:])
+    of_sites.plot(AXIS, 1e3 * one.spectrum.at(AXIS), color="0.6", lw=0.9)
+share = [one.weight * one.count for one in sites]
+mean = np.average([one.spectrum.at(AXIS) for one in sites], axis=0, weights=share)
+of_sites.plot(AXIS, 1e3 * mean, color="k", lw=1.8)
+of_sites.set_title(f"{fullest}: every kind of fluorine (grey: {len(sites)}), mean", fontsize=11)
+of_sites.set_ylabel("F K per fluorine atom ($10^{-3}$ Å$^2$)")
 colors = eb.plots.class_colors(len(fluorine))
-for name, row, color in zip(made.class_names, made.intensity, colors, strict=True):
-    ax.plot(AXIS, 1e3 * row, color=color, label=name)
-ax.set(xlabel="energy (eV, FEFF's)", ylabel=f"F K a {PER} atom ($10^{{-3}}$ Å$^2$)")
-ax.set_title("the ensembles' fingerprints", fontsize=11)
-ax.legend(**figure_words)
+for row, color in zip(made.intensity, colors, strict=True):
+    of_classes.plot(AXIS, 1e3 * row, color=color)
+of_classes.set_ylabel(f"F K per {PER} atom ($10^{{-3}}$ Å$^2$)")
+of_classes.set_title("fingerprints: means over sites and structures", fontsize=11)
+for ax in (of_sites, of_classes):
+    ax.set_xlabel("energy loss (eV, FEFF's zero)")
 
 # %% The fit to the experiment
-ax = figure.add_subplot(grid[1, :8])
+of_fit, *of_maps = below.subplots(1, 4, width_ratios=(2.1, 1.2, 1.2, 1.45))
 fitted = clf.fitted
 assert fitted is not None
-shown_edges, fit = fitted.forward.library, fitted.forward.library_fit
+fit, placed = fitted.forward.library_fit, fitted.forward.library
 for k, color in enumerate(colors):
-    mine = pred.ok & (pred.labels == k) & (pred.probabilities.max(1) > 0.9)
+    mine = pred.ok & (pred.probabilities[:, k] > 0.9)
     if mine.any():
-        ax.plot(spectra.energy, spectra.intensity[mine].mean(0), ".", color=color, ms=2.5)
-    ax.plot(shown_edges.energy, shown_edges.class_spectra[k], color=color, lw=1.3)
-ax.set(xlabel="energy loss (eV)", ylabel="intensity (Cr L = 1)")
-width = 2.355 * np.sqrt(max(fit.broadening, 0.0))
-ax.set_title(
-    f"fit: moved {fit.shift:+.1f} eV, broadened {width:.1f} eV; dots: means of pixels", fontsize=11
+        of_fit.plot(spectra.energy, spectra.intensity[mine].mean(0), ".", color=color, ms=2.5)
+    of_fit.plot(placed.energy, placed.class_spectra[k], color=color, lw=1.2)
+of_fit.set(xlabel="energy loss (eV)", ylabel="intensity (edge units)")
+of_fit.set_title(
+    f"fingerprints moved by {fit.shift:+.1f} eV, times {fit.gain:.3g};\n"
+    "dots: means of the pixels that are read so",
+    fontsize=11,
 )
 
-# %% Truth, map and doubt of one image
-image = len(series.signals) // 2
-shape = series.signals[image].data.shape[:2]
+# %% Truth, map and doubt of the image that holds most classes
+counts = [np.bincount(one[one >= 0], minlength=len(fluorine)) for one in truth]
+image = int(np.argmax([entr(one / one.sum()).sum() for one in counts]))
+shape = truth[image].shape
 axes = series.signals[image].axes_manager.navigation_axes
 extent = (0.0, axes[0].scale * axes[0].size, axes[1].scale * axes[1].size, 0.0)
-unit = axes[0].units
 here = spectra.image == image
 palette = np.array([*colors, (0.6, 0.6, 0.6)])
 right = 100 * (pred.labels == truth.ravel())[here & pred.ok].mean()
 maps = (
-    ("truth", palette[truth[image]]),
-    (f"read with neighbours: {right:.0f} % right", palette[pred.labels[here]].reshape(*shape, 3)),
-    ("doubt (nats)", pred.total[here].reshape(shape)),
+    ("truth of one image", palette[truth[image]]),
+    (f"map: {right:.0f} % right", palette[pred.labels[here]].reshape(*shape, 3)),
+    ("doubt", pred.total[here].reshape(shape)),
 )
-for column, (title, rows) in zip((8, 13, 18), maps, strict=True):
-    ax = figure.add_subplot(grid[1, column : column + 5 + (column == 18)])
+for ax, (title, rows) in zip(of_maps, maps, strict=True):
     drawn = ax.imshow(rows, extent=extent, vmin=0.0, vmax=np.log(len(fluorine)), cmap="magma")
     ax.set_title(title, fontsize=11)
-    ax.set_xlabel(f"x ({unit})")
-    if column == 8:
-        ax.set_ylabel(f"y ({unit})")
-    else:
-        ax.set_yticklabels([])
-figure.colorbar(drawn, ax=ax, shrink=0.7)
+    ax.set_xlabel(f"x ({axes[0].units})")
+of_maps[0].set_ylabel(f"y ({axes[1].units})")
+for ax in of_maps[1:]:
+    ax.set_yticklabels([])
+below.colorbar(drawn, ax=of_maps[-1], shrink=0.6, label="nats")
 patches = [Patch(color=c, label=name) for c, name in zip(colors, fluorine, strict=True)]
 figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), frameon=False)
 figure.savefig(args.out / "structures_to_map.png", dpi=150)

@@ -5,6 +5,9 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
+
+import eels_bayes as eb
 
 
 def run(project_root, script, *arguments):
@@ -51,3 +54,19 @@ def test_annealing_series(project_root, tmp_path):
     assert ours[0] > ratio[0] and all(a < b for a, b in zip(ours[1:], ratio[1:], strict=True))
     for name in ("classes", "uncertainty", "latent", "denoised", "reliability", "history"):
         assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+
+
+def test_structures_to_map(project_root, tmp_path):
+    pytest.importorskip("feff10")
+    done = run(project_root, "structures_to_map.py", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "structures_to_map.png").stat().st_size > 10_000
+    assert len(list((tmp_path / "sites" / "sites").iterdir())) == 2
+    library = eb.load_library(tmp_path / "library.npz")
+    assert library.class_names == ("100 % F", "50 % F", "0 % F")
+    # FEFF's energies and unit, which the fit has to find its way from
+    assert library.intensity.max() < 0.1
+    (said,) = (line for line in done.stdout.splitlines() if line.startswith("library shift"))
+    assert float(said.split()[2]) == pytest.approx(8.0, abs=1.0)
+    (scores,) = (line for line in done.stdout.splitlines() if line.startswith("accuracy"))
+    assert float(scores.split()[1].rstrip(",")) > 0.9

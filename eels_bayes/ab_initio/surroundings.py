@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 RADIUS = 5.0  # angstrom around an absorber that its edge depends on: beyond, little is scattered
 STEP, WIDTH = 0.2, 0.25  # angstrom: of the distances that are told apart; chosen, not tuned
-DISTANCES = np.arange(STEP, RADIUS, STEP)
+DISTANCES = np.arange(STEP, RADIUS, STEP)  # angstrom
 NEAR = 0.5  # of the median distance of surroundings: within, edges are alike; chosen, not tuned
 NOISE = 0.03  # variance of a known edge, of what edges differ by: it fits no experiment exactly
 

@@ -256,14 +256,14 @@ def simulate_structures(
         chosen = candidates[best]
         done = Simulated(chosen.name, float(pixels[best]), chosen.cost)
         try:
-            found = oracle(chosen)
+            row = oracle(chosen).at(clf.library.energy)
         except Exception as problem:  # an engine's own, of any kind: it is reported in its words
             done = done._replace(error=f"{type(problem).__name__}: {problem}")
             warnings.warn(f"{chosen.name} is put aside: {done.error}", stacklevel=2)
         else:
             values = None if chosen.value is None else [chosen.value]
             more = clf.library.with_fingerprints(
-                found.energy, found.intensity, [chosen.name], values=values
+                clf.library.energy, row, [chosen.name], values=values
             )
             clf.update(more, spectra=spectra, recalibrate=False, show_progressbar=False)
         history.append(done)
