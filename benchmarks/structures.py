@@ -45,7 +45,7 @@ CASES = {
 }
 FLUORINE = {"50 % F": 4, "25 % F": 2, "12.5 % F": 1}  # of 8 sites
 SIZE = {"n_images": 8, "shape": (16, 16)}
-AXIS = np.arange(665.0, 744.0, 0.25)  # eV
+AXIS = np.arange(665.0, 742.0, 0.25)  # eV, FEFF's
 WIDER = 6.0  # angstrom
 RESOLUTION = 1.0  # eV, full width of the spectrometer
 MOVED = 6.0  # eV from FEFF's energies to those of the series

@@ -154,17 +154,17 @@ for number, one in enumerate(group[:3]):  # one below the other
     corners = np.array([(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)]) @ one.cell[:2, :2] + shift
     top.plot(*corners.T, color="0.7", lw=0.8, zorder=0)
     upper = one.positions[:, 2] > one.positions[:, 2].mean()
-    for symbol, size in (("O", 25), ("F", 70)):
+    for symbol in ("O", "F"):
         here = np.array(one.get_chemical_symbols()) == symbol
-        for surface, face in ((upper, COLORS[symbol]), (~upper, "none")):
+        for surface, size, face in ((upper, 30, COLORS[symbol]), (~upper, 130, "none")):
             x, y = (one.positions[here & surface, :2] + shift).T
-            top.scatter(x, y, size, facecolor=face, edgecolor=COLORS[symbol], lw=1.5)
+            top.scatter(x, y, size, facecolor=face, edgecolor=COLORS[symbol], lw=1.8)
     count, total = one.info["multiplicity"], one.info["configurations"]
-    top.text(*(corners[2] + (0.4, 0.0)), f"{count} of\n{total}", fontsize=9, va="top")
+    top.text(*(corners[1] + (0.8, 0.0)), f"{count} of {total}", fontsize=9)
 top.set(aspect="equal")
 top.set_axis_off()
 top.margins(x=0.12)
-top.set_title("filled: upper surface\nopen: lower surface", fontsize=10)
+top.set_title("dots: upper surface\nrings: lower surface", fontsize=10)
 
 # %% The spectra of the sites of the class that has most, and what they are averaged to
 fullest = max(fluorine, key=lambda name: len({s.key for s in made.sites if s.class_name == name}))
@@ -174,7 +174,7 @@ for one in sites:
 share = [one.weight * one.count for one in sites]
 mean = np.average([one.spectrum.at(AXIS) for one in sites], axis=0, weights=share)
 of_sites.plot(AXIS, 1e3 * mean, color="k", lw=1.8)
-of_sites.set_title(f"{fullest}: every kind of fluorine (grey: {len(sites)}), mean", fontsize=11)
+of_sites.set_title(f"{fullest}: kinds of fluorine (grey, {len(sites)}), their mean", fontsize=11)
 of_sites.set_ylabel("F K per fluorine atom ($10^{-3}$ Å$^2$)")
 colors = eb.plots.class_colors(len(fluorine))
 for row, color in zip(made.intensity, colors, strict=True):
@@ -185,21 +185,23 @@ for ax in (of_sites, of_classes):
     ax.set_xlabel("energy loss (eV, FEFF's zero)")
 
 # %% The fit to the experiment
-of_fit, *of_maps = below.subplots(1, 4, width_ratios=(2.1, 1.2, 1.2, 1.45))
+of_fit, *of_maps = below.subplots(1, 4, width_ratios=(2.1, 1.2, 1.2, 1.2))
 fitted = clf.fitted
 assert fitted is not None
 fit, placed = fitted.forward.library_fit, fitted.forward.library
+read = [pred.ok & (pred.probabilities[:, k] > 0.9) for k in range(len(colors))]
+empty = min(values, key=lambda name: values[name])
+rest = spectra.intensity[read[list(values).index(empty)]].mean(0)  # of the background
 for k, color in enumerate(colors):
-    mine = pred.ok & (pred.probabilities[:, k] > 0.9)
-    if mine.any():
-        of_fit.plot(spectra.energy, spectra.intensity[mine].mean(0), ".", color=color, ms=2.5)
-    of_fit.plot(placed.energy, placed.class_spectra[k], color=color, lw=1.2)
-of_fit.set(xlabel="energy loss (eV)", ylabel="intensity (edge units)")
-of_fit.set_title(
-    f"fingerprints moved by {fit.shift:+.1f} eV, times {fit.gain:.3g};\n"
-    "dots: means of the pixels that are read so",
-    fontsize=11,
-)
+    moved = (AXIS + fit.shift, fit.gain * library.class_spectra[k])
+    of_fit.plot(*moved, ":", color="0.3", lw=1.2, label="FEFF's, moved and times a factor")
+    of_fit.plot(placed.energy, placed.class_spectra[k], color=color, lw=1.2, label="as fitted")
+    if read[k].any():
+        mean = spectra.intensity[read[k]].mean(0) - rest
+        of_fit.plot(spectra.energy, mean, ".", color=color, ms=2.5, label=f"pixels less {empty}")
+of_fit.legend(*(part[:3] for part in of_fit.get_legend_handles_labels()), frameon=False, fontsize=9)
+of_fit.set(xlabel="energy loss (eV)", ylabel="intensity (edge units)", xlim=WINDOW)
+of_fit.set_title(f"fit: moved by {fit.shift:+.1f} eV, times {fit.gain:.3g}", fontsize=11)
 
 # %% Truth, map and doubt of the image that holds most classes
 counts = [np.bincount(one[one >= 0], minlength=len(fluorine)) for one in truth]
@@ -222,7 +224,7 @@ for ax, (title, rows) in zip(of_maps, maps, strict=True):
 of_maps[0].set_ylabel(f"y ({axes[1].units})")
 for ax in of_maps[1:]:
     ax.set_yticklabels([])
-below.colorbar(drawn, ax=of_maps[-1], shrink=0.6, label="nats")
+below.colorbar(drawn, ax=of_maps, shrink=0.7, label="doubt (nats)")
 patches = [Patch(color=c, label=name) for c, name in zip(colors, fluorine, strict=True)]
 figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), frameon=False)
 figure.savefig(args.out / "structures_to_map.png", dpi=150)
