@@ -145,7 +145,7 @@ def read(clf: eb.EELSClassifier, spectra: eb.Spectra, truth: Any) -> float:
 def run(
     seed: int, base: eb.EELSClassifier, whole: eb.FingerprintLibrary, known: list[active.Candidate]
 ) -> dict[str, Any]:
-    """Simulations that each order needs, and the map before, after the loop and at best."""
+    """Simulations that each order needs, and the map before and after the loop."""
     series, truth = specimen(whole, seed)
     spectra = base.preprocessor(series.signals, show_progressbar=False)
     ends = list(base.class_names)
@@ -178,12 +178,6 @@ def run(
         )
         clf.update(more, spectra=spectra, recalibrate=False, show_progressbar=False)
     orders = {"random": random, "regular grid": grid, "doubt": list(clf.class_names[len(ends) :])}
-    best = copy.deepcopy(base)
-    rows = [whole.class_names.index(name) for name in present]
-    library = base.library.with_fingerprints(
-        whole.energy, whole.intensity[rows], present, values=whole.values[rows]
-    )
-    best.update(library, spectra=spectra, recalibrate=False, show_progressbar=False)
     return {
         "present": present,
         "needed": {
@@ -194,7 +188,6 @@ def run(
         "error": {
             "before": read(base, spectra, truth),
             "after the loop": ended["error"],
-            "with the specimen's structures alone": read(best, spectra, truth),
         },
     }
 
