@@ -201,6 +201,7 @@ for k, color in enumerate(colors):
         of_fit.plot(spectra.energy, mean, ".", color=color, ms=2.5, label=f"pixels less {empty}")
 of_fit.legend(*(part[:3] for part in of_fit.get_legend_handles_labels()), frameon=False, fontsize=9)
 of_fit.set(xlabel="energy loss (eV)", ylabel="intensity (edge units)", xlim=WINDOW)
+of_fit.set_ylim(top=1.45 * placed.class_spectra.max())  # room for the legend
 of_fit.set_title(f"fit: moved by {fit.shift:+.1f} eV, times {fit.gain:.3g}", fontsize=11)
 
 # %% Truth, map and doubt of the image that holds most classes
