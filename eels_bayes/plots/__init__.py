@@ -14,6 +14,16 @@ from eels_bayes.lazy import lazy_names
 if TYPE_CHECKING:
     from eels_bayes.plots.edge_figures import edge_spectra, fingerprints
     from eels_bayes.plots.fit_figure import fit_overview
+    from eels_bayes.plots.fitted_figures.averages_figure import spatial_averages
+    from eels_bayes.plots.fitted_figures.class_spectra_figure import class_spectra
+    from eels_bayes.plots.fitted_figures.comparison_figure import class_comparison
+    from eels_bayes.plots.fitted_figures.denoising_figure import denoising
+    from eels_bayes.plots.fitted_figures.doubt_figure import doubt_maps
+    from eels_bayes.plots.fitted_figures.doubt_spectrum_figure import doubt_spectrum
+    from eels_bayes.plots.fitted_figures.draws_figure import fingerprint_draws
+    from eels_bayes.plots.fitted_figures.embedding_figure import embeddings
+    from eels_bayes.plots.fitted_figures.risk_figure import doubt_risk
+    from eels_bayes.plots.fitted_figures.value_figure import line_scan, value_course
     from eels_bayes.plots.inspection_figure import inspection
     from eels_bayes.plots.latent_figure import latent
     from eels_bayes.plots.map_figures import class_maps, layers, maps, series_maps
@@ -28,20 +38,31 @@ _HOME = {
     "OKABE_ITO": "style:OKABE_ITO",
     "Pixel": "map_panel:Pixel",
     "class_colors": "style:class_colors",
+    "class_comparison": "fitted_figures.comparison_figure:class_comparison",
     "class_maps": "map_figures:class_maps",
+    "class_spectra": "fitted_figures.class_spectra_figure:class_spectra",
+    "denoising": "fitted_figures.denoising_figure:denoising",
+    "doubt_maps": "fitted_figures.doubt_figure:doubt_maps",
+    "doubt_risk": "fitted_figures.risk_figure:doubt_risk",
+    "doubt_spectrum": "fitted_figures.doubt_spectrum_figure:doubt_spectrum",
     "edge_spectra": "edge_figures:edge_spectra",
+    "embeddings": "fitted_figures.embedding_figure:embeddings",
+    "fingerprint_draws": "fitted_figures.draws_figure:fingerprint_draws",
     "fingerprints": "edge_figures:fingerprints",
     "fit_overview": "fit_figure:fit_overview",
     "history": "score_figures:history",
     "inspection": "inspection_figure:inspection",
     "latent": "latent_figure:latent",
     "layers": "map_figures:layers",
+    "line_scan": "fitted_figures.value_figure:line_scan",
     "maps": "map_figures:maps",
     "nice_length": "map_panel:nice_length",
     "reliability": "score_figures:reliability",
     "risk_coverage": "score_figures:risk_coverage",
     "series_maps": "map_figures:series_maps",
+    "spatial_averages": "fitted_figures.averages_figure:spatial_averages",
     "spectra_bands": "spectra_figure:spectra_bands",
+    "value_course": "fitted_figures.value_figure:value_course",
 }
 
 __all__ = [
@@ -49,20 +70,31 @@ __all__ = [
     "Layer",
     "Pixel",
     "class_colors",
+    "class_comparison",
     "class_maps",
+    "class_spectra",
+    "denoising",
+    "doubt_maps",
+    "doubt_risk",
+    "doubt_spectrum",
     "edge_spectra",
+    "embeddings",
+    "fingerprint_draws",
     "fingerprints",
     "fit_overview",
     "history",
     "inspection",
     "latent",
     "layers",
+    "line_scan",
     "maps",
     "nice_length",
     "reliability",
     "risk_coverage",
     "series_maps",
+    "spatial_averages",
     "spectra_bands",
+    "value_course",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME)

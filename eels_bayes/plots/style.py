@@ -18,6 +18,7 @@ OKABE_ITO = (
     "#F0E442",
     "#000000",
 )
+PAGE = 6.9  # inches: two print columns, 175 mm
 FLAGGED = "0.87"  # grey behind the hatching of flagged pixels
 # Weight of white (1) or of a dark grey (0.2) in the colours of the first, second and third eight
 # classes; chosen by eye.
@@ -89,6 +90,14 @@ def class_colors(n_classes: int) -> list[tuple[float, float, float]]:
 
     size = len(OKABE_ITO)
     return [shade(OKABE_ITO[k % size], k // size) for k in range(n_classes)]
+
+
+def condition_colors(n_conditions: int) -> list[Any]:
+    """Colours of conditions in their order, dark to bright: order is seen, in print too."""
+    import matplotlib as mpl
+    import numpy as np
+
+    return list(mpl.colormaps["viridis"](np.linspace(0.0, 0.9, n_conditions)))
 
 
 def class_handles(class_names: Sequence[str]) -> list[Any]:

@@ -19,6 +19,7 @@ from eels_bayes.lazy import lazy_names
 
 if TYPE_CHECKING:
     from eels_bayes.simulate.annealing import Series, annealing_series, mean_counts
+    from eels_bayes.simulate.edge_truth import true_edges
     from eels_bayes.simulate.process import Process
     from eels_bayes.simulate.shapes import EDGES, Shapes, SpectrumModel
     from eels_bayes.simulate.truth import TEMPERATURES, draw_truth
@@ -34,6 +35,7 @@ _HOME = {
     "annealing_series": "annealing:annealing_series",
     "draw_truth": "truth:draw_truth",
     "mean_counts": "annealing:mean_counts",
+    "true_edges": "edge_truth:true_edges",
 }
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "annealing_series",
     "draw_truth",
     "mean_counts",
+    "true_edges",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME)

@@ -1,0 +1,128 @@
+"""Spatial averages at each temperature above the fingerprints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eels_bayes.plots.fitted_figures.conditions import Conditions, conditions_of
+from eels_bayes.plots.fitted_figures.subjects import (
+    Array,
+    Classifier,
+    EdgeSpectra,
+    shown_fingerprints,
+    unit_of,
+)
+from eels_bayes.plots.style import PAGE, class_colors, condition_colors, figure_style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_NAMED = 12  # lines that a legend names: more hide the spectra
+BAND = 2.0  # standard errors of an average that are shaded
+
+
+def spatial_averages(
+    clf: Classifier,
+    spectra: EdgeSpectra,
+    *,
+    conditions: Sequence[Any] | None = None,
+    unit: str = "°C",
+) -> Figure:
+    """Mean measured spectrum at each temperature, beside what fingerprints look like in these data.
+
+    Fingerprints are drawn with the shift, the broadening and the gain that the fit found, and carry
+    the overlapping shapes at their mean intensity, as every measured spectrum does; dotted are the
+    overlapping shapes alone. Averages are shaded by two standard errors, as if pixels erred each
+    by itself: what a background model leaves in all of them is not in the shade.
+
+    Parameters
+    ----------
+    clf : EELSClassifier
+        Fitted.
+    spectra : Spectra
+        n pixels of I images; flagged ones are left out.
+    conditions : (I,) sequence of float or str, optional
+        Of each image; by default the temperature in its title, or the titles.
+    unit : str
+        Of conditions that are given as numbers.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    RuntimeError, TypeError, ValueError
+        Before ``fit``; if spectra are not like those of the fit, none is usable, or there is not
+        one condition an image.
+    """
+    fitted = clf.checked(spectra)
+    where = conditions_of(spectra.images, conditions, unit)
+    energy = np.asarray(spectra.energy)
+    means, errors, counts = _averages(spectra, where)
+    taken = np.flatnonzero(counts)
+    if not len(taken):
+        raise ValueError("no pixel is left to draw: every one is flagged")
+    with figure_style() as plt:
+        figure, (left, right) = plt.subplots(
+            1, 2, figsize=(PAGE, 3.0), sharey=True, layout="constrained"
+        )
+        colors = condition_colors(len(where.names))
+        for k in taken.tolist():
+            band = BAND * errors[k]
+            left.fill_between(
+                energy, means[k] - band, means[k] + band, color=colors[k], alpha=0.3, lw=0
+            )
+            left.plot(energy, means[k], color=colors[k], lw=1.2, label=where.names[k])
+        left.set_title("mean over all pixels")
+        for color, name, row in zip(
+            class_colors(len(clf.class_names)),
+            clf.class_names,
+            shown_fingerprints(fitted),
+            strict=False,
+        ):
+            right.plot(energy, row, color=color, lw=1.4, label=name)
+        for row in fitted.forward.library.nuisances * _overlap(fitted)[:, None]:
+            right.plot(energy, row, ":", color="0.3", lw=1.1, label="overlapping shape")
+        right.set_title("fingerprints in these data")
+        for ax in (left, right):
+            ax.axhline(0, color="0.8", lw=0.8, zorder=0)
+            ax.margins(x=0)
+            ax.set_xlabel("energy loss (eV)")
+        left.set_ylabel(unit_of(spectra))
+        if len(taken) <= MOST_NAMED:
+            left.legend(loc="upper right", ncols=1 if len(taken) < 5 else 2, columnspacing=1.0)
+        right.legend(loc="upper right")
+        _room_above(left, right)
+    return figure
+
+
+def _overlap(fitted: Any) -> Array:
+    """Mean intensity (Q,) of each overlapping shape."""
+    forward = fitted.forward
+    mean: Array = forward.mean[len(forward.mean) - len(forward.library.nuisances) :]
+    return mean
+
+
+def _averages(spectra: EdgeSpectra, where: Conditions) -> tuple[Array, Array, Array]:
+    """Means and standard errors (C, L), and pixels (C,), of each condition."""
+    index = where.of_pixels(np.asarray(spectra.image))
+    shape = (len(where.names), len(spectra.energy))
+    means, errors = np.full(shape, np.nan), np.full(shape, np.nan)
+    counts = np.zeros(len(where.names), dtype=int)
+    for k in range(len(where.names)):
+        rows = np.asarray(spectra.intensity)[spectra.ok & (index == k)].astype(float)
+        counts[k] = len(rows)
+        if len(rows):
+            means[k] = rows.mean(0)
+            errors[k] = rows.std(0) / np.sqrt(len(rows))
+    return means, errors, counts
+
+
+def _room_above(*axes: Any) -> None:
+    """Make room for the legends, which spectra that fall to the right leave anyway."""
+    low, high = axes[0].get_ylim()
+    axes[0].set_ylim(low, high + 0.25 * (high - low))
