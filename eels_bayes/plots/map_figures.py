@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from eels_bayes import validation
-from eels_bayes.plots.map_grid import arranged
+from eels_bayes.plots.map_grid import Arrangement, arranged
 from eels_bayes.plots.map_layout import MARGIN, Block
 from eels_bayes.plots.map_panel import Layer, Pixel
 from eels_bayes.plots.style import figure_style
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 HEADING_ROOM = 0.35  # inches above all blocks: room of the only image's title
 HEADING_TOP = 0.08  # inches from the page's edge to it
+LEAST_WIDTH = 0.45  # of a map, inches: smaller ones show no structure
 HEADING_SIZE = 11  # points, larger than a quantity's name
 
 
@@ -168,6 +169,7 @@ def layers(
     pixels: Sequence[Pixel] | None = None,
     columns: int | None = None,
     factors: tuple[Sequence[str], Sequence[str]] | None = None,
+    widest: float | None = None,
 ) -> Figure:
     """Several quantities over the same images: a block of panels for each quantity.
 
@@ -185,6 +187,8 @@ def layers(
         Panels a row in each block; by default what makes the figure landscape.
     factors : (row names, column names), optional
         The images are a grid of these, rows first.
+    widest : float, optional
+        Width of a page in inches: maps of wider figures are made smaller, texts are not.
 
     Returns
     -------
@@ -207,7 +211,7 @@ def layers(
     heading = grid.titles[0] if grid.titles is not None and n == 1 < len(quantities) else ""
     if heading or grid.factors is not None:
         grid = grid._replace(titles=None)
-    block = Block(grid, quantities, sizes)
+    block = _fitting(Block(grid, quantities, sizes), widest, grid, quantities, sizes)
     with figure_style() as plt:
         across = block.blocks_across(len(quantities))
         down = math.ceil(len(quantities) / across)
@@ -222,6 +226,22 @@ def layers(
             top = height - room - (index // across) * block.height
             block.draw(figure, layer, left, top)
     return figure
+
+
+def _fitting(
+    block: Block,
+    widest: float | None,
+    grid: Arrangement,
+    quantities: Sequence[Layer],
+    sizes: Sequence[Pixel],
+) -> Block:
+    """The block with its maps so small that it fits the page; with the least maps where none do."""
+    if widest is None or block.width <= widest:
+        return block
+    width, height = grid.panel
+    smaller = max(LEAST_WIDTH, width - (block.width - widest) / block.columns)
+    panel = min(width, smaller), height * min(1.0, smaller / width)
+    return Block(grid._replace(panel=panel), quantities, sizes)
 
 
 def _check_layers(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 N_BINS = 15  # of the confidence: as `metrics.ece` has them
 JUMPY_SHARE = 0.05  # of pixels kept below which the risk jumps: does not set the scale
+DASHES = ("-", "--", "-.", ":")  # of curves: those that lie on one another are all seen
 HEADROOM = 1.08  # times the largest risk: the line is not cut
 
 
@@ -119,8 +120,8 @@ def risk_coverage(curves: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
     with figure_style() as plt:
         figure, ax = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
         top = 0.0
-        for color, (name, (coverage, risk)) in zip(
-            class_colors(len(curves)), curves.items(), strict=True
+        for k, (color, (name, (coverage, risk))) in enumerate(
+            zip(class_colors(len(curves)), curves.items(), strict=True)
         ):
             x = validation.numbers(f"coverage of {name!r}", coverage)
             y = validation.numbers(f"risk of {name!r}", risk)
@@ -129,7 +130,7 @@ def risk_coverage(curves: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
                 raise ValueError(
                     f"coverage and risk of {name!r} must be (n,), got {x.shape} and {y.shape}"
                 )
-            ax.plot(x, y, color=color, lw=1.6, label=name)
+            ax.plot(x, y, DASHES[k % len(DASHES)], color=color, lw=1.6, label=name)
             # The first few pixels make the risk jump between 0 and 1; they must not set the scale.
             top = max(top, float(y[x >= min(JUMPY_SHARE, x.max())].max()))
         ax.set(xlabel="coverage (share of pixels kept)", ylabel="risk (error rate of those kept)")

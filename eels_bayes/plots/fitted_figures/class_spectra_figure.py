@@ -187,11 +187,11 @@ def _pair(
             shown = (inner if outer is None else outer)[found.before].mean()
             ax.text(
                 0.97,
-                0.95,
-                f"sd before {shown:.3f}",
+                0.04,
+                f"sd before the edge {shown:.3f}",
                 transform=ax.transAxes,
                 ha="right",
-                va="top",
+                va="bottom",
                 size=8,
             )
 

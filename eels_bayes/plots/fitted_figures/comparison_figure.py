@@ -25,6 +25,7 @@ from eels_bayes.plots.fitted_figures.subjects import (
 from eels_bayes.plots.fitted_figures.true_classes import checked_labels
 from eels_bayes.plots.map_figures import layers
 from eels_bayes.plots.map_panel import Layer
+from eels_bayes.plots.style import PAGE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,11 +79,12 @@ def class_comparison(
     where = conditions_of(spectra.images, conditions, unit)
     known = None if labels is None else checked_labels(labels, pred)
     rebuilt, _ = rebuilt_from_components(spectra)
-    # the usual way knows of no overlap where it takes a ratio, of the fingerprints as they are
+    energy = np.asarray(spectra.energy)
+    # a ratio is taken of fingerprints as they are, which know of no overlap
     shapes = (
-        fitted.forward.library.class_spectra if bands is not None else shown_fingerprints(fitted)
+        shown_fingerprints(fitted) if bands is None else clf.library.resample(energy).class_spectra
     )
-    usual = component_labels(rebuilt, np.asarray(spectra.energy), shapes, bands)
+    usual = component_labels(rebuilt, energy, shapes, bands)
     rows = {"eels_bayes": pred.labels, component_name(bands): usual}
     if known is not None:
         rows = {"truth": known} | {
@@ -93,9 +95,8 @@ def class_comparison(
         Layer(name, [placed(named, pred, k) for k in images], class_names=pred.class_names)
         for name, named in rows.items()
     ]
-    return layers(
-        quantities, where.titles(), pixels=[pixel_size(image) for image in spectra.images]
-    )
+    sizes = [pixel_size(image) for image in spectra.images]
+    return layers(quantities, where.titles(), pixels=sizes, widest=PAGE)
 
 
 def _scored(name: str, named: Any, known: Any) -> str:

@@ -224,16 +224,22 @@ def _panel(ax: Any, energy: Array, found: Ladder, way: int, i: int) -> None:
     ax.plot(energy, found.references[way, i], "--", color="0.1", lw=1.1)
     typical = float(np.median(found.decibels[way]))
     ax.set_title(
-        f"{found.names[way]}\nSNR {found.decibels[way, i]:.1f} dB (typical {typical:.1f} dB)",
+        f"{found.names[way]}\nSNR {_number(found.decibels[way, i])} dB "
+        f"(typical {_number(typical)} dB)",
         linespacing=1.3,
     )
     ax.margins(x=0)
 
 
+def _number(decibels: float) -> str:
+    """To one digit, with the minus of the axes."""
+    return f"{decibels:.1f}".replace("-", "\N{MINUS SIGN}")
+
+
 def _limits(ax: Any, found: Ladder, i: int) -> None:
     """One intensity axis for all: single channels of the noisiest panel may leave it."""
     noisy = found.spectra[0, i]
-    low, high = np.quantile(noisy, [0.005, 0.995])
+    low, high = np.quantile(noisy, [0.05, 0.95])
     others = found.spectra[1:, i]
     low, high = min(low, others.min()), max(high, others.max(), found.references[:, i].max())
     room = 0.06 * (high - low)

@@ -14,10 +14,12 @@ from eels_bayes.plots.fitted_figures.subjects import Array, Reading
 from eels_bayes.plots.fitted_figures.true_classes import checked_labels
 from eels_bayes.plots.map_figures import layers
 from eels_bayes.plots.map_panel import Layer
+from eels_bayes.plots.style import PAGE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+MOST_SHOWN = 0.99  # share of the pixels within a scale of its own: a few high ones hide the rest
 MOST_COLUMNS = 8  # maps a row: more are too small
 PARTS = {
     "total": "Total uncertainty",
@@ -52,8 +54,8 @@ def doubt_maps(
         Of "total", "aleatoric", "encoder", "classifier" and "neighbours", all by default. They are
         parts of one sum and share a scale.
     own_scales : bool
-        Give each part a scale of its own, from 0 to its largest value in these maps, so that
-        parts that lie low can be seen; their headings say so.
+        Give each part a scale of its own, from 0 to what one pixel in a hundred of these maps
+        exceeds, so that parts that lie low can be seen; their headings say so.
     images : sequence of int, optional
         Which images; by default the first of each condition.
     conditions : (I,) sequence of float or str, optional
@@ -92,10 +94,13 @@ def doubt_maps(
     }
     shared = max((_most(m) for name, m in maps.items() if name != "neighbours"), default=1.0)
     for name, panels in maps.items():
-        most = _most(panels) if own_scales or name == "neighbours" else shared
-        title = PARTS[name] + (" (own scale)" if own_scales and most < shared else "")
-        low, cmap = (-most, "PuOr_r") if name == "neighbours" else (0.0, "cividis")
-        shown.append(Layer(title, panels, "nats", cmap, (low, most)))
+        title, cmap, limits = PARTS[name], "cividis", (0.0, shared)
+        if name == "neighbours":
+            most = _most(panels)
+            cmap, limits = "PuOr_r", (-most, most)
+        elif own_scales and name != "total":
+            title, limits = f"{title} (own scale)", (0.0, _most(panels, MOST_SHOWN))
+        shown.append(Layer(title, panels, "nats", cmap, limits))
     titles = (
         where.titles() if images is not None else [where.names[where.of_image[k]] for k in chosen]
     )
@@ -106,6 +111,7 @@ def doubt_maps(
         titles,
         pixels=[pixel_size(pred.images[k]) for k in chosen],
         columns=len(chosen) if len(chosen) <= MOST_COLUMNS else None,
+        widest=PAGE,
     )
 
 
@@ -119,7 +125,7 @@ def _classes(title: str, labels: Array, pred: Reading, images: Sequence[int]) ->
     return Layer(title, maps, class_names=pred.class_names)
 
 
-def _most(panels: Sequence[Array]) -> float:
-    """Largest magnitude; 1 where there is none."""
+def _most(panels: Sequence[Array], share: float = 1.0) -> float:
+    """Magnitude that this share of the pixels does not exceed; 1 where there is none."""
     finite = np.concatenate([np.abs(panel[np.isfinite(panel)]).ravel() for panel in panels])
-    return float(finite.max(initial=0.0)) or 1.0
+    return float(np.quantile(finite, share)) or 1.0 if len(finite) else 1.0

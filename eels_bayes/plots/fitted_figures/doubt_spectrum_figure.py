@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 N_PIXELS = 200  # that are read anew: rms changes to 5 % or so
-N_BANDS = 48  # of the spectrum that are moved, one at a time: a few eV each
+N_BANDS = 90  # of the spectrum that are moved, one at a time: a few eV each
 ONE_SD = 0.6827  # probability of one sd to either side of a Gaussian
 PARTS = ("aleatoric", "encoder", "classifier")
 COLORS = {"aleatoric": OKABE_ITO[2], "encoder": OKABE_ITO[1], "classifier": OKABE_ITO[3]}
@@ -84,42 +84,41 @@ def doubt_spectrum(
     answer = answers(clf, chosen)
     decoded = clf.denoise(chosen, level=ONE_SD, seed=seed)
     left = 0.5 * np.mean(decoded.upper - decoded.lower, axis=0)
-    panels = 2 + (len(PARTS) if own_scales else 1)
+    noise = np.sqrt(np.mean(np.asarray(chosen.sd, dtype=float) ** 2, axis=0))
+    n_panels = 1 + (len(PARTS) if own_scales else 1)
     with figure_style() as plt:
-        figure, axes = plt.subplots(
-            panels, 1, figsize=(PAGE, 1.2 + 1.35 * panels), sharex=True, layout="constrained"
-        )
-        axes[0].plot(
-            spectra.energy,
-            np.sqrt(np.mean(np.asarray(chosen.sd, dtype=float) ** 2, axis=0)),
-            color="0.5",
-            lw=1.2,
-            label="measured",
-        )
-        axes[0].plot(spectra.energy, left, color=OKABE_ITO[0], lw=1.4, label="decoded")
-        axes[0].set(yscale="log", ylabel="sd of a channel\n(edge units)")
-        plain_decades(axes[0].yaxis)
-        axes[0].legend(loc="best", ncols=2)
-        _steps(axes[1], answer, "probabilities", OKABE_ITO[0])
-        axes[1].set_ylabel("class\nprobabilities")
+        figure = plt.figure(figsize=(PAGE, 3.0 + 1.3 * n_panels), layout="constrained")
+        top, below = figure.subfigures(2, 1, height_ratios=(2.0, 1.0 + 1.3 * n_panels))
+        _left_open(top.subplots(), np.asarray(spectra.energy), noise, left)
+        axes = below.subplots(n_panels, 1, sharex=True)
+        _steps(axes[0], answer, "probabilities", OKABE_ITO[0])
+        axes[0].set_ylabel("class\nprobabilities")
         for k, part in enumerate(PARTS):
-            ax = axes[2 + k] if own_scales else axes[2]
+            ax = axes[1 + k] if own_scales else axes[1]
             _steps(ax, answer, part, COLORS[part])
             ax.set_ylabel(f"{part}\n(nats)" if own_scales else "parts of the\ndoubt (nats)")
         if not own_scales:
-            axes[2].legend(loc="best", ncols=3)
-        for ax in axes[1:]:
-            ax.set_ylim(bottom=0)
-        window = float(spectra.energy[0]), float(spectra.energy[-1])
+            axes[1].legend(loc="upper left", ncols=3)
         for ax in axes:
-            ax.axvspan(*window, color="0.95", lw=0, zorder=0)
+            ax.set_ylim(bottom=0)
+            ax.axvspan(spectra.energy[0], spectra.energy[-1], color="0.93", lw=0, zorder=0)
             ax.margins(x=0)
-        axes[1].set_title(
-            f"rms change when {answer.width:.3g} eV move by their own noise (grey: window)"
+        axes[0].set_title(
+            f"rms change when a band of {answer.width:.3g} eV moves by its own noise (grey: window)"
         )
         axes[-1].set_xlabel("energy loss (eV)")
-        figure.align_ylabels(axes)
+        below.align_ylabels(axes)
     return figure
+
+
+def _left_open(ax: Any, energy: Array, noise: Array, left: Array) -> None:
+    """What a channel's noise is, and what the posterior leaves of it."""
+    ax.plot(energy, noise, color="0.5", lw=1.2, label="noise as measured")
+    ax.plot(energy, left, color=OKABE_ITO[0], lw=1.4, label="left open by the posterior")
+    ax.set(yscale="log", ylabel="sd of a channel\n(edge units)", xlabel="energy loss (eV)")
+    plain_decades(ax.yaxis)
+    ax.margins(x=0)
+    ax.legend(loc="lower right")
 
 
 def answers(clf: Classifier, spectra: EdgeSpectra, n_bands: int = N_BANDS) -> Answer:

@@ -84,6 +84,7 @@ def fingerprint_draws(
             right.plot(library.energy, draws[:: -(-len(draws) // DRAWN)].T, color=colors[k], lw=0.4)
             right.plot(library.energy, shown[k], "--", color="0.1", lw=1.1)
         _one_scale(grid[:, [0, 2]])
+        _one_scale(grid[:, [1]])
         _name(grid)
     return figure
 
@@ -159,7 +160,11 @@ def _one_scale(axes: Any) -> None:
 
 
 def _name(grid: Any) -> None:
-    titles = ("fingerprints", "latent mean ± 2 sd", f"decoded draws, {100 * LEVEL:g} % band")
+    titles = (
+        "fingerprints (edge units)",
+        "latent mean ± 2 sd",
+        f"decoded draws, {100 * LEVEL:g} % band",
+    )
     units = ("energy loss (eV)", "latent, most telling first", "energy loss (eV)")
     for column, (title, unit) in enumerate(zip(titles, units, strict=True)):
         grid[0, column].set_title(title)

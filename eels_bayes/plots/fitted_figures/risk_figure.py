@@ -15,11 +15,11 @@ from eels_bayes.plots.score_figures import risk_coverage
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MEASURES = ("total", "encoder", "classifier", "novelty")
+MEASURES = ("total", "aleatoric", "encoder", "classifier")
 
 
 def doubt_risk(pred: Reading, labels: ArrayLike) -> Figure:
-    """Error rate among the pixels kept when the most doubtful go first, for each measure of doubt.
+    """Error rate among the pixels kept when the most doubtful go first, for each part of the doubt.
 
     Parameters
     ----------
