@@ -88,8 +88,8 @@ def noise_table(
     labels: NDArray[np.int64],
 ) -> dict[str, Any]:
     """SNR of every way to less noise, over pixels that all of them can be taken of."""
-    rows = comparable(spectra, pred.labels, None, 0)
-    found = ladder(clf, spectra, pred.labels, rows, truth)
+    rows, sizes = comparable(spectra, pred.labels, None, 0)
+    found = ladder(clf, spectra, pred.labels, rows, sizes, truth)
     print(f"\nSNR against the truth over {len(rows)} pixels (dB): mean with interval, median")
     table = {}
     for name, decibels in zip(found.names, found.decibels, strict=True):

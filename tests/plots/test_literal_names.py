@@ -111,7 +111,36 @@ FIGURES: dict[str, tuple[Callable[[], Any], int]] = {
         4,
     ),
 }
+# Those of a fitted classifier, its spectra and its prediction, and whether all classes are named.
+FITTED: dict[str, tuple[Callable[[Any, Any, Any], Any], bool]] = {
+    "class_comparison": (lambda clf, x, p: plots.class_comparison(clf, x, pred=p), True),
+    "class_spectra": (lambda clf, x, p: plots.class_spectra(clf, x, pred=p), False),
+    "denoising": (
+        lambda clf, x, p: plots.denoising(
+            clf, x, pred=dataclasses.replace(p, labels=np.zeros_like(p.labels))
+        ),
+        False,
+    ),
+    "doubt_maps": (lambda clf, x, p: plots.doubt_maps(p, conditions=NAMES[:2]), True),
+    "doubt_risk": (lambda clf, x, p: plots.doubt_risk(p, np.zeros_like(p.labels)), False),
+    "doubt_spectrum": (lambda clf, x, p: plots.doubt_spectrum(clf, x, n_pixels=2), False),
+    "embeddings": (lambda clf, x, p: plots.embeddings(clf, x, pred=p), True),
+    "fingerprint_draws": (lambda clf, x, p: plots.fingerprint_draws(clf), True),
+    "line_scan": (lambda clf, x, p: plots.line_scan(as_line(p)), True),
+    "spatial_averages": (lambda clf, x, p: plots.spatial_averages(clf, x), True),
+    "value_course": (
+        lambda clf, x, p: plots.value_course(dataclasses.replace(p, value_name=NAMES[0])),
+        False,
+    ),
+}
 NO_FIGURE = {"OKABE_ITO", "Layer", "Pixel", "class_colors", "nice_length"}
+
+
+def as_line(pred: Any) -> Any:
+    """The pixels of the first image as a line scan."""
+    mine = pred[pred.image == 0]
+    info = dataclasses.replace(pred.images[0], shape=(len(mine),), axes=pred.images[0].axes[:1])
+    return dataclasses.replace(mine, images=(info,))
 
 
 def texts(figure: Any) -> set[str]:
@@ -128,7 +157,7 @@ def shown(text: Text) -> bool:
 
 
 def test_every_figure_is_tried() -> None:
-    assert set(FIGURES) == {*plots.__all__, *diagnostic_plots.__all__} - NO_FIGURE
+    assert {*FIGURES, *FITTED} == {*plots.__all__, *diagnostic_plots.__all__} - NO_FIGURE
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -171,3 +200,11 @@ def test_a_fitted_classifier_draws_them(odd: tuple[Any, Any, Any]) -> None:
     assert denoised.mean.shape == spectra.intensity.shape
     shown_in_latent = plots.latent(pred.latent_mean, pred.labels, pred.class_names)
     assert texts(shown_in_latent) >= WORDS
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_figures_of_a_fitted_classifier_draw_them(odd: tuple[Any, Any, Any], name: str) -> None:
+    _, spectra, clf = odd
+    draw, all_named = FITTED[name]
+    written = texts(draw(clf, spectra, clf.predict(spectra, show_progressbar=False)))
+    assert not all_named or written >= WORDS, sorted(written)

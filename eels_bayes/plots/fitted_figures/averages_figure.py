@@ -70,32 +70,32 @@ def spatial_averages(
         figure, (left, right) = plt.subplots(
             1, 2, figsize=(PAGE, 3.0), sharey=True, layout="constrained"
         )
-        colors = condition_colors(len(where.names))
+        colors, averages, known = condition_colors(len(where.names)), list[Any](), list[Any]()
         for k in taken.tolist():
             band = BAND * errors[k]
             left.fill_between(
                 energy, means[k] - band, means[k] + band, color=colors[k], alpha=0.3, lw=0
             )
-            left.plot(energy, means[k], color=colors[k], lw=1.2, label=where.names[k])
+            averages += left.plot(energy, means[k], color=colors[k], lw=1.2)
         left.set_title("mean over all pixels")
-        for color, name, row in zip(
-            class_colors(len(clf.class_names)),
-            clf.class_names,
-            shown_fingerprints(fitted),
-            strict=False,
-        ):
-            right.plot(energy, row, color=color, lw=1.4, label=name)
+        fingerprints = shown_fingerprints(fitted)
+        for color, row in zip(class_colors(len(fingerprints)), fingerprints, strict=True):
+            known += right.plot(energy, row, color=color, lw=1.4)
         for row in fitted.forward.library.nuisances * _overlap(fitted)[:, None]:
-            right.plot(energy, row, ":", color="0.3", lw=1.1, label="overlapping shape")
+            known += right.plot(energy, row, ":", color="0.3", lw=1.1)
         right.set_title("fingerprints in these data")
         for ax in (left, right):
             ax.axhline(0, color="0.8", lw=0.8, zorder=0)
             ax.margins(x=0)
             ax.set_xlabel("energy loss (eV)")
         left.set_ylabel(unit_of(spectra))
+        # names are given with their lines: matplotlib leaves out labels that begin with "_"
         if len(taken) <= MOST_NAMED:
-            left.legend(loc="upper right", ncols=1 if len(taken) < 5 else 2, columnspacing=1.0)
-        right.legend(loc="upper right")
+            names = [where.names[k] for k in taken.tolist()]
+            columns = 1 if len(taken) < 5 else 2
+            left.legend(averages, names, loc="upper right", ncols=columns, columnspacing=1.0)
+        overlaps = ["overlapping shape"] * len(fitted.forward.library.nuisances)
+        right.legend(known, [*fitted.forward.library.class_names, *overlaps], loc="upper right")
         _room_above(left, right)
     return figure
 

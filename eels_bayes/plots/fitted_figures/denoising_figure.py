@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -66,8 +67,8 @@ def denoising(
     """One pixel as measured, averaged with its neighbours, by principal components and by the VAE.
 
     Averages are of the 8, 16 and 32 pixels of the same predicted class that lie nearest in the
-    image. Ten principal components are those of all spectra given. The VAE's is the mean of decoded
-    draws of the pixel's posterior with their 90 % band.
+    image, as far as there are so many. Ten principal components are those of all spectra given.
+    The VAE's is the mean of decoded draws of the pixel's posterior with their 90 % band.
 
     The signal-to-noise ratio is ``10 log10(sum s^2 / sum (x - s)^2)`` over the window, in dB, of
     the spectrum drawn x against its reference s. Where the truth is given, s is the true spectrum
@@ -102,7 +103,7 @@ def denoising(
         If there is no such pixel.
     RuntimeError, TypeError, ValueError
         Before ``fit``; if spectra are not like those of the fit, the pixel is flagged or has fewer
-        than 31 others of its class in its image, or shapes disagree.
+        than 7 others of its class in its image, or shapes disagree.
     """
     clf.checked(spectra)
     seed = validation.seed(seed)
@@ -110,14 +111,16 @@ def denoising(
     known = None if truth is None else _checked_truth(truth, spectra)
     if pixel is not None and not 0 <= pixel < len(spectra):
         raise IndexError(f"pixel {pixel} does not exist; there are {len(spectra)}")
-    rows = comparable(spectra, pred.labels, pixel, seed)
-    found = ladder(clf, spectra, pred.labels, rows, known, seed=seed)
+    rows, sizes = comparable(spectra, pred.labels, pixel, seed)
+    found = ladder(clf, spectra, pred.labels, rows, sizes, known, seed=seed)
     chosen = 0 if pixel is not None else _typical(found)
     with figure_style() as plt:
         figure, grid = plt.subplots(
             2, 3, figsize=(PAGE, 4.2), sharex=True, sharey=True, layout="constrained"
         )
-        for w, ax in enumerate(grid.flat):
+        for ax in grid.flat[len(found.names) :]:
+            ax.remove()
+        for w, ax in enumerate(grid.flat[: len(found.names)]):
             _panel(ax, np.asarray(spectra.energy), found, w, chosen)
         _limits(grid.flat[0], found, chosen)
         handles = _handles("truth" if known is not None else "reference: mean of its class")
@@ -132,16 +135,17 @@ def ladder(
     spectra: EdgeSpectra,
     labels: NDArray[np.int64],
     rows: NDArray[np.int64],
+    averaged: Sequence[int],
     truth: Array | None,
     *,
     seed: int = 0,
 ) -> Ladder:
-    """Every way to less noise at the pixels ``rows``, each of which has 31 neighbours alike."""
+    """Every way to less noise at pixels that have as many neighbours alike as are averaged."""
     measured = np.asarray(spectra.intensity, dtype=float)
     rebuilt, _ = rebuilt_from_components(spectra)
     denoised = clf.denoise(spectra[rows], level=LEVEL, seed=seed)
-    sizes = (1, *AVERAGED)
-    names = ("one pixel", *(f"{n} pixels averaged" for n in AVERAGED))
+    sizes = (1, *averaged)
+    names = ("one pixel", *(f"{n} pixels averaged" for n in averaged))
     names = (*names, f"one pixel, PCA({N_COMPONENTS})", "one pixel, VAE")
     shape = (len(names), len(rows), len(spectra.energy))
     drawn, references = np.empty(shape), np.empty(shape)
@@ -180,32 +184,32 @@ def _checked_truth(truth: ArrayLike, spectra: EdgeSpectra) -> Array:
 
 def comparable(
     spectra: EdgeSpectra, labels: NDArray[np.int64], pixel: int | None, seed: int
-) -> NDArray[np.int64]:
-    """The pixel asked for, and others that have enough neighbours of their class.
+) -> tuple[NDArray[np.int64], tuple[int, ...]]:
+    """The pixel asked for and others with enough neighbours of their class; what can be averaged.
 
     Raises
     ------
     ValueError
         If there is none, or it is not the one asked for.
     """
-    most = max(AVERAGED)
     crowd = np.zeros(len(spectra), dtype=int)
     for image in np.unique(spectra.image):
         for label in np.unique(labels[labels >= 0]):
             mine = (spectra.image == image) & (labels == label) & spectra.ok
             crowd[mine] = mine.sum()
-    enough = np.flatnonzero(crowd >= most)
-    if pixel is not None and crowd[pixel] < most:
+    most = int(crowd.max(initial=0) if pixel is None else crowd[pixel])
+    sizes = tuple(n for n in AVERAGED if n <= most)
+    if not sizes:
+        which = "no pixel is" if pixel is None else f"pixel {pixel} is flagged or not"
         raise ValueError(
-            f"pixel {pixel} is flagged or one of {crowd[pixel]} of its class in its image; "
-            f"{most} are needed to average"
+            f"{which} one of at least {min(AVERAGED)} of its class in its image, which are needed "
+            "to average"
         )
-    if not len(enough):
-        raise ValueError(f"no class has {most} pixels in any image, so nothing can be averaged")
+    enough = np.flatnonzero(crowd >= max(sizes))
     drawn = np.random.default_rng(seed).permutation(enough)[:TYPICAL_OF]
-    if pixel is None:
-        return np.asarray(drawn, dtype=np.int64)
-    return np.concatenate([[pixel], drawn[drawn != pixel]]).astype(np.int64)
+    if pixel is not None:
+        drawn = np.concatenate([[pixel], drawn[drawn != pixel]])
+    return drawn.astype(np.int64), sizes
 
 
 def _typical(found: Ladder) -> int:

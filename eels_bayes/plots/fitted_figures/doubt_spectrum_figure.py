@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 N_PIXELS = 200  # that are read anew: rms changes to 5 % or so
 N_BANDS = 90  # of the spectrum that are moved, one at a time: a few eV each
+MOST_AT_ONCE = 8000  # moved pixels that are read together: bounds memory
 ONE_SD = 0.6827  # probability of one sd to either side of a Gaussian
 PARTS = ("aleatoric", "encoder", "classifier")
 COLORS = {"aleatoric": OKABE_ITO[2], "encoder": OKABE_ITO[1], "classifier": OKABE_ITO[3]}
@@ -129,22 +130,25 @@ def answers(clf: Classifier, spectra: EdgeSpectra, n_bands: int = N_BANDS) -> An
     step = float(energy[1] - energy[0])
     size = max(1, -(-len(energy) // n_bands))
     bands = [slice(k, min(k + size, len(energy))) for k in range(0, len(energy), size)]
+    moves = [(b, sign) for b in range(len(bands)) for sign in (1.0, -1.0)]
     before = _read(clf, whole)
     change = {name: np.zeros(len(bands)) for name in before}
-    for b, band in enumerate(bands):
-        n_bins = band.stop - band.start
-        sd = np.sqrt(level * np.maximum(profile[:, band].mean(1), 0.0) / n_bins)
-        for sign in (1.0, -1.0):
-            moved = profile.copy()
-            moved[:, band] += sign * sd[:, None]
-            after = _read(
-                clf, dataclasses.replace(whole, profile=moved.astype(whole.profile.dtype))
-            )
-            for name, x in after.items():
-                difference = x - before[name]
-                if name == "probabilities":
-                    difference = 0.5 * np.abs(difference).sum(1)
-                change[name][b] += 0.5 * float(np.nanmean(difference**2))
+    at_once = max(1, MOST_AT_ONCE // len(profile))
+    for some in (moves[k : k + at_once] for k in range(0, len(moves), at_once)):
+        moved = np.tile(profile, (len(some), 1, 1))
+        for copy, (b, sign) in zip(moved, some, strict=True):
+            band = bands[b]
+            mean = np.maximum(profile[:, band].mean(1), 0.0)
+            copy[:, band] += sign * np.sqrt(level * mean / (band.stop - band.start))[:, None]
+        copies = whole[np.tile(np.arange(len(profile)), len(some))]
+        rows = moved.reshape(-1, profile.shape[1]).astype(whole.profile.dtype)
+        after = _read(clf, dataclasses.replace(copies, profile=rows))
+        for name, x in after.items():
+            difference = x.reshape(len(some), *before[name].shape) - before[name]
+            if name == "probabilities":
+                difference = 0.5 * np.abs(difference).sum(2)
+            for (b, _), one in zip(some, difference, strict=True):
+                change[name][b] += 0.5 * float(np.nanmean(one**2))
     rms = {name: np.sqrt(x) for name, x in change.items()}
     centres = np.array([energy[band].mean() for band in bands])
     return Answer(centres, size * step, rms)
