@@ -22,6 +22,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+
 import eels_bayes as eb
 
 SHOULDER, PEAK = (687.5, 691.5), (696.0, 701.0)  # of F K, eV, of the usual way's ratio
@@ -125,10 +127,12 @@ for k, info in enumerate(spectra.images):
 written = 0
 for name, draw in figures.items():
     try:
-        draw().savefig(args.out / f"{name}.png", dpi=150)
+        figure = draw()
     except ValueError as problem:  # as where no class has enough pixels to be averaged
         say(f"{name} is left out: {problem}")
         continue
+    figure.savefig(args.out / f"{name}.png", dpi=150)
+    plt.close(figure)
     written += 1
     say(f"{name}.png")
 say(f"{written} of {len(figures)} figures in {args.out}/")

@@ -9,6 +9,8 @@ import pytest
 
 import eels_bayes as eb
 
+from helpers import tiny_models
+
 
 def run(project_root, script, *arguments):
     """Run an example with --smoke on one thread; its output and its messages."""
@@ -39,6 +41,30 @@ def test_spectrum_image(project_root, a_copper_zinc, tmp_path):
     parts = sum(maps(tmp_path, name).data for name in ("aleatoric", "encoder", "classifier"))
     np.testing.assert_allclose(total, parts, rtol=1e-4)
     assert maps(tmp_path, "total").axes_manager["x"].units == "nm"
+
+
+def test_paper_figures(project_root, tmp_path):
+    done = run(project_root, "paper_figures.py", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    for name in (
+        *("2_spatial_averages", "3_denoising", "4_fingerprint_draws", "5_classes"),
+        *("6_class_spectra", "7_embeddings", "doubt", "doubt_own_scales", "value"),
+        *("doubt_in_the_spectrum", "value_maps", "reliability", "risk_coverage"),
+    ):
+        assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+    assert f"13 of 13 figures in {tmp_path}" in done.stdout
+
+
+def test_paper_figures_of_files(project_root, tmp_path):
+    for k, signal in enumerate(tiny_models.signals()):
+        signal.save(tmp_path / f"{k}.hspy")
+    files = sorted(tmp_path.glob("*.hspy"))
+    chosen = ["--signals", *files, "--temperatures", 20, 650, "--dispersion", 1]
+    done = run(project_root, "paper_figures.py", *chosen, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    drawn = {file.stem for file in (tmp_path / "out").glob("*.png")}
+    assert {"2_spatial_averages", "5_classes", "6_class_spectra", "value"} <= drawn
+    assert not drawn & {"reliability", "risk_coverage"}  # nothing is known of the truth
 
 
 def test_annealing_series(project_root, tmp_path):

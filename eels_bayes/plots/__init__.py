@@ -1,4 +1,22 @@
-"""Every figure of the package, drawn from plain arrays; one public call each, returning the Figure.
+"""Every figure of the package; one public call each, returning the Figure.
+
+Most are drawn from plain arrays. Those of the paper (Hollenbach et al., Sci. Rep. 14, 17881 (2024))
+and what it could not show take a fitted classifier, spectra or a prediction as they are:
+
+=========================================================  =====================================
+figure                                                     call
+=========================================================  =====================================
+2  spatial averages by temperature over the fingerprints   :func:`spatial_averages`
+3  a pixel, averages, denoised; signal to noise            :func:`denoising`
+4  fingerprints, their latents, decoded draws              :func:`fingerprint_draws`
+5  class maps, above PCA's                                 :func:`class_comparison`
+6  denoised mean and sd by class, above PCA's              :func:`class_spectra`
+7  t-SNE of latents and of PCA, silhouettes                :func:`embeddings`
+maps of truth, of the doubt and of its parts               :func:`doubt_maps`
+which part of the doubt finds the errors                   :func:`doubt_risk`
+where in the spectrum each part sits                       :func:`doubt_spectrum`
+the value against temperature, and along a line            :func:`value_course`, :func:`line_scan`
+=========================================================  =====================================
 
 Maps are laid out in inches from their own shapes, so that panels of one quantity and of the next
 line up whatever the length of a legend. Classes have Okabe and Ito's colours (Color Universal
