@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ONE_SD = 0.6827  # probability of one sd to either side of a Gaussian
 BEFORE = 0.03  # of the strongest fingerprint, below which its edge has not begun
 MOST_CLASSES = 4  # columns by default: more are too narrow to read energies from
-MOST_PIXELS = 4000  # of all that are decoded: a mean and an sd need no more
+MOST_PIXELS = 2000  # of all that are decoded: a mean and an sd need no more
 
 
 class Spread(NamedTuple):
@@ -80,7 +80,7 @@ def class_spectra(
     clf : EELSClassifier
         Fitted.
     spectra : Spectra
-        n pixels; of more than 4000, a random 4000 are decoded.
+        n pixels; of more than 2000, a random 2000 are decoded.
     labels : (n,) array_like of int, optional
         Classes to sort pixels by; by default those predicted. Below 0 is left out.
     pred : Prediction, optional

@@ -25,7 +25,7 @@ from eels_bayes.plots.style import OKABE_ITO, PAGE, class_colors, figure_style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_POINTS = 1500  # of a t-SNE: seconds; more hide one another
+MOST_POINTS = 1000  # of a t-SNE: seconds; more hide one another
 PERPLEXITY = 30.0  # t-SNE's usual number of neighbours
 
 
@@ -41,7 +41,7 @@ def embeddings(
 ) -> Figure:
     """t-SNE of latents and of principal components, and silhouettes of both by temperature.
 
-    Above, up to 1500 pixels in the colours of their classes. Below, the mean silhouette
+    Above, up to 1000 pixels in the colours of their classes. Below, the mean silhouette
     (Rousseeuw 1987) at each temperature of the latent means and of ten principal components, all
     dimensions, of the same pixels by the same classes, with 95 % bootstrap intervals over pixels
     (up to 2000 each); a temperature of one class has none. By predicted classes, which are read
