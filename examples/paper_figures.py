@@ -35,6 +35,7 @@ parser.add_argument("--signals", nargs="+", help="your files, any format that Hy
 parser.add_argument("--temperatures", nargs="+", type=float, help="one for each signal, °C")
 parser.add_argument("--fingerprints", help="your library; by default the F K edge of Cr2TiC2OxFy")
 span = {"nargs": 2, "type": float, "metavar": ("LOW", "HIGH")}
+parser.add_argument("--model", help="fitted to these signals before; windows are its own")
 parser.add_argument("--window", **span, default=(677.0, 737.0), help="edge, eV (%(default)s)")
 parser.add_argument("--background", **span, default=(650.0, 680.0), help="eV (%(default)s)")
 parser.add_argument("--normalize", **span, default=(570.0, 592.5), help="eV (%(default)s)")
@@ -61,29 +62,35 @@ if args.signals:
 else:
     shape, n_images = ((30, 19) if args.full else (24, 15)), 24
     if args.smoke:
-        shape, n_images = (12, 10), 6
+        shape, n_images = (10, 8), 4
     series = eb.simulate.annealing_series(n_images, shape, dose=DOSE, seed=args.seed)
     signals = series.signals
-pre = eb.Preprocessor(
-    window=args.window,
-    dispersion=args.dispersion,
-    background=args.background,
-    normalize=args.normalize,
-    align=None if args.no_align else args.align,
-)
+if args.model:
+    clf = eb.load_model(args.model)
+    pre = clf.preprocessor
+else:
+    pre = eb.Preprocessor(
+        window=args.window,
+        dispersion=args.dispersion,
+        background=args.background,
+        normalize=args.normalize,
+        align=None if args.no_align else args.align,
+    )
 spectra = pre(signals)
 say(f"read {spectra}")
 
 # %% Fit without labels, then read every pixel, alone and with its neighbours
-library = eb.FingerprintLibrary.example()
-if args.fingerprints:
-    library = eb.load_library(args.fingerprints)
-effort = eb.Effort()
-if args.smoke:
-    effort = eb.Effort.quick()
-elif not args.full:
-    effort = replace(effort, forward_iterations=40, forward_pixels=3000, continuum_pixels=3000)
-clf = eb.EELSClassifier(library, effort=effort, seed=args.seed).fit(spectra)
+if not args.model:
+    library = eb.FingerprintLibrary.example()
+    if args.fingerprints:
+        library = eb.load_library(args.fingerprints)
+    effort = eb.Effort()
+    if args.smoke:
+        effort = eb.Effort.quick()
+    elif not args.full:
+        effort = replace(effort, forward_iterations=40, forward_pixels=3000, continuum_pixels=3000)
+    clf = eb.EELSClassifier(library, effort=effort, seed=args.seed).fit(spectra)
+    clf.save(args.out / "model.eels")
 say("fitted")
 print(clf.report())
 pred = clf.predict(spectra)
@@ -98,7 +105,8 @@ if series is not None:
     edges = eb.simulate.true_edges(series, spectra)
 when = {"conditions": args.temperatures}
 known = {"labels": labels, "pred": pred}
-bands = None if args.fingerprints else (SHOULDER, PEAK)
+of_fluorine = spectra.energy[0] <= SHOULDER[0] and spectra.energy[-1] >= PEAK[1]
+bands = (SHOULDER, PEAK) if of_fluorine and not args.fingerprints else None
 
 # %% The paper's figures, by their numbers there, and what it could not show
 plots = eb.plots

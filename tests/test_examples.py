@@ -55,11 +55,13 @@ def test_paper_figures(project_root, tmp_path):
     assert f"13 of 13 figures in {tmp_path}" in done.stdout
 
 
+@pytest.mark.filterwarnings("ignore:fit:UserWarning")  # of what so small a fit is bad at
 def test_paper_figures_of_files(project_root, tmp_path):
     for k, signal in enumerate(tiny_models.signals()):
         signal.save(tmp_path / f"{k}.hspy")
-    files = sorted(tmp_path.glob("*.hspy"))
-    chosen = ["--signals", *files, "--temperatures", 20, 650, "--dispersion", 1]
+    files, model = sorted(tmp_path.glob("*.hspy")), tmp_path / "model.eels"
+    tiny_models.fitted().save(model)
+    chosen = ["--signals", *files, "--temperatures", 20, 650, "--model", model]
     done = run(project_root, "paper_figures.py", *chosen, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     drawn = {file.stem for file in (tmp_path / "out").glob("*.png")}

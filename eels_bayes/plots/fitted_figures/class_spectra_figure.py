@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ONE_SD = 0.6827  # probability of one sd to either side of a Gaussian
 BEFORE = 0.03  # of the strongest fingerprint, below which its edge has not begun
+HEADROOM = 0.15  # of the spectra, above them: room of a number
 MOST_CLASSES = 4  # columns by default: more are too narrow to read energies from
 MOST_PIXELS = 2000  # of all that are decoded: a mean and an sd need no more
 
@@ -129,6 +130,8 @@ def class_spectra(
                 line,
             )
             grid[0, column].set_title(f"{name}: {counts[k]} pixel{'s' if counts[k] > 1 else ''}")
+        low, high = grid[0, 0].get_ylim()
+        grid[0, 0].set_ylim(low, high + HEADROOM * (high - low))
         grid[0, 0].set_ylabel("VAE")
         grid[1, 0].set_ylabel(f"PCA({N_COMPONENTS})")
         handles = _handles()
@@ -187,11 +190,11 @@ def _pair(
             shown = (inner if outer is None else outer)[found.before].mean()
             ax.text(
                 0.97,
-                0.04,
+                0.97,
                 f"sd before the edge {shown:.3f}",
                 transform=ax.transAxes,
                 ha="right",
-                va="bottom",
+                va="top",
                 size=8,
             )
 
