@@ -191,11 +191,12 @@ def _pair(
             ax.text(
                 0.97,
                 0.97,
-                f"sd before the edge {shown:.3f}",
+                f"sd before edge {shown:.3f}",
                 transform=ax.transAxes,
                 ha="right",
                 va="top",
                 size=8,
+                in_layout=False,
             )
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 COLUMN = 3.35  # inches: one print column of 85 mm
 APART = 0.018  # of the axis between areas of one temperature
+HEADROOM = 0.25  # of what is drawn, above it: room of a legend in one row
 BAND = OKABE_ITO[5]
 PART_COLORS = {"aleatoric": OKABE_ITO[2], "encoder": OKABE_ITO[1], "classifier": OKABE_ITO[3]}
 
@@ -151,7 +152,7 @@ def line_scan(
                 axes[0].plot(
                     distance, placed(known, pred, image), color=OKABE_ITO[4], lw=1.2, label="truth"
                 )
-            axes[0].legend(loc="best")
+            _legend_above(axes[0])
         _class_strip(axes[-2], distance, size.width, placed(pred.labels, pred, image), pred)
         _doubt_panel(axes[-1], distance, pred, image)
         axes[-1].set_xlabel(f"distance ({size.unit})" if size.unit else "pixel")
@@ -224,12 +225,11 @@ def _doubt_panel(ax: Any, distance: Array, pred: Reading, image: int) -> None:
     ax.stackplot(distance, parts, colors=list(PART_COLORS.values()), labels=list(PART_COLORS), lw=0)
     ax.set_ylabel("uncertainty (nats)")
     ax.set_ylim(bottom=0)
-    handles, names = ax.get_legend_handles_labels()
-    ax.legend(
-        handles[::-1],
-        names[::-1],
-        loc="upper right",
-        framealpha=0.8,
-        frameon=True,
-        edgecolor="none",
-    )
+    _legend_above(ax)
+
+
+def _legend_above(ax: Any) -> None:
+    """A legend in one row, and room for it above what is drawn."""
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high + HEADROOM * (high - low))
+    ax.legend(loc="upper right", ncols=3)
