@@ -12,6 +12,7 @@ Do replicates look like the data?      :func:`posterior_predictive`
 Which prior predicts the data better?  :func:`compare_priors`
 Do intervals hold the truth?           :func:`value_coverage`, :func:`interval_coverage`
 Do the fingerprints lie in the data?   :func:`support_distance`
+Do new data lie where it was taught?   :func:`in_domain`
 =====================================  =============================================================
 
 Calibration under the model says nothing about the world: a model can pass and be wrong. Figures of
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING
 from eels_bayes.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from eels_bayes.diagnostics.domain_check import DomainCheck, in_domain
     from eels_bayes.diagnostics.drawn_pixels import KnownPixels, known_pixels
     from eels_bayes.diagnostics.fingerprint_support import SupportDistance, support_distance
     from eels_bayes.diagnostics.latent_units import ActiveUnits, active_units
@@ -47,6 +49,7 @@ _HOME = {
     "ActiveUnits": "latent_units:ActiveUnits",
     "Calibration": "sbc:Calibration",
     "Coverage": "ranks:Coverage",
+    "DomainCheck": "domain_check:DomainCheck",
     "KnownPixels": "drawn_pixels:KnownPixels",
     "NutsComparison": "nuts_comparison:NutsComparison",
     "PredictiveCheck": "predictive_checks:PredictiveCheck",
@@ -56,6 +59,7 @@ _HOME = {
     "Uniformity": "ranks:Uniformity",
     "active_units": "latent_units:active_units",
     "compare_priors": "prior_comparison:compare_priors",
+    "in_domain": "domain_check:in_domain",
     "interval_coverage": "ranks:interval_coverage",
     "known_pixels": "drawn_pixels:known_pixels",
     "mmd": "two_sample:mmd",
@@ -74,6 +78,7 @@ __all__ = [
     "ActiveUnits",
     "Calibration",
     "Coverage",
+    "DomainCheck",
     "KnownPixels",
     "NutsComparison",
     "PredictiveCheck",
@@ -83,6 +88,7 @@ __all__ = [
     "Uniformity",
     "active_units",
     "compare_priors",
+    "in_domain",
     "interval_coverage",
     "known_pixels",
     "mmd",
