@@ -86,21 +86,7 @@ def doubt_maps(
         known = checked_labels(labels, pred)
         shown.append(_classes("True class", known, pred, chosen))
     shown.append(_classes("Predicted class", pred.labels, pred, chosen))
-    alone = not np.nan_to_num(pred.neighbours).any()
-    maps = {
-        name: [placed(np.asarray(getattr(pred, name)), pred, k) for k in chosen]
-        for name in parts
-        if not (alone and name == "neighbours")
-    }
-    shared = max((_most(m) for name, m in maps.items() if name != "neighbours"), default=1.0)
-    for name, panels in maps.items():
-        title, cmap, limits = PARTS[name], "cividis", (0.0, shared)
-        if name == "neighbours":
-            most = _most(panels)
-            cmap, limits = "PuOr_r", (-most, most)
-        elif own_scales and name != "total":
-            title, limits = f"{title} (own scale)", (0.0, _most(panels, MOST_SHOWN))
-        shown.append(Layer(title, panels, "nats", cmap, limits))
+    shown += _of_parts(pred, parts, chosen, own_scales=own_scales)
     titles = (
         where.titles() if images is not None else [where.names[where.of_image[k]] for k in chosen]
     )
@@ -113,6 +99,29 @@ def doubt_maps(
         columns=len(chosen) if len(chosen) <= MOST_COLUMNS else None,
         widest=PAGE,
     )
+
+
+def _of_parts(
+    pred: Reading, parts: Sequence[str], images: Sequence[int], *, own_scales: bool
+) -> list[Layer]:
+    """Maps of each part, and of what other pixels say where they were asked."""
+    shown = []
+    alone = not np.nan_to_num(pred.neighbours).any()
+    maps = {
+        name: [placed(np.asarray(getattr(pred, name)), pred, k) for k in images]
+        for name in parts
+        if not (alone and name == "neighbours")
+    }
+    shared = max((_most(m) for name, m in maps.items() if name != "neighbours"), default=1.0)
+    for name, panels in maps.items():
+        title, cmap, limits = PARTS[name], "cividis", (0.0, shared)
+        if name == "neighbours":
+            most = _most(panels)
+            cmap, limits = "PuOr_r", (-most, most)
+        elif own_scales and name != "total":
+            title, limits = f"{title} (own scale)", (0.0, _most(panels, MOST_SHOWN))
+        shown.append(Layer(title, panels, "nats", cmap, limits))
+    return shown
 
 
 def _first_of_each(of_image: Array) -> list[int]:
