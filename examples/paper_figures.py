@@ -12,8 +12,9 @@ in the order of the files; another edge needs windows and fingerprints of its ow
     python examples/paper_figures.py --signals *.dm4 --temperatures 25 300 700 \\
         --fingerprints my.npz --window 900 1000 --background 820 895 --normalize 820 895 --no-align
 
-So that all of it takes minutes on two processor cores, half of the training of `eb.Effort()` is
-done, and 24 images of 24 x 15 pixels are simulated; `--full` does all, of 24 of 30 x 19.
+So that all of it takes under five minutes on two idle cores, about half of the training of
+`eb.Effort()` is done, and 24 images of 24 x 15 pixels are simulated; `--full` does all, of 24 of
+30 x 19.
 """
 
 # %% Constants
@@ -88,7 +89,8 @@ if not args.model:
     if args.smoke:
         effort = eb.Effort.quick()
     elif not args.full:
-        effort = replace(effort, forward_iterations=40, forward_pixels=3000, continuum_pixels=3000)
+        shorter = eb.Schedule(epochs=3, steps=64, learning_rate=3e-3)
+        effort = replace(effort, vae=shorter, forward_pixels=3000, continuum_pixels=3000)
     clf = eb.EELSClassifier(library, effort=effort, seed=args.seed).fit(spectra)
     clf.save(args.out / "model.eels")
 say("fitted")
