@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -163,7 +164,10 @@ def _chosen(spectra: EdgeSpectra, n_pixels: int, seed: int) -> EdgeSpectra:
 
 
 def _read(clf: Classifier, spectra: Any) -> dict[str, Array]:
-    pred = clf.predict(spectra, joint=False, show_progressbar=False)
+    with warnings.catch_warnings():
+        # copies of one pixel scatter less than noise does, which is nothing to warn of
+        warnings.simplefilter("ignore", UserWarning)
+        pred = clf.predict(spectra, joint=False, show_progressbar=False)
     return {
         name: np.asarray(getattr(pred, name), dtype=float) for name in ("probabilities", *PARTS)
     }
