@@ -125,12 +125,14 @@ def in_domain(
         )
     first, second = (pred[mine] for pred, mine in zip(both, rows, strict=True))
     latents = mmd(first.latent_mean, second.latent_mean, seed=seed)
-    chi = [_chi_square(clf, x[mine], seed) for x, mine in zip((new, known), rows, strict=True)]
+    chi, usual = (
+        _chi_square(clf, x[mine], seed) for x, mine in zip((new, known), rows, strict=True)
+    )
     density = [_log_density(clf, pred) for pred in (first, second)]
     rare = float(np.mean(density[0] < np.quantile(density[1], RARE)))
     novel = float(np.mean(first.novelty > np.quantile(second.novelty, 1.0 - RARE)))
-    problems = _problems(latents, chi[0] / chi[1], rare, novel)
-    return DomainCheck(len(rows[0]), latents, *chi, rare, novel, problems)
+    problems = _problems(latents, chi / usual, rare, novel)
+    return DomainCheck(len(rows[0]), latents, chi, usual, rare, novel, problems)
 
 
 def _alike(new: Array, known: Array, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
