@@ -12,8 +12,8 @@ in the order of the files; another edge needs windows and fingerprints of its ow
     python examples/paper_figures.py --signals *.dm4 --temperatures 25 300 700 \\
         --fingerprints my.npz --window 900 1000 --background 820 895 --normalize 820 895 --no-align
 
-So that all of it takes under five minutes on two idle cores, about half of the training of
-`eb.Effort()` is done, and 24 images of 24 x 15 pixels are simulated; `--full` does all, of 24 of
+So that all of it takes some minutes on two idle cores, less than half of the training of
+`eb.Effort()` is done, and 24 images of 18 x 12 pixels are simulated; `--full` does all, of 24 of
 30 x 19.
 """
 
@@ -61,7 +61,7 @@ series = None
 if args.signals:
     signals = [signal for file in args.signals for signal in eb.load(file)]
 else:
-    shape, n_images = ((30, 19) if args.full else (24, 15)), 24
+    shape, n_images = ((30, 19) if args.full else (18, 12)), 24
     if args.smoke:
         shape, n_images = (10, 8), 4
     series = eb.simulate.annealing_series(n_images, shape, dose=DOSE, seed=args.seed)
@@ -89,7 +89,7 @@ if not args.model:
     if args.smoke:
         effort = eb.Effort.quick()
     elif not args.full:
-        shorter = eb.Schedule(epochs=3, steps=64, learning_rate=3e-3)
+        shorter = eb.Schedule(epochs=3, steps=48, learning_rate=3e-3)
         effort = replace(effort, vae=shorter, forward_pixels=3000, continuum_pixels=3000)
     clf = eb.EELSClassifier(library, effort=effort, seed=args.seed).fit(spectra)
     clf.save(args.out / "model.eels")
