@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import eels_bayes as eb
-
 from helpers import tiny_models
 
 
