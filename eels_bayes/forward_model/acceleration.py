@@ -15,6 +15,7 @@ from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.variations import Variations
 from eels_bayes.forward_model.edge_shapes import LibraryFit
 from eels_bayes.forward_model.factor_mixture import Images, Population
+from eels_bayes.forward_model.foreign import Foreign
 from eels_bayes.forward_model.misfit import LEAST_MISFIT, MOST_MISFIT, Misfit
 
 TOLERANCE = 1e-4  # nats a pixel in `PATIENCE` iterations that is gained at the end
@@ -33,6 +34,7 @@ LIBRARY_LOW = (-20.0, -30.0, 0.0)  # log gain; shift, eV; broadening, eV^2
 LIBRARY_HIGH = (20.0, 30.0, 100.0)
 LOG_MISFIT_RANGE = (np.log(LEAST_MISFIT), np.log(MOST_MISFIT))
 MISFIT_UNIT = 0.1  # relative: what a shared misfit is measured in there
+LOG_MOST_FOREIGN = np.log(0.9)  # share of the pixels
 LOG_VARIED_RANGE = (-12.0, 3.0)  # log of a variation: relative, eV and eV
 
 
@@ -100,13 +102,14 @@ def converged(history: list[float], tolerance: float = TOLERANCE) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """What is fitted: population and images, how the library stands, and how much it varies."""
+    """What is fitted: population, images, how the library stands and varies, and what it lacks."""
 
     population: Population
     images: Images
     library_fit: LibraryFit
     library: FingerprintLibrary
     misfit: Misfit
+    foreign: Foreign
 
     def vector(self, width: Array) -> Array:
         """As free numbers of comparable size; ``width`` (P,) is the prior sd of ``u``."""
@@ -125,6 +128,8 @@ class State:
                 ),
                 np.log([self.misfit.pixel, self.misfit.shared_sd]),
                 self.misfit.shared.ravel() / MISFIT_UNIT,
+                self.foreign.shared.ravel() / MISFIT_UNIT,
+                np.log(self.foreign.share),
                 np.log(np.maximum(self.images.weight, LEAST_IN_VECTOR)).ravel(),
                 (self.images.offset / width).ravel(),
             ]
@@ -135,7 +140,10 @@ class State:
         n, p = len(self.population.weight), len(self.population.mean)
         n_images = len(self.images.weight)
         vector, log_weight, offset = np.split(vector, [-n_images * (n + p), -n_images * p])
-        vector, misfit = np.split(vector, [-2 - self.misfit.shared.size])
+        foreign = self.foreign
+        sizes = (2 + self.misfit.shared.size, foreign.shared.size, len(foreign))
+        starts = len(vector) - np.cumsum(sizes[::-1])[::-1]
+        vector, misfit, shared, share = np.split(vector, starts)
         images = Images(
             softmax(log_weight.reshape(n_images, n), axis=1), offset.reshape(n_images, p) * width
         )
@@ -162,6 +170,11 @@ class State:
                 pixel=float(np.exp(np.clip(misfit[0], *LOG_MISFIT_RANGE))),
                 shared_sd=float(np.exp(np.clip(misfit[1], *LOG_MISFIT_RANGE))),
                 shared=misfit[2:].reshape(self.misfit.shared.shape) * MISFIT_UNIT,
+            ),
+            replace(
+                foreign,
+                share=np.exp(np.minimum(share, LOG_MOST_FOREIGN)),
+                shared=shared.reshape(foreign.shared.shape) * MISFIT_UNIT,
             ),
         )
 

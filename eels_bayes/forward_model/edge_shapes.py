@@ -13,12 +13,12 @@ from eels_bayes.forward_model.components import components
 from eels_bayes.forward_model.continuum import extended
 from eels_bayes.forward_model.directions import negligible_out
 from eels_bayes.forward_model.factor_mixture import Shape
+from eels_bayes.forward_model.foreign import UNLIKE
 from eels_bayes.forward_model.moved_edges import moved_edge, nodes
 from eels_bayes.forward_model.pixel_posterior import UNKNOWN
 
 PAD = 3  # bins before the window that an edge may be shifted or broadened into; chosen, not tuned
 UNKNOWN_SD = 0.1  # relative, of the intensity of an unknown structure's edge; chosen, not tuned
-UNLIKE = 0.3  # of its local intensity that an unknown edge differs by; chosen, not tuned
 
 
 @dataclass(frozen=True)

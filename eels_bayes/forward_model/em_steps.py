@@ -8,22 +8,26 @@ import numpy as np
 
 from eels_bayes.arrays import Array
 from eels_bayes.data.fingerprints import FingerprintLibrary
+from eels_bayes.forward_model import foreign
 from eels_bayes.forward_model.acceleration import State, Step
 from eels_bayes.forward_model.class_weights import shared_out, with_mixed
 from eels_bayes.forward_model.components import shares
 from eels_bayes.forward_model.directions import spanned
 from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes, mean_edges, unlike_all
 from eels_bayes.forward_model.factor_mixture import (
+    N_COMMON,
     Expectation,
     Images,
+    MisfitMoments,
     Shape,
     Unknown,
     expectation,
     maximisation,
 )
+from eels_bayes.forward_model.foreign import Projection, foreign_shapes
 from eels_bayes.forward_model.image_offsets import offsets, recentred
 from eels_bayes.forward_model.library_step import moved, varied
-from eels_bayes.forward_model.misfit import MOST_MISFIT, Directions, with_misfit
+from eels_bayes.forward_model.misfit import MOST_MISFIT, Directions, shared_on, with_misfit
 from eels_bayes.forward_model.misfit_step import improved, log_density
 from eels_bayes.forward_model.objective import log_prior
 
@@ -117,21 +121,18 @@ class Problem:
                 self.directions.amplitude,
                 self.most_misfit,
             ),
+            self._foreign(old, step),
         )
         prior = log_prior(
             population, images, step.pixels, self.prior_covariance, self.offset_variances
         )
         prior += log_density(old.misfit, state.misfit.covariance) / step.n
+        prior += foreign.log_density(old.foreign, state.foreign.covariance) / step.n
         likelihood = step.log_likelihood + float(self.outside.mean())
         return Step(state, likelihood + prior, likelihood)
 
     def expect(self, old: State) -> Expectation:
         """The E-step: what the pixels say, if the state is right."""
-        noise = float(np.median(self.noise))
-        shapes = [
-            Shape(self.basis.T @ shape.mean, self.basis.T @ shape.loadings)
-            for shape in edge_shapes(self.energy, old.library, old.library_fit, self.white, noise)
-        ]
         images = old.images
         if not self.mixing:
             weight = images.weight.copy()
@@ -142,11 +143,21 @@ class Problem:
             self.noise,
             self.columns,
             old.population,
-            with_misfit(shapes, shares(self.library), self.directions, old.misfit),
+            self.shapes(old),
             images,
             self.image,
             self.directions.shape.shape[1],
-            self._unknown(old) if self.unknown_share else None,
+            self._others(old),
+        )
+
+    def _foreign(self, old: State, step: Expectation) -> foreign.Foreign:
+        """The structures beside the library after an E-step; what may be anything comes last."""
+        n = len(old.foreign)
+        if not n:
+            return old.foreign
+        moments = MisfitMoments(*(part[:n] for part in step.other_misfit))
+        return foreign.learned(
+            old.foreign, step.other_pixels[:n], step.n, moments, old.misfit.pixel
         )
 
     def sample(self, most: int) -> Problem:
@@ -163,14 +174,40 @@ class Problem:
     def unlike(self, state: State, unknown_share: float) -> float:
         """Share of the pixels that are of no class, where ``unknown_share`` is expected."""
         step = replace(self, unknown_share=unknown_share).expect(state)
-        return 1.0 - float(step.responsibility.sum()) / step.n
+        return float(step.other_pixels.sum()) / step.n
 
-    def _unknown(self, state: State) -> Unknown:
-        """What a pixel of no class may look like."""
+    def shapes(self, state: State) -> list[Shape]:
+        """The components in the basis."""
+        noise = float(np.median(self.noise))
+        shapes = [
+            Shape(self.basis.T @ shape.mean, self.basis.T @ shape.loadings)
+            for shape in edge_shapes(
+                self.energy, state.library, state.library_fit, self.white, noise
+            )
+        ]
+        return with_misfit(shapes, shares(self.library), self.directions, state.misfit)
+
+    def common(self, state: State) -> Array:
+        """What intensity, shift and broadening make of each class (K, B, N_COMMON), edge units."""
+        flat = np.ones(len(self.energy))
+        shapes = edge_shapes(self.energy, state.library, state.library_fit, flat)
+        of_classes = shapes[: self.library.n_classes]
+        return np.array([shape.loadings[:, :N_COMMON] for shape in of_classes])
+
+    def edges(self, state: State) -> Array:
+        """Mean edge (K, B) of each class with what its pixels share of misfit, edge units."""
         edges = mean_edges(self.energy, state.library, state.library_fit)
-        edges += (state.misfit.shared * self.along.amplitude[:, None]) @ self.along.shape.T
-        shape = unlike_all((edges * self.white) @ self.basis, self.directions.shape)
-        return Unknown(shape, self.unknown_share)
+        return edges + shared_on(self.along, state.misfit, self.energy, self.energy)
+
+    def _others(self, state: State) -> list[Unknown]:
+        """What a pixel of no class may look like: structures that were found, then anything."""
+        to = Projection(self.white, self.basis)
+        shapes = foreign_shapes(state.foreign, self.along, state.misfit, to)
+        found = [Unknown(*each) for each in zip(shapes, state.foreign.share, strict=True)]
+        if self.unknown_share:
+            shape = unlike_all(to(self.edges(state).T).T, self.directions.shape)
+            found.append(Unknown(shape, self.unknown_share))
+        return found
 
 
 def log_likelihood_outside(target: Array, noise: Array, basis: Array) -> Array:

@@ -12,6 +12,7 @@ weights of its own and an offset of its own to the mean of ``u`` (`image_offsets
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -41,7 +42,7 @@ class Shape(NamedTuple):
 
 
 class Unknown(NamedTuple):
-    """What a pixel of no component may look like, and the share of such pixels beforehand."""
+    """What pixels of no component may look like, and the share of such pixels beforehand."""
 
     shape: Shape
     share: float
@@ -114,6 +115,8 @@ class Expectation:
     second: Array  # (P, P) sum of E[a a']
     common: CommonMoments
     misfit: MisfitMoments
+    other_pixels: Array  # (O,) responsibilities of what is beside the components
+    other_misfit: MisfitMoments
     log_likelihood: float  # nats a pixel
 
     @property
@@ -194,7 +197,7 @@ def expectation(
     images: Images | None = None,
     image: Array | None = None,
     n_misfit: int = 0,
-    unknown: Unknown | None = None,
+    others: Sequence[Unknown] = (),
 ) -> Expectation:
     """One E-step.
 
@@ -215,8 +218,8 @@ def expectation(
         Image of each pixel.
     n_misfit : int
         How many of the last factors are the pixel's misfit.
-    unknown : Unknown, optional
-        Where pixels may be of no component: they say nothing of any then.
+    others : sequence of Unknown
+        O things that pixels of no component may be: they say nothing of any component then.
 
     Returns
     -------
@@ -226,8 +229,9 @@ def expectation(
     if images is None or image is None:
         images, image = Images.alike(population), np.zeros(len(target), dtype=int)
     n_known, log_weight = len(shapes), _logarithm(images.weight)
-    if unknown is not None:
-        shapes, log_weight = [*shapes, unknown.shape], _beside(log_weight, unknown.share)
+    if others:
+        log_weight = _beside(log_weight, np.array([other.share for other in others]))
+        shapes = [*shapes, *(other.shape for other in others)]
     parts = [rotated(columns, population, shape) for shape in shapes]
     possible = np.flatnonzero(np.isfinite(log_weight).any(0))
     sums = [_Sums.of_none(len(part.value)) for part in parts]
@@ -256,6 +260,8 @@ def expectation(
         np.sum([each.moment[:p, :p] + each.left[:p, :p] for each in moments], axis=0),
         _common(moments[:n_known], shapes, p),
         _of_misfits(moments[:n_known], n_misfit),
+        gamma[:, n_known:].sum(0),
+        _of_misfits(moments[n_known:], n_misfit),
         float(total.mean()),
     )
 
@@ -307,7 +313,7 @@ class _Sums:
 def _common(moments: list[_Sums], shapes: list[Shape], p: int) -> CommonMoments:
     """What is said of the common factors, which follow the ``p`` of the continuum."""
     common, n_common, own = np.zeros((3, N_COMMON)), NO_PIXELS, slice(p, p + N_COMMON)
-    for each, shape in zip(moments, shapes, strict=False):  # last, there may be the unknown
+    for each, shape in zip(moments, shapes, strict=False):  # last, there may be others
         if np.abs(shape.mean).max() > 0:  # a class without an edge says nothing of the library
             information = each.weight - np.diag(each.left)[own]
             common += [each.mean[own], np.diag(each.moment)[own], information]
@@ -320,10 +326,10 @@ def _logarithm(weight: Array) -> Array:
     return np.where(weight > 0, np.log(np.maximum(weight, LEAST_WEIGHT)), -np.inf)
 
 
-def _beside(log_weight: Array, share: float) -> Array:
-    """Logarithms of weights (I, C) and, last, of a component's beside them all (I, C + 1)."""
-    known = log_weight + np.log1p(-share)
-    return np.column_stack([known, np.full(len(known), np.log(share))])
+def _beside(log_weight: Array, share: Array) -> Array:
+    """Logarithms of weights (I, C) and, last, of those (O,) beside them all: (I, C + O)."""
+    known = log_weight + np.log1p(-share.sum())
+    return np.column_stack([known, np.tile(np.log(share), (len(known), 1))])
 
 
 def _of_images(image: Array, n_images: int) -> csr_array:
@@ -337,9 +343,12 @@ def _of_misfits(moments: list[_Sums], n_misfit: int) -> MisfitMoments:
     own = [slice(len(each.mean) - n_misfit, None) for each in moments]
     known = list(zip(moments, own, strict=True))
     return MisfitMoments(
-        np.array([each.mean[m] for each, m in known]),
+        np.reshape([each.mean[m] for each, m in known], (-1, n_misfit)),
         np.array([np.trace(each.moment[m, m]) for each, m in known]),
-        np.array([each.weight * np.eye(n_misfit) - each.left[m, m] for each, m in known]),
+        np.reshape(
+            [each.weight * np.eye(n_misfit) - each.left[m, m] for each, m in known],
+            (-1, n_misfit, n_misfit),
+        ),
     )
 
 

@@ -23,6 +23,7 @@ from eels_bayes.forward_model.continuum import Continuum, learn_continuum
 from eels_bayes.forward_model.edge_shapes import LibraryFit, mean_edges
 from eels_bayes.forward_model.em_steps import Problem, log_likelihood_outside, span
 from eels_bayes.forward_model.factor_mixture import Images, Population
+from eels_bayes.forward_model.foreign import Foreign
 from eels_bayes.forward_model.image_offsets import pooled
 from eels_bayes.forward_model.misfit import Directions, Misfit, directions, shared_on
 from eels_bayes.forward_model.model import ForwardModel
@@ -238,7 +239,8 @@ def _first_state(problem: Problem, fit: LibraryFit, start: ForwardModel | None) 
         misfit = start.misfit.of_classes(start.known(library))
         library = replace(library, variations=start.library.variations)
     images = Images.alike(population, int(problem.image.max(initial=0)) + 1)
-    return State(population, images, fit, library, misfit)
+    n_bins, n_modes = problem.along.shape.shape
+    return State(population, images, fit, library, misfit, Foreign.none(n_bins, n_modes))
 
 
 def _fitted(
@@ -268,6 +270,7 @@ def _fitted(
         covariance=population.covariance,
         class_weights=shares,
         pair_weights=pair_weights,
+        foreign=state.foreign,
         log_likelihood=np.array(climb.likelihood),
         converged=climb.converged,
     )

@@ -23,7 +23,8 @@ from eels_bayes.forward_model.components import MIXING, components, shares
 from eels_bayes.forward_model.continuum import Continuum
 from eels_bayes.forward_model.directions import negligible_out
 from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes
-from eels_bayes.forward_model.factor_mixture import Population, Rotated, rotated
+from eels_bayes.forward_model.factor_mixture import Population, Rotated, Shape, rotated
+from eels_bayes.forward_model.foreign import Foreign, Projection, foreign_shapes
 from eels_bayes.forward_model.misfit import Directions, Misfit, spread_by_misfit
 from eels_bayes.forward_model.whitening import Whitening
 
@@ -58,6 +59,8 @@ class ForwardModel:
         How far fingerprints miss the edge; what all pixels share of it is part of ``library``.
     along : Directions
         The modes of it.
+    foreign : Foreign
+        Structures that the library lacks.
     noise : float
         Median noise variance of a whitened bin among the pixels of the fit.
     converged : bool
@@ -77,6 +80,7 @@ class ForwardModel:
     log_likelihood: Array
     misfit: Misfit
     along: Directions
+    foreign: Foreign
     noise: float
     converged: bool = True
 
@@ -125,6 +129,16 @@ class ForwardModel:
         along = self._whitened_misfits()
         shapes = spread_by_misfit(shapes, shares(self.library), along, self.misfit, self.noise)
         return [rotated(columns, population, shape) for shape in shapes]
+
+    def foreign_shapes(self) -> list[Shape]:
+        """Components of the structures that the library lacks, in whitened bins."""
+        to = Projection(self.white, np.eye(len(self.mean_profile)))
+        shapes = foreign_shapes(self.foreign, self.along, self.misfit, to)
+        doubt = to(self.along.shape) @ np.linalg.cholesky(self.foreign.covariance)
+        return [
+            Shape(shape.mean, np.concatenate([shape.loadings, negligible_out(root, self.noise)], 1))
+            for shape, root in zip(shapes, doubt, strict=True)
+        ]
 
     @property
     def misses(self) -> bool:

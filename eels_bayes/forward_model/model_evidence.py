@@ -40,7 +40,7 @@ def evidence_of(model: ForwardModel) -> PixelEvidence:
     _, weight = model.components()
     columns = model.continuum.columns(energy, model.library) * white[:, None]
     population = Population(weight, model.mean, model.covariance)
-    unknown = unknown_shapes(energy, model.library, white)
+    unknown = unknown_shapes(energy, model.library, white) + model.foreign_shapes()
     parts = known + [rotated(columns, population, shape) for shape in unknown]
 
     spreads = [part.loadings @ part.basis.T for part in parts]  # of standard normal factors
@@ -57,7 +57,9 @@ def evidence_of(model: ForwardModel) -> PixelEvidence:
         for k in range(len(known))
     ]
     offset = np.einsum("cb,bs,cst->ct", centers, span, axes)
-    module = PixelEvidence((len(energy), span.shape[1], len(known), int(inside.sum())))
+    module = PixelEvidence(
+        (len(energy), span.shape[1], len(known), len(unknown), int(inside.sum()))
+    )
     buffers = {
         "center": model.continuum.center(energy),
         "white": white,

@@ -52,18 +52,18 @@ class PixelEvidence(nn.Module):
 
     Parameters
     ----------
-    sizes : (B, S, C, W)
-        Bins, directions that all components together span, components, bins of the window.
-        Unknown structures' components follow the C of the library. The buffers are zero until
+    sizes : (B, S, C, O, W)
+        Bins, directions that all components together span, components, those of structures that
+        the library lacks, bins of the window. The latter components follow the C of the library. The buffers are zero until
         `model_evidence.evidence_of` or ``load_state_dict`` fills them.
     """
 
-    def __init__(self, sizes: tuple[int, int, int, int]):
+    def __init__(self, sizes: tuple[int, int, int, int, int]):
         super().__init__()
-        n_bins, n_span, n_components, n_window = sizes
+        n_bins, n_span, n_components, n_unknown, n_window = sizes
         self.sizes = sizes
         self.n_known = n_components
-        n_all = n_components + len(UNKNOWN)
+        n_all = n_components + n_unknown
         self.register_buffer("center", torch.zeros(n_bins, dtype=torch.float32))
         self.register_buffer("white", torch.ones(n_bins, dtype=torch.float32))
         self.register_buffer("middle", torch.zeros(n_bins, dtype=torch.float32))

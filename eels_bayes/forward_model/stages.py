@@ -13,6 +13,7 @@ from dataclasses import replace
 from eels_bayes.arrays import Array
 from eels_bayes.forward_model.acceleration import Climb, State, Stepping, accelerated
 from eels_bayes.forward_model.em_steps import Problem
+from eels_bayes.forward_model.foreign_search import with_foreign
 from eels_bayes.forward_model.misfit import MOST_MISFIT
 
 UNKNOWN_SHARE = 0.01  # of pixels that no class describes, beforehand; chosen, not tuned
@@ -54,8 +55,10 @@ def climbed(
         standing = go(pure, first, part, 0.0, TRUSTED)
         trusting = go(few, standing.state, part, UNKNOWN_SHARE, TRUSTED).after(standing)
         if few.unlike(trusting.state, UNKNOWN_SHARE) < MOST_UNLIKE:
-            return go(problem, trusting.state, part, UNKNOWN_SHARE, TRUSTED).after(trusting)
+            last = with_foreign(few, trusting.state)
+            return go(problem, last, part, UNKNOWN_SHARE, TRUSTED).after(trusting)
         following = go(pure, standing.state, part, 0.0, MOST_MISFIT).after(standing)
     else:
         following = go(pure, first, 2 * part, 0.0, MOST_MISFIT)
-    return go(problem, following.state, part, UNKNOWN_SHARE, MOST_MISFIT).after(following)
+    last = with_foreign(few, following.state)
+    return go(problem, last, part, UNKNOWN_SHARE, MOST_MISFIT).after(following)
