@@ -26,7 +26,7 @@ def another_class(report: FitReport) -> str:
     """Of another class that explains the only one that is there, if the library stood elsewhere."""
     if not report.rivals:
         return ""
-    only = int(np.argmax(report.class_pixels))
+    only = int(np.argmax(report.class_pixels[: len(report.class_names)]))
     own, names = report.rivals[only].off, report.class_names
     others = [k for k, rival in enumerate(report.rivals) if k != only and rival.off < AS_WELL * own]
     if not others:

@@ -49,7 +49,7 @@ def by_class(report: FitReport) -> str:
         return ""
     shown = ", ".join(f"{chi:.2f}" for chi in report.class_chi_square[bad])
     return (
-        f"chi-square of {listed([report.class_names[k] for k in bad])} is {shown} a channel where "
+        f"chi-square of {listed([report.row_names[k] for k in bad])} is {shown} a channel where "
         "1 is expected: these pixels are not as their fingerprint; look at their novelty, and add "
         "what they are"
     )
@@ -62,7 +62,7 @@ def mean_residuals(report: FitReport, missed: list[int]) -> str:
     sizes = [float(np.abs(report.residual[k]).max()) for k in missed]
     worst = missed[int(np.argmax(sizes))]
     return (
-        f"the mean residual of {listed([report.class_names[k] for k in missed])} stands out of "
+        f"the mean residual of {listed([report.row_names[k] for k in missed])} stands out of "
         f"its band, most by {report.largest_residual(worst)} (sd of a pixel): fingerprints and "
         "spectra have other shapes; look at report().plot(), and see whether axis, background of "
         "the fingerprints and overlapping edges (nuisances) are right"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eels_bayes.classifier.fit_foreign import lacking
 from eels_bayes.classifier.fit_library import another_class, beyond_slope, far_off, scaled_away
 from eels_bayes.classifier.fit_misfits import by_class, listed, mean_residuals, misfitting, overall
 from eels_bayes.classifier.fit_report import FitReport
@@ -32,6 +33,7 @@ def problems(report: FitReport, *, limited: bool = False) -> tuple[str, ...]:
     found = [
         far_off(report),
         another_class(report),
+        lacking(report),
         overall(report, bool(missed)),
         by_class(report),
         mean_residuals(report, missed),

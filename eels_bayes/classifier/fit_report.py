@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NO_PIXEL = 0.5  # pixels, by their probabilities: less is none
+LACKING = "no fingerprint's"  # name of pixels that look alike and like no class
 LAST = 10  # iterations whose gain is told
 FINE = 0.01  # error below which a third decimal says something
 HEADER = ("class", "pixels", "chi-square", "largest mean residual (sd of a pixel)")
@@ -37,16 +38,17 @@ class FitReport(WindowFit):
     chi_square, chi_square_error : float
         Square of what the posterior mean leaves in these bins over what it should leave, and the
         standard error of this; 1 where noise, continuum and library are right.
-    class_pixels : (K,) array
-        Pixels that each class dominates, by their probabilities.
-    class_chi_square, class_chi_square_error : (K,) arrays
+    class_pixels : (K + F,) array
+        Pixels that each class dominates, by their probabilities; then those of each of F structures
+        that the library lacks.
+    class_chi_square, class_chi_square_error : (K + F,) arrays
         The chi-square of these pixels.
-    residual, band : (K, W) arrays
+    residual, band : (K + F, W) arrays
         Mean residual of these pixels and its standard error, in sd of one pixel's noise.
-    edge, edge_fit : (K, W) arrays
+    edge, edge_fit : (K + F, W) arrays
         Their mean spectrum less the continuum, and what the model makes of it; edge units.
-    fingerprint : (K, W) array
-        The library as the experiment shows it, edge units.
+    fingerprint : (K + F, W) array
+        The library as the experiment shows it, and what was learned of what it lacks; edge units.
     class_names : tuple of str
         The K classes of the library.
     n_fitted : int
@@ -119,6 +121,27 @@ class FitReport(WindowFit):
         return float(course.max() - before.max())
 
     @property
+    def foreign_names(self) -> tuple[str, ...]:
+        """What the structures that the library lacks are called here.
+
+        Returns
+        -------
+        tuple of str
+        """
+        n = len(self.class_pixels) - len(self.class_names)
+        return (LACKING,) if n == 1 else tuple(f"{LACKING} ({i + 1})" for i in range(n))
+
+    @property
+    def row_names(self) -> tuple[str, ...]:
+        """Names of the classes, and of what the library lacks.
+
+        Returns
+        -------
+        tuple of str
+        """
+        return (*self.class_names, *self.foreign_names)
+
+    @property
     def empty(self) -> tuple[str, ...]:
         """Classes that no pixel takes.
 
@@ -127,9 +150,7 @@ class FitReport(WindowFit):
         tuple of str
         """
         return tuple(
-            name
-            for name, n in zip(self.class_names, self.class_pixels, strict=True)
-            if n < NO_PIXEL
+            name for name, n in zip(self.row_names, self.class_pixels, strict=True) if n < NO_PIXEL
         )
 
     def rows(self) -> list[tuple[str, str]]:
@@ -170,14 +191,16 @@ class FitReport(WindowFit):
         ]
 
     def class_rows(self) -> list[tuple[str, ...]]:
-        """Of each class: name, pixels, chi-square and the largest mean residual, in words.
+        """Of each class, and of what the library lacks, in words.
+
+        Name, pixels, chi-square and the largest mean residual.
 
         Returns
         -------
         list of tuple of str
         """
         rows: list[tuple[str, ...]] = []
-        for k, name in enumerate(self.class_names):
+        for k, name in enumerate(self.row_names):
             pixels = f"{self.class_pixels[k]:.0f} ({100 * self.class_share[k]:.1f} %)"
             if name in self.empty:
                 rows.append((name, "none", "", ""))
@@ -188,11 +211,11 @@ class FitReport(WindowFit):
 
     @property
     def class_share(self) -> Array:
-        """Share of the pixels that each class dominates.
+        """Share of the pixels that each class dominates, and each structure that is in none.
 
         Returns
         -------
-        (K,) array
+        (K + F,) array
         """
         return self.class_pixels / self.n_pixels
 
@@ -231,7 +254,7 @@ class FitReport(WindowFit):
         return fit_overview(
             self.log_likelihood,
             self.energy,
-            self.class_names,
+            self.row_names,
             chi_square=(self.chi_square, self.chi_square_error),
             class_chi_square=(self.class_chi_square, self.class_chi_square_error),
             residual=self.residual,

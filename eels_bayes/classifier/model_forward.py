@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from eels_bayes.classifier.model_foreign import foreign_from, foreign_tensors
 from eels_bayes.classifier.model_library import (
     exactly,
     library_from,
@@ -36,6 +37,7 @@ def forward_tensors(forward: ForwardModel) -> dict[str, Any]:
         **{f"forward.{name}": getattr(forward, name) for name in _FORWARD},
         **{f"continuum.{name}": np.asarray(getattr(continuum, name)) for name in _CONTINUUM},
         **misfit_tensors(forward),
+        **foreign_tensors(forward.foreign),
     }
 
 
@@ -69,6 +71,7 @@ def forward_from(
         converged=_flag(config["converged"]),
         continuum=Continuum(window=(low, high), **continuum),
         **misfit_from(tensors, config),
+        foreign=foreign_from(tensors),
         **_arrays(tensors),
     )
 

@@ -47,9 +47,9 @@ def encoder_tensors(encoder: NoisyEncoder) -> dict[str, Tensor]:
 
 def encoder_from(tensors: dict[str, Tensor], sizes: list[int], latent_dim: int) -> NoisyEncoder:
     """The noisy encoder, with evidence of these sizes."""
-    n_bins, n_span, n_components, n_window = sizes
+    n_bins, n_span, n_components, n_unknown, n_window = sizes
     with torch.device("meta"):
-        evidence = PixelEvidence((n_bins, n_span, n_components, n_window))
+        evidence = PixelEvidence((n_bins, n_span, n_components, n_unknown, n_window))
         encoder = NoisyEncoder(evidence, latent_dim)
     encoder.load_state_dict(below("encoder.", tensors), assign=True)
     return encoder

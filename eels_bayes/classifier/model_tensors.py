@@ -2,7 +2,8 @@
 
 Letters as in `prediction.stored_tensors`; besides, G classes of the GP, N = G + 1, M inducing
 points, L channels, J variations of a fingerprint, E modes of the misfit, P coefficients of the
-continuum, Y and Z labelled pixels and latents.
+continuum, F structures that the library lacks, H classes and these, Y and Z labelled pixels and
+latents.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from eels_bayes.forward_model.factor_mixture import N_COMMON
 from eels_bayes.prediction.stored_tensors import (
     ENCODER,
     F32,
@@ -80,14 +82,21 @@ _MISFIT = {
     "shared": Expected("KE", F64),
     "covariance": Expected("KEKE", F64, COVARIANCE),
 }
+_FOREIGN = {
+    "share": Expected("F", F64, POSITIVE),
+    "middle": Expected("FB", F64),
+    "common": Expected(f"FB{N_COMMON}", F64),
+    "shared": Expected("FE", F64),
+    "covariance": Expected("FEE", F64, DEFINITE),
+}
 _REPORT = {
     "n_pixels": Expected("", INT, NOT_NEGATIVE),
     **dict.fromkeys(("chi_square", "chi_square_error"), Expected("", F64)),
     "energy": Expected("U", F64, ASCENDING),
-    "class_pixels": Expected("K", F64, NOT_NEGATIVE),
-    **dict.fromkeys(("class_chi_square", "class_chi_square_error"), Expected("K", F64)),
-    "band": Expected("KU", F64, NOT_NEGATIVE),
-    **dict.fromkeys(("residual", "edge", "edge_fit", "fingerprint"), Expected("KU", F64)),
+    "class_pixels": Expected("H", F64, NOT_NEGATIVE),
+    **dict.fromkeys(("class_chi_square", "class_chi_square_error"), Expected("H", F64)),
+    "band": Expected("HU", F64, NOT_NEGATIVE),
+    **dict.fromkeys(("residual", "edge", "edge_fit", "fingerprint"), Expected("HU", F64)),
 }
 _PARTS = {
     "library": _LIBRARY,
@@ -97,6 +106,7 @@ _PARTS = {
     "forward": _FORWARD,
     "continuum": _CONTINUUM,
     "misfit": _MISFIT,
+    "foreign": _FOREIGN,
     "report": _REPORT,
     "learned": {
         "class_weights": Expected("G", F64, NOT_NEGATIVE),

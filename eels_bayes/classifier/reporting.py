@@ -93,7 +93,7 @@ def report_of(
         preprocessor, window = spectra.preprocessor, measured_fit(fitted.forward, spectra)
     forward, vary = fitted.forward, fitted.forward.library.variations
     fit = forward.library_fit
-    only = int(np.argmax(window.class_pixels))
+    only = int(np.argmax(window.class_pixels[: library.n_classes]))
     alone = window.class_pixels[only] > ALONE * window.n_pixels
     report = FitReport(
         **vars(window),

@@ -228,8 +228,8 @@ def _axis(config: dict[str, Any]) -> EnergyAxis:
 
 def _reader(state: dict[str, Tensor], config: dict[str, Any]) -> Reader:
     """The reader that these tensors are the state of."""
-    n_bins, n_span, n_components, n_window = config["evidence"]
-    evidence = PixelEvidence((n_bins, n_span, n_components, n_window))
+    n_bins, n_span, n_components, n_unknown, n_window = config["evidence"]
+    evidence = PixelEvidence((n_bins, n_span, n_components, n_unknown, n_window))
     encoder = NoisyEncoder(evidence, config["latent_dim"])
     heads = _gp_heads(state, config) if config["head"] == "gp" else _dense_heads(config)
     scale = NoveltyScale(*(state[name] for name in NoveltyScale._fields))

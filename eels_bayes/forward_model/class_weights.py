@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import logsumexp
@@ -19,6 +20,7 @@ from eels_bayes.forward_model.factor_mixture import (
     overall_weights,
     weights_of_images,
 )
+from eels_bayes.forward_model.foreign import GAIN, log_density
 from eels_bayes.forward_model.misfit import shared_on
 from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.registration import placed
@@ -40,7 +42,7 @@ def fit_weights(
 
     Everything else stays as it is: the continuum and its population, how the library stands in the
     experiment, and how much its fingerprints vary. Structures that the library lacks are then not
-    taken for any of these.
+    taken for any of these; those that were found stay where the library still lacks them.
 
     Parameters
     ----------
@@ -80,28 +82,62 @@ def fit_weights(
     )
     ok = np.flatnonzero(spectra.ok)
     target, noise = model.whiten(spectra.profile[ok].astype(float), spectra.level[ok].astype(float))
-    fits = [log_likelihood(target, noise, part)[0] for part in model.rotated_components()]
-    given_component = np.stack(fits, axis=1)
+    parts = model.rotated_components() + model.rotated_foreign()
+    fits = np.stack([log_likelihood(target, noise, part)[0] for part in parts], axis=1)
     _, image = np.unique(spectra.image[ok], return_inverse=True)
-    pixels = np.bincount(image)
-    weights = np.tile(weight, (len(pixels), 1))
-    history: list[float] = []
-    for _ in range(iterations):
-        joint = given_component + np.log(np.maximum(weights, LEAST_WEIGHT))[image]
-        total = logsumexp(joint, axis=1)
-        history.append(float(total.mean()))
-        if converged(history):
-            break
-        of_pixel = np.exp(joint - total[:, None])
-        responsibility = np.array([of_pixel[image == i].sum(0) for i in range(len(pixels))])
-        weight, weights = shared_out(responsibility, pixels, library.n_classes, class_weights)
-    shares, pair_weights = by_class(library, weight)
+    foreign = model.foreign
+    found = _weighed(fits, image, library, foreign.share, class_weights, iterations)
+    if len(foreign) and None in known:
+        # what a new class explains as well is no structure beside the library
+        n = len(weight)
+        alone = _weighed(fits[:, :n], image, library, np.zeros(0), class_weights, iterations)
+        gain = len(ok) * (found.history[-1] - alone.history[-1])
+        if gain + log_density(foreign, foreign.covariance) < GAIN:
+            found, foreign = alone, foreign.left(np.zeros(len(foreign)))
+    shares, pair_weights = by_class(library, found.weight)
     return replace(
         model,
         class_weights=shares,
         pair_weights=pair_weights,
-        log_likelihood=np.array(history),
+        foreign=foreign.left(found.foreign),
+        log_likelihood=np.array(found.history),
     )
+
+
+class _Weighed(NamedTuple):
+    """Weights of the components (C,) and shares of foreign structures (F,), and how they came."""
+
+    weight: Array
+    foreign: Array
+    history: list[float]
+
+
+def _weighed(
+    fits: Array,
+    image: Array,
+    library: FingerprintLibrary,
+    foreign: Array,
+    class_weights: Array | None,
+    iterations: int,
+) -> _Weighed:
+    """Weights of what has these log-likelihoods (n, C + F), those of foreign structures last."""
+    n_known, pixels = fits.shape[1] - len(foreign), np.bincount(image)
+    weight = np.full(n_known, 1.0 / n_known)
+    weights = np.tile(weight, (len(pixels), 1))
+    history: list[float] = []
+    for _ in range(iterations):
+        known = (1.0 - foreign.sum()) * weights
+        every = np.column_stack([known, np.tile(foreign, (len(pixels), 1))])
+        joint = fits + np.log(np.maximum(every, LEAST_WEIGHT))[image]
+        total = logsumexp(joint, axis=1)
+        history.append(float(total.mean()))
+        if converged(history):
+            break
+        of_pixel, of_foreign = np.split(np.exp(joint - total[:, None]), [n_known], axis=1)
+        foreign = of_foreign.mean(0)
+        responsibility = np.array([of_pixel[image == i].sum(0) for i in range(len(pixels))])
+        weight, weights = shared_out(responsibility, pixels, library.n_classes, class_weights)
+    return _Weighed(weight, foreign, history)
 
 
 def shared_out(

@@ -342,12 +342,13 @@ def _of_misfits(moments: list[_Sums], n_misfit: int) -> MisfitMoments:
     """What is said of the last factors, which are the pixels' misfits."""
     own = [slice(len(each.mean) - n_misfit, None) for each in moments]
     known = list(zip(moments, own, strict=True))
+    n = len(known)
     return MisfitMoments(
-        np.reshape([each.mean[m] for each, m in known], (-1, n_misfit)),
+        np.reshape([each.mean[m] for each, m in known], (n, n_misfit)),
         np.array([np.trace(each.moment[m, m]) for each, m in known]),
         np.reshape(
             [each.weight * np.eye(n_misfit) - each.left[m, m] for each, m in known],
-            (-1, n_misfit, n_misfit),
+            (n, n_misfit, n_misfit),
         ),
     )
 

@@ -270,7 +270,7 @@ def _fitted(
         covariance=population.covariance,
         class_weights=shares,
         pair_weights=pair_weights,
-        foreign=state.foreign,
+        foreign=state.foreign.left(state.foreign.share),
         log_likelihood=np.array(climb.likelihood),
         converged=climb.converged,
     )

@@ -21,6 +21,8 @@ from eels_bayes.forward_model.factor_mixture import N_COMMON, MisfitMoments, Sha
 from eels_bayes.forward_model.misfit import Directions, Misfit
 
 UNLIKE = 0.3  # of the library's local intensity that an unknown edge differs by; chosen, not tuned
+LEAST_SHARE = 0.005  # of the pixels: a structure of fewer is none that was found
+GAIN = 10.0  # nats by which it explains the pixels better: odds of e^10 leave no doubt
 DOUBT = 1.0  # pixels that speak for each beforehand, foreign or not: a share is never 0 or 1
 
 
@@ -56,6 +58,12 @@ class Foreign:
 
     def __len__(self) -> int:
         return len(self.share)
+
+    def left(self, share: Array) -> Foreign:
+        """Those that have a share (F,) of the pixels worth speaking of."""
+        kept = share > LEAST_SHARE
+        parts = (self.middle, self.common, self.shared, self.covariance)
+        return Foreign(share[kept], *(part[kept] for part in parts))
 
     def edges(self, along: Directions) -> Array:
         """Their edges (F, B) in the bins, edge units."""

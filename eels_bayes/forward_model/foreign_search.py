@@ -27,6 +27,7 @@ from eels_bayes.forward_model.factor_mixture import (
     rotated,
 )
 from eels_bayes.forward_model.foreign import (
+    GAIN,
     Foreign,
     Projection,
     foreign_shapes,
@@ -41,7 +42,6 @@ LEAST_SCATTER = 0.05  # variance beyond what is expected, of what a first guess 
 PIXEL_MISFIT = 0.02  # relative, of single pixels at least: a narrow one finds nothing to begin with
 FIRST_STEPS, STEPS = 5, 20  # of all guesses, and of the best ones
 BEST = 3  # guesses that are followed
-GAIN = 10.0  # nats by which it explains the pixels better: odds of e^10 leave no doubt
 
 
 class _Seen(NamedTuple):

@@ -122,23 +122,22 @@ class ForwardModel:
     def rotated_components(self) -> list[Rotated]:
         """Every component's distribution in whitened bins; see `factor_mixture.rotated`."""
         energy = self.continuum.energy
-        columns = self.continuum.columns(energy, self.library) * self.white[:, None]
-        population = Population(self.components()[1], self.mean, self.covariance)
         # the library is as shown already
         shapes = edge_shapes(energy, self.library, LibraryFit(), self.white, self.noise)
         along = self._whitened_misfits()
         shapes = spread_by_misfit(shapes, shares(self.library), along, self.misfit, self.noise)
-        return [rotated(columns, population, shape) for shape in shapes]
+        return self._rotated(shapes)
 
-    def foreign_shapes(self) -> list[Shape]:
-        """Components of the structures that the library lacks, in whitened bins."""
+    def rotated_foreign(self) -> list[Rotated]:
+        """The same of the structures that the library lacks."""
         to = Projection(self.white, np.eye(len(self.mean_profile)))
         shapes = foreign_shapes(self.foreign, self.along, self.misfit, to)
         doubt = to(self.along.shape) @ np.linalg.cholesky(self.foreign.covariance)
-        return [
+        shapes = [
             Shape(shape.mean, np.concatenate([shape.loadings, negligible_out(root, self.noise)], 1))
             for shape, root in zip(shapes, doubt, strict=True)
         ]
+        return self._rotated(shapes)
 
     @property
     def misses(self) -> bool:
@@ -153,6 +152,12 @@ class ForwardModel:
         """Which of this model's classes each class of a library is, by name; None for new ones."""
         names = list(self.library.class_names)
         return [names.index(n) if n in names else None for n in library.class_names]
+
+    def _rotated(self, shapes: list[Shape]) -> list[Rotated]:
+        """Shapes on this model's continuum."""
+        columns = self.continuum.columns(self.continuum.energy, self.library) * self.white[:, None]
+        population = Population(self.components()[1], self.mean, self.covariance)
+        return [rotated(columns, population, shape) for shape in shapes]
 
     def _whitened_misfits(self) -> Directions:
         """The misfit's modes in whitened bins."""

@@ -40,8 +40,10 @@ def evidence_of(model: ForwardModel) -> PixelEvidence:
     _, weight = model.components()
     columns = model.continuum.columns(energy, model.library) * white[:, None]
     population = Population(weight, model.mean, model.covariance)
-    unknown = unknown_shapes(energy, model.library, white) + model.foreign_shapes()
-    parts = known + [rotated(columns, population, shape) for shape in unknown]
+    anything = unknown_shapes(energy, model.library, white)
+    unknown = [rotated(columns, population, shape) for shape in anything]
+    unknown += model.rotated_foreign()
+    parts = known + unknown
 
     spreads = [part.loadings @ part.basis.T for part in parts]  # of standard normal factors
     centers = np.array([part.center for part in parts])

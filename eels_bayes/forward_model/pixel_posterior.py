@@ -54,7 +54,7 @@ class PixelEvidence(nn.Module):
     ----------
     sizes : (B, S, C, O, W)
         Bins, directions that all components together span, components, those of structures that
-        the library lacks, bins of the window. The latter components follow the C of the library. The buffers are zero until
+        the library lacks, which follow the others, bins of the window. The buffers are zero until
         `model_evidence.evidence_of` or ``load_state_dict`` fills them.
     """
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import block_diag
 from scipy.special import softmax
 
 from eels_bayes.arrays import Array
@@ -31,7 +32,8 @@ LEAST_BAND = 1e-9  # sd of a pixel's noise: keeps residuals over their error fin
 class WindowFit:
     """What a forward model leaves of n pixels in the W bins of the window.
 
-    Of classes that next to no pixel takes, numbers are finite and mean nothing.
+    Rows are of the K classes and of the F structures that the library lacks. Of those that next to
+    no pixel takes, numbers are finite and mean nothing.
 
     Attributes
     ----------
@@ -40,17 +42,17 @@ class WindowFit:
         Centres of the bins, eV.
     chi_square, chi_square_error : float
         Square of the residual over its expectation, 1 where all is right, and its standard error.
-    class_pixels : (K,) array
+    class_pixels : (K + F,) array
         Pixels that each class dominates, by their probabilities.
-    class_chi_square, class_chi_square_error : (K,) arrays
+    class_chi_square, class_chi_square_error : (K + F,) arrays
         The same of these pixels.
-    residual, band : (K, W) arrays
+    residual, band : (K + F, W) arrays
         Mean residual of these pixels and its standard error, both in sd of a pixel's noise.
-    edge, edge_fit : (K, W) arrays
+    edge, edge_fit : (K + F, W) arrays
         Mean of these pixels less the continuum that is believed beneath each, and what the model
         makes of it, mixtures included; edge units.
-    fingerprint : (K, W) array
-        What the library shows in this experiment, edge units.
+    fingerprint : (K + F, W) array
+        What the library shows in this experiment, or is learned of what it lacks; edge units.
     """
 
     n_pixels: int
@@ -84,10 +86,12 @@ def window_fit(model: ForwardModel, profile: Array, level: Array) -> WindowFit:
     """
     energy, white, inside = model.continuum.energy, model.white, model.continuum.inside
     target, noise = model.whiten(profile, level)
-    parts, (_, weight) = model.rotated_components(), model.components()
+    parts = model.rotated_components() + model.rotated_foreign()
+    foreign, (_, weight) = model.foreign, model.components()
+    weight = np.append((1.0 - foreign.share.sum()) * weight, foreign.share)
     fits = np.stack([log_likelihood(target, noise, part)[0] for part in parts], axis=1)
     share = softmax(fits + np.log(np.maximum(weight, LEAST_WEIGHT)), axis=1)
-    dominance = model.dominance()
+    dominance = block_diag(model.dominance(), np.eye(len(foreign)))
     n, n_classes = len(target), dominance.shape[1]
     squares, expected = np.zeros((2, n, n_classes))
     residual, variance, edge, off = np.zeros((4, n_classes, int(inside.sum())))
@@ -124,7 +128,9 @@ def window_fit(model: ForwardModel, profile: Array, level: Array) -> WindowFit:
         band=np.maximum(np.sqrt(variance) / known, LEAST_BAND),
         edge=edge / known,
         edge_fit=(edge - off) / known,
-        fingerprint=mean_edges(energy, model.library, LibraryFit())[:, inside],
+        fingerprint=np.concatenate(
+            [mean_edges(energy, model.library, LibraryFit()), foreign.edges(model.along)]
+        )[:, inside],
     )
 
 

@@ -35,7 +35,7 @@ class NoisyEncoder(nn.Module):
 
     def __init__(self, evidence: PixelEvidence, latent_dim: int):
         super().__init__()
-        _, n_span, n_components, _ = evidence.sizes
+        _, n_span, n_components, *_ = evidence.sizes
         self.evidence = evidence
         self.latent_dim, self.n_components = latent_dim, n_components
         # Structures vary along few directions: Gaussians that are diagonal along these follow them

@@ -1,9 +1,8 @@
 """What the tensors of files must be that model files and compiled ones have in common.
 
-Letters, one a dimension: B bins of a profile, U of them in the window, C components and S
-directions of the evidence, T = C and those of unknown structures, X = T S, R = C (S + 1); D latent
-dimensions, A of them that the Gaussian processes read; K classes of the library, W modes of the
-novelty.
+Letters, one a dimension: B bins of a profile, U of them in the window, C components, O of unknown
+structures and S directions of the evidence, T = C + O, X = T S, R = C (S + 1); D latent dimensions,
+A of them that the Gaussian processes read; K classes of the library, W modes of the novelty.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from typing import Any
 
 import torch
 
-from eels_bayes.forward_model.pixel_posterior import UNKNOWN
 from eels_bayes.preprocessing.counts_reader import N_NOISES
 from eels_bayes.tensor_checks import (
     ABOVE_ZERO,
@@ -74,12 +72,12 @@ KNOWN = named("known.", {"counts": Expected(None, F32), "columns": Expected(None
 
 
 def evidence_sizes(given: Any) -> dict[str, int]:
-    """Sizes by their letters of B, S, C and U as settings hold them; ValueError where none."""
+    """Sizes by their letters of B, S, C, O and U as settings hold them; ValueError where none."""
     sizes = [size for size in given if type(size) is int and size >= 0]
-    if len(sizes) != 4 or len(given) != 4:
-        raise ValueError(f"evidence is {given!r}; four sizes are needed")
-    n_bins, n_span, n_components, n_window = sizes
-    n_all = n_components + len(UNKNOWN)
+    if len(sizes) != 5 or len(given) != 5:
+        raise ValueError(f"evidence is {given!r}; five sizes are needed")
+    n_bins, n_span, n_components, n_unknown, n_window = sizes
+    n_all = n_components + n_unknown
     return {
         **{"B": n_bins, "S": n_span, "C": n_components, "U": n_window},
         **{"T": n_all, "X": n_all * n_span, "R": n_components * (n_span + 1)},

@@ -9,6 +9,7 @@ import eels_bayes as eb
 from eels_bayes.forward_model.acceleration import State, Step, Stepping, accelerated
 from eels_bayes.forward_model.edge_shapes import LibraryFit
 from eels_bayes.forward_model.factor_mixture import Images, Population
+from eels_bayes.forward_model.foreign import Foreign
 from eels_bayes.forward_model.misfit import Misfit
 
 WIDTH = np.ones(1)
@@ -25,6 +26,7 @@ def start(shift: float = 0.0) -> State:
         fit,
         eb.FingerprintLibrary.example(),
         Misfit.unknown(4, 0),
+        Foreign.none(1, 0),
     )
 
 

@@ -17,6 +17,7 @@ from eels_bayes.forward_model.edge_shapes import (
     edge_shapes,
     unknown_shapes,
 )
+from eels_bayes.forward_model.foreign import Foreign
 from eels_bayes.forward_model.misfit import Directions, Misfit
 from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.model_evidence import evidence_of
@@ -70,6 +71,7 @@ def make(pure=(0.4, 0.3, 0.2), seed=0):
         log_likelihood=np.zeros(1),
         misfit=Misfit.unknown(lib.n_classes, 0),
         along=Directions(np.zeros((len(BINS), 0)), np.ones(lib.n_classes), 1.0),
+        foreign=Foreign.none(len(BINS), 0),
         noise=1.0,
     )
 

@@ -148,7 +148,7 @@ def test_reading_is_gaussian_conditioning(seed, log_noise):
     def normal(*shape):
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
-    module = NoisyEncoder(PixelEvidence((7, n_span, n_components, 4)), D).double()
+    module = NoisyEncoder(PixelEvidence((7, n_span, n_components, 5, 4)), D).double()
     module.evidence.variance = torch.rand(3, n_span, generator=generator, dtype=torch.float64) ** 3
     module.offset, module.slope = normal(n_components, D), normal(n_components, n_span, D)
     module.spread = normal(n_components, D).exp()

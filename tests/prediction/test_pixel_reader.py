@@ -232,7 +232,7 @@ def invented(n_components, latent_dim=3, n_classes=3, seed=0):
     """A reader of random numbers, whose mixtures have as many components as asked for."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        evidence = PixelEvidence((12, 4, n_components, 6))
+        evidence = PixelEvidence((12, 4, n_components, 5, 6))
         for name in ("center", "middle", "span", "axes", "offset", "shown", "log_weight"):
             setattr(evidence, name, 0.3 * torch.randn_like(getattr(evidence, name)))
         evidence.spread = torch.rand(12) + 0.5

@@ -1,0 +1,33 @@
+"""What a report says of structures that the library lacks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eels_bayes.classifier.fit_report import FitReport
+
+
+def lacking(report: FitReport) -> str:
+    """Of pixels that look alike and like no fingerprint, the most frequent of such structures."""
+    n_classes = len(report.class_names)
+    if len(report.class_pixels) == n_classes:
+        return ""
+    k = n_classes + int(np.argmax(report.class_pixels[n_classes:]))
+    nearest, off = most_alike(report, k)
+    return (
+        f"{report.class_pixels[k]:.0f} of {report.n_pixels} pixels "
+        f"({100 * report.class_share[k]:.0f} %) look alike and like no fingerprint; nearest is "
+        f"{report.class_names[nearest]!r}, {100 * off:.0f} % off. The library lacks a structure: "
+        "pixels of it are called by a class all the same, and their novelty says so; "
+        "report().plot() shows its edge, to find it and add its fingerprint"
+    )
+
+
+def most_alike(report: FitReport, k: int) -> tuple[int, float]:
+    """The class whose edge, by a factor, is nearest the k-th row's, and how far off it is."""
+    edge, classes = report.fingerprint[k], report.fingerprint[: len(report.class_names)]
+    square = np.maximum((classes**2).sum(1), np.finfo(float).tiny)
+    factor = np.maximum(classes @ edge, 0.0) / square
+    off = np.linalg.norm(edge - factor[:, None] * classes, axis=1) / np.linalg.norm(edge)
+    nearest = int(off.argmin())
+    return nearest, float(off[nearest])
