@@ -17,13 +17,18 @@ class Range(NamedTuple):
 
 
 def _covariance(matrix: Tensor) -> bool:
-    """Whether it can be one: symmetric, with variances on the diagonal; (n, n) or (a, b, a, b)."""
+    """Whether it can be one: symmetric, with variances on the diagonal.
+
+    Shapes are (n, n), (a, b, a, b), or (m, n, n) for as many of them.
+    """
     n = round(matrix.numel() ** 0.5)
-    flat = matrix.reshape(n, n)
+    flat = matrix if matrix.ndim == 3 else matrix.reshape(n, n)
+    if not flat.numel():
+        return True
+    variance = flat.diagonal(dim1=-2, dim2=-1)
     # sums in another order leave one half of it another than the other
-    size = flat.diagonal().abs().amax() if n else 0.0
-    even = (flat - flat.mT).abs() <= ROUNDING * size
-    return _finite(flat) and bool(even.all()) and bool((flat.diagonal() >= 0).all())
+    even = (flat - flat.mT).abs() <= ROUNDING * variance.abs().amax()
+    return _finite(flat) and bool(even.all()) and bool((variance >= 0).all())
 
 
 def _finite(x: Tensor) -> bool:
@@ -48,7 +53,7 @@ SHARES = Range("between 0 and 1", lambda x: bool(((x >= 0) & (x <= 1)).all()))
 COVARIANCE = Range("a covariance", _covariance)
 DEFINITE = Range(
     "a positive definite covariance",
-    lambda x: _covariance(x) and not bool(torch.linalg.cholesky_ex(x).info),
+    lambda x: _covariance(x) and not bool(torch.linalg.cholesky_ex(x).info.any()),
 )
 
 

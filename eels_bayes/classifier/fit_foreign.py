@@ -6,18 +6,26 @@ import numpy as np
 
 from eels_bayes.classifier.fit_report import FitReport
 
+NOT_ALIKE = 0.3  # of how far off a structure is: where fingerprints are as far off, that is said
+
 
 def lacking(report: FitReport) -> str:
-    """Of pixels that look alike and like no fingerprint, the most frequent of such structures."""
+    """Of pixels that look alike and like no fingerprint, the most frequent of such structures.
+
+    Said where the noise is as large as is believed: of a larger one, anything stands out.
+    """
     n_classes = len(report.class_names)
     if len(report.class_pixels) == n_classes:
         return ""
     k = n_classes + int(np.argmax(report.class_pixels[n_classes:]))
     nearest, off = most_alike(report, k)
+    known = float(report.class_misfit.max(initial=0.0))
+    doubt = f", where fingerprints are off by up to {100 * known:.0f} % themselves"
     return (
         f"{report.class_pixels[k]:.0f} of {report.n_pixels} pixels "
         f"({100 * report.class_share[k]:.0f} %) look alike and like no fingerprint; nearest is "
-        f"{report.class_names[nearest]!r}, {100 * off:.0f} % off. The library lacks a structure: "
+        f"{report.class_names[nearest]!r}, {100 * off:.0f} % off"
+        f"{doubt if known > NOT_ALIKE * off else ''}. The library lacks a structure: "
         "pixels of it are called by a class all the same, and their novelty says so; "
         "report().plot() shows its edge, to find it and add its fingerprint"
     )

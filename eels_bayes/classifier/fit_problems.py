@@ -33,8 +33,7 @@ def problems(report: FitReport, *, limited: bool = False) -> tuple[str, ...]:
     found = [
         far_off(report),
         another_class(report),
-        lacking(report),
-        overall(report, bool(missed)),
+        overall(report, bool(missed)) or lacking(report),
         by_class(report),
         mean_residuals(report, missed),
         beyond_slope(report),

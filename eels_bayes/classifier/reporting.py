@@ -22,7 +22,7 @@ from eels_bayes.preprocessing.preprocessor import Preprocessor
 from eels_bayes.preprocessing.series_noise import noise_source
 
 MOST_PIXELS = 4000  # that a report looks at: a second's work, and errors are small by then
-ALONE = 0.8  # share of the pixels: classes with less beside them are there themselves
+ALONE = 0.8  # share of the classes' pixels: classes with less beside them are there themselves
 WARNED_CALL = 5  # calls from a warning about a fit up to the line that calls `EELSClassifier.fit`
 
 
@@ -93,8 +93,9 @@ def report_of(
         preprocessor, window = spectra.preprocessor, measured_fit(fitted.forward, spectra)
     forward, vary = fitted.forward, fitted.forward.library.variations
     fit = forward.library_fit
-    only = int(np.argmax(window.class_pixels[: library.n_classes]))
-    alone = window.class_pixels[only] > ALONE * window.n_pixels
+    of_classes = window.class_pixels[: library.n_classes]
+    only = int(np.argmax(of_classes))
+    alone = of_classes[only] > ALONE * of_classes.sum()
     report = FitReport(
         **vars(window),
         class_names=forward.library.class_names,

@@ -16,6 +16,7 @@ from eels_bayes.forward_model.clean_edges import Clean
 from eels_bayes.forward_model.components import MIXING, components
 from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes
 from eels_bayes.forward_model.fit import fit_forward_model
+from eels_bayes.forward_model.foreign import Foreign
 from eels_bayes.forward_model.misfit import Directions, Misfit
 from eels_bayes.forward_model.pixel_posterior import Evidence, PixelEvidence
 from eels_bayes.forward_model.reinsertion import reinsertion
@@ -268,7 +269,8 @@ def world(experiment):
     n_bins, n_classes = len(model.continuum.energy), model.library.n_classes
     along = Directions(np.zeros((n_bins, 0)), np.ones(n_classes), 1.0)
     # its edges are no draws of a misfit
-    return LinearWorld(dataclasses.replace(model, misfit=Misfit.unknown(n_classes, 0), along=along))
+    plain = {"misfit": Misfit.unknown(n_classes, 0), "foreign": Foreign.none(n_bins, 0)}
+    return LinearWorld(dataclasses.replace(model, along=along, **plain))
 
 
 def linear(world, **options):
