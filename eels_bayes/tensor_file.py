@@ -149,7 +149,8 @@ def digest(tensors: Mapping[str, Tensor | np.ndarray], config: Mapping[str, Any]
         tensor = torch.as_tensor(tensors[name]).detach().cpu().contiguous()
         dtype = str(tensor.dtype).removeprefix("torch.")
         found.update(f"{name} {dtype} {tuple(tensor.shape)}".encode())
-        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        if tensor.numel():
+            found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
 
 

@@ -3,7 +3,8 @@
 Pixels that fingerprints do not describe are of something else, or the fingerprints are off. Where
 few pixels are unlike all classes, the library is trusted, and what it lacks is left out of the fit.
 Where most are, it is the library that is off: then its shapes follow the pixels. Pixels may mix
-classes when these stand.
+classes when these stand. Where few are left that are unlike all, but alike, they are of one
+structure more (`foreign_search`); of most pixels it would be the library again.
 """
 
 from __future__ import annotations
@@ -49,16 +50,22 @@ def climbed(
             state, stage.improve, width, most, stepping=stepping, show_progressbar=show_progressbar
         )
 
+    def ended(before: Climb, most_misfit: float) -> Climb:
+        """The last stage, with a structure that the library lacks if the pixels show one."""
+        for state in (with_foreign(few, before.state), before.state):
+            last = go(problem, state, part, UNKNOWN_SHARE, most_misfit)
+            if last.state.foreign.share.sum() < MOST_UNLIKE:
+                break
+        return last.after(before)
+
     part = max(1, steps // PARTS)
     if first.misfit.shared_sd <= TRUSTED:
         # how the library stands comes first: of one that is not in place, all pixels are unlike
         standing = go(pure, first, part, 0.0, TRUSTED)
         trusting = go(few, standing.state, part, UNKNOWN_SHARE, TRUSTED).after(standing)
         if few.unlike(trusting.state, UNKNOWN_SHARE) < MOST_UNLIKE:
-            last = with_foreign(few, trusting.state)
-            return go(problem, last, part, UNKNOWN_SHARE, TRUSTED).after(trusting)
+            return ended(trusting, TRUSTED)
         following = go(pure, standing.state, part, 0.0, MOST_MISFIT).after(standing)
     else:
         following = go(pure, first, 2 * part, 0.0, MOST_MISFIT)
-    last = with_foreign(few, following.state)
-    return go(problem, last, part, UNKNOWN_SHARE, MOST_MISFIT).after(following)
+    return ended(following, MOST_MISFIT)

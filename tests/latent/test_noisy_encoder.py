@@ -523,7 +523,7 @@ def test_axes_are_active_that_tell_components_apart():
     """By how far Gaussians lie apart, by where the deviations move them, and by their widths."""
 
     def encoder():
-        made = NoisyEncoder(PixelEvidence((6, 3, 4, 2)), 5)
+        made = NoisyEncoder(PixelEvidence((6, 3, 4, 5, 2)), 5)
         made.evidence.log_weight = torch.log(torch.tensor([0.4, 0.3, 0.2, 0.1]))
         return made
 
