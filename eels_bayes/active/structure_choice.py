@@ -31,7 +31,6 @@ from eels_bayes.data.spectra import Spectra
 from eels_bayes.forward_model.class_weights import shared_out
 from eels_bayes.forward_model.edge_shapes import (
     UNKNOWN_SD,
-    UNLIKE,
     LibraryFit,
     edge_shapes,
     mean_edges,
@@ -44,6 +43,7 @@ from eels_bayes.forward_model.factor_mixture import (
     log_likelihood,
     rotated,
 )
+from eels_bayes.forward_model.foreign import UNLIKE
 from eels_bayes.forward_model.misfit import directions
 from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.structures.configurations import check_atoms

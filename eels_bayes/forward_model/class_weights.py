@@ -70,11 +70,12 @@ def fit_weights(
     misfit = model.misfit.of_classes(known)
     shown = model.library_fit.apply(library.energy, library.intensity)
     shown = shown + shared_on(along, misfit, energy, library.energy)[library.labels]
+    library = replace(library, intensity=shown)  # which may mix is asked of what is shown
     weight = np.full(len(components(library)), 1.0 / len(components(library)))
     shares, pair_weights = by_class(library, weight)
     model = replace(
         model,
-        library=replace(library, intensity=shown),
+        library=library,
         misfit=misfit,
         along=along,
         class_weights=shares,

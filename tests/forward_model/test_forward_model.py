@@ -461,6 +461,22 @@ def test_weights_alone_leave_the_rest_to_an_unknown_structure(data, fitted):
     assert refitted.library_fit.shift > 2.0
 
 
+def test_weights_alone_of_a_class_that_is_a_mixture_until_it_is_shown(data, fitted):
+    """What pixels share of misfit makes of a mixture what is none: more classes may mix then."""
+    low, _, high = library().intensity
+    rows = np.stack([low, 0.5 * (low + high), high])
+    lib = FingerprintLibrary.from_arrays(
+        ENERGY, rows, [0, 1, 2], values=[1.0, 0.5, 0.0], nuisances=library().nuisances
+    )
+    shared = np.zeros_like(fitted.misfit.shared)
+    shared[1] = 1.0
+    off = dataclasses.replace(fitted, misfit=dataclasses.replace(fitted.misfit, shared=shared))
+    found = fit_weights(off, data[0], lib, iterations=3)
+    assert len(mixing_pairs(lib)) == 2
+    assert len(mixing_pairs(found.library)) == 3
+    assert found.components()[1].sum() == pytest.approx(1.0)
+
+
 def test_components_and_their_weights_belong_together(fitted):
     members, weight = fitted.components()
     assert members == components(library())
