@@ -10,7 +10,12 @@ import numpy as np
 import torch
 
 from eels_bayes.forward_model.directions import spanned
-from eels_bayes.forward_model.edge_shapes import unknown_shapes
+from eels_bayes.forward_model.edge_shapes import (
+    LibraryFit,
+    mean_edges,
+    unknown_shapes,
+    unlike_all,
+)
 from eels_bayes.forward_model.factor_mixture import Population, rotated
 from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.pixel_posterior import PixelEvidence
@@ -41,6 +46,9 @@ def evidence_of(model: ForwardModel) -> PixelEvidence:
     columns = model.continuum.columns(energy, model.library) * white[:, None]
     population = Population(weight, model.mean, model.covariance)
     anything = unknown_shapes(energy, model.library, white)
+    if model.along.shape.any():  # where an edge can be of another shape than the classes'
+        edges = mean_edges(energy, model.library, LibraryFit())
+        anything.append(unlike_all(edges * white, model.along.shape * white[:, None]))
     unknown = [rotated(columns, population, shape) for shape in anything]
     unknown += model.rotated_foreign()
     parts = known + unknown

@@ -15,10 +15,12 @@ from eels_bayes.forward_model.continuum import Continuum
 from eels_bayes.forward_model.edge_shapes import (
     LibraryFit,
     edge_shapes,
+    mean_edges,
     unknown_shapes,
+    unlike_all,
 )
 from eels_bayes.forward_model.foreign import Foreign
-from eels_bayes.forward_model.misfit import Directions, Misfit
+from eels_bayes.forward_model.misfit import Directions, Misfit, directions
 from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.model_evidence import evidence_of
 from eels_bayes.forward_model.pixel_posterior import UNKNOWN, PixelEvidence
@@ -237,8 +239,22 @@ def test_classes_are_as_likely_as_they_turn_out(model, rng):
 # An unknown structure
 
 
+def with_modes(model):
+    """The model with modes in which edges may be of another shape."""
+    edges = mean_edges(BINS, model.library, LibraryFit())
+    along = directions(BINS, edges, WINDOW)
+    n_modes = along.shape.shape[1]
+    misfit = Misfit.unknown(model.library.n_classes, n_modes)
+    foreign = Foreign.none(len(BINS), n_modes)
+    return dataclasses.replace(model, along=along, misfit=misfit, foreign=foreign)
+
+
+@pytest.mark.parametrize("modes", [False, True])
 @pytest.mark.parametrize(("dose", "precision"), [(0.1, 2e-3), (1.0, 5e-3), (30.0, 5e-2)])
-def test_unknown_is_the_evidence_of_such_edges_over_the_librarys(model, dose, precision, rng):
+def test_unknown_is_the_evidence_of_such_edges_over_the_librarys(
+    model, dose, precision, modes, rng
+):
+    model = with_modes(model) if modes else model
     profile = np.concatenate([draw(model, 50, dose, rng, kind)[0] for kind in (False, True)])
     level = rng.uniform(0.5, 2.0, 100) / (120 * dose)
     profile[0, 10], profile[1, 50] = 500.0, -500.0
@@ -247,6 +263,9 @@ def test_unknown_is_the_evidence_of_such_edges_over_the_librarys(model, dose, pr
     population = factor_mixture.Population(model.components()[1], model.mean, model.covariance)
     shapes = unknown_shapes(BINS, model.library, model.white)
     assert len(shapes) == len(UNKNOWN)
+    if modes:
+        edges = mean_edges(BINS, model.library, LibraryFit()) * model.white
+        shapes.append(unlike_all(edges, model.along.shape * model.white[:, None]))
     others = [factor_mixture.rotated(columns, population, shape) for shape in shapes]
 
     def likelihood(parts):
