@@ -32,7 +32,7 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
         spectra, known = preprocess(sample.signals), library(SETS[references], bed)
         model = fit_forward_model(spectra, known, effort=options.effort, show_progressbar=False)
         fit = measured_fit(model, spectra)
-        read = int(np.argmax(fit.class_pixels))
+        read = int(np.argmax(fit.class_pixels[: known.n_classes]))
         off = [rival.off for rival in rivals(model, known, fit.edge[read])]
         own, rival = off[read], min(off[:read] + off[read + 1 :])
         unsure = rival < AS_WELL * own

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from eels_bayes.classifier.fit_report import FitReport
+from eels_bayes.forward_model.foreign import LEAST_SHARE
 
 NOT_ALIKE = 0.3  # of how far off a structure is: where fingerprints are as far off, that is said
 
@@ -15,9 +16,10 @@ def lacking(report: FitReport) -> str:
     Said where the noise is as large as is believed: of a larger one, anything stands out.
     """
     n_classes = len(report.class_names)
-    if len(report.class_pixels) == n_classes:
+    share = report.class_share[n_classes:]
+    if share.max(initial=0.0) < LEAST_SHARE:
         return ""
-    k = n_classes + int(np.argmax(report.class_pixels[n_classes:]))
+    k = n_classes + int(np.argmax(share))
     nearest, off = most_alike(report, k)
     known = float(report.class_misfit.max(initial=0.0))
     doubt = f", where fingerprints are off by up to {100 * known:.0f} % themselves"

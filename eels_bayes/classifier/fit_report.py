@@ -150,7 +150,9 @@ class FitReport(WindowFit):
         tuple of str
         """
         return tuple(
-            name for name, n in zip(self.row_names, self.class_pixels, strict=True) if n < NO_PIXEL
+            name
+            for name, n in zip(self.class_names, self.class_pixels, strict=False)
+            if n < NO_PIXEL
         )
 
     def rows(self) -> list[tuple[str, str]]:
@@ -202,7 +204,7 @@ class FitReport(WindowFit):
         rows: list[tuple[str, ...]] = []
         for k, name in enumerate(self.row_names):
             pixels = f"{self.class_pixels[k]:.0f} ({100 * self.class_share[k]:.1f} %)"
-            if name in self.empty:
+            if self.class_pixels[k] < NO_PIXEL:
                 rows.append((name, "none", "", ""))
                 continue
             chi = _with_error(self.class_chi_square[k], self.class_chi_square_error[k])

@@ -37,14 +37,12 @@ def tell_report(
 
 
 def report_values(report: FitReport) -> dict[str, Any]:
-    """A report for programs."""
-    columns = (
-        report.class_names,
-        report.class_pixels.tolist(),
-        report.class_chi_square.tolist(),
-        report.class_misfit.tolist(),
-    )
-    names = ("name", "pixels", "chi_square", "misfit")
+    """A report for programs: its classes, and under "lacking" the structures beside them."""
+    n_classes = len(report.class_names)
+    columns = (report.row_names, report.class_pixels.tolist(), report.class_chi_square.tolist())
+    names = ("name", "pixels", "chi_square")
+    rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    misfits = report.class_misfit.tolist()
     return {
         "ok": report.ok,
         "problems": report.problems,
@@ -56,5 +54,8 @@ def report_values(report: FitReport) -> dict[str, Any]:
         "shift": report.shift,
         "broadening": report.broadening,
         "converged": report.converged,
-        "classes": [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)],
+        "classes": [
+            {**row, "misfit": misfit} for row, misfit in zip(rows[:n_classes], misfits, strict=True)
+        ],
+        "lacking": rows[n_classes:],
     }

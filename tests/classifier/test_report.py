@@ -20,12 +20,16 @@ from eels_bayes.classifier.reporting import (
     report_of,
     warn_of_problems,
 )
+from eels_bayes.command_line.tell_report import report_values
+from eels_bayes.forward_model.factor_mixture import N_COMMON
 from eels_bayes.forward_model.fit import fit_forward_model
+from eels_bayes.forward_model.foreign import Foreign
 from eels_bayes.forward_model.registration import REACH
 from eels_bayes.forward_model.rivals import Rival
 from eels_bayes.forward_model.window_fit import WindowFit
 from eels_bayes.preprocessing.series_noise import noise_source
 from eels_bayes.word_tables import aligned
+from helpers import tiny_models
 
 QUICK = eb.Effort.quick()
 ALIEN = Rival(0.0, 0.0, np.inf)
@@ -336,3 +340,52 @@ def test_fit_warns_of_the_worst(spectra, monkeypatch):
     few = dataclasses.replace(clf.fitted.record, n_pixels=10)
     with pytest.warns(UserWarning, match=r"\(1 more in report\(\)\)"):
         warn_of_problems(dataclasses.replace(clf.fitted, record=few), clf.library, effort)
+
+
+def lacking_one():
+    """A fitted classifier whose model holds a structure that the library lacks, its pixels said."""
+    clf = tiny_models.fitted_copy()
+    forward = clf.fitted.forward
+    n_bins, n_modes = forward.along.shape.shape
+    edge = np.linspace(0.0, 1.0, n_bins)
+    foreign = Foreign(
+        np.array([0.3]),
+        edge[None],
+        np.zeros((1, n_bins, N_COMMON)),
+        np.zeros((1, n_modes)),
+        1e-4 * np.eye(n_modes)[None],
+    )
+    forward = dataclasses.replace(forward, foreign=foreign)
+    window = measured_fit(forward, tiny_models.spectra())
+    window.class_pixels[:] = [10.0, 8.0, 6.0, 4.0, 12.0]
+    clf.fitted = dataclasses.replace(clf.fitted, forward=forward, window_fit=window)
+    return clf
+
+
+@pytest.mark.filterwarnings("ignore:fit")
+def test_a_structure_that_the_library_lacks_is_said(tmp_path):
+    clf = lacking_one()
+    found = clf.report()
+    assert found.row_names == (*found.class_names, "no fingerprint's")
+    assert any("12 of 40 pixels (30 %) look alike" in it for it in found.problems)
+    assert "no fingerprint's  12 (30.0 %)" in repr(found)
+    assert "no fingerprint's" not in found.empty
+    titles = [ax.get_title() for ax in found.plot().axes]
+    assert "no fingerprint's: 12 pixels" in titles
+    told = report_values(found)
+    assert [row["name"] for row in told["classes"]] == list(found.class_names)
+    assert [row["pixels"] for row in told["lacking"]] == [12.0]
+    clf.save(tmp_path / "model.eels")
+    loaded = eb.load_model(tmp_path / "model.eels")
+    assert repr(loaded.report()) == repr(found)
+    for name, array in vars(clf.fitted.forward.foreign).items():
+        np.testing.assert_array_equal(getattr(loaded.fitted.forward.foreign, name), array)
+
+
+@pytest.mark.filterwarnings("ignore:fit")
+def test_a_structure_of_no_pixel_is_not_said():
+    clf = lacking_one()
+    clf.fitted.window_fit.class_pixels[:] = [10.0, 10.0, 10.0, 10.0, 0.01]
+    found = clf.report()
+    assert not any("look alike" in it for it in found.problems)
+    assert "no fingerprint's  none" in repr(found)
