@@ -29,7 +29,7 @@ def lacking(report: FitReport) -> str:
         f"{report.class_names[nearest]!r}, {100 * off:.0f} % off"
         f"{doubt if known > NOT_ALIKE * off else ''}. The library lacks a structure: "
         "pixels of it are called by a class all the same, and their novelty says so; "
-        "report().plot() shows its edge, to find it and add its fingerprint"
+        "look at report().plot(), which shows its edge, and add the fingerprint of what it is"
     )
 
 

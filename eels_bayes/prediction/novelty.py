@@ -24,7 +24,6 @@ SPIKE_COST = 12.0  # nats: log of the channels a spike may lie in, and of the si
 MISFIT = 4.0  # variance of a misfit over the usual one
 RESIDUAL_LIMIT = 6.0  # sd: what stands out further is for the spikes, and no smooth misfit
 SPIKE_LIMIT = 40.0  # sd: keeps the square of a spike finite in single precision
-ALARM = 0.95  # quantile among known pixels beyond which an alternative is an alarm
 GAP_FLOOR = 1e-6  # nats between neighbouring quantiles at least, so that ties divide
 TAIL_QUANTILE = 0.9  # from which the table's tail is taken to be exponential: chosen, not tuned
 # Its probability over that of the last quantile, 1 - 0.5 / N: N times this, (1 - 0.9) / 0.5.
@@ -45,16 +44,12 @@ class NoveltyScale(NamedTuple):
         Quantiles of the evidence ratio among pixels of each class, nats, ascending.
     dominant : Tensor (C, K)
         Which class dominates each component, rows one-hot.
-    unknown_weight : Tensor, scalar
-        Log weight of an unknown structure beside a misfit, nats: that by which both raise as many
-        false alarms. A structure of any shape pays for all that it might have been.
     """
 
     whitening: Tensor
     center: Tensor
     table: Tensor
     dominant: Tensor
-    unknown_weight: Tensor
 
 
 def misfit_energy(
@@ -63,11 +58,6 @@ def misfit_energy(
     """Energy (n,) of the smooth part of residuals (n, L) in units of their sd."""
     modes = residual.clamp(-limit, limit) @ whitening - center
     return (modes * modes).sum(1)
-
-
-def misfit_evidence(energy: Tensor, n_modes: int, wider: float = MISFIT) -> Tensor:
-    """Log evidence (n,) for a misfit of energies (n,) over that for the library, nats."""
-    return energy * (0.5 - 0.5 / wider) - 0.5 * n_modes * math.log(wider)
 
 
 def evidence_ratio(
@@ -87,7 +77,7 @@ def evidence_ratio(
     """
     size = spike.clamp(0.0, spike_limit)
     stands_out = 0.5 * size * size - spike_cost
-    misfit = misfit_evidence(energy, n_modes, wider)
+    misfit = energy * (0.5 - 0.5 / wider) - 0.5 * n_modes * math.log(wider)
     return log_sum(torch.stack((unknown, stands_out, misfit), 1))
 
 
@@ -171,10 +161,8 @@ def fit_novelty_scale(
     most = ENERGY_LIMIT * (n - 1) ** 2 / n
     energy = misfit_energy(residual, whitening, center).clamp(max=most)
     energy = (n / (n - 1)) ** 2 * (n - 2) / (n - 1) * energy / (1 - n * energy / (n - 1) ** 2)
-    misfit = misfit_evidence(energy, modes.shape[1])
-    weight = torch.quantile(misfit, ALARM) - torch.quantile(unknown.to(misfit.dtype), ALARM)
-    ratio = evidence_ratio(unknown + weight, spike, energy, modes.shape[1])
+    ratio = evidence_ratio(unknown, spike, energy, modes.shape[1])
     levels = (torch.arange(N_TABLE, dtype=residual.dtype) + 0.5) / N_TABLE
     ratio = ratio.to(residual.dtype)
     table = [torch.quantile(ratio[label == k], levels) for k in range(dominant.shape[1])]
-    return NoveltyScale(whitening, center, torch.stack(table), dominant.to(residual.dtype), weight)
+    return NoveltyScale(whitening, center, torch.stack(table), dominant.to(residual.dtype))

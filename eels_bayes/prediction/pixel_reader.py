@@ -92,7 +92,6 @@ class Reader(nn.Module):
         self.center: Tensor
         self.table: Tensor
         self.dominant: Tensor
-        self.unknown_weight: Tensor
 
     def forward(
         self, profile: Tensor, level: Tensor, spike: Tensor, ratio: Tensor | None = None
@@ -132,11 +131,8 @@ class Reader(nn.Module):
         outputs = self.heads(read, n, ratio)
         parts = outputs.classes
         energy = novelty.misfit_energy(evidence.residual, self.whitening, self.center)
-        unknown = evidence.unknown + self.unknown_weight
-        surprise = novelty.evidence_ratio(unknown, spike, energy, self.n_modes)
-        scale = NoveltyScale(
-            self.whitening, self.center, self.table, self.dominant, self.unknown_weight
-        )
+        surprise = novelty.evidence_ratio(evidence.unknown, spike, energy, self.n_modes)
+        scale = NoveltyScale(self.whitening, self.center, self.table, self.dominant)
         component = evidence.log_probability.exp()
         kept = torch.zeros_like(weights).index_copy(0, rows, parts.weights)
         kept = kept.view(n, n_components)

@@ -59,7 +59,6 @@ NOVELTY = {
     "center": Expected("W", F32),
     "table": Expected("K?", F32, ASCENDING),
     "dominant": Expected("CK", F32, SHARES),
-    "unknown_weight": Expected("", F32),
 }
 VALUE = {  # GPConstants of one function
     "inducing": Expected("VA", F64),

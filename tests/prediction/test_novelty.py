@@ -41,7 +41,7 @@ def population(n, seed, dtype=torch.float64):
 
 def ratios(scale, residual, unknown, spike):
     energy = misfit_energy(residual, scale.whitening, scale.center)
-    return evidence_ratio(unknown + scale.unknown_weight, spike, energy, scale.whitening.shape[1])
+    return evidence_ratio(unknown, spike, energy, scale.whitening.shape[1])
 
 
 def scores(scale, residual, unknown, spike):
@@ -275,7 +275,6 @@ def test_scripted_equals_eager(scale):
             scale: NoveltyScale,
         ):
             energy = misfit_energy(residual, scale.whitening, scale.center)
-            unknown = unknown + scale.unknown_weight
             ratio = evidence_ratio(unknown, spike, energy, scale.whitening.size(1))
             return score(ratio, torch.ones(len(ratio), 1, dtype=ratio.dtype), scale)
 

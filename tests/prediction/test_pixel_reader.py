@@ -133,8 +133,7 @@ def in_parts(clf, profile, level, spike, ratio=None, light=LIGHT):
 
     scale = NoveltyScale(*(x.double() for x in fitted.novelty))
     energy = novelty.misfit_energy(found.residual, scale.whitening, scale.center)
-    unknown = found.unknown + scale.unknown_weight
-    other = novelty.evidence_ratio(unknown, spike.double(), energy, len(scale.center))
+    other = novelty.evidence_ratio(found.unknown, spike.double(), energy, len(scale.center))
     latent = mixtures.moments(GaussianMixture(weights.log(), mean, sd, mixture.axes))
     new = novelty.score(other, found.log_probability.exp(), scale)
     each = probability * weights[..., None]
@@ -250,7 +249,7 @@ def invented(n_components, latent_dim=3, n_classes=3, seed=0):
         )
         table = torch.linspace(-5.0, 20.0, 128).expand(n_classes, -1)
         dominant = torch.eye(n_classes)[torch.arange(n_components) % n_classes]
-        scale = NoveltyScale(torch.randn(6, 4), torch.zeros(4), table, dominant, torch.tensor(0.0))
+        scale = NoveltyScale(torch.randn(6, 4), torch.zeros(4), table, dominant)
         profile = 1 + torch.rand(25, 12)
         given = profile, 0.01 + 0.1 * torch.rand(25), 3 * torch.randn(25)
     return Reader(encoder, heads, scale).eval().requires_grad_(False), given
