@@ -45,12 +45,13 @@ BEST = 3  # guesses that are followed
 
 
 class _Seen(NamedTuple):
-    """The pixels before there is anything beside the classes.
+    """The pixels before there is anything beside the classes, and the components' ``shapes``.
 
     ``target`` (n, R) is without the images' offsets; ``likelihood`` (n,) of all components
     together, nats; ``responsibility`` (n, C).
     """
 
+    shapes: list[Shape]
     target: Array
     likelihood: Array
     responsibility: Array
@@ -87,14 +88,15 @@ def most_likely(problem: Problem, state: State) -> Found | None:
 
 def _seen(problem: Problem, state: State) -> _Seen:
     target = problem.target - (state.images.offset @ problem.columns.T)[problem.image]
+    shapes = problem.shapes(state)
     found = [
         log_likelihood(target, problem.noise, rotated(problem.columns, state.population, shape))[0]
-        for shape in problem.shapes(state)
+        for shape in shapes
     ]
     weight = np.maximum(state.images.weight, LEAST_WEIGHT)
     joint = np.stack(found, axis=1) + np.log(weight)[problem.image]
     likelihood = logsumexp(joint, axis=1)
-    return _Seen(target, likelihood, np.exp(joint - likelihood[:, None]))
+    return _Seen(shapes, target, likelihood, np.exp(joint - likelihood[:, None]))
 
 
 def _guesses(problem: Problem, state: State, seen: _Seen) -> list[Foreign]:
@@ -108,10 +110,9 @@ def _guesses(problem: Problem, state: State, seen: _Seen) -> list[Foreign]:
     common = problem.common(state)[strong].mean(0)
     along, to = problem.directions.shape, Projection(problem.white, problem.basis)
     of_class = seen.responsibility @ shares(problem.library)
-    shapes = problem.shapes(state)
     guesses = []
     for k in range(n_classes):
-        toward, scatter = _scatter(problem, state, shapes[k], seen.target, of_class[:, k])
+        toward, scatter = _scatter(problem, state, seen.shapes[k], seen.target, of_class[:, k])
         start, *_ = np.linalg.lstsq(along, to(edges[k] - middle), rcond=LEAST_SEEN)
         for direction, size in zip(toward.T, scatter, strict=True):
             # two kinds of pixels, one of them so frequent, scatter by p (1 - p) of their distance

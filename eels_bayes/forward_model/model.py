@@ -126,7 +126,7 @@ class ForwardModel:
         shapes = edge_shapes(energy, self.library, LibraryFit(), self.white, self.noise)
         along = self._whitened_misfits()
         shapes = spread_by_misfit(shapes, shares(self.library), along, self.misfit, self.noise)
-        return self._rotated(shapes)
+        return self.on_continuum(shapes)
 
     def rotated_foreign(self) -> list[Rotated]:
         """The same of the structures that the library lacks."""
@@ -137,7 +137,7 @@ class ForwardModel:
             Shape(shape.mean, np.concatenate([shape.loadings, negligible_out(root, self.noise)], 1))
             for shape, root in zip(shapes, doubt, strict=True)
         ]
-        return self._rotated(shapes)
+        return self.on_continuum(shapes)
 
     @property
     def misses(self) -> bool:
@@ -153,8 +153,8 @@ class ForwardModel:
         names = list(self.library.class_names)
         return [names.index(n) if n in names else None for n in library.class_names]
 
-    def _rotated(self, shapes: list[Shape]) -> list[Rotated]:
-        """Shapes on this model's continuum."""
+    def on_continuum(self, shapes: list[Shape]) -> list[Rotated]:
+        """Shapes in whitened bins with this model's continuum; see `factor_mixture.rotated`."""
         columns = self.continuum.columns(self.continuum.energy, self.library) * self.white[:, None]
         population = Population(self.components()[1], self.mean, self.covariance)
         return [rotated(columns, population, shape) for shape in shapes]

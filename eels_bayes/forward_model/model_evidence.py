@@ -16,7 +16,6 @@ from eels_bayes.forward_model.edge_shapes import (
     unknown_shapes,
     unlike_all,
 )
-from eels_bayes.forward_model.factor_mixture import Population, rotated
 from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.pixel_posterior import PixelEvidence
 
@@ -43,14 +42,11 @@ def evidence_of(model: ForwardModel) -> PixelEvidence:
     energy, white, inside = model.continuum.energy, model.white, model.continuum.inside
     known = model.rotated_components()
     _, weight = model.components()
-    columns = model.continuum.columns(energy, model.library) * white[:, None]
-    population = Population(weight, model.mean, model.covariance)
     anything = unknown_shapes(energy, model.library, white)
     if model.along.shape.any():  # where an edge can be of another shape than the classes'
         edges = mean_edges(energy, model.library, LibraryFit())
         anything.append(unlike_all(edges * white, model.along.shape * white[:, None]))
-    unknown = [rotated(columns, population, shape) for shape in anything]
-    unknown += model.rotated_foreign()
+    unknown = model.on_continuum(anything) + model.rotated_foreign()
     parts = known + unknown
 
     spreads = [part.loadings @ part.basis.T for part in parts]  # of standard normal factors
