@@ -78,12 +78,15 @@ class Climb(NamedTuple):
         The last that was not found worse than one before.
     likelihood : list of float
         Log-likelihood of every step that was taken, nats a pixel.
+    objective : float
+        The highest that was found, nats a pixel.
     converged : bool
         Whether it ended because nothing more was to be gained.
     """
 
     state: State
     likelihood: list[float]
+    objective: float
     converged: bool
 
     def after(self, before: Climb) -> Climb:
@@ -275,7 +278,9 @@ def accelerated(
     # the last step is not known to be one upwards yet
     if history and (share < 1.0 or not improve(best).objective >= max(history) - SLACK):
         best = taken
-    return Climb(best, likelihoods, bool(not stuck and converged(history, stepping.tolerance)))
+    highest = max(history, default=-np.inf)
+    ended = not stuck and converged(history, stepping.tolerance)
+    return Climb(best, likelihoods, highest, bool(ended))
 
 
 def _sound(state: State, width: Array) -> bool:

@@ -4,7 +4,8 @@ Pixels of a class that are of two kinds scatter along the line between the two. 
 directions of most scatter, beyond what noise and the class's own variations explain, a structure is
 put on either side, and share and shape of it are fitted while all else stays as it is. The best is
 believed where it explains the pixels better, its shape being paid for by what was to be learned of
-it (Laplace's approximation of the evidence).
+it (Laplace's approximation of the evidence). Which pixels are the class's and which the structure's
+is a question of its own, as the library may have moved from the ones to the others: both are tried.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from eels_bayes.forward_model.foreign import (
     learned,
     log_density,
 )
+from eels_bayes.forward_model.misfit import Misfit
 
 FIRST_SHARE = 0.2  # of the pixels that a structure is tried with
 DIRECTIONS = 2  # of most scatter, for each class
@@ -70,6 +72,29 @@ def with_foreign(problem: Problem, state: State) -> State:
     if found is None or found.gain < GAIN:
         return state
     return replace(state, foreign=found.foreign)
+
+
+def exchanged(problem: Problem, state: State) -> list[State]:
+    """States in which a class and the structure beside the library have changed places.
+
+    A library that moves as a whole may bring a class over pixels of what it lacks: then that
+    class's own pixels are what is found beside it. In turn for each class that misses most, the
+    edge that its pixels show becomes the foreign one, and the library stands as it was given.
+    """
+    before, misfit = state.foreign, state.misfit
+    edges, to = problem.edges(state), Projection(problem.white, problem.basis)
+    missing = [k for k in np.argsort(-misfit.of_class) if np.abs(edges[k]).max() > 0][:BEST]
+    states = []
+    for k in missing:
+        shape, *_ = np.linalg.lstsq(
+            problem.directions.shape, to(edges[k] - before.middle[0]), rcond=LEAST_SEEN
+        )
+        weight = state.population.weight
+        foreign = replace(before, shared=shape[None], share=weight[[k]] / weight.sum())
+        states.append(
+            replace(state, foreign=foreign, misfit=Misfit.unknown(*misfit.shared.shape))
+        )
+    return states
 
 
 def most_likely(problem: Problem, state: State) -> Found | None:

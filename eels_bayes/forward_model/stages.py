@@ -14,7 +14,7 @@ from dataclasses import replace
 from eels_bayes.arrays import Array
 from eels_bayes.forward_model.acceleration import Climb, State, Stepping, accelerated
 from eels_bayes.forward_model.em_steps import Problem
-from eels_bayes.forward_model.foreign_search import with_foreign
+from eels_bayes.forward_model.foreign_search import exchanged, with_foreign
 from eels_bayes.forward_model.misfit import MOST_MISFIT
 
 UNKNOWN_SHARE = 0.01  # of pixels that no class describes, beforehand; chosen, not tuned
@@ -52,7 +52,14 @@ def climbed(
 
     def ended(before: Climb, most_misfit: float) -> Climb:
         """The last stage, with a structure that the library lacks if the pixels show one."""
-        for state in (with_foreign(few, before.state), before.state):
+        found = with_foreign(few, before.state)
+        if len(found.foreign):
+            tried = [
+                go(few, state, part, UNKNOWN_SHARE, most_misfit)
+                for state in (found, *exchanged(few, found))
+            ]
+            found = max(tried, key=lambda climb: climb.objective).state
+        for state in (found, before.state):
             last = go(problem, state, part, UNKNOWN_SHARE, most_misfit)
             if last.state.foreign.share.sum() < MOST_UNLIKE:
                 break

@@ -1,6 +1,9 @@
 """Structures that the library lacks: found where there is one, and paid for as evidence asks."""
 
 import dataclasses
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,6 +30,7 @@ from eels_bayes.forward_model.foreign import (
     learned,
     log_density,
 )
+from eels_bayes.forward_model.foreign_search import exchanged
 from eels_bayes.forward_model.misfit import Misfit, directions
 from eels_bayes.forward_model.model_evidence import evidence_of
 from eels_bayes.forward_model.window_fit import window_fit
@@ -199,3 +203,55 @@ def library_after(first):
         labels=np.arange(3),
         class_names=(*first.class_names, whole.class_names[1]),
     )
+
+
+# Where the library moves over what it lacks
+
+
+@pytest.fixture(scope="module")
+def without_mn2():
+    """LaMnO3, SrMnO3 and MnO of one laboratory, and the two oxides that another one measured."""
+    pytest.importorskip("exspy")
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+    from manganese import bed, novel
+
+    if not bed.REFERENCES.is_file():
+        pytest.skip(f"{bed.REFERENCES} is absent")
+    of = dataclasses.replace(bed.Bed(), pixels=256, mixed=0.0)
+    names = bed.SETS["Data2"]
+    sample = bed.series(names, of, 1.0, 1, shares=novel._shares(names, 0, 0.2))
+    known = bed.library(bed.SETS["Data3"][1:], of, valences=bed.VALENCES[1:])
+    return bed.preprocess(sample.signals), sample.label, known
+
+
+def test_a_class_gives_back_the_pixels_of_what_the_library_lacks(without_mn2):
+    """The library moved by 0.6 to 1 eV takes Mn2+ for Mn3+, and Mn3+ is what is found beside it."""
+    spectra, labels, known = without_mn2
+    model = fit(spectra, known, iterations=45)
+    assert model.foreign.share == pytest.approx([np.mean(labels == 0)], abs=0.04)
+    assert abs(model.library_fit.shift) < 0.4
+    found = evidence_of(model)(torch.from_numpy(spectra.profile), torch.from_numpy(spectra.level))
+    assert roc_auc_score(labels[spectra.ok] == 0, found.unknown.numpy()) > 0.99
+
+
+def test_a_class_and_a_structure_change_places(rng):
+    shared = np.array([0.02, 0.1])[:, None] * rng.standard_normal((2, N_MODES))
+    edges = EDGE + shared @ ALONG.shape.T
+    population = dataclasses.replace(POPULATION, weight=np.array([0.6, 0.4]))
+    state = State(
+        population,
+        Images.alike(population, 1),
+        LibraryFit(),
+        library(),
+        dataclasses.replace(Misfit.unknown(2, N_MODES), shared=shared),
+        structure(rng, share=0.1),
+    )
+    problem = SimpleNamespace(
+        edges=lambda _: edges, white=np.ones(30), basis=np.eye(30), along=ALONG, directions=ALONG
+    )
+    first, second = exchanged(problem, state)
+    for k, new in ((1, first), (0, second)):  # the one that misses most comes first
+        off = new.foreign.edges(ALONG)[0] - edges[k]
+        assert np.linalg.norm(off) < 0.02 * np.linalg.norm(edges[k])
+        assert new.foreign.share == pytest.approx([population.weight[k]])
+        assert not new.misfit.shared.any()
