@@ -91,9 +91,7 @@ def exchanged(problem: Problem, state: State) -> list[State]:
         )
         weight = state.population.weight
         foreign = replace(before, shared=shape[None], share=weight[[k]] / weight.sum())
-        states.append(
-            replace(state, foreign=foreign, misfit=Misfit.unknown(*misfit.shared.shape))
-        )
+        states.append(replace(state, foreign=foreign, misfit=Misfit.unknown(*misfit.shared.shape)))
     return states
 
 
