@@ -173,14 +173,6 @@ def factors(target: Array, level: Array, part: Rotated) -> tuple[Array, Array]:
     return part.loadings.T @ (target - part.center).T * inverse, level * inverse
 
 
-def _precision(target: Array, least: float, parts: list[Rotated]) -> np.dtype:
-    """Single precision where its rounding is nothing beside the ``least`` noise variance."""
-    square = float(np.einsum("nb,nb->n", target, target).max())
-    square = max(square, *(float(part.value[-1]) for part in parts))
-    rounding = np.finfo(np.float32).eps * square / least
-    return np.dtype(np.float32 if rounding < ROUNDING else np.float64)
-
-
 def _log_of_product(numbers: Array) -> Array:
     """Sum (n,) over the logarithms of positive numbers (F, n): few logarithms, of products."""
     parts = [
@@ -238,32 +230,10 @@ def expectation(
     if others:
         log_weight = _beside(log_weight, np.array([other.share for other in others]))
         shapes = [*shapes, *(other.shape for other in others)]
-    offset, least = images.offset @ columns.T, float(level.min())
-    parts = heard = [rotated(columns, population, shape) for shape in shapes]
-    dtype, least_share = np.dtype(float), 0.0
-    if quick:
-        dtype, least_share = _precision(target, least, parts), LEAST_SHARE
-        parts = [part.astype(dtype) for part in parts]
-        heard = [part.heard(least) for part in parts]
-    possible = np.flatnonzero(np.isfinite(log_weight).any(0))
-    sums = [FactorSums.of_none(len(part.value)) for part in parts]
-    total, gamma = np.empty(len(target)), np.empty((len(target), len(shapes)))
-    means = np.zeros((len(target), p))
-    for start in range(0, len(target), BLOCK):
-        here = slice(start, start + BLOCK)
-        pixels = (target[here] - offset[image[here]]).astype(dtype)
-        noise = level[here].astype(dtype)
-        joint = log_weight[image[here]]
-        for c in possible:
-            joint[:, c] += log_likelihood(pixels, noise, heard[c])[0]
-        total[here] = logsumexp(joint, axis=1)
-        gamma[here] = np.exp(joint - total[here, None])
-        for c in possible:
-            rows = start + np.flatnonzero(gamma[here, c] > least_share)
-            mean, variance = factors(pixels[rows - start], noise[rows - start], parts[c])
-            weighted = mean * gamma[rows, c].astype(dtype)
-            means[rows] += (parts[c].basis[:p] @ weighted).T
-            sums[c].add(weighted, mean, gamma[rows, c], variance)
+    parts = [rotated(columns, population, shape) for shape in shapes]
+    how = _quick(parts, target, float(level.min())) if quick else _Reckoning(parts, parts)
+    offset = images.offset @ columns.T
+    total, gamma, means, sums = _over_pixels(target, level, image, offset, log_weight, how, p)
     moments = [each.turned(part.basis) for each, part in zip(sums, parts, strict=True)]
     of_image = _of_images(image, len(images.weight))
     return Expectation(
@@ -277,6 +247,63 @@ def expectation(
         misfit_moments(moments[n_known:], n_misfit),
         float(total.mean()),
     )
+
+
+class _Reckoning(NamedTuple):
+    """Components for moments, and ``heard`` for evidences; the precision, and of which pixels.
+
+    Moments are of pixels that are likelier of a component than ``least``.
+    """
+
+    parts: list[Rotated]
+    heard: list[Rotated]
+    dtype: np.dtype = np.dtype(float)
+    least: float = 0.0
+
+
+def _quick(parts: list[Rotated], target: Array, noise: float) -> _Reckoning:
+    """In single precision, where its rounding is nothing beside the least noise variance."""
+    square = float(np.einsum("nb,nb->n", target, target).max())
+    square = max(square, *(float(part.value[-1]) for part in parts))
+    rounding = np.finfo(np.float32).eps * square / noise
+    dtype = np.dtype(np.float32 if rounding < ROUNDING else np.float64)
+    parts = [part.astype(dtype) for part in parts]
+    return _Reckoning(parts, [part.heard(noise) for part in parts], dtype, LEAST_SHARE)
+
+
+def _over_pixels(
+    target: Array,
+    level: Array,
+    image: Array,
+    offset: Array,
+    log_weight: Array,
+    how: _Reckoning,
+    p: int,
+) -> tuple[Array, Array, Array, list[FactorSums]]:
+    """Log-likelihoods (n,), responsibilities (n, C), means of ``a`` (n, p), and sums of each part.
+
+    ``offset`` and ``log_weight`` are of the images.
+    """
+    parts = how.parts
+    sums = [FactorSums.of_none(len(part.value)) for part in parts]
+    possible = np.flatnonzero(np.isfinite(log_weight).any(0))
+    total, gamma = np.empty(len(target)), np.empty((len(target), len(parts)))
+    means = np.zeros((len(target), p))
+    for start in range(0, len(target), BLOCK):
+        here = slice(start, start + BLOCK)
+        pixels = (target[here] - offset[image[here]]).astype(how.dtype)
+        noise, joint = level[here].astype(how.dtype), log_weight[image[here]]
+        for c in possible:
+            joint[:, c] += log_likelihood(pixels, noise, how.heard[c])[0]
+        total[here] = logsumexp(joint, axis=1)
+        gamma[here] = np.exp(joint - total[here, None])
+        for c in possible:
+            rows = np.flatnonzero(gamma[here, c] > how.least)
+            share = gamma[start + rows, c].astype(how.dtype)
+            mean, variance = factors(pixels[rows], noise[rows], parts[c])
+            means[start + rows] += (parts[c].basis[:p] @ (mean * share)).T
+            sums[c].add(mean, share, variance)
+    return total, gamma, means, sums
 
 
 def _logarithm(weight: Array) -> Array:

@@ -74,12 +74,12 @@ class FactorSums:
         """Over no pixel."""
         return cls(0.0, np.zeros(n_factors), np.zeros((n_factors, n_factors)), np.zeros(n_factors))
 
-    def add(self, weighted: Array, mean: Array, weight: Array, variance: Array) -> None:
-        """Further pixels: means (F, n), weighted ones as well, weights (n,), variances (F, n)."""
-        self.weight += float(weight.sum())
-        self.mean += weighted.sum(1)
-        self.moment += weighted @ mean.T
-        self.left += variance @ weight.astype(variance.dtype)
+    def add(self, mean: Array, weight: Array, variance: Array) -> None:
+        """Further pixels: means (F, n), weights (n,), variances (F, n)."""
+        self.weight += float(weight.sum(dtype=float))
+        self.mean += mean @ weight
+        self.moment += (mean * weight) @ mean.T
+        self.left += variance @ weight
 
     def turned(self, basis: Array) -> FactorSums:
         """The same of the factors themselves, of which ``basis`` (F, F) holds the directions."""
