@@ -15,6 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from eels_bayes.adam import Adam, falling
 from eels_bayes.gp.inducing_points import spread_points
 from eels_bayes.gp.kernel import log_normal, rbf_of_many
 from eels_bayes.gp.quiet_gpytorch import NumericalWarning, gpytorch
@@ -114,18 +115,16 @@ def fit_value(
     # where all latents are inducing points, the bound is the evidence: there is nowhere to go
     model.covar_module.inducing_points.requires_grad_(len(start) < len(x))
     objective = gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, model)
-    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    optimizer = Adam(model.parameters())
     model.train()
     with warnings.catch_warnings():
         # of the jitter that it adds where inducing points come close to each other
         warnings.simplefilter("ignore", NumericalWarning)
-        for _ in range(steps):
+        for step in range(steps):
             optimizer.zero_grad()
             loss = -objective(model(x), y)
             loss.backward()
-            optimizer.step()
-            schedule.step()
+            optimizer.step(falling(LEARNING_RATE, step / steps))
     inducing = model.covar_module.inducing_points.detach() * width
     lengthscale = model.kernel.base_kernel.lengthscale.detach()[0] * width
     outputscale = model.kernel.outputscale.detach() * unit**2
