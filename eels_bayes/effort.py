@@ -9,7 +9,7 @@ from eels_bayes import validation
 from eels_bayes.training import Schedule
 
 # Lengths chosen, not tuned: more lowers the VAE's loss, and no prediction's.
-VAE_SCHEDULE = Schedule(epochs=5, steps=64, learning_rate=3e-3)
+VAE_SCHEDULE = Schedule(epochs=4, steps=48, learning_rate=3e-3)
 DENSE_SCHEDULE = Schedule(epochs=20, steps=100, learning_rate=3e-3, patience=5)
 
 
