@@ -9,7 +9,7 @@ from eels_bayes import validation
 from eels_bayes.training import Schedule
 
 # Lengths chosen, not tuned: more lowers the VAE's loss, and no prediction's.
-VAE_SCHEDULE = Schedule(epochs=5, steps=64, learning_rate=3e-3)
+VAE_SCHEDULE = Schedule(epochs=4, steps=48, learning_rate=3e-3)
 DENSE_SCHEDULE = Schedule(epochs=20, steps=100, learning_rate=3e-3, patience=5)
 
 
@@ -100,7 +100,7 @@ class Effort:
     novelty_pixels: int = 2000
     dense: Schedule = DENSE_SCHEDULE
     dense_batch: int = 256
-    predict_batch: int = 256  # enough to pay for the calls; larger ones leave the caches
+    predict_batch: int = 128  # enough to pay for the calls; larger ones leave the caches
     decode_batch: int = 128
 
     def __post_init__(self) -> None:

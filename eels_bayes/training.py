@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from eels_bayes import validation
+from eels_bayes.adam import Adam, falling
 from eels_bayes.randomness import alone, own_randomness
 
 GRADIENT_LIMIT = 10.0  # norm of a step's gradient: usual ones are smaller; chosen, not tuned
@@ -168,7 +168,7 @@ def fit(
     if state.done and state.best is not None:
         module.load_state_dict(state.best)
         return state
-    optimizer = torch.optim.Adam(module.parameters(), lr=schedule.learning_rate)
+    optimizer = Adam(module.parameters())
     generator = torch.Generator().manual_seed(seed)
     _begin_or_resume(module, optimizer, generator, state)
     shown: dict[str, Any] = {"desc": description, "unit": "epoch", "disable": not show_progressbar}
@@ -181,7 +181,7 @@ def fit(
                 trained = _epoch(module, training_loss, schedule, optimizer, generator, state.epoch)
                 validated = _validate(module, validation_loss, state.epoch)
                 # Only now, so that an interrupted epoch leaves no trace.
-                current, moments = _copy(module), copy.deepcopy(optimizer.state_dict())
+                current, moments = _copy(module), optimizer.state_dict()
                 state.current, state.optimizer = current, moments
                 state.generator = generator.get_state()
                 _record(module, trained, validated, schedule, state)
@@ -198,15 +198,15 @@ def fit(
 
 
 def _begin_or_resume(
-    module: nn.Module, optimizer: torch.optim.Adam, generator: torch.Generator, state: FitState
+    module: nn.Module, optimizer: Adam, generator: torch.Generator, state: FitState
 ) -> None:
     """Put everything where the state says that the run stands."""
     if state.current is None:  # where an interruption of the first epoch goes back to
-        state.current, state.optimizer = _copy(module), copy.deepcopy(optimizer.state_dict())
+        state.current, state.optimizer = _copy(module), optimizer.state_dict()
         state.generator = generator.get_state()
     else:
         module.load_state_dict(state.current)
-        optimizer.load_state_dict(copy.deepcopy(state.optimizer or {}))
+        optimizer.load_state_dict(state.optimizer or {})
         assert state.generator is not None
         generator.set_state(state.generator)
 
@@ -215,7 +215,7 @@ def _epoch(
     module: nn.Module,
     training_loss: Callable[[torch.Generator], Tensor],
     schedule: Schedule,
-    optimizer: torch.optim.Adam,
+    optimizer: Adam,
     generator: torch.Generator,
     epoch: int,
 ) -> float:
@@ -224,14 +224,12 @@ def _epoch(
     total = 0.0
     for step in range(schedule.steps):
         progress = (epoch + step / schedule.steps) / schedule.epochs
-        for group in optimizer.param_groups:
-            group["lr"] = schedule.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
         loss = training_loss(generator)
         optimizer.zero_grad()
         loss.backward()
         # A rare hard batch must not throw away what was learnt so far.
         nn.utils.clip_grad_norm_(module.parameters(), GRADIENT_LIMIT)
-        optimizer.step()
+        optimizer.step(falling(schedule.learning_rate, progress))
         total += float(loss.detach())
     if not math.isfinite(total):
         raise FloatingPointError(

@@ -21,6 +21,7 @@ FLOORS = (
         "quiet_imports",
         "optional_packages",
         "word_tables",
+        "adam",
     ),
     ("training", "tensor_file", "tensor_checks", "metrics", "arviz_bridge"),
     ("effort", "plots"),

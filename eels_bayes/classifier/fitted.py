@@ -27,6 +27,8 @@ from eels_bayes.prediction.novelty import NoveltyScale
 from eels_bayes.prediction.pixel_reader import Reader
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 
+PART = 512  # pixels read at a time: what they need stays in a core's cache
+
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
@@ -103,21 +105,23 @@ def explicit_prior(fitted: Fitted) -> FingerprintPrior:
     return FingerprintPrior(*(x.cpu() for x in prior))
 
 
-def read(
-    encoder: NoisyEncoder, spectra: Spectra | Pairs, device: torch.device
-) -> tuple[GaussianMixture, Evidence]:
-    """r(z | x) of usable pixels, measured or drawn, and the evidence it was read from."""
-    inputs = (spectra.profile, spectra.level)
+def evidence_of(encoder: NoisyEncoder, spectra: Spectra | Pairs, device: torch.device) -> Evidence:
+    """What usable pixels, measured or drawn, say by the encoder's forward model."""
+    inputs = (tensor(spectra.profile).split(PART), tensor(spectra.level).split(PART))
     with torch.no_grad():
-        evidence: Evidence = encoder.evidence(*(tensor(x).to(device) for x in inputs))
-        return encoder.read(evidence), evidence
+        parts = [
+            encoder.evidence(*(x.to(device) for x in part)) for part in zip(*inputs, strict=True)
+        ]
+    return Evidence(*(torch.cat(each) for each in zip(*parts, strict=True)))
 
 
 def posterior(
     encoder: NoisyEncoder, spectra: Spectra | Pairs, device: torch.device
 ) -> GaussianMixture:
-    """r(z | x) of usable pixels; see `read`."""
-    return read(encoder, spectra, device)[0]
+    """r(z | x) of usable pixels, measured or drawn."""
+    evidence = evidence_of(encoder, spectra, device)
+    with torch.no_grad():
+        return encoder.read(evidence)
 
 
 def reader_of(fitted: Fitted) -> Reader:

@@ -148,7 +148,7 @@ def _clean_spectra(
     drawn = torch.from_numpy(source.draw_clean(n, rng).spectra).float()
     pixels = np.sort(rng.permutation(len(training))[:n])
     pairs, edges = source.draw_edges(settings.effort.clean_pairs, rng)
-    denoiser = fit_denoiser(training, seed=settings.seed)
+    denoiser = fit_denoiser(training)
     denoised = torch.from_numpy(denoiser.rebuild(training.intensity[pixels]))
     # What denoising leaves of noise and of the background's error, seen where truth is known.
     residual = torch.from_numpy(denoiser.rebuild(edges.intensity.numpy())) - pairs.clean

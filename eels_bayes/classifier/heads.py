@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from eels_bayes.classifier.fitted import posterior, read
+from eels_bayes.classifier.fitted import evidence_of, posterior
 from eels_bayes.classifier.labels import Labelled
 from eels_bayes.classifier.training_latents import FINGERPRINT_LABELS, simulated
 from eels_bayes.data.spectra import Spectra
@@ -159,7 +159,7 @@ def fit_novelty(
     for k in range(dominant.shape[1]):
         # aligned as measured ones are, which takes noise from channel to channel
         pairs, _ = source.draw_edges(n, rng, edge=source.class_edges(k, n, rng).spectra)
-        _, evidence = read(encoder, pairs, device)
+        evidence = evidence_of(encoder, pairs, device)
         residual.append(evidence.residual.cpu())
         unknown.append(evidence.unknown.cpu())
     spikes = _spikes_of_classes(encoder, spectra, dominant, n, device, rng)
@@ -190,7 +190,7 @@ def _spikes_of_classes(
         channels = spectra.profile.shape[1] * PROFILE_CHANNELS
         spikes = norm.ppf(rng.random(n * n_classes) ** (1.0 / channels))
         return np.asarray(spikes, dtype=np.float32)
-    _, evidence = read(encoder, usable, device)
+    evidence = evidence_of(encoder, usable, device)
     share = evidence.log_probability.exp().double().cpu().numpy() @ dominant + ANY_CLASS
     drawn = [rng.choice(usable.spike, n, p=column / column.sum()) for column in share.T]
     return np.concatenate(drawn)

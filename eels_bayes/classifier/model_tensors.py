@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eels_bayes.forward_model.factor_mixture import N_COMMON
+from eels_bayes.forward_model.factor_moments import N_COMMON
 from eels_bayes.prediction.stored_tensors import (
     ENCODER,
     F32,

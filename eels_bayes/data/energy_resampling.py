@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from eels_bayes.arrays import Floats
+from eels_bayes.arrays import Floats, Ints
 
 CHUNK = 4096  # rows varied at a time: bounds the memory of the Fourier transforms
 TOLERANCE = 1e-6  # of a channel, when energies are compared
@@ -19,7 +19,9 @@ RAMP = (4, 64)  # channels of the ramp: in units of the padding, and at least; c
 MEANS_FROM = 1.5  # new channels so much wider are means over the old ones; chosen, not tuned
 
 
-def shift_and_broaden(rows: Floats, shift: ArrayLike, sigma: ArrayLike) -> Floats:
+def shift_and_broaden(
+    rows: Floats, shift: ArrayLike, sigma: ArrayLike, which: Ints | None = None
+) -> Floats:
     """Move spectra to higher energy and convolve them with a Gaussian, each by its own amount.
 
     Multiplication by exp(-2 pi i f shift - 2 (pi f sigma)^2) in the Fourier domain, with the ends
@@ -28,19 +30,22 @@ def shift_and_broaden(rows: Floats, shift: ArrayLike, sigma: ArrayLike) -> Float
     Parameters
     ----------
     rows
-        Shape (n, N).
+        Shape (M, N).
     shift, sigma
         Channels, shape (n,) or ().
+    which
+        Of which row each of the n is made, shape (n,); of each row one (n = M) if left out.
 
     Returns
     -------
     ndarray
         Shape (n, N).
     """
-    n, n_channels = rows.shape
+    n_channels = rows.shape[1]
+    n = len(rows) if which is None else len(which)
     moves, widths = np.broadcast_to(shift, n), np.broadcast_to(sigma, n)
     if n == 0:
-        return rows.copy()
+        return np.empty((0, n_channels))
     pad = math.ceil(TAIL_SIGMAS * float(widths.max()) + float(np.abs(moves).max())) + LEAST_PAD
     ramp = (1 + np.cos(np.linspace(0, np.pi, RAMP[0] * pad + RAMP[1]))) / 2
     first, last = rows[:, :1], rows[:, -1:]
@@ -61,7 +66,8 @@ def shift_and_broaden(rows: Floats, shift: ArrayLike, sigma: ArrayLike) -> Float
     factor.real = np.multiply.outer(-2 * (np.pi * widths) ** 2, frequency**2)
     factor.imag = np.multiply.outer(-2 * np.pi * moves, frequency)
     np.exp(factor, out=factor)
-    factor *= np.fft.rfft(padded)[:, : len(frequency)]
+    transformed = np.fft.rfft(padded)[:, : len(frequency)]
+    factor *= transformed if which is None else transformed[which]
     result = np.fft.irfft(factor, n=padded.shape[1])
     return result[:, pad : pad + n_channels]
 

@@ -62,8 +62,9 @@ class UnreadImage:
     @property
     def large(self) -> bool:
         """Whether it is lazy, and so large that it is read in parts."""
-        data, info = self._unread()
-        return hasattr(data, "dask") and math.prod(info.shape) > LARGE
+        if not hasattr(self.signal.data, "dask"):  # nothing else is asked of what is in memory
+            return False
+        return math.prod(self._unread()[1].shape) > LARGE
 
     def read(self, *, sample: int | None = None, rows: bool = False) -> RawImage:
         """Its counts and what is said of them; of a stack nothing but the frame is computed.

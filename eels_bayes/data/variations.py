@@ -87,7 +87,7 @@ def draw_varied(
     for start in range(0, n, CHUNK):
         rows = slice(start, start + CHUNK)
         spectra[rows] = shift_and_broaden(
-            intensity[which[rows]], shift[rows] / step, sigma[rows] / step
+            intensity, shift[rows] / step, sigma[rows] / step, which[rows]
         )
     spectra *= scale[:, None]
     return spectra, which

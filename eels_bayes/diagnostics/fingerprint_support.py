@@ -84,7 +84,7 @@ def support_distance(
     rng = np.random.default_rng(seed)
     spectra = spectra[spectra.ok]
     rows = rng.permutation(len(spectra))[:n]
-    clean = principal_components(spectra, seed=seed)[rows]
+    clean = principal_components(spectra)[rows]
     mixture = posterior(fitted.encoder, spectra[rows], torch.device(clf.device))
     generator = torch.Generator().manual_seed(seed)
     data = {

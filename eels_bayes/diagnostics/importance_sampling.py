@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from eels_bayes.adam import Adam, falling
 from eels_bayes.arrays import Array
 from eels_bayes.arviz_bridge import pareto_smoothed
 from eels_bayes.diagnostics.latent_posterior import CHUNK, LatentModel
@@ -37,10 +38,9 @@ def best_gaussian(model: LatentModel, *, steps: int = STEPS, seed: int = 0) -> G
     )
     mean = mean.clone().requires_grad_()
     log_sd = sd.log().requires_grad_()
-    optimizer = torch.optim.Adam([mean, log_sd], lr=LEARNING_RATE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    optimizer = Adam([mean, log_sd])
     generator = torch.Generator().manual_seed(seed)
-    for _ in range(steps):
+    for step in range(steps):
         noise = torch.randn(
             len(mean), DRAWS, mean.shape[1], generator=generator, dtype=torch.float32
         ).to(mean)
@@ -49,8 +49,7 @@ def best_gaussian(model: LatentModel, *, steps: int = STEPS, seed: int = 0) -> G
         loss = -(model.log_joint(z).mean(1) + log_sd.sum(1)).sum()
         optimizer.zero_grad()
         loss.backward()
-        optimizer.step()
-        schedule.step()
+        optimizer.step(falling(LEARNING_RATE, step / steps))
     return Gaussian(mean.detach(), log_sd.detach().exp())
 
 

@@ -15,15 +15,14 @@ from eels_bayes.forward_model.components import shares
 from eels_bayes.forward_model.directions import spanned
 from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes, mean_edges, unlike_all
 from eels_bayes.forward_model.factor_mixture import (
-    N_COMMON,
     Expectation,
     Images,
-    MisfitMoments,
     Shape,
     Unknown,
     expectation,
     maximisation,
 )
+from eels_bayes.forward_model.factor_moments import N_COMMON, MisfitMoments
 from eels_bayes.forward_model.foreign import Projection, foreign_shapes
 from eels_bayes.forward_model.image_offsets import offsets, recentred
 from eels_bayes.forward_model.library_step import moved, varied
@@ -138,16 +137,18 @@ class Problem:
             weight = images.weight.copy()
             weight[:, self.library.n_classes :] = 0.0
             images = replace(images, weight=weight)
+        shapes = self.shapes(old)
         return expectation(
             self.target,
             self.noise,
             self.columns,
             old.population,
-            self.shapes(old),
+            shapes,
             images,
             self.image,
             self.directions.shape.shape[1],
-            self._others(old),
+            self._others(old, shapes),
+            quick=True,
         )
 
     def _foreign(self, old: State, step: Expectation) -> foreign.Foreign:
@@ -199,13 +200,17 @@ class Problem:
         edges = mean_edges(self.energy, state.library, state.library_fit)
         return edges + shared_on(self.along, state.misfit, self.energy, self.energy)
 
-    def _others(self, state: State) -> list[Unknown]:
-        """What a pixel of no class may look like: structures that were found, then anything."""
+    def _others(self, state: State, shapes: list[Shape]) -> list[Unknown]:
+        """What a pixel of no class may look like: structures that were found, then anything.
+
+        ``shapes`` are the components, the classes alone first.
+        """
         to = Projection(self.white, self.basis)
-        shapes = foreign_shapes(state.foreign, self.along, state.misfit, to)
-        found = [Unknown(*each) for each in zip(shapes, state.foreign.share, strict=True)]
+        lacked = foreign_shapes(state.foreign, self.along, state.misfit, to)
+        found = [Unknown(*each) for each in zip(lacked, state.foreign.share, strict=True)]
         if self.unknown_share:
-            shape = unlike_all(to(self.edges(state).T).T, self.directions.shape)
+            edges = np.array([shape.mean for shape in shapes[: self.library.n_classes]])
+            shape = unlike_all(edges, self.directions.shape)
             found.append(Unknown(shape, self.unknown_share))
         return found
 

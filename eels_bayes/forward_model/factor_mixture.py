@@ -21,14 +21,24 @@ from scipy.sparse import csr_array
 from scipy.special import logsumexp
 
 from eels_bayes.arrays import Array
+from eels_bayes.forward_model.factor_moments import (
+    CommonMoments,
+    FactorSums,
+    MisfitMoments,
+    common_moments,
+    misfit_moments,
+)
 
 IMAGE_PIXELS = 10.0  # weight of the overall component weights in an image's own, in pixels
 PRIOR_PIXELS = 2.0  # weight of the initial covariance, in pixels (inverse-Wishart)
-N_COMMON = 3  # leading loadings that mean the same in every component
-TOGETHER = 6  # numbers that are multiplied before a logarithm is taken: far from overflow
+TOGETHER = 4  # numbers that are multiplied before a logarithm is taken: far from overflow
 BLOCK = 1024  # pixels at a time: what they need stays in a core's cache
 LEAST_WEIGHT = 1e-12  # of a component, where a logarithm is taken of it
-NO_PIXELS = 1e-9  # pixels: keeps the mean over none finite
+# Of the least noise's variance: a factor of less moves a pixel's evidence by less than a thousandth
+# of a nat, on average by nothing. What all pixels together say of it is not left out.
+UNHEARD = 1e-3
+LEAST_SHARE = 1e-4  # of a pixel: moments of a component that it is less likely of are left out
+ROUNDING = 1e-2  # nats of a pixel's evidence that single precision may lose at the very most
 
 
 class Shape(NamedTuple):
@@ -46,40 +56,6 @@ class Unknown(NamedTuple):
 
     shape: Shape
     share: float
-
-
-class MisfitMoments(NamedTuple):
-    """What an E-step says of the pixels' misfits ``c / S``, by component (C of them).
-
-    Attributes
-    ----------
-    first : (C, M) array
-        Sums of their means.
-    square : (C,) array
-        Sums of their means' squares.
-    information : (C, M, M) array
-        Sums of what was learned of them: prior less posterior covariance.
-    """
-
-    first: Array
-    square: Array
-    information: Array
-
-
-class CommonMoments(NamedTuple):
-    """What an E-step says of the factors that components have in common, a mean over the pixels.
-
-    Attributes
-    ----------
-    mean, square : (N_COMMON,) arrays
-        Of their posterior means, and of the squares of these.
-    information : (N_COMMON,) array
-        Of what was learned of them: prior less posterior variance.
-    """
-
-    mean: Array
-    square: Array
-    information: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,14 +104,25 @@ class Expectation:
 class Rotated(NamedTuple):
     """A component's covariance ``v I + A A'``, diagonal in the singular basis of ``A``.
 
-    ``A = [columns root, loadings]`` is (B, P + q); ``value`` its squared singular values,
-    ``basis`` (P + q, P + q) its right singular vectors, ``loadings`` (B, P + q) is ``A basis``.
+    ``A = [columns root, loadings]`` is (B, P + q); ``value`` (F,) its squared singular values,
+    ``basis`` (P + q, F) its right singular vectors, ``loadings`` (B, F) is ``A basis``. F is P + q
+    where no factor is left out.
     """
 
     center: Array
     loadings: Array
     value: Array
     basis: Array
+
+    def heard(self, noise: float) -> Rotated:
+        """Without the factors that noise of this variance hides."""
+        heard = self.value > UNHEARD * noise
+        loadings = np.ascontiguousarray(self.loadings[:, heard])
+        return Rotated(self.center, loadings, self.value[heard], self.basis[:, heard])
+
+    def astype(self, dtype: np.dtype) -> Rotated:
+        """In another precision."""
+        return Rotated(*(part.astype(dtype) for part in self))
 
 
 def rotated(columns: Array, population: Population, shape: Shape) -> Rotated:
@@ -164,7 +151,7 @@ def log_likelihood(target: Array, level: Array, part: Rotated) -> tuple[Array, A
     -------
     log_likelihood : (n,) array
         Nats.
-    mean, variance : (n, P + q) arrays
+    mean, variance : (n, F) arrays
         Posterior of the factors in the component's basis.
     """
     # Factors first: what runs along the pixels runs through memory in its order.
@@ -178,6 +165,12 @@ def log_likelihood(target: Array, level: Array, part: Rotated) -> tuple[Array, A
     log_det = _log_of_product(total) + (n_bins - len(part.value)) * np.log(level)
     found = -0.5 * (quadratic + log_det + n_bins * np.log(2 * np.pi))
     return found, mean.T, (level / total).T
+
+
+def factors(target: Array, level: Array, part: Rotated) -> tuple[Array, Array]:
+    """Posterior mean and variance (F, n) of a component's factors; see `log_likelihood`."""
+    inverse = 1.0 / (level + part.value[:, None])
+    return part.loadings.T @ (target - part.center).T * inverse, level * inverse
 
 
 def _log_of_product(numbers: Array) -> Array:
@@ -198,6 +191,8 @@ def expectation(
     image: Array | None = None,
     n_misfit: int = 0,
     others: Sequence[Unknown] = (),
+    *,
+    quick: bool = False,
 ) -> Expectation:
     """One E-step.
 
@@ -220,6 +215,9 @@ def expectation(
         How many of the last factors are the pixel's misfit.
     others : sequence of Unknown
         O things that pixels of no component may be: they say nothing of any component then.
+    quick : bool
+        In single precision where rounding is nothing beside the noise, and without what weighs next
+        to nothing: a third of the time.
 
     Returns
     -------
@@ -233,24 +231,9 @@ def expectation(
         log_weight = _beside(log_weight, np.array([other.share for other in others]))
         shapes = [*shapes, *(other.shape for other in others)]
     parts = [rotated(columns, population, shape) for shape in shapes]
-    possible = np.flatnonzero(np.isfinite(log_weight).any(0))
-    sums = [_Sums.of_none(len(part.value)) for part in parts]
+    how = _quick(parts, target, float(level.min())) if quick else _Reckoning(parts, parts)
     offset = images.offset @ columns.T
-    total, gamma = np.empty(len(target)), np.empty((len(target), len(shapes)))
-    means = np.zeros((len(target), p))
-    for start in range(0, len(target), BLOCK):
-        here = slice(start, start + BLOCK)
-        pixels = target[here] - offset[image[here]]
-        posteriors = {c: log_likelihood(pixels, level[here], parts[c]) for c in possible}
-        joint = log_weight[image[here]]
-        for c, (found, _, _) in posteriors.items():
-            joint[:, c] += found
-        total[here] = logsumexp(joint, axis=1)
-        gamma[here] = np.exp(joint - total[here, None])
-        for c, (_, mean, variance) in posteriors.items():
-            weighted = mean * gamma[here, c, None]
-            means[here] += weighted @ parts[c].basis[:p].T
-            sums[c].add(weighted, mean, gamma[here, c], variance)
+    total, gamma, means, sums = _over_pixels(target, level, image, offset, log_weight, how, p)
     moments = [each.turned(part.basis) for each, part in zip(sums, parts, strict=True)]
     of_image = _of_images(image, len(images.weight))
     return Expectation(
@@ -258,67 +241,69 @@ def expectation(
         of_image @ gamma[:, :n_known],
         of_image @ means,
         np.sum([each.moment[:p, :p] + each.left[:p, :p] for each in moments], axis=0),
-        _common(moments[:n_known], shapes, p),
-        _of_misfits(moments[:n_known], n_misfit),
+        common_moments(moments[:n_known], [shape.mean for shape in shapes[:n_known]], p),
+        misfit_moments(moments[:n_known], n_misfit),
         gamma[:, n_known:].sum(0),
-        _of_misfits(moments[n_known:], n_misfit),
+        misfit_moments(moments[n_known:], n_misfit),
         float(total.mean()),
     )
 
 
-@dataclass
-class _Sums:
-    """Over pixels, weighted by how likely each is of a component.
+class _Reckoning(NamedTuple):
+    """Components for moments, and ``heard`` for evidences; the precision, and of which pixels.
 
-    Attributes
-    ----------
-    weight : float
-        Sum of the weights.
-    mean : (F,) array
-        Of the factors' posterior means.
-    moment : (F, F) array
-        Of these means' outer products.
-    left : (F,) or (F, F) array
-        Of the factors' posterior variances, along the basis that makes them independent, or of
-        their covariances.
+    Moments are of pixels that are likelier of a component than ``least``.
     """
 
-    weight: float
-    mean: Array
-    moment: Array
-    left: Array
-
-    @classmethod
-    def of_none(cls, n_factors: int) -> _Sums:
-        """Over no pixel."""
-        return cls(0.0, np.zeros(n_factors), np.zeros((n_factors, n_factors)), np.zeros(n_factors))
-
-    def add(self, weighted: Array, mean: Array, weight: Array, variance: Array) -> None:
-        """Further pixels: means (n, F), weighted ones as well, weights (n,), variances (n, F)."""
-        self.weight += float(weight.sum())
-        self.mean += weighted.sum(0)
-        self.moment += weighted.T @ mean
-        self.left += weight @ variance
-
-    def turned(self, basis: Array) -> _Sums:
-        """The same of the factors themselves, of which ``basis`` (F, F) holds the directions."""
-        return _Sums(
-            self.weight,
-            basis @ self.mean,
-            basis @ self.moment @ basis.T,
-            (basis * self.left) @ basis.T,
-        )
+    parts: list[Rotated]
+    heard: list[Rotated]
+    dtype: np.dtype = np.dtype(float)
+    least: float = 0.0
 
 
-def _common(moments: list[_Sums], shapes: list[Shape], p: int) -> CommonMoments:
-    """What is said of the common factors, which follow the ``p`` of the continuum."""
-    common, n_common, own = np.zeros((3, N_COMMON)), NO_PIXELS, slice(p, p + N_COMMON)
-    for each, shape in zip(moments, shapes, strict=False):  # last, there may be others
-        if np.abs(shape.mean).max() > 0:  # a class without an edge says nothing of the library
-            information = each.weight - np.diag(each.left)[own]
-            common += [each.mean[own], np.diag(each.moment)[own], information]
-            n_common += each.weight
-    return CommonMoments(*(common / n_common))
+def _quick(parts: list[Rotated], target: Array, noise: float) -> _Reckoning:
+    """In single precision, where its rounding is nothing beside the least noise variance."""
+    square = float(np.einsum("nb,nb->n", target, target).max())
+    square = max(square, *(float(part.value[-1]) for part in parts))
+    rounding = np.finfo(np.float32).eps * square / noise
+    dtype = np.dtype(np.float32 if rounding < ROUNDING else np.float64)
+    parts = [part.astype(dtype) for part in parts]
+    return _Reckoning(parts, [part.heard(noise) for part in parts], dtype, LEAST_SHARE)
+
+
+def _over_pixels(
+    target: Array,
+    level: Array,
+    image: Array,
+    offset: Array,
+    log_weight: Array,
+    how: _Reckoning,
+    p: int,
+) -> tuple[Array, Array, Array, list[FactorSums]]:
+    """Log-likelihoods (n,), responsibilities (n, C), means of ``a`` (n, p), and sums of each part.
+
+    ``offset`` and ``log_weight`` are of the images.
+    """
+    parts = how.parts
+    sums = [FactorSums.of_none(len(part.value)) for part in parts]
+    possible = np.flatnonzero(np.isfinite(log_weight).any(0))
+    total, gamma = np.empty(len(target)), np.empty((len(target), len(parts)))
+    means = np.zeros((len(target), p))
+    for start in range(0, len(target), BLOCK):
+        here = slice(start, start + BLOCK)
+        pixels = (target[here] - offset[image[here]]).astype(how.dtype)
+        noise, joint = level[here].astype(how.dtype), log_weight[image[here]]
+        for c in possible:
+            joint[:, c] += log_likelihood(pixels, noise, how.heard[c])[0]
+        total[here] = logsumexp(joint, axis=1)
+        gamma[here] = np.exp(joint - total[here, None])
+        for c in possible:
+            rows = np.flatnonzero(gamma[here, c] > how.least)
+            share = gamma[start + rows, c].astype(how.dtype)
+            mean, variance = factors(pixels[rows], noise[rows], parts[c])
+            means[start + rows] += (parts[c].basis[:p] @ (mean * share)).T
+            sums[c].add(mean, share, variance)
+    return total, gamma, means, sums
 
 
 def _logarithm(weight: Array) -> Array:
@@ -336,21 +321,6 @@ def _of_images(image: Array, n_images: int) -> csr_array:
     """What sums rows (n, ...) over the pixels of each image: (I, n)."""
     rows = np.arange(len(image))
     return csr_array((np.ones(len(image)), (image, rows)), (n_images, len(image)))
-
-
-def _of_misfits(moments: list[_Sums], n_misfit: int) -> MisfitMoments:
-    """What is said of the last factors, which are the pixels' misfits."""
-    own = [slice(len(each.mean) - n_misfit, None) for each in moments]
-    known = list(zip(moments, own, strict=True))
-    n = len(known)
-    return MisfitMoments(
-        np.reshape([each.mean[m] for each, m in known], (n, n_misfit)),
-        np.array([np.trace(each.moment[m, m]) for each, m in known]),
-        np.reshape(
-            [each.weight * np.eye(n_misfit) - each.left[m, m] for each, m in known],
-            (n, n_misfit, n_misfit),
-        ),
-    )
 
 
 def maximisation(step: Expectation, old: Population, prior_covariance: Array) -> Population:

@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from eels_bayes.arrays import Array
-from eels_bayes.forward_model.factor_mixture import N_COMMON, MisfitMoments, Shape
+from eels_bayes.forward_model.factor_mixture import Shape
+from eels_bayes.forward_model.factor_moments import N_COMMON, MisfitMoments
 from eels_bayes.forward_model.misfit import Directions, Misfit
 
 UNLIKE = 0.3  # of the library's local intensity that an unknown edge differs by; chosen, not tuned

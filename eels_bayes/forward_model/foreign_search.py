@@ -20,13 +20,8 @@ from eels_bayes.arrays import Array
 from eels_bayes.forward_model.acceleration import State
 from eels_bayes.forward_model.components import shares
 from eels_bayes.forward_model.em_steps import Problem
-from eels_bayes.forward_model.factor_mixture import (
-    LEAST_WEIGHT,
-    MisfitMoments,
-    Shape,
-    log_likelihood,
-    rotated,
-)
+from eels_bayes.forward_model.factor_mixture import LEAST_WEIGHT, Shape, log_likelihood, rotated
+from eels_bayes.forward_model.factor_moments import MisfitMoments
 from eels_bayes.forward_model.foreign import (
     GAIN,
     Foreign,

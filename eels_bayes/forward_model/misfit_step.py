@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from eels_bayes.arrays import Array
-from eels_bayes.forward_model.factor_mixture import MisfitMoments
+from eels_bayes.forward_model.factor_moments import MisfitMoments
 from eels_bayes.forward_model.misfit import LEAST_MISFIT, MOST_MISFIT, Misfit
 
 MOST_PIXEL = 0.1  # relative, of the pixels' own: beyond, a pixel is of no class

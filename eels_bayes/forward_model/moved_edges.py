@@ -83,9 +83,10 @@ def moved_edge(edge: Array, step: float, shift: float, variance: float, over: No
     over : Nodes
     """
     rows = shift_and_broaden(
-        np.broadcast_to(edge, (len(over.weight), len(edge))),
+        edge[None],
         (shift + over.shift) / step,
         np.sqrt(np.maximum(variance, 0.0) + over.variance) / step,
+        np.zeros(len(over.weight), dtype=int),
     )
     mean = over.weight @ rows
     linear = (over.linear * over.weight) @ rows

@@ -9,6 +9,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from eels_bayes import validation
+from eels_bayes.adam import Adam, falling
 from eels_bayes.gp.classifier import GPClassifier
 from eels_bayes.gp.inducing_points import spread_points
 from eels_bayes.gp.quiet_gpytorch import gpytorch
@@ -138,10 +139,9 @@ def _train(
     likelihood = gpytorch.likelihoods.SoftmaxLikelihood(
         num_classes=model.n_classes, mixing_weights=False
     )
-    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    optimizer = Adam(model.parameters())
     losses = []
-    for _ in tqdm(range(steps), desc="GP", disable=not show_progressbar):
+    for step in tqdm(range(steps), desc="GP", disable=not show_progressbar):
         batch = next(batches)
         optimizer.zero_grad()
         log_likelihood = likelihood.expected_log_prob(labels[batch], model.marginals(points[batch]))
@@ -153,8 +153,7 @@ def _train(
         divergence = model.variational_strategy.kl_divergence()
         loss = (divergence - hyperprior - expected) / len(points)
         loss.backward()
-        optimizer.step()
-        schedule.step()
+        optimizer.step(falling(learning_rate, step / steps))
         losses.append(loss.item())
     return losses
 

@@ -2,22 +2,21 @@
 
 Gaussian-process regression of the value on latents of pure and mixed clean spectra, in the sparse
 form of Titsias (AISTATS 2009), so that mean and variance under a Gaussian latent are closed forms
-of the same psi statistics as the classifier's. GPyTorch moves the inducing points to where his
-bound is largest: few of them are then enough.
+of the same psi statistics as the classifier's. The inducing points move to where his bound is
+largest: few of them are then enough.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from eels_bayes.adam import Adam, falling
 from eels_bayes.gp.inducing_points import spread_points
-from eels_bayes.gp.kernel import log_normal, rbf_of_many
-from eels_bayes.gp.quiet_gpytorch import NumericalWarning, gpytorch
+from eels_bayes.gp.kernel import rbf, rbf_of_many
 from eels_bayes.gp.reach import gaussian_reach, reach_levels
 from eels_bayes.training import learning
 from eels_bayes.uncertainty.packed_gp import GPConstants, pack
@@ -27,6 +26,7 @@ CHUNK = 1024  # latents a step: bounds the memory, does not change the result
 PRIOR_LOG_SD = 0.7  # of the log-normal prior of lengthscales, latents of unit sd; not tuned
 LEARNING_RATE = 0.1  # of Adam at the start; chosen, not tuned
 LEAST_WIDTH = 1e-3  # of the widest dimension's sd: a constant dimension has no width of its own
+LEAST_NOISE = 1e-4  # variance of values of unit variance: keeps the bound finite
 NUGGET = 1e-5  # of the kernel variance, on the inducing values: keeps float64 inverses accurate
 TINY = 1e-12  # latent units: width of latents that are all one point
 LEAST_UNIT = 1e-9  # library's unit: sd of values that are all the same
@@ -51,33 +51,46 @@ class ValueRegression(NamedTuple):
     reach: Tensor
 
 
-class _SparseGP(gpytorch.models.ExactGP):
-    """A GP on inducing inputs (M, D), for inputs (N, D) and values (N,) of unit variance."""
+class _SparseGP(nn.Module):
+    """A GP on inducing inputs (M, D), for inputs (N, D) and values (N,) of unit variance.
 
-    def __init__(
-        self,
-        x: Tensor,
-        y: Tensor,
-        inducing: Tensor,
-        likelihood: gpytorch.likelihoods.GaussianLikelihood,
-    ):
-        super().__init__(x, y, likelihood)
-        self.mean_module = gpytorch.means.ZeroMean()
-        self.kernel = gpytorch.kernels.ScaleKernel(
-            gpytorch.kernels.RBFKernel(
-                ard_num_dims=x.shape[1],
-                lengthscale_prior=gpytorch.priors.LogNormalPrior(
-                    *log_normal(0.5 * math.log(x.shape[1]), PRIOR_LOG_SD)
-                ),
-            )
+    Scales are softplus of what is trained, so that they stay positive.
+    """
+
+    def __init__(self, inducing: Tensor, *, moving: bool):
+        super().__init__()
+        n_dims = inducing.shape[1]
+        zero = inducing.new_zeros(())
+        self.inducing = nn.Parameter(inducing.clone(), requires_grad=moving)
+        start = math.log(math.expm1(math.sqrt(n_dims)))
+        self.raw_lengthscale = nn.Parameter(zero + inducing.new_full((n_dims,), start))
+        self.raw_outputscale, self.raw_noise = nn.Parameter(zero), nn.Parameter(zero.clone())
+        self.prior_log_median = 0.5 * math.log(n_dims)
+
+    def scales(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Lengthscales (D,), kernel variance and noise variance."""
+        lengthscale, outputscale, noise = (
+            nn.functional.softplus(x)
+            for x in (self.raw_lengthscale, self.raw_outputscale, self.raw_noise)
         )
-        self.kernel.float()  # see `log_normal`
-        self.kernel.base_kernel.lengthscale = math.sqrt(x.shape[1])
-        self.covar_module = gpytorch.kernels.InducingPointKernel(self.kernel, inducing, likelihood)
+        return lengthscale, outputscale, noise + LEAST_NOISE
 
-    def forward(self, x: Tensor) -> gpytorch.distributions.MultivariateNormal:
-        """The prior of the function at latents (n, D)."""
-        return gpytorch.distributions.MultivariateNormal(self.mean_module(x), self.covar_module(x))
+    def log_evidence(self, x: Tensor, y: Tensor) -> Tensor:
+        """Titsias' lower bound with the lengthscales' log-normal prior, nats a value."""
+        lengthscale, outputscale, noise = self.scales()
+        n_values, eye = len(y), torch.eye(len(self.inducing), dtype=x.dtype)
+        k_uu = rbf(self.inducing, self.inducing, lengthscale, outputscale)
+        root = torch.linalg.cholesky(k_uu + NUGGET * outputscale * eye)
+        k_uf = rbf(self.inducing, x, lengthscale, outputscale)
+        w = torch.linalg.solve_triangular(root, k_uf, upper=False)  # (M, N)
+        inner = torch.linalg.cholesky(eye + w @ w.mT / noise)
+        fitted = torch.linalg.solve_triangular(inner, (w @ y).unsqueeze(1), upper=False) / noise
+        square = (y.square().sum() - noise * fitted.square().sum()) / noise
+        log_det = 2.0 * inner.diagonal().log().sum() + n_values * noise.log()
+        unexplained = (n_values * outputscale - w.square().sum()) / noise
+        away = (lengthscale.log() - self.prior_log_median) / PRIOR_LOG_SD
+        prior = (lengthscale.log() + 0.5 * away.square()).sum()
+        return -(0.5 * (square + log_det + unexplained) + prior) / n_values
 
 
 @learning()
@@ -109,27 +122,17 @@ def fit_value(
     center, unit = values.mean(), values.std().clamp_min(LEAST_UNIT)
     x, y = latents / width, (values - center) / unit
     start = spread_points(x, n_inducing, torch.Generator().manual_seed(seed))
-    likelihood = gpytorch.likelihoods.GaussianLikelihood().float().double()  # see `log_normal`
-    model = _SparseGP(x, y, start, likelihood).double()
     # where all latents are inducing points, the bound is the evidence: there is nowhere to go
-    model.covar_module.inducing_points.requires_grad_(len(start) < len(x))
-    objective = gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, model)
-    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    model.train()
-    with warnings.catch_warnings():
-        # of the jitter that it adds where inducing points come close to each other
-        warnings.simplefilter("ignore", NumericalWarning)
-        for _ in range(steps):
-            optimizer.zero_grad()
-            loss = -objective(model(x), y)
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-    inducing = model.covar_module.inducing_points.detach() * width
-    lengthscale = model.kernel.base_kernel.lengthscale.detach()[0] * width
-    outputscale = model.kernel.outputscale.detach() * unit**2
-    noise = likelihood.noise.detach()[0] * unit**2
+    model = _SparseGP(start, moving=len(start) < len(x))
+    optimizer = Adam(model.parameters())
+    for step in range(steps):
+        optimizer.zero_grad()
+        loss = -model.log_evidence(x, y)
+        loss.backward()
+        optimizer.step(falling(LEARNING_RATE, step / steps))
+    lengthscale, outputscale, noise = (part.detach() for part in model.scales())
+    inducing, lengthscale = model.inducing.detach() * width, lengthscale * width
+    outputscale, noise = outputscale * unit**2, noise * unit**2
 
     k_uu = rbf_of_many(inducing, inducing, lengthscale, outputscale)
     k_uu = k_uu + NUGGET * outputscale * torch.eye(len(inducing), dtype=torch.float64)

@@ -38,7 +38,7 @@ class Denoiser(NamedTuple):
         return rebuilt
 
 
-def fit_denoiser(spectra: Spectra, *, seed: int = 0) -> Denoiser:
+def fit_denoiser(spectra: Spectra) -> Denoiser:
     """Find the principal components of usable spectra that stand above the noise.
 
     Spectra are weighted by their noise, so that noise independent between channels has eigenvalues
@@ -49,25 +49,24 @@ def fit_denoiser(spectra: Spectra, *, seed: int = 0) -> Denoiser:
     ----------
     spectra : Spectra
         n usable pixels of L channels; flagged pixels are left out.
-    seed : int
-        Of scikit-learn's randomised solver.
 
     Returns
     -------
     Denoiser
     """
-    from sklearn.decomposition import PCA
-
     ok = spectra.ok
     intensity = spectra.intensity[ok].astype(np.float64)
     weight = 1.0 / np.sqrt(np.mean(spectra.sd[ok].astype(np.float64) ** 2, axis=0))
     n, n_channels = intensity.shape
-    n_components = min(MAX_COMPONENTS, n, n_channels)
-    pca = PCA(n_components, svd_solver="auto", random_state=seed).fit(intensity * weight)
-    kept = pca.explained_variance_ > (1.0 + np.sqrt(n_channels / n)) ** 2
-    return Denoiser(pca.mean_, pca.components_[kept], weight)
+    weighted = intensity * weight
+    # many pixels of few channels: their covariance is the small matrix
+    value, vector = np.linalg.eigh(np.cov(weighted, rowvar=False).reshape(2 * [n_channels]))
+    largest = slice(-1, -1 - min(MAX_COMPONENTS, n, n_channels), -1)
+    value, components = value[largest], vector.T[largest]
+    kept = value > (1.0 + np.sqrt(n_channels / n)) ** 2
+    return Denoiser(weighted.mean(0), components[kept], weight)
 
 
-def principal_components(spectra: Spectra, *, seed: int = 0) -> NDArray[np.float32]:
+def principal_components(spectra: Spectra) -> NDArray[np.float32]:
     """Usable spectra (n, L) rebuilt by a denoiser fitted to themselves; see `fit_denoiser`."""
-    return fit_denoiser(spectra, seed=seed).rebuild(spectra.intensity[spectra.ok])
+    return fit_denoiser(spectra).rebuild(spectra.intensity[spectra.ok])

@@ -14,6 +14,8 @@ from eels_bayes.latent.vae import SpectrumVAE
 from eels_bayes.randomness import own_randomness
 from eels_bayes.training import FitState, Schedule, fit
 
+ENCODED = 1024  # spectra at a time: what the convolutions need stays in a core's cache
+
 
 def fit_vae(
     vae: SpectrumVAE,
@@ -82,6 +84,7 @@ def encoded_draws(vae: SpectrumVAE, clean: Array, rng: np.random.Generator) -> T
     """One draw (n, D) of the guide for each clean spectrum (n, L)."""
     spectra = torch.as_tensor(clean, dtype=torch.float32, device=vae.log_b.device)
     with torch.no_grad():
-        mean, sd = (part.cpu() for part in vae.encode(spectra))
+        parts = [vae.encode(part) for part in spectra.split(ENCODED)]
+    mean, sd = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
     noise = torch.as_tensor(rng.standard_normal(mean.shape), dtype=mean.dtype)
     return mean + sd * noise

@@ -140,7 +140,7 @@ def excess(
     if readout == 0.0:
         # the sd is a channel's root times a block's: none is taken for each count
         level = (gain * around).sqrt()
-        in_sd = blocks * per_root / level - root * (level / gain)
+        in_sd = (blocks * per_root).div_(level).addcmul_(root, level, value=-1.0 / gain)
     else:
         rate = root.square() * around
         in_sd = some * (blocks - rate) * (gain * rate + readout).rsqrt()

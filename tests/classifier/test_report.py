@@ -21,7 +21,7 @@ from eels_bayes.classifier.reporting import (
     warn_of_problems,
 )
 from eels_bayes.command_line.tell_report import report_values
-from eels_bayes.forward_model.factor_mixture import N_COMMON
+from eels_bayes.forward_model.factor_moments import N_COMMON
 from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.foreign import Foreign
 from eels_bayes.forward_model.registration import REACH

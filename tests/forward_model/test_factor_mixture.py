@@ -6,7 +6,6 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from eels_bayes.forward_model.factor_mixture import (
-    N_COMMON,
     PRIOR_PIXELS,
     Images,
     Population,
@@ -17,6 +16,7 @@ from eels_bayes.forward_model.factor_mixture import (
     rotated,
     weights_of_images,
 )
+from eels_bayes.forward_model.factor_moments import N_COMMON
 from eels_bayes.forward_model.image_offsets import offsets, pooled, recentred
 
 P, Q = 4, 5  # coefficients of u; factors of a component, three of them common

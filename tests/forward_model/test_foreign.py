@@ -14,14 +14,8 @@ from sklearn.metrics import roc_auc_score
 from eels_bayes.forward_model.acceleration import State
 from eels_bayes.forward_model.class_weights import fit_weights
 from eels_bayes.forward_model.edge_shapes import LibraryFit
-from eels_bayes.forward_model.factor_mixture import (
-    N_COMMON,
-    Images,
-    Population,
-    Shape,
-    Unknown,
-    expectation,
-)
+from eels_bayes.forward_model.factor_mixture import Images, Population, Shape, Unknown, expectation
+from eels_bayes.forward_model.factor_moments import N_COMMON
 from eels_bayes.forward_model.foreign import (
     UNLIKE,
     Foreign,

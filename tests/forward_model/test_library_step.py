@@ -8,7 +8,7 @@ import pytest
 
 import eels_bayes as eb
 from eels_bayes.data.variations import Variations
-from eels_bayes.forward_model.factor_mixture import CommonMoments
+from eels_bayes.forward_model.factor_moments import CommonMoments
 from eels_bayes.forward_model.library_step import VARIATION_PIXELS, varied
 
 GIVEN = replace(eb.FingerprintLibrary.example(), variations=Variations(0.2, 0.4, 0.1))

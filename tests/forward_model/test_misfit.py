@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from eels_bayes.forward_model.factor_mixture import N_COMMON, Population, Shape, expectation
+from eels_bayes.forward_model.factor_mixture import Population, Shape, expectation
+from eels_bayes.forward_model.factor_moments import N_COMMON
 from eels_bayes.forward_model.misfit import (
     LEAST_MISFIT,
     Directions,
