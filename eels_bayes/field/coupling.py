@@ -9,8 +9,8 @@ Am. Stat. Assoc. 74, 153 (1979)), plus the prior of `field.prior`. It is a prope
 neighbours say, so that they are believed as far as they are right, also where domains are none of a
 Potts field's. Messages settle while the coupling moves. Its gradient is a difference of fields a
 little beside, which settle together, so that it holds what the coupling does to messages far away.
-Each pixel's own gradient g_i gives the curvature, sum g_i g_i' (Berndt et al., Ann. Econ. Soc. Meas.
-3, 653 (1974)), and with it a Newton step.
+Each pixel's own gradient g_i gives the curvature, sum g_i g_i' (Berndt et al., Ann. Econ. Soc.
+Meas. 3, 653 (1974)), and with it a Newton step.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ class Field(NamedTuple):
     coupling : Coupling
     weights : Tensor (I, S)
         Of the states in each image where neighbours say nothing.
+    image : Tensor (n,) of int
     label : Tensor (S,) of int
         Class of each state.
     log_follows : Tensor (I, K, K)
@@ -77,6 +78,7 @@ class Field(NamedTuple):
     penalty: Tensor
     coupling: Coupling
     weights: Tensor
+    image: Tensor
     label: Tensor
     log_follows: Tensor
 
@@ -163,6 +165,7 @@ def _field(found: _Found, penalty: Tensor, coupling: Coupling) -> Field:
         penalty,
         coupling,
         known.weight.T,
+        pixels.image[back],
         pixels.label,
         known.follows(pixels.places).permute(2, 0, 1),
     )

@@ -1,7 +1,7 @@
 """Pixels whose classes are found together: messages between them, and what their images learn.
 
 A neighbour of a pixel has the other colour of a chessboard. What pixels of one colour get depends
-on what the others got, and on nothing else: they take turns, and a sweep over both needs no damping.
+on what the others got alone: they take turns, and a sweep over both needs no damping.
 """
 
 from __future__ import annotations
