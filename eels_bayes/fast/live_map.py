@@ -15,27 +15,30 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from eels_bayes import validation
-from eels_bayes.field.coupling import learn_field, reweighted
+from eels_bayes.field.coupling import learn_field
 from eels_bayes.field.graph import grid_graph
 from eels_bayes.field.messages import (
+    LEAST_SEEN,
     Kernel,
     Sides,
     class_distance,
-    damped,
     if_not_alone,
+    normalised,
     nothing_said,
     of_states,
+    passed,
     penalties,
-    said_by_others,
     sides_of,
     with_alone,
 )
+from eels_bayes.field.pixels import reweighted
 from eels_bayes.field.prior import Coupling, coupling_of, prior_of_logs
 
 if TYPE_CHECKING:
     from eels_bayes.fast.classifier import FastClassifier, FastReading
 
 REACH = 3  # rows before the newest pixel's that hear of it at once
+DAMPING = 0.5  # part of a message that stays: all pixels send at once, which oscillates without it
 SWEEPS = 2  # of these rows with each call of `add`: messages go on with the next pixels
 CHANGED = 0.1  # of a class probability: pixels that moved by as much are told of
 LEAST = 1e-30  # of a probability, to have a logarithm
@@ -90,9 +93,9 @@ class LiveMap:
         known = fast.library["values"] or []
         values[: len(known)] = known
         self._distance = class_distance(values)
-        self._data = torch.zeros(n_classes, n, dtype=torch.float32)  # log-likelihoods
+        self._data = torch.ones(n_classes, n, dtype=torch.float32)  # likelihoods
         self._base = torch.from_numpy(self._weights).float().unsqueeze(1)
-        self._prior = self._base.log()  # of the scan, by what was seen of it
+        self._prior = self._base  # of the scan, by what was seen of it
         self._seen = torch.zeros(2, n_classes, n, dtype=torch.float32)  # believed, and foretold
         self._sums = torch.zeros(2, n_classes, 1, dtype=torch.float64)  # of them, over the scan
         self._messages = nothing_said(n_classes + 1, self._sides)
@@ -145,8 +148,9 @@ class LiveMap:
             raise ValueError("reading holds class probabilities that are negative or infinite")
         # NaN would spread to all
         ok = (np.atleast_1d(reading.flag) == 0) & np.isfinite(probabilities).all(1)
-        ratio = np.log(np.maximum(probabilities / self._weights, LEAST))
-        self._data[:, number] = torch.from_numpy(np.where(ok[:, None], ratio, 0.0).T).float()
+        ratio = np.where(ok[:, None], probabilities / self._weights, 1.0)
+        ratio = np.maximum(ratio / np.maximum(ratio.max(1, keepdims=True), LEAST), LEAST_SEEN)
+        self._data[:, number] = torch.from_numpy(ratio.T).float()
         self._alone[number] = np.where(ok[:, None], probabilities, np.nan)
         self._found[number] = np.nan  # anew
         return self._spread(int(number.min()), int(number.max()))
@@ -159,7 +163,7 @@ class LiveMap:
         Coupling
             For a scan that follows; in use from here on.
         """
-        n, likelihood = self._data.shape[1], self._data.double().T.numpy()
+        n, likelihood = self._data.shape[1], self._data.double().log().T.numpy()
         field = learn_field(
             likelihood,
             np.zeros(n, dtype=np.int64),
@@ -253,21 +257,22 @@ class LiveMap:
         begin = max(0, first // row - REACH) * row
         window = slice(begin, min(n, (last // row + 1 + REACH) * row))
         data = self._data[:, window]
-        prior, local = of_states(data, self._prior.expand_as(data), self.coupling.alone)
+        prior, local = of_states(data, self._prior, self.coupling.alone)
         sides, messages = self._sides, self._messages[:, :, window]
-        inside = sides.there[..., window] & (sides.sender[..., window] >= window.start)
+        inside = (sides.there[..., window] > 0) & (sides.sender[..., window] >= window.start)
         inside &= sides.sender[..., window] < window.stop
         sender = (sides.sender[..., window] - window.start).clamp(0, window.stop - begin - 1)
-        within = Sides(sender, sides.opposite, inside)
+        within = Sides(sender, sides.opposite, inside.float(), (~inside).float())
         # what is beyond says what it said before
-        beyond = torch.where(inside, 0.0, messages)
-        passed = torch.where(inside, messages, 0.0)
+        beyond = torch.where(inside, 1.0, messages)
+        sent = torch.where(inside, messages, 1.0)
+        local = local * beyond.prod(0)
         for _ in range(SWEEPS):
-            passed = damped(passed, local + beyond.sum(0), within, self._kernel)
-        self._messages[:, :, window] = passed + beyond
-        others = said_by_others(passed + beyond, prior)
+            sent = torch.lerp(passed(sent, local, within, self._kernel), sent, DAMPING)
+        self._messages[:, :, window] = sent * beyond
+        others = normalised(prior * (sent * beyond).prod(0))
         foretold = if_not_alone(others, self._prior)
-        joint = foretold * data.exp()
+        joint = foretold * data
         before = self._found[window].copy()
         self._put(window, joint.T.double().numpy())
         read = torch.from_numpy(np.isfinite(self._found[window, 0]))

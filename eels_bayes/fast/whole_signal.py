@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,12 +25,16 @@ from eels_bayes.data.unread_images import outer_axes
 from eels_bayes.fast import block_tasks, fast_file, result_store
 from eels_bayes.fast.block_tasks import Compiled
 from eels_bayes.fast.frame_drift import Drift, given_drift, measured_drift, no_drift
+from eels_bayes.fast.map_neighbours import with_neighbours
 from eels_bayes.fast.reading_columns import SINGLE, Words, dataset_of, frame_of, read_columns
 from eels_bayes.prediction.quantities import TEXT, quantity_attributes
 
 if TYPE_CHECKING:
     import xarray
 
+Context = Literal["pixel", "neighbours"]
+CONTEXTS = get_args(Context)
+NEIGHBOURS = "neighbours"  # the quantity
 Shown = Callable[..., Iterable[Any]]  # blocks with a progress bar
 
 BAR_DELAY = 3  # seconds before a progress bar appears: what is quicker needs none
@@ -44,6 +48,7 @@ def map_signal(
     path: str | os.PathLike[str] | None = None,
     *,
     shift: float | ArrayLike | None = None,
+    context: Context = "pixel",
     show_progressbar: bool = True,
 ) -> xarray.Dataset:
     """Read a whole signal, lazy or not, in bounded memory.
@@ -62,6 +67,10 @@ def map_signal(
         Energy drift to remove, eV; of a stack an array with that of every frame. Measured by
         default: of each image or frame (as ``Preprocessor(frames=...)`` says) as `drift` does,
         from the mean of some 30,000 spectra of a seeded sample of its blocks.
+    context : {"pixel", "neighbours"}
+        With "neighbours" what lies beside a pixel in its image or frame counts; there is no path
+        then. They are told of classes, not, as by `EELSClassifier.predict`, of mixtures, and no
+        pixel is read twice: value and parts of the total are NaN.
     show_progressbar : bool
         Shown where it takes more than a few seconds.
 
@@ -70,15 +79,17 @@ def map_signal(
     xarray.Dataset
         The fields of a `FastReading` over the navigation axes and ``class``, with units; the
         drift that was removed as the coordinate ``drift``, eV; the model's digest among the
-        attributes. Of a lazy signal only the drift is computed at once, the rest where it is
-        asked for. With a path it is what the folder holds, opened and not loaded.
+        attributes. Of a lazy signal only the drift is computed at once, by single pixels. With a
+        path it is what the folder holds, opened and not loaded. ``neighbours`` is what these took
+        away of the total, nats; negative where they contradict a pixel.
 
     Raises
     ------
     TypeError
         If `signal` is none of these.
     ValueError
-        If it lies on another axis than `energy`; if the folder holds another model's result,
+        If there is no such context, or a path with neighbours; if the signal lies on another
+        axis than `energy`; if the folder holds another model's result,
         that of other counts (by their axes and a sample of spectra), or something else; if
         there is not a shift for every image.
     OSError
@@ -94,22 +105,47 @@ def map_signal(
         result = fast.map(signal, "large.zarr")
         result.novelty.max().compute()
     """
+    validation.choice("context", context, CONTEXTS)
     blocks = signal_blocks(signal)
     _check_axis(self, blocks)
     outer = outer_axes([axis_name(axis) for axis in blocks.axes], self._preprocessor.frames)
     shown = partial(_bar, show=show_progressbar)
     given = None if shift is None else given_drift(shift, blocks.shape, outer)
     if path is not None:
+        _check_alone(context)
         return _to_file(self, blocks, validation.path("path", path).resolve(), given, outer, shown)
-    drift = given or _measured(self, blocks, outer, shown)
-    if blocks.lazy:
-        columns = block_tasks.lazy_columns(self, blocks, drift)
-    else:
-        n_columns = len(self.class_names) + len(SINGLE)
-        columns = np.empty((*blocks.shape, n_columns), dtype=np.float32)
-        for cells, part in _each(self, blocks, blocks.cells(), drift, shown):
-            columns[cells] = part
-    return dataset_of(columns, blocks, _words(self, {}), drift)
+    drift, words = given or _measured(self, blocks, outer, shown), _words(self, {})
+    if blocks.lazy and context == "pixel":
+        return dataset_of(block_tasks.lazy_columns(self, blocks, drift), blocks, words, drift)
+    single = _all(self, blocks, drift, shown)
+    if context == "pixel":
+        return dataset_of(single, blocks, words, drift)
+    columns, taken = with_neighbours(single, outer, self.library, show=show_progressbar)
+    return _with_taken(dataset_of(columns, blocks, words, drift), taken, words)
+
+
+def _all(fast: Compiled, blocks: SignalBlocks, drift: Drift, shown: Shown) -> NDArray[np.float32]:
+    """Columns of all pixels."""
+    n_columns = len(fast.class_names) + len(SINGLE)
+    columns = np.empty((*blocks.shape, n_columns), dtype=np.float32)
+    for cells, part in _each(fast, blocks, blocks.cells(), drift, shown):
+        columns[cells] = part
+    return columns
+
+
+def _with_taken(found: xarray.Dataset, taken: NDArray[np.float32], words: Words) -> xarray.Dataset:
+    """A result and what neighbours took away."""
+    about = quantity_attributes(words, NEIGHBOURS)
+    return found.assign({NEIGHBOURS: (found.total.dims, taken, about)})
+
+
+def _check_alone(context: Context) -> None:
+    """Raise ValueError where blocks cannot be read one by one."""
+    if context != "pixel":
+        raise ValueError(
+            f"with context={context!r} all pixels are read together: leave path out, and write the "
+            "result with its to_zarr"
+        )
 
 
 def _to_file(

@@ -9,6 +9,8 @@ Am. Stat. Assoc. 74, 153 (1979)), plus the prior of `field.prior`. It is a prope
 neighbours say, so that they are believed as far as they are right, also where domains are none of a
 Potts field's. Messages settle while the coupling moves. Its gradient is a difference of fields a
 little beside, which settle together, so that it holds what the coupling does to messages far away.
+Each pixel's own gradient g_i gives the curvature, sum g_i g_i' (Berndt et al., Ann. Econ. Soc.
+Meas. 3, 653 (1974)), and with it a Newton step.
 """
 
 from __future__ import annotations
@@ -23,41 +25,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from eels_bayes.field.graph import NONE, Graph
-from eels_bayes.field.messages import (
-    MOST_SWEEPS,
-    Kernel,
-    Sides,
-    damped,
-    if_not_alone,
-    nothing_said,
-    of_states,
-    penalties,
-    said_by_others,
-    settled,
-    sides_of,
-    with_alone,
-)
-from eels_bayes.field.prior import PIXELS, Coupling, coupling_of, prior_of_logs
-from eels_bayes.field.succession import (
-    Places,
-    kernel_in_time,
-    nothing_follows,
-    places_of,
-    refollowed,
-    tables,
-)
+from eels_bayes.field.graph import Graph
+from eels_bayes.field.messages import Kernel, if_not_alone, normalised, penalties, with_alone
+from eels_bayes.field.pixels import Both, OfImages, Pixels, pixels_of, relearned, said, swept
+from eels_bayes.field.prior import Coupling, coupling_of, prior_of_logs
 
-STEPS = 60  # of learning, in each of which messages are passed once
-RATE = 0.12  # of Adam, in logs: chosen, not tuned
-MEMORY = (0.9, 0.99)  # of Adam, for a gradient's mean and square: it takes few steps
-TINY = 1e-12  # squared nats: a gradient that is nothing has no direction
+STEPS, STEPS_OF_MANY = 12, 6  # of learning at most: from few pixels, then from many
+SWEEPS = 2  # of all messages in each of these: of one, the slope lags behind, and steps swing
+START = math.log(0.3)  # of the strength: from weak coupling on, messages have one fixed point
+LEAST_GAIN = 0.1  # nats: a step from which no more is expected is the last
+LONGEST = 0.7  # in any log: where the score is no parabola, steps lead astray
 BESIDE = 0.05  # in logs, by which the fields beside differ
-WEIGHT_STEPS = 30  # of the images' class weights at a known coupling
-MOST_LEARNED = 4000  # pixels that strength and growth are learned from: whole images, evenly many
+WEIGHT_SWEEPS = 30  # in which the images' class weights are learned, too, at a known coupling
+MOST_SWEEPS = 60  # after which a message of a settled field no longer travels
+SETTLED = 1e-3  # largest change of a message in a sweep that ends it
+FEW, MANY = 4000, 16_000  # pixels that the coupling is learned from: whole images, evenly many
 MOSTLY = 0.5  # of the pixels linked in time: images that follow one another say more then
 PATIENCE = 3  # seconds that it may take before its progress is shown
-LEAST = 1e-12  # of a class weight, to have a logarithm
+LEAST = 1e-12  # of a class weight: no image has none of a class
 
 
 class Field(NamedTuple):
@@ -79,6 +64,7 @@ class Field(NamedTuple):
     coupling : Coupling
     weights : Tensor (I, S)
         Of the states in each image where neighbours say nothing.
+    image : Tensor (n,) of int
     label : Tensor (S,) of int
         Class of each state.
     log_follows : Tensor (I, K, K)
@@ -92,8 +78,18 @@ class Field(NamedTuple):
     penalty: Tensor
     coupling: Coupling
     weights: Tensor
+    image: Tensor
     label: Tensor
     log_follows: Tensor
+
+
+class _Found(NamedTuple):
+    """What was found so far of pixels and their images, in so many sweeps of messages."""
+
+    pixels: Pixels
+    of_images: OfImages
+    messages: Both
+    sweeps: int = 0
 
 
 def learn_field(
@@ -131,178 +127,134 @@ def learn_field(
     -------
     Field
     """
-    data = torch.from_numpy(likelihood).float().T.contiguous()
     base = torch.from_numpy(np.maximum(overall, LEAST)).float()
-    base, number = base / base.sum(), torch.from_numpy(image)
     of_state = torch.arange(len(base)) if label is None else torch.from_numpy(label)
+    given = (likelihood, image, graph, base / base.sum(), of_state)
     bar = tqdm(
-        total=WEIGHT_STEPS + MOST_SWEEPS,
+        total=SWEEPS * (STEPS + STEPS_OF_MANY) + MOST_SWEEPS,
         desc="neighbours",
         delay=PATIENCE,
         disable=not show_progressbar,
     )
-    if coupling is None:
-        rows = _some_images(image, _mostly_in_time(graph))
-        _, own = np.unique(image[rows], return_inverse=True)
-        among = _among(graph.neighbour[:, rows], rows, len(image))
-        part = Graph(among, graph.colour[rows], None if graph.image is None else own)
-        some = _Pixels.of(data[:, rows].contiguous(), torch.from_numpy(own), part, base, of_state)
-        coupling = _learned(some, distance, graph.n_axes)
-    pixels = _Pixels.of(data, number, graph, base, of_state)
-    penalty = with_alone(penalties(coupling.strength, coupling.growth, distance))
-    with bar:
-        known, messages = _of_images(pixels, penalty, coupling.alone, bar.update)
-        prior, local = pixels.states(known.log_weight, coupling.alone)
-        kernel = Kernel(torch.exp(-penalty).float(), known.in_time(pixels.places))
-        messages = settled(messages, local, pixels.sides, kernel, bar.update)
-    alone = known.log_weight[:, number]
+    with bar, torch.no_grad():
+        found = None
+        if coupling is None:
+            coupling, found = _learned(given, distance, bar.update)
+        if found is None or len(found.pixels.rows) < len(image):
+            pixels = pixels_of(*given)
+            found = _Found(pixels, pixels.as_all(), pixels.nothing_said())
+        penalty = with_alone(penalties(coupling.strength, coupling.growth, distance))
+        return _field(_settled(found, penalty, coupling.alone, bar.update), penalty, coupling)
+
+
+def _field(found: _Found, penalty: Tensor, coupling: Coupling) -> Field:
+    """What was found, with the pixels in the order that they were given in."""
+    pixels, known, messages, _ = found
+    prior, local = pixels.states(known, coupling.alone)
+    own = pixels.of_pixels(known.weight)
+    others = if_not_alone(normalised(prior * said(messages)), own)
+    back = torch.from_numpy(np.argsort(pixels.rows))
+
+    def of_rows(values: Tensor) -> Tensor:
+        return values.T[back].contiguous()
+
     return Field(
-        local.T.contiguous(),
-        torch.softmax(alone + data, 0).T.contiguous(),
-        if_not_alone(said_by_others(messages, prior), alone).T.contiguous(),
+        of_rows(local).log(),
+        of_rows(normalised(own * pixels.data)),
+        of_rows(others),
         penalty,
         coupling,
-        known.log_weight.exp().T,
-        of_state,
+        known.weight.T,
+        pixels.image[back],
+        pixels.label,
         known.follows(pixels.places).permute(2, 0, 1),
     )
 
 
-class _OfImages(NamedTuple):
-    """What is known of images: log weights (S, I), log factors (K, K, I + 1) in time."""
-
-    log_weight: Tensor
-    log_factors: Tensor
-
-    def follows(self, places: Places | None) -> Tensor:
-        """Log tables (K, K, I) in time."""
-        nothing = torch.zeros_like(self.log_factors[..., :-1])
-        return nothing if places is None else tables(self.log_factors, places)
-
-    def in_time(self, places: Places | None) -> Tensor | None:
-        """Weights of states of neighbours in time, where there are any."""
-        return None if places is None else kernel_in_time(self.log_factors, places)
-
-
-class _Pixels(NamedTuple):
-    """Pixels that a field is learned from: log-likelihoods (S, n), images (n,), and neighbours."""
-
-    data: Tensor
-    image: Tensor
-    sides: Sides
-    base: Tensor
-    label: Tensor
-    places: Places | None
-
-    @classmethod
-    def of(cls, data: Tensor, image: Tensor, graph: Graph, base: Tensor, label: Tensor) -> _Pixels:
-        """Pixels with the neighbours that a graph says."""
-        return cls(data, image, sides_of(graph), base, label, places_of(graph, label))
-
-    def as_all(self) -> _OfImages:
-        """Images whose class weights are those of all, and that share nothing."""
-        n_classes, n_images = int(self.label.max()) + 1, int(self.image.max()) + 1
-        log_weight = self.base.log().unsqueeze(1).expand(-1, n_images)
-        return _OfImages(log_weight, nothing_follows(n_classes, n_images))
-
-    def nothing_said(self) -> Tensor:
-        """Messages (sides, S + 1, n) that favour no state."""
-        return nothing_said(len(self.data) + 1, self.sides)
-
-    def states(self, log_weight: Tensor, alone: Tensor) -> tuple[Tensor, Tensor]:
-        """Log prior (..., S + 1, n) of each state by weights (S, I), and with the data besides."""
-        return of_states(self.data, log_weight[:, self.image], alone)
+def _learned(
+    given: tuple[NDArray[np.float64], NDArray[np.int64], Graph, Tensor, Tensor],
+    distance: Tensor,
+    after_each: Callable[[], object],
+) -> tuple[Coupling, _Found]:
+    """The coupling that makes pixels foretell one another best: by few of them, then by many."""
+    _, image, graph, *_ = given
+    in_time = _mostly_in_time(graph)
+    few = _some_images(image, in_time, FEW)
+    start = prior_of_logs(graph.n_axes)[0]
+    start[0] = START
+    logs, found = _climbed(pixels_of(*given, few), distance, start, STEPS, after_each)
+    if len(few) < len(image):
+        many = pixels_of(*given, _some_images(image, in_time, MANY))
+        logs, found = _climbed(many, distance, logs, STEPS_OF_MANY, after_each)
+    return coupling_of(logs), found
 
 
-def _learned(pixels: _Pixels, distance: Tensor, n_axes: int) -> Coupling:
-    """The coupling that makes the pixels foretell one another best.
+def _climbed(
+    pixels: Pixels,
+    distance: Tensor,
+    start: Tensor,
+    n_steps: int,
+    after_each: Callable[[], object],
+) -> tuple[Tensor, _Found]:
+    """The maximum of the score near logs of a coupling.
 
-    One field and one beside it for every parameter settle together; what is known of images is one.
+    One field and one beside it for growth, alone and each axis settle together; what is known of
+    images is one. The strength is what moves all axes.
     """
+    n_axes = len(start) - 3
     middle, width = prior_of_logs(n_axes)
-    place = middle.clone()
-    aside = BESIDE * torch.eye(len(place), dtype=place.dtype)
-    aside = torch.cat([torch.zeros_like(aside[:1]), aside])
-    known = pixels.as_all()
-    messages = pixels.nothing_said().expand(len(aside), -1, -1, -1)
-    mean = square = torch.zeros_like(place)  # of the gradient, as Adam has them
-    for step in range(STEPS):
-        strength, growth, alone = coupling_of(place + aside)
-        beside = torch.exp(-with_alone(penalties(strength, growth, distance))).float()
-        kernel = Kernel(beside, known.in_time(pixels.places))
-        prior, local = pixels.states(known.log_weight, alone)
-        messages = damped(messages, local, pixels.sides, kernel)
-        others = said_by_others(messages, prior)
-        score = torch.logsumexp(others + local - prior, -2).double().sum(1)
-        score = score - 0.5 * ((place + aside - middle) / width).square().sum(1)
-        uphill = (score[1:] - score[0]) / BESIDE
-        mean = mean + (uphill - mean) * (1.0 - MEMORY[0])
-        square = square + (uphill.square() - square) * (1.0 - MEMORY[1])
-        seen = [1.0 - memory ** (step + 1) for memory in MEMORY]
-        rate = 0.5 * RATE * (1.0 + math.cos(math.pi * step / STEPS))
-        place = place + rate * (mean / seen[0]) / (square / seen[1] + TINY).sqrt()
-        known = _relearned(pixels, known, messages[0], (prior[0], local[0]), kernel)
-    return coupling_of(place)
+    aside = torch.eye(n_axes + 3, dtype=start.dtype)
+    aside[0, 0] = 0.0
+    of_logs = aside[:, 1:].clone()
+    of_logs[0, 2:] = 1.0
+    place, known, messages = start, pixels.as_all(), pixels.nothing_said()
+    first, second = (x.expand(len(aside), -1, -1, -1) for x in messages)
+    n_sweeps = 0
+    for _ in range(n_steps):
+        coupling = coupling_of(place + BESIDE * aside)
+        penalty = with_alone(penalties(coupling.strength, coupling.growth, distance))
+        beside = torch.exp(-penalty).float()
+        for _ in range(SWEEPS):
+            kernel = Kernel(beside, pixels.in_time(known))
+            prior, local = pixels.states(known, coupling.alone)
+            first, second = swept((first, second), local, pixels, kernel)
+            here, states = (first[0], second[0]), (prior[0], local[0])
+            known = relearned(pixels, known, here, states, kernel.in_time)
+            n_sweeps += 1
+            after_each()
+        by_all = said((first, second))
+        score = ((local * by_all).sum(-2) / (prior * by_all).sum(-2)).log().double()
+        slope = of_logs @ ((score[1:] - score[0]) / BESIDE)
+        curvature = slope @ slope.T + torch.diag(width**-2)
+        uphill = slope.sum(1) - (place - middle) / width**2
+        step = torch.linalg.solve(curvature, uphill)
+        gain = 0.5 * float(uphill @ step)
+        place = place + step * min(1.0, LONGEST / max(float(step.abs().max()), LONGEST))
+        if gain < LEAST_GAIN:
+            break
+    return place, _Found(pixels, known, (first[0], second[0]), n_sweeps)
 
 
-def _of_images(
-    pixels: _Pixels, penalty: Tensor, alone: Tensor, after_each: Callable[[], object]
-) -> tuple[_OfImages, Tensor]:
-    """What is found of the images at a known coupling, and messages on their way."""
-    beside, messages = torch.exp(-penalty).float(), pixels.nothing_said()
-    known = pixels.as_all()
-    for _ in range(WEIGHT_STEPS):
-        kernel = Kernel(beside, known.in_time(pixels.places))
-        prior, local = pixels.states(known.log_weight, alone)
-        messages = damped(messages, local, pixels.sides, kernel)
-        known = _relearned(pixels, known, messages, (prior, local), kernel)
+def _settled(
+    found: _Found, penalty: Tensor, alone: Tensor, after_each: Callable[[], object]
+) -> _Found:
+    """What is found of the images at a known coupling, and messages that no longer change."""
+    beside, (pixels, known, messages, done) = torch.exp(-penalty).float(), found
+    for sweep in range(done, done + MOST_SWEEPS):
+        kernel = Kernel(beside, pixels.in_time(known))
+        states, before = pixels.states(known, alone), messages
+        messages = swept(before, states[1], pixels, kernel)
+        if sweep < WEIGHT_SWEEPS:
+            known = relearned(pixels, known, messages, states, kernel.in_time)
         after_each()
-    return known, messages
+        if all(_near(x, y) for x, y in zip(before, messages, strict=True)):
+            break
+    return _Found(pixels, known, messages)
 
 
-def _relearned(
-    pixels: _Pixels,
-    known: _OfImages,
-    messages: Tensor,
-    states: tuple[Tensor, Tensor],
-    kernel: Kernel,
-) -> _OfImages:
-    """Images' weights and tables, one step on."""
-    prior, local = states
-    log_weight = _reweighted(pixels, said_by_others(messages, prior), known.log_weight)
-    if pixels.places is None or kernel.in_time is None:
-        return known._replace(log_weight=log_weight)
-    outgoing = local + messages.sum(0) - messages[-2:]
-    in_time = kernel.in_time[0]
-    given = (known.log_factors, pixels.places, in_time, outgoing, local - prior)
-    return _OfImages(log_weight, refollowed(*given))
-
-
-def _reweighted(pixels: _Pixels, others: Tensor, log_weight: Tensor) -> Tensor:
-    """Log weights (S, I) of the images, one step on."""
-    none = torch.zeros_like(log_weight)
-    by_others = if_not_alone(others, log_weight[:, pixels.image])
-    belief = torch.softmax(by_others.log() + pixels.data, 0)
-    believed = none.index_add(1, pixels.image, belief)
-    foretold = none.index_add(1, pixels.image, by_others)
-    return reweighted(believed, foretold, pixels.base.unsqueeze(1), log_weight)
-
-
-def reweighted(believed: Tensor, foretold: Tensor, base: Tensor, log_weight: Tensor) -> Tensor:
-    """Log weights (S, I) nearer to where each state is believed as often as it is foretold.
-
-    There the predictive likelihood does not change with them, but for their prior.
-
-    Parameters
-    ----------
-    believed, foretold : Tensor (S, I)
-        Sums over the pixels of each image.
-    base : Tensor (S, 1)
-        Weights beforehand.
-    log_weight : Tensor (S, I)
-    """
-    more = (believed + PIXELS * base) / (foretold + PIXELS * log_weight.exp())
-    return torch.log_softmax(log_weight + more.log(), 0)
+def _near(before: Tensor, after: Tensor) -> bool:
+    """Whether messages are the same but for little."""
+    return after.numel() == 0 or float((after - before).abs().amax()) < SETTLED
 
 
 def _mostly_in_time(graph: Graph) -> bool:
@@ -310,26 +262,19 @@ def _mostly_in_time(graph: Graph) -> bool:
     return graph.image is not None and bool((graph.neighbour[-2] >= 0).mean() > MOSTLY)
 
 
-def _some_images(image: NDArray[np.int64], in_time: bool) -> NDArray[np.intp]:
+def _some_images(image: NDArray[np.int64], in_time: bool, most: int) -> NDArray[np.intp]:
     """Rows of whole images, evenly from all, or of a part of one that is large.
 
     In time, images that follow one another, from the middle of the series.
     """
     sizes = np.bincount(image)
     there = np.flatnonzero(sizes)
-    n_images = min(len(there), max(1, int(MOST_LEARNED / sizes[there].mean())))
+    n_images = min(len(there), max(1, int(most / sizes[there].mean())))
     if in_time:
         start = (len(there) - n_images) // 2
         chosen = there[start : start + n_images]
     else:
         chosen = there[np.linspace(0, len(there) - 1, n_images).round().astype(int)]
     rows = np.flatnonzero(np.isin(image, chosen))
-    start = max(0, len(rows) - MOST_LEARNED) // 2
-    return rows[start : start + MOST_LEARNED]
-
-
-def _among(neighbour: NDArray[np.int64], rows: NDArray[np.intp], n: int) -> NDArray[np.int64]:
-    """Neighbours (S, m) of some rows by their place among these; -1 where they are not."""
-    place = np.full(n + 1, NONE, dtype=np.int64)  # the last is where -1 points to
-    place[rows] = np.arange(len(rows))
-    return place[neighbour]
+    start = max(0, len(rows) - most) // 2
+    return rows[start : start + most]

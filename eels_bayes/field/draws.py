@@ -2,7 +2,8 @@
 
 Every second pixel is drawn at once, given its neighbours, which are all of the other colour. Draws
 begin at what belief propagation says of single pixels, which is nearly right; sweeps bring in what
-pixels have to do with one another (Geman and Geman, IEEE Trans. PAMI 6, 721 (1984)).
+pixels have to do with one another (Geman and Geman, IEEE Trans. PAMI 6, 721 (1984)). Each map may
+have weights of its own of the classes in each image: what is open of them is open for all pixels.
 """
 
 from __future__ import annotations
@@ -23,7 +24,13 @@ CHUNK = 2**22  # draws times pixels times classes at a time, to bound the memory
 
 
 def draw_maps(
-    field: Field, graph: Graph, n_draws: int, *, sweeps: int = SWEEPS, seed: int = 0
+    field: Field,
+    graph: Graph,
+    n_draws: int,
+    *,
+    offsets: NDArray[np.float64] | None = None,
+    sweeps: int = SWEEPS,
+    seed: int = 0,
 ) -> NDArray[np.int64]:
     """Classes of all pixels together.
 
@@ -33,6 +40,9 @@ def draw_maps(
     graph : Graph
     n_draws : int
         D, each of a chain of its own.
+    offsets : (D, I, K) array, optional
+        By how much the log weights of the classes differ in each draw, as of
+        `weight_doubt.drawn_offsets`.
     sweeps : int
         Before a draw is taken.
     seed : int
@@ -49,9 +59,12 @@ def draw_maps(
     parts = []
     for start in range(0, n_draws, at_once):
         n_chains = min(at_once, n_draws - start)
-        states = _drawn(begin.expand(n_chains, -1, -1), generator)
-        states = _swept(states, field, graph, sweeps, generator)
-        if_alone = _drawn(field.if_alone.log().expand(n_chains, -1, -1), generator)
+        off = torch.zeros(n_chains, 1, n_states)
+        if offsets is not None:
+            off = _of_states(torch.from_numpy(offsets[start : start + n_chains]), field)
+        states = _drawn(begin + off[..., :-1], generator)
+        states = _swept(states, field, graph, sweeps, generator, off)
+        if_alone = _drawn(field.if_alone.log() + off[..., :-1], generator)
         parts.append(field.label[torch.where(states == n_states - 1, if_alone, states)])
     return torch.cat(parts).numpy()
 
@@ -62,8 +75,9 @@ def _swept(
     graph: Graph,
     sweeps: int,
     generator: torch.Generator,
+    off: Tensor,
 ) -> Tensor:
-    """Labels (D, n) after so many sweeps."""
+    """Labels (D, n) after so many sweeps; ``off`` (D, n or 1, S + 1): added to their weights."""
     n_draws, (n, n_states) = len(labels), field.local.shape
     energies = _energies(field, graph)
     # a neighbour that is not there is in a state of its own, which says nothing
@@ -72,11 +86,19 @@ def _swept(
     beside = torch.from_numpy(graph.neighbour)  # -1 is the place behind all
     for _ in range(sweeps):
         for rows in of_colour:
-            energy = field.local[rows].expand(n_draws, -1, -1).clone()
+            mine = off if off.shape[1] == 1 else off[:, rows]
+            energy = field.local[rows] + mine
             for of_side, (table, which) in zip(beside[:, rows], energies, strict=True):
                 energy += table[which[rows], labels[:, of_side]]
             labels[:, rows] = _drawn(energy, generator)
     return labels[:, :n]
+
+
+def _of_states(offsets: Tensor, field: Field) -> Tensor:
+    """Offsets (D, n, S + 1) of each pixel's states by those (D, I, K) of its image's classes."""
+    own = offsets.float()[..., field.label][:, field.image]
+    alone = (field.if_alone.log() + own).logsumexp(-1, keepdim=True)
+    return torch.cat([own, alone], -1)
 
 
 def _energies(field: Field, graph: Graph) -> list[tuple[Tensor, Tensor]]:

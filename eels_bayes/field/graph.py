@@ -83,3 +83,23 @@ def grid_graph(
         for side, (there, sign) in enumerate([(along > 0, -1), (along < length - 1, 1)]):
             neighbour[2 * axis + side, there] = row[place[there] + sign * step[there]]
     return Graph(neighbour, colour % 2)
+
+
+def by_colour(graph: Graph) -> NDArray[np.intp]:
+    """Rows of a graph, those of colour 0 first: no two of one colour are neighbours."""
+    return np.argsort(graph.colour, kind="stable")
+
+
+def part_of(graph: Graph, rows: NDArray[np.intp]) -> Graph:
+    """Some pixels of a graph, in this order; those that are left out are no one's neighbours.
+
+    Parameters
+    ----------
+    graph : Graph
+        Of n pixels.
+    rows : (m,) array of int
+    """
+    place = np.full(len(graph.colour) + 1, NONE, dtype=np.int64)  # the last is where -1 points to
+    place[rows] = np.arange(len(rows))
+    image = None if graph.image is None else graph.image[rows]
+    return Graph(place[graph.neighbour[:, rows]], graph.colour[rows], image)

@@ -9,13 +9,13 @@ over neighbours i, j along axis a. A message from j to i is what j says of i's c
 and the product of those that a pixel gets is what all others say of it (Pearl 1988; on grids, which
 have loops, an approximation: Yedidia, Freeman and Weiss, IEEE Trans. Inf. Theory 51, 2282 (2005)).
 Plain tensors, of any number of fields at a time; pixels are last, where all arithmetic is fast.
+Messages are probabilities, not their logs: a sweep needs no exponential.
 
 Notation: n pixels, K classes, S = 2 A sides (before and behind along each axis).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -25,9 +25,10 @@ from torch import Tensor
 
 from eels_bayes.field.graph import Graph
 
-DAMPING = 0.5  # part of a message that stays: without it sweeps of a grid oscillate
-MOST_SWEEPS = 60  # a message of a settled field no longer travels
-SETTLED = 1e-3  # largest change of a log message in a sweep that ends it
+# Of a message: no neighbour rules a class out, and products of many stay single precision's. What
+# all others say is held to more, as some pixels are alone.
+LEAST_SAID = 1e-7
+LEAST_SEEN = 1e-15  # of a likelihood, in the largest of its pixel: as above
 
 
 class Kernel(NamedTuple):
@@ -46,27 +47,38 @@ class Kernel(NamedTuple):
 
 
 class Sides(NamedTuple):
-    """A graph as messages need it.
+    """Who sends to m pixels.
 
     Attributes
     ----------
-    sender : Tensor (S, 1, n) of int
-        Row of the neighbour on each side; 0 where there is none.
+    sender : Tensor (S, 1, m) of int
+        The neighbour on each side, among those that send; 0 where there is none.
     opposite : Tensor (S,) of int
         The side on which that neighbour sees the pixel.
-    there : Tensor (S, 1, n) of bool
-        Whether there is such a neighbour.
+    there, absent : Tensor (S, 1, m)
+        1 where there is such a neighbour, else 0; and the other way round.
     """
 
     sender: Tensor
     opposite: Tensor
     there: Tensor
+    absent: Tensor
 
 
-def sides_of(graph: Graph) -> Sides:
-    """A graph's sides; the neighbour on one side sees a pixel on its other one."""
-    row = torch.from_numpy(graph.neighbour).unsqueeze(1)
-    return Sides(row.clamp(min=0), torch.arange(len(row)) ^ 1, row >= 0)
+def sides_of(graph: Graph, receivers: slice = slice(None), first_sender: int = 0) -> Sides:
+    """Sides of some pixels of a graph; the neighbour on one side sees a pixel on its other one.
+
+    Parameters
+    ----------
+    graph : Graph
+    receivers : slice
+        Of its pixels.
+    first_sender : int
+        Row of the first of those that send to them.
+    """
+    row = torch.from_numpy(graph.neighbour[:, receivers]).unsqueeze(1)
+    sender = (row - first_sender).clamp(min=0)
+    return Sides(sender, torch.arange(len(row)) ^ 1, (row >= 0).float(), (row < 0).float())
 
 
 def penalties(strength: Tensor, growth: Tensor, distance: Tensor) -> Tensor:
@@ -91,77 +103,46 @@ def penalties(strength: Tensor, growth: Tensor, distance: Tensor) -> Tensor:
     return of_axes.repeat_interleave(2, dim=-3)
 
 
-def sweep(messages: Tensor, local: Tensor, sides: Sides, kernel: Kernel) -> Tensor:
-    """All messages once more, from those before.
+def passed(messages: Tensor, local: Tensor, sides: Sides, kernel: Kernel) -> Tensor:
+    """Messages that m pixels get, from those that their neighbours got.
 
     Parameters
     ----------
     messages : Tensor (..., S, K, n)
-        Logs; 0 where there is no neighbour.
+        That those who send got; 1 where there is no neighbour.
     local : Tensor (..., K, n)
-        Log of what each pixel says of itself, ``log h``.
+        What each of these says of itself, h.
     sides : Sides
     kernel : Kernel
+        Of those who send.
 
     Returns
     -------
-    Tensor (..., S, K, n)
-        Normalised over classes.
+    Tensor (..., S, K, m)
+        Sums over classes are one.
     """
-    outgoing = (local + messages.sum(-3)).unsqueeze(-3) - messages
-    outgoing = (outgoing - outgoing.amax(-2, keepdim=True)).exp()
+    if local.shape[-1] == 0:  # where all are of one colour
+        return torch.ones_like(sides.there).expand(*messages.shape[:-1], -1)
+    outgoing = (local * messages.prod(-3)).unsqueeze(-3) / messages
     n_beside = kernel.beside.shape[-3]
     sent = torch.matmul(kernel.beside, outgoing[..., :n_beside, :, :])
     if kernel.in_time is not None:
         to_images = outgoing[..., n_beside:, :, :].unsqueeze(-3)
         sent = torch.cat([sent, (kernel.in_time * to_images).sum(-2)], -3)
-    sent = (sent / sent.sum(-2, keepdim=True)).log().index_select(-3, sides.opposite)
-    return torch.where(sides.there, sent.gather(-1, sides.sender.expand_as(sent)), 0.0)
+    sent = normalised(sent).clamp_(min=LEAST_SAID)
+    sent = sent.index_select(-3, sides.opposite)
+    got = sent.gather(-1, sides.sender.expand(*sent.shape[:-1], -1))
+    return got.mul_(sides.there).add_(sides.absent)
 
 
-def damped(messages: Tensor, local: Tensor, sides: Sides, kernel: Kernel) -> Tensor:
-    """Messages half way to those of a `sweep`."""
-    return torch.lerp(sweep(messages, local, sides, kernel), messages, DAMPING)
-
-
-def said_by_others(messages: Tensor, prior: Tensor) -> Tensor:
-    """Log of what all others and the prior (K, n) say of each pixel (..., K, n), normalised."""
-    return torch.log_softmax(prior + messages.sum(-3), -2)
-
-
-def settled(
-    messages: Tensor,
-    local: Tensor,
-    sides: Sides,
-    kernel: Kernel,
-    after_each: Callable[[], object] = lambda: None,
-) -> Tensor:
-    """Messages (S, K, n) that no longer change, or are close to it.
-
-    Parameters
-    ----------
-    messages : Tensor (S, K, n)
-        To begin with.
-    local : Tensor (K, n)
-    sides : Sides
-    kernel : Kernel
-    after_each : callable
-        Called after each sweep.
-    """
-    for _ in range(MOST_SWEEPS):
-        after = damped(messages, local, sides, kernel)
-        change = (after - messages).abs().amax() if after.numel() else torch.tensor(0.0)
-        messages = after
-        after_each()
-        if change < SETTLED:
-            break
-    return messages
+def normalised(weights: Tensor) -> Tensor:
+    """Probabilities (..., K, n) by weights of classes."""
+    return weights / weights.sum(-2, keepdim=True)
 
 
 def nothing_said(n_classes: int, sides: Sides) -> Tensor:
-    """Messages (S, K, n) that favour no class."""
-    none = torch.full((n_classes, 1), -float(np.log(n_classes)), dtype=torch.float32)
-    return torch.where(sides.there, none, 0.0)
+    """Messages (S, K, m) that favour no class."""
+    return torch.where(sides.there > 0, 1.0 / n_classes, 1.0).repeat(1, n_classes, 1)
 
 
 def class_distance(values: NDArray[np.float64]) -> Tensor:
@@ -175,27 +156,27 @@ def class_distance(values: NDArray[np.float64]) -> Tensor:
     return torch.from_numpy(steps)
 
 
-def of_states(data: Tensor, prior: Tensor, alone: Tensor) -> tuple[Tensor, Tensor]:
-    """Log prior (..., S + 1, n) of states and of being alone, last; and with the data besides.
+def of_states(likelihood: Tensor, prior: Tensor, alone: Tensor) -> tuple[Tensor, Tensor]:
+    """Prior (..., S + 1, n) of states and of being alone, last; and with the data besides.
 
     Parameters
     ----------
-    data, prior : Tensor (S, n)
-        Log-likelihoods, and log weights where neighbours say nothing.
+    likelihood, prior : Tensor (S, n)
+        Of the states; and their weights where neighbours say nothing.
     alone : Tensor (...)
         Share of pixels that are.
     """
     alone = alone.to(prior.dtype)[..., None, None]
-    among = prior + torch.log1p(-alone)
-    none = torch.zeros_like(among[..., :1, :]) + alone.log()
-    of_any = torch.logsumexp(prior + data, 0, keepdim=True)
-    prior_of_states = torch.cat([among, none], -2)
-    return prior_of_states, prior_of_states + torch.cat([data, of_any])
+    joint = prior * likelihood
+    of_any = joint.sum(0, keepdim=True)
+    none = alone.expand(*alone.shape[:-2], 1, prior.shape[1])
+    among = 1.0 - alone
+    return torch.cat([prior * among, none], -2), torch.cat([joint * among, of_any * alone], -2)
 
 
 def if_not_alone(states: Tensor, prior: Tensor) -> Tensor:
-    """Probabilities (S, n) of states by logs (S + 1, n) of these and of being alone."""
-    return states[:-1].exp() + states[-1:].exp() * prior.exp()
+    """Probabilities (S, n) of states by those (S + 1, n) of these and of being alone."""
+    return states[:-1] + states[-1:] * prior
 
 
 def with_alone(penalty: Tensor) -> Tensor:

@@ -95,14 +95,14 @@ def refollowed(
     kernel : Tensor (S + 1, S + 1, n)
         Of each pixel and the one before it, whose state is first.
     outgoing : Tensor (2, S + 1, n)
-        Log of what each pixel and all others say of its state, but for the one before, or behind.
+        What each pixel and all others say of its state, but for the one before, or behind.
     data : Tensor (S + 1, n)
-        Log of what each pixel's own data say of its state.
+        What each pixel's own data say of its state.
     """
     here, there = outgoing[0], _of(outgoing[1], places.before)
     believed = _pairs(there, here, kernel)
-    foretold = _pairs(there, here - data, kernel)
-    foretold += _pairs(there - _of(data, places.before), here, kernel)
+    foretold = _pairs(there, here / data, kernel)
+    foretold += _pairs(there / _of(data, places.before), here, kernel)
     believed, foretold = (_by_image(x, places) for x in (2.0 * believed, foretold))
     return log_factors + ((believed + PAIRS) / (foretold + PAIRS * log_factors.exp())).log()
 
@@ -119,8 +119,8 @@ def _by_image(pairs: Tensor, places: Places) -> Tensor:
 
 
 def _pairs(there: Tensor, here: Tensor, kernel: Tensor) -> Tensor:
-    """Probabilities (S, S, n) of states before and after, by their logs (S + 1, n)."""
-    there, here = torch.softmax(there, 0), torch.softmax(here, 0)
+    """Probabilities (S, S, n) of states before and after, by those of each up to a factor."""
+    there, here = there / there.sum(0), here / here.sum(0)
     both = there.unsqueeze(1) * here.unsqueeze(0) * kernel
     return (both / both.sum((0, 1)))[:-1, :-1]
 

@@ -15,6 +15,7 @@ from eels_bayes.field.draws import draw_maps
 from eels_bayes.field.graph import Graph, grid_graph
 from eels_bayes.field.messages import class_distance
 from eels_bayes.field.series import Links, linked_graph
+from eels_bayes.field.weight_doubt import drawn_offsets
 from eels_bayes.prediction.pixel_states import PixelStates, state_distance
 
 LEAST = 1e-30  # of a probability, to have a logarithm
@@ -73,6 +74,8 @@ class MapPosterior:
     def draw(self, n_draws: int, *, seed: int = 0) -> NDArray[np.int64]:
         """Maps of classes, of all pixels together.
 
+        What is open of each image's class weights is drawn with them (`field.weight_doubt`).
+
         Parameters
         ----------
         n_draws : int
@@ -85,7 +88,9 @@ class MapPosterior:
         ndarray (D, n) of int
             Class indices; -1 where flagged.
         """
-        drawn = draw_maps(self.field, self.graph, n_draws, seed=seed)[:, self.rows]
+        offsets = drawn_offsets(self.field, self.graph, n_draws, np.random.default_rng(seed))
+        drawn = draw_maps(self.field, self.graph, n_draws, offsets=offsets, seed=seed)
+        drawn = drawn[:, self.rows]
         return np.where(self.ok, drawn, -1)
 
 

@@ -12,17 +12,10 @@ from pyro import poutine
 from eels_bayes.field import coupling as learning
 from eels_bayes.field.draws import draw_maps
 from eels_bayes.field.graph import grid_graph
-from eels_bayes.field.messages import (
-    Kernel,
-    class_distance,
-    nothing_said,
-    penalties,
-    said_by_others,
-    settled,
-    sides_of,
-)
+from eels_bayes.field.messages import class_distance, penalties
 from eels_bayes.field.prior import Coupling, coupling_of, prior_of_logs
 from eels_bayes.field.pyro_model import model
+from helpers.settled_messages import said_by_others
 
 K = 3
 OVERALL = np.array([0.5, 0.3, 0.2])
@@ -129,11 +122,10 @@ def test_without_neighbours_a_pixel_stands_alone():
 
 def test_no_coupling_says_nothing():
     _, graph = whole((5, 4))
-    likelihood = torch.from_numpy(np.random.default_rng(0).normal(size=(K, 20))).float()
+    likelihood = torch.from_numpy(np.random.default_rng(0).normal(size=(K, 20))).float().exp()
     none = penalties(torch.zeros(2), torch.tensor(1.0), class_distance(VALUES))
-    sides, prior, kernel = sides_of(graph), torch.zeros(K, 20), Kernel(torch.exp(-none).float())
-    others = said_by_others(settled(nothing_said(K, sides), likelihood, sides, kernel), prior)
-    torch.testing.assert_close(others.exp(), torch.full((K, 20), 1 / K))
+    others = said_by_others(likelihood, torch.ones(K, 20), graph, torch.exp(-none).float())
+    torch.testing.assert_close(others, torch.full((K, 20), 1 / K))
 
 
 def test_classes_without_a_value_are_as_far_from_all():
