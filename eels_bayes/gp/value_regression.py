@@ -27,7 +27,7 @@ PRIOR_LOG_SD = 0.7  # of the log-normal prior of lengthscales, latents of unit s
 LEARNING_RATE = 0.1  # of Adam at the start; chosen, not tuned
 LEAST_WIDTH = 1e-3  # of the widest dimension's sd: a constant dimension has no width of its own
 LEAST_NOISE = 1e-4  # variance of values of unit variance: keeps the bound finite
-NUGGET = 1e-5  # of the kernel variance, on the inducing values: keeps float64 inverses accurate
+NUGGET = 5e-6  # of the kernel variance, on the inducing values: keeps float64 inverses accurate
 TINY = 1e-12  # latent units: width of latents that are all one point
 LEAST_UNIT = 1e-9  # library's unit: sd of values that are all the same
 
