@@ -32,7 +32,8 @@ def class_area(
 
     By draws of whole maps where pixels were read with their neighbours, each with class weights of
     the image that its pixels leave open; else as if every pixel were wrong by itself. What is
-    wrong with a class in all images is in neither: of 90 % intervals in simulated series AREAS
+    wrong with a class in all images is in neither: of 90 % intervals in simulated series 84 % held
+    the area at dose 1 and 77 % at dose 0.3, and 11 and 8 % pixel by pixel.
 
     Parameters
     ----------
