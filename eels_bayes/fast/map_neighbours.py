@@ -75,7 +75,8 @@ def with_neighbours(
         rows[ok, single["total"]] = total
     back = np.moveaxis(rows.reshape(inner_first.shape), range(n_outer), outer)
     of_pixels = np.moveaxis(taken.reshape(inner_first.shape[:-1]), range(n_outer), outer)
-    return np.ascontiguousarray(back), np.ascontiguousarray(of_pixels)
+    # not ascontiguousarray, which gives a single spectrum an axis
+    return back.copy(order="C"), of_pixels.copy(order="C")
 
 
 def _values(library: dict[str, Any], n_classes: int) -> NDArray[np.float64]:

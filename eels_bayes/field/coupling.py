@@ -38,7 +38,7 @@ LONGEST = 0.7  # in any log: where the score is no parabola, steps lead astray
 BESIDE = 0.05  # in logs, by which the fields beside differ
 WEIGHT_SWEEPS = 30  # in which the images' class weights are learned, too, at a known coupling
 MOST_SWEEPS = 60  # after which a message of a settled field no longer travels
-SETTLED = 1e-3  # largest change of a message in a sweep that ends it
+SETTLED = 1e-3  # largest change of a message, or a weight, in a sweep that ends it
 FEW, MANY = 4000, 16_000  # pixels that the coupling is learned from: whole images, evenly many
 MOSTLY = 0.5  # of the pixels linked in time: images that follow one another say more then
 PATIENCE = 3  # seconds that it may take before its progress is shown
@@ -238,22 +238,24 @@ def _climbed(
 def _settled(
     found: _Found, penalty: Tensor, alone: Tensor, after_each: Callable[[], object]
 ) -> _Found:
-    """What is found of the images at a known coupling, and messages that no longer change."""
+    """What is found of the images at a known coupling, when nothing of it changes any more."""
     beside, (pixels, known, messages, done) = torch.exp(-penalty).float(), found
     for sweep in range(done, done + MOST_SWEEPS):
         kernel = Kernel(beside, pixels.in_time(known))
-        states, before = pixels.states(known, alone), messages
-        messages = swept(before, states[1], pixels, kernel)
+        states, before = pixels.states(known, alone), (*messages, known.weight)
+        messages = swept(messages, states[1], pixels, kernel)
         if sweep < WEIGHT_SWEEPS:
             known = relearned(pixels, known, messages, states, kernel.in_time)
         after_each()
-        if all(_near(x, y) for x, y in zip(before, messages, strict=True)):
+        # the weights, too: pixels without neighbours, or hardly coupled, get no other messages
+        after = (*messages, known.weight)
+        if all(_near(x, y) for x, y in zip(before, after, strict=True)):
             break
     return _Found(pixels, known, messages)
 
 
 def _near(before: Tensor, after: Tensor) -> bool:
-    """Whether messages are the same but for little."""
+    """Whether messages, or weights, are the same but for little."""
     return after.numel() == 0 or float((after - before).abs().amax()) < SETTLED
 
 

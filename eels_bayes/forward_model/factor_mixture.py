@@ -157,14 +157,16 @@ def log_likelihood(target: Array, level: Array, part: Rotated) -> tuple[Array, A
     # Factors first: what runs along the pixels runs through memory in its order.
     residual = target - part.center
     projected = part.loadings.T @ residual.T
-    total = level + part.value[:, None]
-    mean = projected / total
+    # in units of the noise: products of what is left are finite whatever the pixels' unit is
+    ratio = 1.0 + part.value[:, None] / level
+    variance = 1.0 / ratio
+    mean = projected * variance / level
     explained = np.einsum("fn,fn->n", projected, mean)
     quadratic = (np.einsum("nb,nb->n", residual, residual) - explained) / level
     n_bins = target.shape[1]
-    log_det = _log_of_product(total) + (n_bins - len(part.value)) * np.log(level)
+    log_det = _log_of_product(ratio) + n_bins * np.log(level)
     found = -0.5 * (quadratic + log_det + n_bins * np.log(2 * np.pi))
-    return found, mean.T, (level / total).T
+    return found, mean.T, variance.T
 
 
 def factors(target: Array, level: Array, part: Rotated) -> tuple[Array, Array]:

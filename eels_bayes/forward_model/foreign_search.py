@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from eels_bayes.arrays import Array
-from eels_bayes.forward_model.acceleration import State
+from eels_bayes.forward_model.acceleration import LOG_MOST_FOREIGN, State
 from eels_bayes.forward_model.components import shares
 from eels_bayes.forward_model.em_steps import Problem
 from eels_bayes.forward_model.factor_mixture import LEAST_WEIGHT, Shape, log_likelihood, rotated
@@ -85,7 +85,9 @@ def exchanged(problem: Problem, state: State) -> list[State]:
             problem.directions.shape, to(edges[k] - before.middle[0]), rcond=LEAST_SEEN
         )
         weight = state.population.weight
-        foreign = replace(before, shared=shape[None], share=weight[[k]] / weight.sum())
+        # a class of all pixels leaves the others some
+        share = np.minimum(weight[[k]] / weight.sum(), np.exp(LOG_MOST_FOREIGN))
+        foreign = replace(before, shared=shape[None], share=share)
         states.append(replace(state, foreign=foreign, misfit=Misfit.unknown(*misfit.shared.shape)))
     return states
 

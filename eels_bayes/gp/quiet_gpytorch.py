@@ -5,6 +5,5 @@ from eels_bayes.quiet_imports import quiet
 with quiet():
     import gpytorch
     from gpytorch.distributions import MultitaskMultivariateNormal, MultivariateNormal
-    from linear_operator.utils.warnings import NumericalWarning
 
-__all__ = ["MultitaskMultivariateNormal", "MultivariateNormal", "NumericalWarning", "gpytorch"]
+__all__ = ["MultitaskMultivariateNormal", "MultivariateNormal", "gpytorch"]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eels_bayes import validation
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.field.coupling import Coupling, Field, learn_field
 from eels_bayes.field.draws import draw_maps
@@ -87,7 +88,14 @@ class MapPosterior:
         -------
         ndarray (D, n) of int
             Class indices; -1 where flagged.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the number of draws is not whole and positive, or the seed none.
         """
+        n_draws = validation.whole("n_draws", n_draws)
+        seed = validation.seed(seed)
         offsets = drawn_offsets(self.field, self.graph, n_draws, np.random.default_rng(seed))
         drawn = draw_maps(self.field, self.graph, n_draws, offsets=offsets, seed=seed)
         drawn = drawn[:, self.rows]

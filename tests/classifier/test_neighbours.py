@@ -101,6 +101,15 @@ def test_impossible_areas_are_refused(prediction, options, message):
         prediction.class_area(**options)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"n_draws": 0}, "n_draws must be a whole"), ({"n_draws": 3, "seed": None}, "seed must be")],
+)
+def test_impossible_draws_of_maps_are_refused(prediction, options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        prediction.map_posterior.draw(**options)
+
+
 def test_exports_and_figure_have_it(prediction):
     assert prediction.to_xarray()["neighbours"].attrs["units"] == "nats"
     assert len(prediction.to_signals()["neighbours"]) == len(prediction.images)

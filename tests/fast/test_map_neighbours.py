@@ -70,6 +70,15 @@ def test_nothing_that_can_be_read_is_flagged_all_over(fast):
     assert (found.labels == -1).all() and np.isnan(found.neighbours).all()
 
 
+def test_a_spectrum_without_neighbours_has_no_axis(fast):
+    counts = frames()[0]
+    found = fast.map(counts[0, 0], shift=0.0, context="neighbours")
+    assert found.neighbours.dims == () and found.probabilities.dims == ("class",)
+    # a line of one pixel is the same
+    line = fast.map(counts[0, :1], shift=0.0, context="neighbours")
+    np.testing.assert_array_equal(found.probabilities, line.probabilities[0])
+
+
 def test_impossible_contexts_are_refused(fast, tmp_path):
     with pytest.raises(ValueError, match="context is 'image'"):
         fast.map(frames(), context="image")

@@ -13,7 +13,7 @@ from eels_bayes.field import coupling as learning
 from eels_bayes.field.draws import draw_maps
 from eels_bayes.field.graph import grid_graph
 from eels_bayes.field.messages import class_distance, penalties
-from eels_bayes.field.prior import Coupling, coupling_of, prior_of_logs
+from eels_bayes.field.prior import PIXELS, Coupling, coupling_of, prior_of_logs
 from eels_bayes.field.pyro_model import model
 from helpers.settled_messages import said_by_others
 
@@ -198,3 +198,25 @@ def test_prior_is_weak_and_says_how_many_axes():
     mean, sd = prior_of_logs(3)
     assert len(mean) == len(sd) == 6
     assert coupling_of(mean).strength.shape == (3,)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_pixels_without_neighbours_are_read_by_the_weights_of_their_image(known):
+    rng, n = np.random.default_rng(5), 800
+    image = np.arange(n) % 2
+    label = np.where(image == 0, 2, 1)
+    seen = label[:, None] + 1.5 * rng.standard_normal((n, 1))
+    likelihood = -0.5 * ((seen - np.arange(K)) / 1.5) ** 2
+    graph = grid_graph(image, 2 * (np.arange(n) // 2), [(1, n)] * 2)
+    coupling = coupling_of(LOGS) if known else None
+    distance = class_distance(VALUES)
+    field = learning.learn_field(likelihood, image, graph, distance, OVERALL, coupling=coupling)
+    # where each class is believed as often as it is foretold, or nearly, as its prior has it
+    weight = np.tile(OVERALL, (2, 1))
+    for _ in range(500):
+        believed = weight[image] * np.exp(likelihood)
+        believed /= believed.sum(1, keepdims=True)
+        sums = np.array([believed[image == i].sum(0) for i in (0, 1)])
+        weight = (sums + PIXELS * OVERALL) / (n // 2 + PIXELS)
+    np.testing.assert_allclose(field.weights, weight, atol=0.05)
+    assert field.weights[0, 2] > 0.8 and field.weights[1, 1] > 0.5

@@ -124,6 +124,20 @@ def test_expectation_sums_every_pixels_posterior(rng):
     assert found.log_likelihood == pytest.approx(total / 25, rel=1e-9)
 
 
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
+def test_a_quick_step_says_the_same_in_any_unit(rng, unit):
+    columns, population, shapes = make(rng)
+    level = unit**2 * rng.uniform(0.05, 0.2, 200)
+    columns = unit * columns
+    shapes = [Shape(unit * shape.mean, unit * shape.loadings) for shape in shapes]
+    target, _ = draw(rng, 200, columns, population, shapes, level)
+    given = (target, level, columns, population, shapes)
+    exact, quick = expectation(*given), expectation(*given, quick=True)
+    assert quick.log_likelihood == pytest.approx(exact.log_likelihood, abs=1e-3)
+    np.testing.assert_allclose(quick.responsibility, exact.responsibility, atol=0.02)
+    np.testing.assert_allclose(quick.second, exact.second, rtol=1e-3, atol=0.05)
+
+
 def test_maximisation_takes_the_moments_of_u(rng):
     columns, now, shapes = make(rng)
     level = rng.uniform(0.1, 1.0, 25)

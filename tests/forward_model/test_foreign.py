@@ -228,10 +228,11 @@ def test_a_class_gives_back_the_pixels_of_what_the_library_lacks(without_mn2):
     assert roc_auc_score(labels[spectra.ok] == 0, found.unknown.numpy()) > 0.99
 
 
-def test_a_class_and_a_structure_change_places(rng):
+@pytest.mark.parametrize("most", [0.6, 0.999])
+def test_a_class_and_a_structure_change_places(rng, most):
     shared = np.array([0.02, 0.1])[:, None] * rng.standard_normal((2, N_MODES))
     edges = EDGE + shared @ ALONG.shape.T
-    population = dataclasses.replace(POPULATION, weight=np.array([0.6, 0.4]))
+    population = dataclasses.replace(POPULATION, weight=np.array([most, 1.0 - most]))
     state = State(
         population,
         Images.alike(population, 1),
@@ -247,5 +248,6 @@ def test_a_class_and_a_structure_change_places(rng):
     for k, new in ((1, first), (0, second)):  # the one that misses most comes first
         off = new.foreign.edges(ALONG)[0] - edges[k]
         assert np.linalg.norm(off) < 0.02 * np.linalg.norm(edges[k])
-        assert new.foreign.share == pytest.approx([population.weight[k]])
+        # beside a class of nearly all pixels there is room for the others
+        assert new.foreign.share == pytest.approx([min(population.weight[k], 0.9)])
         assert not new.misfit.shared.any()
