@@ -62,7 +62,8 @@ class UnreadImage:
     @property
     def large(self) -> bool:
         """Whether it is lazy, and so large that it is read in parts."""
-        if not hasattr(self.signal.data, "dask"):  # nothing else is asked of what is in memory
+        # nothing else is asked of what is in memory
+        if not hasattr(getattr(self.signal, "data", None), "dask"):
             return False
         return math.prod(self._unread()[1].shape) > LARGE
 
