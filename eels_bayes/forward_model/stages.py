@@ -58,10 +58,12 @@ def climbed(
                 go(few, state, part, UNKNOWN_SHARE, most_misfit)
                 for state in (found, *exchanged(few, found))
             ]
-            found = max(tried, key=lambda climb: climb.objective).state
+            # one that holds most pixels is not kept below: it must not win over one that is
+            believed = [climb for climb in tried if _few_unlike(climb.state)] or tried
+            found = max(believed, key=lambda climb: climb.objective).state
         for state in (found, before.state):
             last = go(problem, state, part, UNKNOWN_SHARE, most_misfit)
-            if last.state.foreign.share.sum() < MOST_UNLIKE:
+            if _few_unlike(last.state):
                 break
         return last.after(before)
 
@@ -76,3 +78,8 @@ def climbed(
     else:
         following = go(pure, first, 2 * part, 0.0, MOST_MISFIT)
     return ended(following, MOST_MISFIT)
+
+
+def _few_unlike(state: State) -> bool:
+    """Whether what is beside the library holds the lesser part of the pixels."""
+    return float(state.foreign.share.sum()) < MOST_UNLIKE

@@ -179,6 +179,18 @@ def test_nothing_is_found_where_nothing_is_lacking():
         assert len(fit(spectra, iterations=30).foreign) == 0
 
 
+def test_a_structure_is_found_beside_a_fingerprint_that_is_off():
+    """Most pixels would rather be of a free shape than of that class, which is no structure."""
+    whole = library()
+    intensity = whole.intensity.copy()
+    intensity[0] *= 1.0 + 3.0 * np.exp(-0.5 * ((whole.energy - 700.0) / 2.0) ** 2)
+    shown = dataclasses.replace(whole, intensity=intensity)
+    weights = np.array([0.6, 0.1, 0.3])
+    spectra, labels = simulate(n=400, seed=5, weights=weights, dose=6.0, shown=shown)
+    model = fit(spectra, without(1), iterations=45)
+    assert model.foreign.share == pytest.approx([np.mean(labels == 1)], abs=0.03)
+
+
 def test_a_fingerprint_that_is_added_takes_the_structures_pixels(lacking):
     spectra, labels, model = lacking
     kept = fit_weights(model, spectra, without(1))
