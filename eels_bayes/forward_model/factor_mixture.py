@@ -157,16 +157,14 @@ def log_likelihood(target: Array, level: Array, part: Rotated) -> tuple[Array, A
     # Factors first: what runs along the pixels runs through memory in its order.
     residual = target - part.center
     projected = part.loadings.T @ residual.T
-    # in units of the noise: products of what is left are finite whatever the pixels' unit is
-    ratio = 1.0 + part.value[:, None] / level
-    variance = 1.0 / ratio
-    mean = projected * variance / level
+    total = level + part.value[:, None]
+    mean = projected / total
     explained = np.einsum("fn,fn->n", projected, mean)
     quadratic = (np.einsum("nb,nb->n", residual, residual) - explained) / level
     n_bins = target.shape[1]
-    log_det = _log_of_product(ratio) + n_bins * np.log(level)
+    log_det = _log_of_product(total) + (n_bins - len(part.value)) * np.log(level)
     found = -0.5 * (quadratic + log_det + n_bins * np.log(2 * np.pi))
-    return found, mean.T, variance.T
+    return found, mean.T, (level / total).T
 
 
 def factors(target: Array, level: Array, part: Rotated) -> tuple[Array, Array]:
@@ -233,7 +231,7 @@ def expectation(
         log_weight = _beside(log_weight, np.array([other.share for other in others]))
         shapes = [*shapes, *(other.shape for other in others)]
     parts = [rotated(columns, population, shape) for shape in shapes]
-    how = _quick(parts, target, float(level.min())) if quick else _Reckoning(parts, parts)
+    how = _quick(parts, target, level) if quick else _Reckoning(parts, parts)
     offset = images.offset @ columns.T
     total, gamma, means, sums = _over_pixels(target, level, image, offset, log_weight, how, p)
     moments = [each.turned(part.basis) for each, part in zip(sums, parts, strict=True)]
@@ -263,12 +261,16 @@ class _Reckoning(NamedTuple):
     least: float = 0.0
 
 
-def _quick(parts: list[Rotated], target: Array, noise: float) -> _Reckoning:
+def _quick(parts: list[Rotated], target: Array, level: Array) -> _Reckoning:
     """In single precision, where its rounding is nothing beside the least noise variance."""
-    square = float(np.einsum("nb,nb->n", target, target).max())
-    square = max(square, *(float(part.value[-1]) for part in parts))
-    rounding = np.finfo(np.float32).eps * square / noise
-    dtype = np.dtype(np.float32 if rounding < ROUNDING else np.float64)
+    noise, single = float(level.min()), np.finfo(np.float32)
+    largest = max(float(part.value[-1]) for part in parts)
+    square = max(float(np.einsum("nb,nb->n", target, target).max()), largest)
+    exact = single.eps * square / noise < ROUNDING
+    # in units in which products of variances are numbers, too
+    least, most = (float(end) ** (1.0 / TOGETHER) for end in (single.tiny, single.max))
+    exact &= least < noise and float(level.max()) + largest < most
+    dtype = np.dtype(np.float32 if exact else np.float64)
     parts = [part.astype(dtype) for part in parts]
     return _Reckoning(parts, [part.heard(noise) for part in parts], dtype, LEAST_SHARE)
 
