@@ -1,5 +1,6 @@
 """One call draws each of the paper's figures, of what was fitted and of nothing else."""
 
+import re
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -85,7 +86,8 @@ def test_denoising_says_what_it_is_compared_with(quick_classifier, spectra, pred
     figure = plots.denoising(
         quick_classifier, spectra, pixel=pixel, pred=pred, truth=truth if known else None
     )
-    assert titles(figure)[0].startswith("one pixel\nSNR \N{MINUS SIGN}")
+    # this one may be brighter than noise, a usual one is not
+    assert re.match("one pixel\nSNR .* dB \\(typical \N{MINUS SIGN}", titles(figure)[0])
     assert titles(figure)[-1].startswith("one pixel, VAE\nSNR ")
     assert named(figure)[-1] == ("truth" if known else "reference: mean of its class")
     np.testing.assert_array_equal(
