@@ -31,6 +31,7 @@ from eels_bayes.forward_model.misfit_step import improved, log_density
 from eels_bayes.forward_model.objective import log_prior
 
 EXPLORED = (-1.0, 1.0)  # eV of shift that the compressed space allows for
+FEW = 1024  # pixels
 SMALLEST_NORM = 1e-12  # of a direction in whitened bins: keeps one of zeros finite
 
 
@@ -148,7 +149,7 @@ class Problem:
             self.image,
             self.directions.shape.shape[1],
             self._others(old, shapes),
-            quick=True,
+            quick=len(self.target) > FEW,  # of few, single precision saves nothing
         )
 
     def _foreign(self, old: State, step: Expectation) -> foreign.Foreign:

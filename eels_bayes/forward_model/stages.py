@@ -53,7 +53,8 @@ def climbed(
     def ended(before: Climb, most_misfit: float) -> Climb:
         """The last stage, with a structure that the library lacks if the pixels show one."""
         found = with_foreign(few, before.state)
-        if len(found.foreign):
+        # what holds most pixels is the library, whatever changes places with it
+        if len(found.foreign) and _few_unlike(found):
             tried = [
                 go(few, state, part, UNKNOWN_SHARE, most_misfit)
                 for state in (found, *exchanged(few, found))
