@@ -26,7 +26,7 @@ from torch import Tensor
 
 from eels_bayes.gp.kernel import rbf
 
-N_NODES = 128  # of the functions' values at a latent; powers of two fill space best
+N_NODES = 64  # of the functions' values at a latent; powers of two fill space best
 STEPS = 40  # at most: some ten are usual
 PRECISION = 0.02  # nats that another step must gain: far below what tells classifiers apart
 FIRST_STEP = 0.5  # of the whole step to the regression's solution; chosen, not tuned
