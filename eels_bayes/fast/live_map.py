@@ -29,6 +29,7 @@ from eels_bayes.field.messages import (
     passed,
     penalties,
     sides_of,
+    values_of_all,
     with_alone,
 )
 from eels_bayes.field.pixels import reweighted
@@ -89,10 +90,7 @@ class LiveMap:
         self._graph = grid_graph(np.zeros(n, np.int64), np.arange(n), [self.shape])
         self._sides = sides_of(self._graph)
         self._weights = np.array(fast.library["class_weights"])
-        values = np.full(n_classes, np.nan)
-        known = fast.library["values"] or []
-        values[: len(known)] = known
-        self._distance = class_distance(values)
+        self._distance = class_distance(values_of_all(fast.library["values"], n_classes))
         self._data = torch.ones(n_classes, n, dtype=torch.float32)  # likelihoods
         self._base = torch.from_numpy(self._weights).float().unsqueeze(1)
         self._prior = self._base  # of the scan, by what was seen of it

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from eels_bayes.fast.reading_columns import SINGLE
 from eels_bayes.field.coupling import learn_field
 from eels_bayes.field.graph import grid_graph
-from eels_bayes.field.messages import LEAST_SEEN, class_distance
+from eels_bayes.field.messages import LEAST_SEEN, class_distance, values_of_all
 
 # What only a second reading of the counts could tell, with what neighbours say in hand.
 NOT_KNOWN = ("aleatoric", "encoder", "classifier", "value", "value_sd")
@@ -62,7 +62,7 @@ def with_neighbours(
             np.log(likelihood),
             image,
             grid_graph(image, position, [shape] * n_frames),
-            class_distance(_values(library, n_classes)),
+            class_distance(values_of_all(library["values"], n_classes)),
             weights,
             show_progressbar=show,
         )
@@ -77,10 +77,3 @@ def with_neighbours(
     of_pixels = np.moveaxis(taken.reshape(inner_first.shape[:-1]), range(n_outer), outer)
     # not ascontiguousarray, which gives a single spectrum an axis
     return back.copy(order="C"), of_pixels.copy(order="C")
-
-
-def _values(library: dict[str, Any], n_classes: int) -> NDArray[np.float64]:
-    """Value of each class; NaN where it has none."""
-    values, known = np.full(n_classes, np.nan), library["values"] or []
-    values[: len(known)] = known
-    return values

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from eels_bayes.field.graph import Graph
@@ -143,6 +143,15 @@ def normalised(weights: Tensor) -> Tensor:
 def nothing_said(n_classes: int, sides: Sides) -> Tensor:
     """Messages (S, K, m) that favour no class."""
     return torch.where(sides.there > 0, 1.0 / n_classes, 1.0).repeat(1, n_classes, 1)
+
+
+def values_of_all(known: ArrayLike | None, n_classes: int) -> NDArray[np.float64]:
+    """Value of each class (K,) by those of the first ones; NaN where a class has none."""
+    values = np.full(n_classes, np.nan)
+    if known is not None:
+        given = np.asarray(known, dtype=np.float64)
+        values[: len(given)] = given
+    return values
 
 
 def class_distance(values: NDArray[np.float64]) -> Tensor:

@@ -21,13 +21,12 @@ from scipy.stats import gamma
 from torch import Tensor
 from torch.nn.functional import pad
 
-from eels_bayes.field.coupling import Field
+from eels_bayes.field.coupling import BESIDE, Field
 from eels_bayes.field.graph import Graph
 from eels_bayes.field.messages import Kernel
 from eels_bayes.field.pixels import OfImages, Pixels, pixels_of, said, swept
 from eels_bayes.field.prior import PIXELS
 
-BESIDE = 0.05  # in logs, by which the fields beside differ
 SWEEPS, SWEEPS_BESIDE = 30, 15  # of messages, from nothing, and from those of the field itself
 LEAST_PRECISION = 1e-2  # of a log weight: a class that is not there has none
 MOST_OFF = 30.0  # nats, of a log weight

@@ -77,13 +77,11 @@ def exchanged(problem: Problem, state: State) -> list[State]:
     edge that its pixels show becomes the foreign one, and the library stands as it was given.
     """
     before, misfit = state.foreign, state.misfit
-    edges, to = problem.edges(state), Projection(problem.white, problem.basis)
+    edges = problem.edges(state)
     missing = [k for k in np.argsort(-misfit.of_class) if np.abs(edges[k]).max() > 0][:BEST]
     states = []
     for k in missing:
-        shape, *_ = np.linalg.lstsq(
-            problem.directions.shape, to(edges[k] - before.middle[0]), rcond=LEAST_SEEN
-        )
+        shape = _as_misfit(problem, edges[k] - before.middle[0])
         weight = state.population.weight
         # a class of all pixels leaves the others some
         share = np.minimum(weight[[k]] / weight.sum(), np.exp(LOG_MOST_FOREIGN))
@@ -128,12 +126,11 @@ def _guesses(problem: Problem, state: State, seen: _Seen) -> list[Foreign]:
         return []
     middle = edges[strong].mean(0)
     common = problem.common(state)[strong].mean(0)
-    along, to = problem.directions.shape, Projection(problem.white, problem.basis)
     of_class = seen.responsibility @ shares(problem.library)
     guesses = []
     for k in range(n_classes):
         toward, scatter = _scatter(problem, state, seen.shapes[k], seen.target, of_class[:, k])
-        start, *_ = np.linalg.lstsq(along, to(edges[k] - middle), rcond=LEAST_SEEN)
+        start = _as_misfit(problem, edges[k] - middle)
         for direction, size in zip(toward.T, scatter, strict=True):
             # two kinds of pixels, one of them so frequent, scatter by p (1 - p) of their distance
             spread = max(size - 1.0, LEAST_SCATTER) / (FIRST_SHARE * (1.0 - FIRST_SHARE))
@@ -149,6 +146,13 @@ def _guesses(problem: Problem, state: State, seen: _Seen) -> list[Foreign]:
                     )
                 )
     return guesses
+
+
+def _as_misfit(problem: Problem, edge: Array) -> Array:
+    """A difference of edges (B,) by the modes of misfit (M,) that pixels show."""
+    shown = Projection(problem.white, problem.basis)(edge)
+    modes, *_ = np.linalg.lstsq(problem.directions.shape, shown, rcond=LEAST_SEEN)
+    return modes
 
 
 def _scatter(

@@ -14,7 +14,7 @@ from eels_bayes.data.spectra import Spectra
 from eels_bayes.field.coupling import Coupling, Field, learn_field
 from eels_bayes.field.draws import draw_maps
 from eels_bayes.field.graph import Graph, grid_graph
-from eels_bayes.field.messages import class_distance
+from eels_bayes.field.messages import class_distance, values_of_all
 from eels_bayes.field.series import Links, linked_graph
 from eels_bayes.field.weight_doubt import drawn_offsets
 from eels_bayes.prediction.pixel_states import PixelStates, state_distance
@@ -136,9 +136,7 @@ def map_posterior(
     ratio = probabilities[ok].astype(np.float64) / np.maximum(prior, LEAST)
     likelihood = np.zeros(probabilities.shape)
     likelihood[ok] = np.log(np.maximum(ratio, LEAST))
-    values = np.full(n_classes, np.nan)
-    if class_values is not None:
-        values[: len(class_values)] = class_values
+    values = values_of_all(class_values, n_classes)
     shapes = [info.shape for info in spectra.images]
     graph = grid_graph(spectra.image, spectra.position, shapes)
     if links is not None:
