@@ -59,7 +59,7 @@ def draw_maps(
     parts = []
     for start in range(0, n_draws, at_once):
         n_chains = min(at_once, n_draws - start)
-        off = torch.zeros(n_chains, 1, n_states)
+        off = begin.new_zeros(n_chains, 1, n_states)
         if offsets is not None:
             off = _of_states(torch.from_numpy(offsets[start : start + n_chains]), field)
         states = _drawn(begin + off[..., :-1], generator)

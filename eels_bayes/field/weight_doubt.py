@@ -75,23 +75,23 @@ def score_slopes(field: Field, graph: Graph) -> NDArray[np.float64]:
     known = OfImages(weight, factors, torch.zeros_like(weight))
     kernel = Kernel(torch.exp(-field.penalty).float(), pixels.in_time(known))
     messages = pixels.nothing_said()
-    here, slopes = torch.zeros(0), []
+    scores = []  # as given, then beside it in each class
     with torch.no_grad():
         for klass in range(-1, int(field.label.max()) + 1):
             moved = weight * torch.where(field.label == klass, np.exp(BESIDE), 1.0).unsqueeze(1)
-            beside = known._replace(weight=(moved / moved.sum(0)).float())
-            prior, local = pixels.states(beside, field.coupling.alone)
+            nudged = known._replace(weight=(moved / moved.sum(0)).float())
+            prior, local = pixels.states(nudged, field.coupling.alone)
             settling = messages
             for _ in range(SWEEPS if klass < 0 else SWEEPS_BESIDE):
                 settling = swept(settling, local, pixels, kernel)
             by_all = said(settling)
             score = ((local * by_all).sum(0) / (prior * by_all).sum(0)).log().double()
             if klass < 0:
-                here, messages = score, settling
-            else:
-                slopes.append((score - here) / BESIDE)
-    found = np.empty((len(pixels.rows), len(slopes)))
-    found[pixels.rows] = torch.stack(slopes, 1).numpy()
+                messages = settling
+            scores.append(score)
+    here, *beside = scores
+    found = np.empty((len(pixels.rows), len(beside)))
+    found[pixels.rows] = (torch.stack(beside, 1) - here[:, None]).numpy() / BESIDE
     return found
 
 

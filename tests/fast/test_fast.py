@@ -114,8 +114,18 @@ def assert_agree(one, other, rows=slice(None), scale=1.0):
         np.testing.assert_allclose(found, expected, rtol=0, atol=scale * tolerance, err_msg=name)
     moved = np.abs(one.novelty - other.novelty[rows]) > scale * 1e-3
     assert moved.sum() <= 0.01 * moved.size
-    for name in ("labels", "flag"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name)[rows], name)
+    np.testing.assert_array_equal(one.flag, other.flag[rows], "flag")
+    # two classes whose probabilities are equal within their tolerance may change places
+    tied = lead(other.probabilities[rows]) <= 2 * scale * TOLERANCE["probabilities"]
+    assert tied.sum() <= max(1, 0.002 * tied.size)
+    labels = [np.where(tied, -1, of) for of in (one.labels, other.labels[rows])]
+    np.testing.assert_array_equal(*labels, "labels")
+
+
+def lead(probabilities):
+    """By how much the likeliest class is likelier than the next; infinite where none was read."""
+    ordered = np.sort(probabilities, axis=-1)
+    return np.nan_to_num(ordered[..., -1] - ordered[..., -2], nan=np.inf)
 
 
 # --- the same as the slow path
