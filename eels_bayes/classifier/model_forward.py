@@ -24,7 +24,7 @@ from eels_bayes.validation import same_axis
 # ForwardModel's plain arrays, stored under their names.
 _FORWARD = (
     *("mean_profile", "middle", "spread", "mean", "covariance"),
-    *("class_weights", "pair_weights", "log_likelihood"),
+    *("class_weights", "pair_weights", "level_weights", "log_likelihood"),
 )
 _CONTINUUM = ("energy", "window", "reference", "free")
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from eels_bayes.forward_model.components import LEVELS
 from eels_bayes.forward_model.factor_moments import N_COMMON
 from eels_bayes.prediction.stored_tensors import (
     ENCODER,
@@ -68,6 +69,7 @@ _FORWARD = {
     "covariance": Expected("PP", F64, DEFINITE),
     "class_weights": Expected("K", F64, NOT_NEGATIVE),
     "pair_weights": Expected("KK", F64, NOT_NEGATIVE),
+    "level_weights": Expected(f"K{len(LEVELS)}", F64, NOT_NEGATIVE),
     "log_likelihood": Expected("?", F64),
 }
 _CONTINUUM = {

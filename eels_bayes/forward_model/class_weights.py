@@ -12,7 +12,7 @@ from eels_bayes.arrays import Array
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.forward_model.acceleration import converged
-from eels_bayes.forward_model.components import components
+from eels_bayes.forward_model.components import LEVELS, absent, components, n_single
 from eels_bayes.forward_model.edge_shapes import mean_edges
 from eels_bayes.forward_model.factor_mixture import (
     LEAST_WEIGHT,
@@ -72,14 +72,12 @@ def fit_weights(
     shown = shown + shared_on(along, misfit, energy, library.energy)[library.labels]
     library = replace(library, intensity=shown)  # which may mix is asked of what is shown
     weight = np.full(len(components(library)), 1.0 / len(components(library)))
-    shares, pair_weights = by_class(library, weight)
     model = replace(
         model,
         library=library,
         misfit=misfit,
         along=along,
-        class_weights=shares,
-        pair_weights=pair_weights,
+        **by_class(library, weight),
     )
     ok = np.flatnonzero(spectra.ok)
     target, noise = model.whiten(spectra.profile[ok].astype(float), spectra.level[ok].astype(float))
@@ -95,11 +93,9 @@ def fit_weights(
         gain = len(ok) * (found.history[-1] - alone.history[-1])
         if gain + log_density(foreign, foreign.covariance) < GAIN:
             found, foreign = alone, foreign.left(np.zeros(len(foreign)))
-    shares, pair_weights = by_class(library, found.weight)
     return replace(
         model,
-        class_weights=shares,
-        pair_weights=pair_weights,
+        **by_class(library, found.weight),
         foreign=foreign.left(found.foreign),
         log_likelihood=np.array(found.history),
     )
@@ -137,16 +133,17 @@ def _weighed(
         of_pixel, of_foreign = np.split(np.exp(joint - total[:, None]), [n_known], axis=1)
         foreign = of_foreign.mean(0)
         responsibility = np.array([of_pixel[image == i].sum(0) for i in range(len(pixels))])
-        weight, weights = shared_out(responsibility, pixels, library.n_classes, class_weights)
+        weight, weights = shared_out(responsibility, pixels, library, class_weights)
     return _Weighed(weight, foreign, history)
 
 
 def shared_out(
-    responsibility: Array, pixels: Array, n_classes: int, class_weights: Array | None
+    responsibility: Array, pixels: Array, library: FingerprintLibrary, class_weights: Array | None
 ) -> tuple[Array, Array]:
     """Weights of the components overall (C,) and in each image (I, C) after an E-step."""
+    n_classes, single = library.n_classes, n_single(library)
     weight = overall_weights(responsibility.sum(0))
-    _expect_mixing(weight, n_classes)
+    _expect_mixing(weight, single)
     pure = weight[:n_classes]
     if class_weights is not None:
         pure[:] = class_weights * pure.sum()
@@ -155,7 +152,7 @@ def shared_out(
     if len(pixels) == 1:  # a single image is the population
         return weight, weight[None]
     weights = weights_of_images(responsibility, pixels, weight)
-    _expect_mixing(weights, n_classes)
+    _expect_mixing(weights, single)
     if class_weights is not None:  # they hold for the images together
         weights[:, :n_classes] *= pure / (pixels @ weights / pixels.sum())[:n_classes]
         weights /= weights.sum(1, keepdims=True)
@@ -170,23 +167,31 @@ def with_mixed(weight: Array, old: Array, n_classes: int) -> Array:
     return np.concatenate([pure, mixed], axis=-1)
 
 
-def by_class(library: FingerprintLibrary, weight: Array) -> tuple[Array, Array]:
-    """Share (K,) of each class and weights (K, K) of pairs, of the components' weights (C,)."""
-    shares, pairs = np.zeros(library.n_classes), np.zeros((library.n_classes, library.n_classes))
+def by_class(library: FingerprintLibrary, weight: Array) -> dict[str, Array]:
+    """A model's ``class_weights``, ``pair_weights`` and ``level_weights`` of components' (C,)."""
+    n, none = library.n_classes, absent(library)
+    shares, pairs, levels = np.zeros(n), np.zeros((n, n)), np.zeros((n, len(LEVELS)))
     for (a, b, share), w in zip(components(library), weight, strict=True):
         pairs[a, b] += w
+        if b == none != a:
+            levels[a, LEVELS.index(share)] = w
+            share = 1.0  # an edge of any size is one
         shares[a] += share * w
         shares[b] += (1.0 - share) * w
-    return shares, pairs
+    total = levels.sum(1, keepdims=True)
+    levels = np.divide(levels, total, out=np.full_like(levels, 1.0 / len(LEVELS)), where=total > 0)
+    return {"class_weights": shares, "pair_weights": pairs, "level_weights": levels}
 
 
-def _expect_mixing(weight: Array, n_classes: int) -> None:
+def _expect_mixing(weight: Array, single: int) -> None:
     """Draw the share of mixed pixels towards `MIXED`, in place: a Beta prior's M-step.
 
     At low dose the likelihood hardly tells mixed pixels from an imperfect model of pure ones, and
     would call many of them mixed.
     """
-    pure, mixed = weight[..., :n_classes], weight[..., n_classes:]
+    pure, mixed = weight[..., :single], weight[..., single:]
+    if not mixed.shape[-1]:
+        return
     seen = mixed.sum(-1, keepdims=True)
     share = (seen + MIXED_WEIGHT * MIXED) / (1.0 + MIXED_WEIGHT)
     mixed *= share / seen

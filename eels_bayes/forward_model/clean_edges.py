@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from eels_bayes.arrays import Array
+from eels_bayes.forward_model.components import LEVELS, REACH, absent
 from eels_bayes.forward_model.continuum import tail
 from eels_bayes.forward_model.edge_shapes import onto_bins, wide_axis
 from eels_bayes.forward_model.model import ForwardModel
@@ -43,28 +44,53 @@ def population_edges(model: ForwardModel, n: int, rng: np.random.Generator) -> C
     flat = rng.choice(n_classes**2, size=n, p=model.pair_weights.ravel())
     first, second = np.divmod(flat, n_classes)
     share = np.where(first == second, 1.0, rng.uniform(*SHARES, n))
+    _draw_levels(model, first, second, share, rng)
     return blended_edges(model, first, second, share, rng)
 
 
 def class_edges(model: ForwardModel, k: int, n: int, rng: np.random.Generator) -> Clean:
     """Edges of ``n`` pixels that class ``k`` dominates, mixed ones as frequent as in the data."""
-    pairs = model.pair_weights
+    pairs, none = model.pair_weights, absent(model.library)
     # a share of the first above a half is as frequent as one below
     partners = 0.5 * (pairs[k] + pairs[:, k])
+    if none is not None:  # the part of an edge that is there is of its class
+        partners = np.zeros(len(pairs)) if k == none else partners
+        partners[none] = pairs[k, none]
     partners[k] = max(pairs[k, k], LEAST_PURE)
     second = rng.choice(len(partners), size=n, p=partners / partners.sum())
     share = np.where(second == k, 1.0, rng.uniform(0.5, SHARES[1], n))
-    return blended_edges(model, np.full(n, k), second, share, rng)
+    first = np.full(n, k)
+    _draw_levels(model, first, second, share, rng)
+    return blended_edges(model, first, second, share, rng)
+
+
+def _draw_levels(
+    model: ForwardModel, first: Array, second: Array, share: Array, rng: np.random.Generator
+) -> None:
+    """Intensities for shares (n,), in place, where the second class (n,) is the absent one."""
+    none = absent(model.library)
+    if none is None:
+        return
+    for k in range(model.library.n_classes):
+        here = np.flatnonzero((first == k) & (second == none) & (first != none))
+        level = rng.choice(len(LEVELS), size=len(here), p=model.level_weights[k])
+        reach = np.array(REACH)[level]
+        share[here] = np.array(LEVELS)[level] + reach * rng.uniform(-1.0, 1.0, len(here))
 
 
 def blended_edges(
     model: ForwardModel, first: Array, second: Array, share: Array, rng: np.random.Generator
 ) -> Clean:
-    """Edges that are a share (n,) of the first class (n,) and for the rest of the second (n,)."""
+    """Edges that are a share (n,) of the first class (n,) and for the rest of the second (n,).
+
+    Where the second is the absent one, of the first alone: the share is its intensity.
+    """
     n, n_classes = len(first), model.library.n_classes
-    fractions = np.zeros((n, n_classes))
-    np.add.at(fractions, (np.arange(n), first), share)
-    np.add.at(fractions, (np.arange(n), second), 1.0 - share)
+    there, fractions = np.zeros((2, n, n_classes))
+    alone = (second == absent(model.library)) | (first == second)
+    for found, of_first in ((there, share), (fractions, np.where(alone, 1.0, share))):
+        np.add.at(found, (np.arange(n), first), of_first)
+        np.add.at(found, (np.arange(n), second), np.where(alone, 0.0, 1.0 - share))
     edge, _, value = model.library.vary(n, rng, labels=first)
     mixed = np.flatnonzero(first != second)
     partner, _, partner_value = model.library.vary(len(mixed), rng, labels=second[mixed])
@@ -72,7 +98,7 @@ def blended_edges(
     edge[mixed] = part[:, None] * edge[mixed] + (1.0 - part[:, None]) * partner
     if value is not None and partner_value is not None:
         value[mixed] = part * value[mixed] + (1.0 - part) * partner_value
-    return Clean(edge + _misfits(model, fractions, rng), fractions, value)
+    return Clean(edge + _misfits(model, there, rng), fractions, value)
 
 
 def _misfits(model: ForwardModel, fractions: Array, rng: np.random.Generator) -> Array:

@@ -1,4 +1,9 @@
-"""The forward model's components: classes, mixtures of two and what departs from both."""
+"""The forward model's components: classes, their intensities, and mixtures of two.
+
+Where the library has a class without an edge, the others are there or not, and as much of them as
+there is: the intensity of an edge is positive and of any size. A pixel that "mixes" such a class
+with no edge shows a weak edge, and is of the class.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,12 @@ from scipy.optimize import nnls
 from eels_bayes.data.fingerprints import FingerprintLibrary
 
 MIXING = (0.2, 0.4, 0.6, 0.8)  # share of the first partner in a two-class pixel; even steps
+# Intensities of an edge over its fingerprints', where a class may be absent, and how far each of
+# them reaches: from where an edge is as good as none, without gaps, to what few pixels exceed.
+# The fingerprints' own lies between the fourth and the fifth.
+LEVELS = (0.2, 0.4, 0.6, 0.8, 1.25, 1.55, 1.95)
+REACH = (0.1, 0.1, 0.1, 0.1, 0.15, 0.15, 0.25)
+NO_EDGE = 1e-3  # of the strongest class's norm: a class with less has no edge
 DEPARTURE = 0.1  # of its norm by which a mixture may miss a spectrum; chosen, not tuned
 
 
@@ -55,17 +66,62 @@ def _is_mixture(library: FingerprintLibrary) -> NDArray[np.bool_]:
     return mixture
 
 
+def absent(library: FingerprintLibrary) -> int | None:
+    """The class without an edge, if there is one and classes have no values.
+
+    Where they do, what lies between no edge and one is a value between theirs.
+    """
+    if library.class_values is not None:
+        return None
+    norm = np.linalg.norm(library.class_spectra, axis=1)
+    none = np.flatnonzero(norm <= NO_EDGE * norm.max())
+    return int(none[0]) if len(none) == 1 else None
+
+
 def components(library: FingerprintLibrary) -> list[tuple[int, int, float]]:
-    """Every class pure, then every pair that may mix at the shares of ``MIXING``."""
+    """Every class pure, at the ``LEVELS`` of its intensity if it may be absent, then mixtures.
+
+    Members are first class, second class and share of the first: of pairs that may mix those of
+    ``MIXING``; a level is one of a class with the absent one.
+    """
+    none = absent(library)
     pure = [(k, k, 1.0) for k in range(library.n_classes)]
-    return pure + [(a, b, share) for a, b in mixing_pairs(library) for share in MIXING]
+    weaker = [
+        (k, none, level)
+        for k in range(library.n_classes)
+        for level in LEVELS
+        if none is not None and k != none
+    ]
+    pairs = [pair for pair in mixing_pairs(library) if none not in pair]
+    return pure + weaker + [(a, b, share) for a, b in pairs for share in MIXING]
+
+
+def n_single(library: FingerprintLibrary) -> int:
+    """How many of the components, the first, hold one class alone."""
+    n_levels = 0 if absent(library) is None else len(LEVELS)
+    return library.n_classes + n_levels * (library.n_classes - 1)
+
+
+def reach(library: FingerprintLibrary, member: tuple[int, int, float]) -> float:
+    """How far the shares of a component's pixels may lie from its own: nothing lies between."""
+    _, second, share = member
+    if second == absent(library):
+        return REACH[LEVELS.index(share)]
+    return 0.5 * (MIXING[1] - MIXING[0])
+
+
+def dominant(library: FingerprintLibrary) -> list[int]:
+    """The class that dominates each component."""
+    none = absent(library)
+    return [a if b == none or share >= 0.5 else b for a, b, share in components(library)]
 
 
 def shares(library: FingerprintLibrary) -> NDArray[np.float64]:
-    """Share (components, K) of each class in each component."""
-    members = components(library)
+    """Share (components, K) of each class in each component; one that is absent has none."""
+    members, none = components(library), absent(library)
     share = np.zeros((len(members), library.n_classes))
     for row, (a, b, of_first) in zip(share, members, strict=True):
         row[a] += of_first
-        row[b] += 1.0 - of_first
+        if b != none or a == none:
+            row[b] += 1.0 - of_first
     return share

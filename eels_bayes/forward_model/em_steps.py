@@ -101,7 +101,7 @@ class Problem:
         weight, weights = shared_out(
             step.responsibility,
             step.responsibility.sum(1),
-            self.library.n_classes,
+            self.library,
             self.class_weights,
         )
         if not self.mixing:  # as much is expected when pixels may mix again

@@ -252,7 +252,6 @@ def _fitted(
     """The model of a fit that has ended."""
     library, state = problem.library, climb.state
     population = pooled(state.population, state.images, np.bincount(problem.image))
-    shares, pair_weights = by_class(library, population.weight)
     shown = state.library_fit.apply(library.energy, library.intensity)
     along, misfit = problem.along, state.misfit
     shown = shown + shared_on(along, misfit, problem.energy, library.energy)[library.labels]
@@ -268,8 +267,7 @@ def _fitted(
         spread=whitening.spread,
         mean=population.mean,
         covariance=population.covariance,
-        class_weights=shares,
-        pair_weights=pair_weights,
+        **by_class(library, population.weight),
         foreign=state.foreign.left(state.foreign.share),
         log_likelihood=np.array(climb.likelihood),
         converged=climb.converged,

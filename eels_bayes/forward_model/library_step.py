@@ -10,6 +10,7 @@ from eels_bayes.arrays import Array
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.variations import Variations
 from eels_bayes.forward_model.acceleration import VARIED
+from eels_bayes.forward_model.components import absent
 from eels_bayes.forward_model.edge_shapes import LibraryFit
 from eels_bayes.forward_model.factor_mixture import Expectation
 
@@ -53,7 +54,8 @@ def varied(
         VARIED, powers, centred, step.common.information, strict=True
     ):
         now, first = getattr(old.variations, name), getattr(given.variations, name)
-        if now == 0.0:  # as given
+        by_levels = name == "intensity" and absent(given) is not None
+        if now == 0.0 or by_levels:  # as given
             variations[name] = now
             continue
         # information u^2 + prior u = square + prior (first / now)^power, of the variance's factor u

@@ -19,7 +19,7 @@ import numpy as np
 
 from eels_bayes.arrays import Array
 from eels_bayes.data.fingerprints import FingerprintLibrary
-from eels_bayes.forward_model.components import MIXING, components, shares
+from eels_bayes.forward_model.components import LEVELS, MIXING, absent, components, dominant, shares
 from eels_bayes.forward_model.continuum import Continuum
 from eels_bayes.forward_model.directions import negligible_out
 from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes
@@ -52,7 +52,10 @@ class ForwardModel:
         Share of each class, its part in mixed pixels included.
     pair_weights : (K, K) array
         Upper triangle: weight of pixels that mix two classes (see `mixing_pairs`); diagonal:
-        weight of pure pixels.
+        weight of pure pixels. Where a class may be absent, its column: weight of pixels of each
+        other class whose edge is weaker or stronger than the fingerprints'.
+    level_weights : (K, V) array
+        How these pixels share out among `components.LEVELS`; rows sum to one.
     log_likelihood : (I,) array
         Mean log-likelihood of each iteration, nats a pixel.
     misfit : Misfit
@@ -77,6 +80,7 @@ class ForwardModel:
     covariance: Array
     class_weights: Array
     pair_weights: Array
+    level_weights: Array
     log_likelihood: Array
     misfit: Misfit
     along: Directions
@@ -100,16 +104,18 @@ class ForwardModel:
         weight : (components,) array
             Sums to one.
         """
-        members = components(self.library)
-        shares = len(MIXING)
-        weight = [self.pair_weights[a, b] / (1 if a == b else shares) for a, b, _ in members]
-        return members, np.array(weight)
+        members, none = components(self.library), absent(self.library)
+        weight = np.array([self.pair_weights[a, b] for a, b, _ in members])
+        for row, (a, b, share) in enumerate(members):
+            if b == none != a:
+                weight[row] *= self.level_weights[a, LEVELS.index(share)]
+            elif a != b:
+                weight[row] /= len(MIXING)
+        return members, weight
 
     def dominance(self) -> Array:
         """Which class dominates each component, (components, K), rows one-hot."""
-        members, _ = self.components()
-        dominant = [a if share >= 0.5 else b for a, b, share in members]
-        one_hot: Array = np.eye(self.library.n_classes)[dominant]
+        one_hot: Array = np.eye(self.library.n_classes)[dominant(self.library)]
         return one_hot
 
     @property

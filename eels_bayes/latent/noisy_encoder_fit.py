@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from eels_bayes.effort import FULL
-from eels_bayes.forward_model.components import MIXING, components
+from eels_bayes.forward_model.components import components, reach
 from eels_bayes.forward_model.model_evidence import evidence_of
 from eels_bayes.forward_model.reinsertion import Reinsertion
 from eels_bayes.latent.noisy_encoder import NoisyEncoder, information
 from eels_bayes.latent.vae import SpectrumVAE
 
-HALF_STEP = 0.5 * (MIXING[1] - MIXING[0])  # shares are continuous between the components'
 SLOPE_PRECISION = 1.0  # of the slopes beforehand: weak, that of one spectrum
 NEGLIGIBLE = 1e-6  # share of the largest variance below which a direction is not regressed on
 
@@ -111,7 +110,7 @@ def _draw(
     first, second, share = member
     shares = np.full(n, share)
     if first != second:
-        shares += rng.uniform(-HALF_STEP, HALF_STEP, n)
+        shares += reach(source.model.library, member) * rng.uniform(-1.0, 1.0, n)
     classes = np.full(n, first), np.full(n, second)
     edge = source.mixed_edges(*classes, shares, rng).spectra
     u = source.coefficients(n, rng)

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from eels_bayes.forward_model.components import MIXING
+from eels_bayes.forward_model.components import MIXING, absent, dominant
 from eels_bayes.forward_model.model import ForwardModel
 
 LEAST_MIXED = 2e-3  # of all pixels: a rarer mixture of two classes is no state of its own
@@ -69,17 +69,20 @@ def pixel_states(model: ForwardModel, class_weights: NDArray[np.float64]) -> Pix
     """
     n_classes, (members, weight) = len(class_weights), model.components()
     states = [(k, k) for k in range(n_classes)]
-    for a, b in {(a, b): None for a, b, _ in members if a != b}:
+    none, of_one = absent(model.library), dominant(model.library)
+    for a, b in {(a, b): None for a, b, _ in members if a != b and b != none}:
         if model.pair_weights[a, b] > LEAST_MIXED:
             states += [(a, b), (b, a)]
     place = {state: index for index, state in enumerate(states)}
     of_component = np.tile(np.arange(n_classes), (len(members), 1))
     shown = of_component.copy()
     found = np.zeros(len(states))
-    for row, seen, (a, b, of_first), one in zip(of_component, shown, members, weight, strict=True):
+    for row, seen, (a, b, _), label, one in zip(
+        of_component, shown, members, of_one, weight, strict=True
+    ):
         if (a, b) in place:
             row[a], row[b] = place[a, b], place[b, a]
-        seen[:] = row[a if of_first >= 0.5 else b]
+        seen[:] = row[label]
         found[seen[0]] += one
     if n_classes > model.library.n_classes:
         shown = of_component
