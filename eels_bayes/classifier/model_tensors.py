@@ -68,6 +68,7 @@ _FORWARD = {
     "covariance": Expected("PP", F64, DEFINITE),
     "class_weights": Expected("K", F64, NOT_NEGATIVE),
     "pair_weights": Expected("KK", F64, NOT_NEGATIVE),
+    "pairs": Expected("?2", INT, NOT_NEGATIVE),
     "log_likelihood": Expected("?", F64),
 }
 _CONTINUUM = {

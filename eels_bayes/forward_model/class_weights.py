@@ -12,7 +12,14 @@ from eels_bayes.arrays import Array
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.forward_model.acceleration import converged
-from eels_bayes.forward_model.components import components
+from eels_bayes.forward_model.components import (
+    MIXING,
+    Pairs,
+    components,
+    mixing_pairs,
+    most_pairs,
+    pairs_at_once,
+)
 from eels_bayes.forward_model.edge_shapes import mean_edges
 from eels_bayes.forward_model.factor_mixture import (
     LEAST_WEIGHT,
@@ -23,10 +30,12 @@ from eels_bayes.forward_model.factor_mixture import (
 from eels_bayes.forward_model.foreign import GAIN, log_density
 from eels_bayes.forward_model.misfit import shared_on
 from eels_bayes.forward_model.model import ForwardModel
+from eels_bayes.forward_model.pair_choice import chosen, of_pairs
 from eels_bayes.forward_model.registration import placed
 
 MIXED = 0.1  # share of mixed pixels expected beforehand ...
 MIXED_WEIGHT = 0.25  # ... as if seen in so many of the pixels: noise hides what is mixed
+ASKED_STEPS = 20  # of weights, before pixels are asked which pairs mix
 BALANCE = 0.05  # weight of equal classes beforehand, as if seen in so many of the pixels
 
 
@@ -42,7 +51,8 @@ def fit_weights(
 
     Everything else stays as it is: the continuum and its population, how the library stands in the
     experiment, and how much its fingerprints vary. Structures that the library lacks are then not
-    taken for any of these; those that were found stay where the library still lacks them.
+    taken for any of these; those that were found stay where the library still lacks them. Of many
+    classes, the pairs that mix stay, and pixels are asked of those of a new class (`pair_choice`).
 
     Parameters
     ----------
@@ -71,38 +81,78 @@ def fit_weights(
     shown = model.library_fit.apply(library.energy, library.intensity)
     shown = shown + shared_on(along, misfit, energy, library.energy)[library.labels]
     library = replace(library, intensity=shown)  # which may mix is asked of what is shown
-    weight = np.full(len(components(library)), 1.0 / len(components(library)))
-    shares, pair_weights = by_class(library, weight)
-    model = replace(
-        model,
-        library=library,
-        misfit=misfit,
-        along=along,
-        class_weights=shares,
-        pair_weights=pair_weights,
-    )
+    kept, asked = _kept_and_asked(model, library, known)
+    model = replace(model, library=library, misfit=misfit, along=along)
+    model = _with_weights(model, [*kept, *asked])
     ok = np.flatnonzero(spectra.ok)
     target, noise = model.whiten(spectra.profile[ok].astype(float), spectra.level[ok].astype(float))
     parts = model.rotated_components() + model.rotated_foreign()
     fits = np.stack([log_likelihood(target, noise, part)[0] for part in parts], axis=1)
     _, image = np.unique(spectra.image[ok], return_inverse=True)
     foreign = model.foreign
+    if asked:
+        entered, fits = _entered(fits, image, library, len(kept), len(asked), foreign.share)
+        kept = [*kept, *(asked[column] for column in entered)]
     found = _weighed(fits, image, library, foreign.share, class_weights, iterations)
     if len(foreign) and None in known:
         # what a new class explains as well is no structure beside the library
-        n = len(weight)
+        n = len(found.weight)
         alone = _weighed(fits[:, :n], image, library, np.zeros(0), class_weights, iterations)
         gain = len(ok) * (found.history[-1] - alone.history[-1])
         if gain + log_density(foreign, foreign.covariance) < GAIN:
             found, foreign = alone, foreign.left(np.zeros(len(foreign)))
-    shares, pair_weights = by_class(library, found.weight)
     return replace(
-        model,
-        class_weights=shares,
-        pair_weights=pair_weights,
+        _with_weights(model, kept, found.weight),
         foreign=foreign.left(found.foreign),
         log_likelihood=np.array(found.history),
     )
+
+
+def _kept_and_asked(
+    model: ForwardModel, library: FingerprintLibrary, known: list[int | None]
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Pairs of a library that mix, and those that pixels are asked of."""
+    at_once, candidates = pairs_at_once(library), mixing_pairs(library)
+    if len(at_once) == len(candidates):
+        return at_once, []
+    mixed = {frozenset(pair) for pair in model.pairs}
+    kept = [(a, b) for a, b in candidates if frozenset((known[a], known[b])) in mixed]
+    return kept, [(a, b) for a, b in candidates if None in (known[a], known[b])]
+
+
+def _with_weights(model: ForwardModel, pairs: Pairs, weight: Array | None = None) -> ForwardModel:
+    """The model with pairs and weights (C,) of its components, all alike if these are left out."""
+    n_classes = model.library.n_classes
+    if weight is None:
+        n = len(components(n_classes, pairs))
+        weight = np.full(n, 1.0 / n)
+    shares, pair_weights = by_class(n_classes, pairs, weight)
+    return replace(model, class_weights=shares, pair_weights=pair_weights, pairs=pairs)
+
+
+def _entered(
+    fits: Array,
+    image: Array,
+    library: FingerprintLibrary,
+    n_kept: int,
+    n_asked: int,
+    foreign: Array,
+) -> tuple[list[int], Array]:
+    """Pairs that enter, and the log-likelihoods (n, C + F) of what is left of these.
+
+    ``fits`` are of the classes, the pairs that are kept and those that are asked of, and of foreign
+    structures.
+    """
+    first = library.n_classes + n_kept * len(MIXING)
+    before, together, beside = np.split(fits, [first, first + n_asked * len(MIXING)], axis=1)
+    without = np.concatenate([before, beside], axis=1)
+    found = _weighed(without, image, library, foreign, None, ASKED_STEPS)
+    weight = np.append((1.0 - found.foreign.sum()) * found.weight, found.foreign)
+    base = logsumexp(without + np.log(np.maximum(weight, LEAST_WEIGHT)), axis=1)
+    most = max(0, most_pairs(library.n_classes) - n_kept)
+    columns, _ = chosen(base, of_pairs(together), most)
+    theirs = together.reshape(len(fits), n_asked, -1)[:, columns].reshape(len(fits), -1)
+    return columns, np.concatenate([before, theirs, beside], axis=1)
 
 
 class _Weighed(NamedTuple):
@@ -170,14 +220,14 @@ def with_mixed(weight: Array, old: Array, n_classes: int) -> Array:
     return np.concatenate([pure, mixed], axis=-1)
 
 
-def by_class(library: FingerprintLibrary, weight: Array) -> tuple[Array, Array]:
+def by_class(n_classes: int, pairs: Pairs, weight: Array) -> tuple[Array, Array]:
     """Share (K,) of each class and weights (K, K) of pairs, of the components' weights (C,)."""
-    shares, pairs = np.zeros(library.n_classes), np.zeros((library.n_classes, library.n_classes))
-    for (a, b, share), w in zip(components(library), weight, strict=True):
-        pairs[a, b] += w
+    shares, pair_weights = np.zeros(n_classes), np.zeros((n_classes, n_classes))
+    for (a, b, share), w in zip(components(n_classes, pairs), weight, strict=True):
+        pair_weights[a, b] += w
         shares[a] += share * w
         shares[b] += (1.0 - share) * w
-    return shares, pairs
+    return shares, pair_weights
 
 
 def _expect_mixing(weight: Array, n_classes: int) -> None:
@@ -187,6 +237,8 @@ def _expect_mixing(weight: Array, n_classes: int) -> None:
     would call many of them mixed.
     """
     pure, mixed = weight[..., :n_classes], weight[..., n_classes:]
+    if not mixed.shape[-1]:  # no two classes may mix
+        return
     seen = mixed.sum(-1, keepdims=True)
     share = (seen + MIXED_WEIGHT * MIXED) / (1.0 + MIXED_WEIGHT)
     mixed *= share / seen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -11,7 +12,12 @@ from scipy.optimize import nnls
 from eels_bayes.data.fingerprints import FingerprintLibrary
 
 MIXING = (0.2, 0.4, 0.6, 0.8)  # share of the first partner in a two-class pixel; even steps
+# Pairs for each class that every pixel is asked of at most: all of up to six classes, any two of
+# which may mix. Of more classes most pairs are in no pixel.
+PAIRS_PER_CLASS = 2.5
 DEPARTURE = 0.1  # of its norm by which a mixture may miss a spectrum; chosen, not tuned
+
+Pairs = Sequence[tuple[int, int]]  # of classes that may share a pixel, the smaller index first
 
 
 def mixing_pairs(library: FingerprintLibrary) -> list[tuple[int, int]]:
@@ -55,16 +61,27 @@ def _is_mixture(library: FingerprintLibrary) -> NDArray[np.bool_]:
     return mixture
 
 
-def components(library: FingerprintLibrary) -> list[tuple[int, int, float]]:
-    """Every class pure, then every pair that may mix at the shares of ``MIXING``."""
-    pure = [(k, k, 1.0) for k in range(library.n_classes)]
-    return pure + [(a, b, share) for a, b in mixing_pairs(library) for share in MIXING]
+def most_pairs(n_classes: int) -> int:
+    """How many pairs of so many classes are asked of every pixel at most."""
+    return int(PAIRS_PER_CLASS * n_classes)
 
 
-def shares(library: FingerprintLibrary) -> NDArray[np.float64]:
+def pairs_at_once(library: FingerprintLibrary) -> list[tuple[int, int]]:
+    """The pairs that may mix, where these are few; else none, and pixels choose: `pair_choice`."""
+    pairs = mixing_pairs(library)
+    return pairs if len(pairs) <= most_pairs(library.n_classes) else []
+
+
+def components(n_classes: int, pairs: Pairs) -> list[tuple[int, int, float]]:
+    """Every class pure, then every one of the pairs at the shares of ``MIXING``."""
+    pure = [(k, k, 1.0) for k in range(n_classes)]
+    return pure + [(a, b, share) for a, b in pairs for share in MIXING]
+
+
+def shares(n_classes: int, pairs: Pairs) -> NDArray[np.float64]:
     """Share (components, K) of each class in each component."""
-    members = components(library)
-    share = np.zeros((len(members), library.n_classes))
+    members = components(n_classes, pairs)
+    share = np.zeros((len(members), n_classes))
     for row, (a, b, of_first) in zip(share, members, strict=True):
         row[a] += of_first
         row[b] += 1.0 - of_first

@@ -126,7 +126,7 @@ def _guesses(problem: Problem, state: State, seen: _Seen) -> list[Foreign]:
         return []
     middle = edges[strong].mean(0)
     common = problem.common(state)[strong].mean(0)
-    of_class = seen.responsibility @ shares(problem.library)
+    of_class = seen.responsibility @ shares(problem.library.n_classes, state.pairs)
     guesses = []
     for k in range(n_classes):
         toward, scatter = _scatter(problem, state, seen.shapes[k], seen.target, of_class[:, k])

@@ -19,7 +19,7 @@ import numpy as np
 
 from eels_bayes.arrays import Array
 from eels_bayes.data.fingerprints import FingerprintLibrary
-from eels_bayes.forward_model.components import MIXING, components, shares
+from eels_bayes.forward_model.components import MIXING, Pairs, components, shares
 from eels_bayes.forward_model.continuum import Continuum
 from eels_bayes.forward_model.directions import negligible_out
 from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes
@@ -53,6 +53,8 @@ class ForwardModel:
     pair_weights : (K, K) array
         Upper triangle: weight of pixels that mix two classes (see `mixing_pairs`); diagonal:
         weight of pure pixels.
+    pairs : sequence of (int, int)
+        The classes that may share a pixel: see `components.pairs_at_once` and `pair_choice`.
     log_likelihood : (I,) array
         Mean log-likelihood of each iteration, nats a pixel.
     misfit : Misfit
@@ -77,6 +79,7 @@ class ForwardModel:
     covariance: Array
     class_weights: Array
     pair_weights: Array
+    pairs: Pairs
     log_likelihood: Array
     misfit: Misfit
     along: Directions
@@ -100,9 +103,9 @@ class ForwardModel:
         weight : (components,) array
             Sums to one.
         """
-        members = components(self.library)
-        shares = len(MIXING)
-        weight = [self.pair_weights[a, b] / (1 if a == b else shares) for a, b, _ in members]
+        members = components(self.library.n_classes, self.pairs)
+        n_shares = len(MIXING)
+        weight = [self.pair_weights[a, b] / (1 if a == b else n_shares) for a, b, _ in members]
         return members, np.array(weight)
 
     def dominance(self) -> Array:
@@ -123,9 +126,11 @@ class ForwardModel:
         """Every component's distribution in whitened bins; see `factor_mixture.rotated`."""
         energy = self.continuum.energy
         # the library is as shown already
-        shapes = edge_shapes(energy, self.library, LibraryFit(), self.white, self.noise)
+        shapes = edge_shapes(
+            energy, self.library, LibraryFit(), self.white, self.noise, pairs=self.pairs
+        )
         along = self._whitened_misfits()
-        shapes = spread_by_misfit(shapes, shares(self.library), along, self.misfit, self.noise)
+        shapes = spread_by_misfit(shapes, self._shares(), along, self.misfit, self.noise)
         return self.on_continuum(shapes)
 
     def rotated_foreign(self) -> list[Rotated]:
@@ -145,7 +150,7 @@ class ForwardModel:
         along = self._whitened_misfits()
         return any(
             len(negligible_out(along.shape @ self.misfit.spread(row), self.noise).T)
-            for row in shares(self.library) * along.amplitude
+            for row in self._shares() * along.amplitude
         )
 
     def known(self, library: FingerprintLibrary) -> list[int | None]:
@@ -158,6 +163,10 @@ class ForwardModel:
         columns = self.continuum.columns(self.continuum.energy, self.library) * self.white[:, None]
         population = Population(self.components()[1], self.mean, self.covariance)
         return [rotated(columns, population, shape) for shape in shapes]
+
+    def _shares(self) -> Array:
+        """Share (components, K) of each class in each component."""
+        return shares(self.library.n_classes, self.pairs)
 
     def _whitened_misfits(self) -> Directions:
         """The misfit's modes in whitened bins."""
