@@ -331,5 +331,5 @@ def _shares(model: ForwardModel, spectra: Spectra, shapes: Sequence[Shape]) -> A
         if np.abs(share - last).max() < SETTLED:
             break
         summed = np.array([of_pixel[image == i].sum(0) for i in range(len(pixels))])
-        weight, weights = shared_out(summed, pixels, n_all, None)
+        weight, weights = shared_out(summed, pixels, range(n_all), None)
     return share

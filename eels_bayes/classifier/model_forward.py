@@ -35,6 +35,7 @@ def forward_tensors(forward: ForwardModel) -> dict[str, Any]:
     return {
         **library_tensors("shown", forward.library),
         **{f"forward.{name}": getattr(forward, name) for name in _FORWARD},
+        "forward.pairs": np.array(forward.pairs, dtype=np.int64).reshape(-1, 2),
         **{f"continuum.{name}": np.asarray(getattr(continuum, name)) for name in _CONTINUUM},
         **misfit_tensors(forward),
         **foreign_tensors(forward.foreign),
@@ -72,8 +73,17 @@ def forward_from(
         continuum=Continuum(window=(low, high), **continuum),
         **misfit_from(tensors, config),
         foreign=foreign_from(tensors),
+        pairs=_pairs(tensors["forward.pairs"], len(tensors["forward.class_weights"])),
         **_arrays(tensors),
     )
+
+
+def _pairs(stored: Tensor, n_classes: int) -> list[tuple[int, int]]:
+    """The pairs of classes that may mix, or ValueError."""
+    pairs = [(first, second) for first, second in stored.tolist()]
+    if len(set(pairs)) < len(pairs) or not all(a < b < n_classes for a, b in pairs):
+        raise ValueError(f"forward.pairs is no list of pairs of {n_classes} classes")
+    return pairs
 
 
 def _flag(value: Any) -> bool:

@@ -70,6 +70,7 @@ _FORWARD = {
     "class_weights": Expected("K", F64, NOT_NEGATIVE),
     "pair_weights": Expected("KK", F64, NOT_NEGATIVE),
     "level_weights": Expected(f"K{len(LEVELS)}", F64, NOT_NEGATIVE),
+    "pairs": Expected("?2", INT, NOT_NEGATIVE),
     "log_likelihood": Expected("?", F64),
 }
 _CONTINUUM = {

@@ -13,6 +13,7 @@ from tqdm.auto import trange
 from eels_bayes.arrays import Array
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.variations import Variations
+from eels_bayes.forward_model.components import Pairs
 from eels_bayes.forward_model.edge_shapes import LibraryFit
 from eels_bayes.forward_model.factor_mixture import Images, Population
 from eels_bayes.forward_model.foreign import Foreign
@@ -105,7 +106,10 @@ def converged(history: list[float], tolerance: float = TOLERANCE) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """What is fitted: population, images, how the library stands and varies, and what it lacks."""
+    """What is fitted: population, images, how the library stands and varies, and what it lacks.
+
+    ``pairs`` of classes may share a pixel.
+    """
 
     population: Population
     images: Images
@@ -113,6 +117,7 @@ class State:
     library: FingerprintLibrary
     misfit: Misfit
     foreign: Foreign
+    pairs: Pairs = ()
 
     def vector(self, width: Array) -> Array:
         """As free numbers of comparable size; ``width`` (P,) is the prior sd of ``u``."""
@@ -179,6 +184,7 @@ class State:
                 share=np.exp(np.minimum(share, LOG_MOST_FOREIGN)),
                 shared=shared.reshape(foreign.shared.shape) * MISFIT_UNIT,
             ),
+            self.pairs,
         )
 
     def with_library_near(self, before: State, share: float) -> State:

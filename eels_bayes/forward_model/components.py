@@ -7,6 +7,7 @@ with no edge shows a weak edge, and is of the class.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -22,7 +23,12 @@ MIXING = (0.2, 0.4, 0.6, 0.8)  # share of the first partner in a two-class pixel
 LEVELS = (0.2, 0.4, 0.6, 0.8, 1.25, 1.55, 1.95)
 REACH = (0.1, 0.1, 0.1, 0.1, 0.15, 0.15, 0.25)
 NO_EDGE = 1e-3  # of the strongest class's norm: a class with less has no edge
+# Pairs for each class that every pixel is asked of at most: all of up to six classes, any two of
+# which may mix. Of more classes most pairs are in no pixel.
+PAIRS_PER_CLASS = 2.5
 DEPARTURE = 0.1  # of its norm by which a mixture may miss a spectrum; chosen, not tuned
+
+Pairs = Sequence[tuple[int, int]]  # of classes that may share a pixel, the smaller index first
 
 
 def mixing_pairs(library: FingerprintLibrary) -> list[tuple[int, int]]:
@@ -43,7 +49,8 @@ def mixing_pairs(library: FingerprintLibrary) -> list[tuple[int, int]]:
     """
     values = library.class_values
     if values is None:
-        return list(combinations(range(library.n_classes), 2))
+        none = absent(library)
+        return [p for p in combinations(range(library.n_classes), 2) if none not in p]
     between = values[_is_mixture(library)]
     order = np.argsort(values, kind="stable").tolist()
     return [
@@ -78,10 +85,21 @@ def absent(library: FingerprintLibrary) -> int | None:
     return int(none[0]) if len(none) == 1 else None
 
 
-def components(library: FingerprintLibrary) -> list[tuple[int, int, float]]:
+def most_pairs(n_classes: int) -> int:
+    """How many pairs of so many classes are asked of every pixel at most."""
+    return int(PAIRS_PER_CLASS * n_classes)
+
+
+def pairs_at_once(library: FingerprintLibrary) -> list[tuple[int, int]]:
+    """The pairs that may mix, where these are few; else none, and pixels choose: `pair_choice`."""
+    pairs = mixing_pairs(library)
+    return pairs if len(pairs) <= most_pairs(library.n_classes) else []
+
+
+def components(library: FingerprintLibrary, pairs: Pairs) -> list[tuple[int, int, float]]:
     """Every class pure, at the ``LEVELS`` of its intensity if it may be absent, then mixtures.
 
-    Members are first class, second class and share of the first: of pairs that may mix those of
+    Members are first class, second class and share of the first: of the ``pairs`` those of
     ``MIXING``; a level is one of a class with the absent one.
     """
     none = absent(library)
@@ -92,7 +110,6 @@ def components(library: FingerprintLibrary) -> list[tuple[int, int, float]]:
         for level in LEVELS
         if none is not None and k != none
     ]
-    pairs = [pair for pair in mixing_pairs(library) if none not in pair]
     return pure + weaker + [(a, b, share) for a, b in pairs for share in MIXING]
 
 
@@ -110,15 +127,15 @@ def reach(library: FingerprintLibrary, member: tuple[int, int, float]) -> float:
     return 0.5 * (MIXING[1] - MIXING[0])
 
 
-def dominant(library: FingerprintLibrary) -> list[int]:
+def dominant(library: FingerprintLibrary, pairs: Pairs) -> list[int]:
     """The class that dominates each component."""
     none = absent(library)
-    return [a if b == none or share >= 0.5 else b for a, b, share in components(library)]
+    return [a if b == none or share >= 0.5 else b for a, b, share in components(library, pairs)]
 
 
-def shares(library: FingerprintLibrary) -> NDArray[np.float64]:
+def shares(library: FingerprintLibrary, pairs: Pairs) -> NDArray[np.float64]:
     """Share (components, K) of each class in each component; one that is absent has none."""
-    members, none = components(library), absent(library)
+    members, none = components(library, pairs), absent(library)
     share = np.zeros((len(members), library.n_classes))
     for row, (a, b, of_first) in zip(share, members, strict=True):
         row[a] += of_first

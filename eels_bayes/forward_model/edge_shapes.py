@@ -9,7 +9,7 @@ import numpy as np
 from eels_bayes.arrays import Array
 from eels_bayes.data.energy_resampling import shift_and_broaden
 from eels_bayes.data.fingerprints import FingerprintLibrary
-from eels_bayes.forward_model.components import components
+from eels_bayes.forward_model.components import Pairs, components
 from eels_bayes.forward_model.continuum import extended
 from eels_bayes.forward_model.directions import negligible_out
 from eels_bayes.forward_model.factor_mixture import Shape
@@ -78,6 +78,8 @@ def edge_shapes(
     fit: LibraryFit,
     white: Array,
     noise: float = np.inf,
+    *,
+    pairs: Pairs = (),
 ) -> list[Shape]:
     """Components of the mixture in whitened bins.
 
@@ -96,6 +98,8 @@ def edge_shapes(
         What whitens the bins.
     noise : float
         Variance of the noise along any direction: what it hides is left out of the last factors.
+    pairs : sequence of (int, int)
+        Classes that may mix; none does by default.
 
     Returns
     -------
@@ -104,7 +108,7 @@ def edge_shapes(
     """
     of_classes = [[part * white for part in parts] for parts in _varied_edges(energy, library, fit)]
     shapes = []
-    for a, b, share in components(library):
+    for a, b, share in components(library, pairs):
         part_a, part_b = of_classes[a], of_classes[b]
         # the pixel's intensity, shift and broadening are those of both classes
         mean, linear, beyond = (

@@ -11,7 +11,7 @@ from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.forward_model import foreign
 from eels_bayes.forward_model.acceleration import State, Step
 from eels_bayes.forward_model.class_weights import shared_out, with_mixed
-from eels_bayes.forward_model.components import shares
+from eels_bayes.forward_model.components import Pairs, dominant, shares
 from eels_bayes.forward_model.directions import spanned
 from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes, mean_edges, unlike_all
 from eels_bayes.forward_model.factor_mixture import (
@@ -101,7 +101,7 @@ class Problem:
         weight, weights = shared_out(
             step.responsibility,
             step.responsibility.sum(1),
-            self.library,
+            dominant(self.library, ()),
             self.class_weights,
         )
         if not self.mixing:  # as much is expected when pixels may mix again
@@ -117,11 +117,12 @@ class Problem:
             improved(
                 old.misfit,
                 step.misfit,
-                shares(self.library),
+                shares(self.library, old.pairs),
                 self.directions.amplitude,
                 self.most_misfit,
             ),
             self._foreign(old, step),
+            old.pairs,
         )
         prior = log_prior(
             population, images, step.pixels, self.prior_covariance, self.offset_variances
@@ -148,7 +149,7 @@ class Problem:
             images,
             self.image,
             self.directions.shape.shape[1],
-            self._others(old, shapes),
+            self.others(old, shapes),
             quick=len(self.target) > FEW,  # of few, single precision saves nothing
         )
 
@@ -184,24 +185,24 @@ class Problem:
         shapes = [
             Shape(self.basis.T @ shape.mean, self.basis.T @ shape.loadings)
             for shape in edge_shapes(
-                self.energy, state.library, state.library_fit, self.white, noise
+                self.energy, state.library, state.library_fit, self.white, noise, pairs=state.pairs
             )
         ]
-        return with_misfit(shapes, shares(self.library), self.directions, state.misfit)
+        share = shares(self.library, state.pairs)
+        return with_misfit(shapes, share, self.directions, state.misfit)
 
     def common(self, state: State) -> Array:
         """What intensity, shift and broadening make of each class (K, B, N_COMMON), edge units."""
         flat = np.ones(len(self.energy))
         shapes = edge_shapes(self.energy, state.library, state.library_fit, flat)
-        of_classes = shapes[: self.library.n_classes]
-        return np.array([shape.loadings[:, :N_COMMON] for shape in of_classes])
+        return np.array([shape.loadings[:, :N_COMMON] for shape in shapes])
 
     def edges(self, state: State) -> Array:
         """Mean edge (K, B) of each class with what its pixels share of misfit, edge units."""
         edges = mean_edges(self.energy, state.library, state.library_fit)
         return edges + shared_on(self.along, state.misfit, self.energy, self.energy)
 
-    def _others(self, state: State, shapes: list[Shape]) -> list[Unknown]:
+    def others(self, state: State, shapes: list[Shape]) -> list[Unknown]:
         """What a pixel of no class may look like: structures that were found, then anything.
 
         ``shapes`` are the components, the classes alone first.
@@ -232,6 +233,7 @@ def span(
     misfit: Array,
     white: Array,
     noise: float,
+    pairs: Pairs,
 ) -> Array:
     """Orthonormal basis (B, R) of all that is not noise.
 
@@ -240,7 +242,7 @@ def span(
     spans = [columns, misfit]
     for shift in (0.0, *EXPLORED):
         there = LibraryFit(shift=fit.shift + shift, moved=fit.moved)
-        for shape in edge_shapes(energy, library, there, white, noise):
+        for shape in edge_shapes(energy, library, there, white, noise, pairs=pairs):
             spans += [shape.mean[:, None], shape.loadings]
     stacked = np.concatenate(spans, axis=1)
     stacked = stacked / np.maximum(np.linalg.norm(stacked, axis=0), SMALLEST_NORM)

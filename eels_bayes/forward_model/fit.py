@@ -18,7 +18,7 @@ from eels_bayes.forward_model.acceleration import (
     Stepping,
 )
 from eels_bayes.forward_model.class_weights import MIXED, by_class
-from eels_bayes.forward_model.components import components
+from eels_bayes.forward_model.components import components, pairs_at_once
 from eels_bayes.forward_model.continuum import Continuum, learn_continuum
 from eels_bayes.forward_model.edge_shapes import LibraryFit, mean_edges
 from eels_bayes.forward_model.em_steps import Problem, log_likelihood_outside, span
@@ -203,7 +203,8 @@ def _problem(
     target, noise = whitening.apply(pixels.profile, pixels.level)
     columns = continuum.columns(energy, library) * white[:, None]
     whitened = along.shape * white[:, None]
-    basis = span(energy, library, fit, columns, whitened, white, float(np.median(noise)))
+    pairs = pairs_at_once(library)
+    basis = span(energy, library, fit, columns, whitened, white, float(np.median(noise)), pairs)
     variances = continuum.prior_variances(library, fit.gain)
     shared = IMAGE_SHARE * variances
     shared[len(shared) - len(library.nuisances) :] *= OVERLAP_SHARE
@@ -228,9 +229,11 @@ def _problem(
 def _first_state(problem: Problem, fit: LibraryFit, start: ForwardModel | None) -> State:
     """Where the fit begins: at the priors, or at what ``start`` found."""
     library = problem.library
-    members, n_classes = components(library), library.n_classes
-    weight = np.array([(1.0 - MIXED) / n_classes if a == b else 0.0 for a, b, _ in members])
-    weight[n_classes:] = MIXED / max(1, len(members) - n_classes)
+    pairs, n_classes = pairs_at_once(library), library.n_classes
+    members = components(library, pairs)
+    mixed = MIXED if len(members) > n_classes else 0.0
+    weight = np.array([(1.0 - mixed) / n_classes if a == b else 0.0 for a, b, _ in members])
+    weight[n_classes:] = mixed / max(1, len(members) - n_classes)
     covariance = problem.prior_covariance
     population = Population(weight, np.zeros(len(covariance)), covariance)
     misfit = Misfit.unknown(n_classes, problem.along.shape.shape[1])
@@ -240,7 +243,7 @@ def _first_state(problem: Problem, fit: LibraryFit, start: ForwardModel | None) 
         library = replace(library, variations=start.library.variations)
     images = Images.alike(population, int(problem.image.max(initial=0)) + 1)
     n_bins, n_modes = problem.along.shape.shape
-    return State(population, images, fit, library, misfit, Foreign.none(n_bins, n_modes))
+    return State(population, images, fit, library, misfit, Foreign.none(n_bins, n_modes), pairs)
 
 
 def _fitted(
@@ -267,7 +270,8 @@ def _fitted(
         spread=whitening.spread,
         mean=population.mean,
         covariance=population.covariance,
-        **by_class(library, population.weight),
+        **by_class(library, state.pairs, population.weight),
+        pairs=state.pairs,
         foreign=state.foreign.left(state.foreign.share),
         log_likelihood=np.array(climb.likelihood),
         converged=climb.converged,

@@ -18,7 +18,7 @@ from scipy.special import logsumexp
 
 from eels_bayes.arrays import Array
 from eels_bayes.forward_model.acceleration import LOG_MOST_FOREIGN, State
-from eels_bayes.forward_model.components import shares
+from eels_bayes.forward_model.components import n_single, shares
 from eels_bayes.forward_model.em_steps import Problem
 from eels_bayes.forward_model.factor_mixture import LEAST_WEIGHT, Shape, log_likelihood, rotated
 from eels_bayes.forward_model.factor_moments import MisfitMoments
@@ -126,7 +126,9 @@ def _guesses(problem: Problem, state: State, seen: _Seen) -> list[Foreign]:
         return []
     middle = edges[strong].mean(0)
     common = problem.common(state)[strong].mean(0)
-    of_class = seen.responsibility @ shares(problem.library)
+    share = shares(problem.library, state.pairs)
+    share[n_classes : n_single(problem.library)] = 0.0  # scatter along their own edge
+    of_class = seen.responsibility @ share
     guesses = []
     for k in range(n_classes):
         toward, scatter = _scatter(problem, state, seen.shapes[k], seen.target, of_class[:, k])

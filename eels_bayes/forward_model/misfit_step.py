@@ -50,8 +50,10 @@ def improved(
     gradient, hessian = np.zeros((n_classes, n_modes)), np.zeros((n_classes, n_modes) * 2)
     for c in np.flatnonzero(seen):
         gradient += np.outer(weight[c], moments.first[c]) / own[c]
-        pairs = np.outer(weight[c], weight[c]) / own[c] ** 2
-        hessian += np.einsum("kl,mn->kmln", pairs, moments.information[c])
+        here = np.flatnonzero(weight[c])  # of many classes, one or two
+        pairs = np.outer(weight[c, here], weight[c, here]) / own[c] ** 2
+        added = np.einsum("kl,mn->klmn", pairs, moments.information[c])
+        hessian[here[:, None], :, here] += added
     size = n_classes * n_modes
     precision = hessian.reshape(size, size) + np.eye(size) / old.shared_sd**2
     np.linalg.cholesky(precision)  # raises where a leap has left nothing but rounding

@@ -19,7 +19,15 @@ import numpy as np
 
 from eels_bayes.arrays import Array
 from eels_bayes.data.fingerprints import FingerprintLibrary
-from eels_bayes.forward_model.components import LEVELS, MIXING, absent, components, dominant, shares
+from eels_bayes.forward_model.components import (
+    LEVELS,
+    MIXING,
+    Pairs,
+    absent,
+    components,
+    dominant,
+    shares,
+)
 from eels_bayes.forward_model.continuum import Continuum
 from eels_bayes.forward_model.directions import negligible_out
 from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes
@@ -56,6 +64,8 @@ class ForwardModel:
         other class whose edge is weaker or stronger than the fingerprints'.
     level_weights : (K, V) array
         How these pixels share out among `components.LEVELS`; rows sum to one.
+    pairs : sequence of (int, int)
+        The classes that may share a pixel: see `components.pairs_at_once` and `pair_choice`.
     log_likelihood : (I,) array
         Mean log-likelihood of each iteration, nats a pixel.
     misfit : Misfit
@@ -81,6 +91,7 @@ class ForwardModel:
     class_weights: Array
     pair_weights: Array
     level_weights: Array
+    pairs: Pairs
     log_likelihood: Array
     misfit: Misfit
     along: Directions
@@ -104,7 +115,7 @@ class ForwardModel:
         weight : (components,) array
             Sums to one.
         """
-        members, none = components(self.library), absent(self.library)
+        members, none = components(self.library, self.pairs), absent(self.library)
         weight = np.array([self.pair_weights[a, b] for a, b, _ in members])
         for row, (a, b, share) in enumerate(members):
             if b == none != a:
@@ -115,7 +126,7 @@ class ForwardModel:
 
     def dominance(self) -> Array:
         """Which class dominates each component, (components, K), rows one-hot."""
-        one_hot: Array = np.eye(self.library.n_classes)[dominant(self.library)]
+        one_hot: Array = np.eye(self.library.n_classes)[dominant(self.library, self.pairs)]
         return one_hot
 
     @property
@@ -129,9 +140,11 @@ class ForwardModel:
         """Every component's distribution in whitened bins; see `factor_mixture.rotated`."""
         energy = self.continuum.energy
         # the library is as shown already
-        shapes = edge_shapes(energy, self.library, LibraryFit(), self.white, self.noise)
+        shapes = edge_shapes(
+            energy, self.library, LibraryFit(), self.white, self.noise, pairs=self.pairs
+        )
         along = self._whitened_misfits()
-        shapes = spread_by_misfit(shapes, shares(self.library), along, self.misfit, self.noise)
+        shapes = spread_by_misfit(shapes, self._shares(), along, self.misfit, self.noise)
         return self.on_continuum(shapes)
 
     def rotated_foreign(self) -> list[Rotated]:
@@ -151,7 +164,7 @@ class ForwardModel:
         along = self._whitened_misfits()
         return any(
             len(negligible_out(along.shape @ self.misfit.spread(row), self.noise).T)
-            for row in shares(self.library) * along.amplitude
+            for row in self._shares() * along.amplitude
         )
 
     def known(self, library: FingerprintLibrary) -> list[int | None]:
@@ -164,6 +177,10 @@ class ForwardModel:
         columns = self.continuum.columns(self.continuum.energy, self.library) * self.white[:, None]
         population = Population(self.components()[1], self.mean, self.covariance)
         return [rotated(columns, population, shape) for shape in shapes]
+
+    def _shares(self) -> Array:
+        """Share (components, K) of each class in each component."""
+        return shares(self.library, self.pairs)
 
     def _whitened_misfits(self) -> Directions:
         """The misfit's modes in whitened bins."""

@@ -3,8 +3,9 @@
 Pixels that fingerprints do not describe are of something else, or the fingerprints are off. Where
 few pixels are unlike all classes, the library is trusted, and what it lacks is left out of the fit.
 Where most are, it is the library that is off: then its shapes follow the pixels. Pixels may mix
-classes when these stand. Where few are left that are unlike all, but alike, they are of one
-structure more (`foreign_search`); of most pixels it would be the library again.
+classes when these stand: any two of few classes, of many those that pixels ask for (`pair_step`).
+Where few are left that are unlike all, but alike, they are of one structure more
+(`foreign_search`); of most pixels it would be the library again.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from eels_bayes.forward_model.acceleration import Climb, State, Stepping, accele
 from eels_bayes.forward_model.em_steps import Problem
 from eels_bayes.forward_model.foreign_search import exchanged, with_foreign
 from eels_bayes.forward_model.misfit import MOST_MISFIT
+from eels_bayes.forward_model.pair_step import with_pairs
 
 UNKNOWN_SHARE = 0.01  # of pixels that no class describes, beforehand; chosen, not tuned
 TRUSTED = 0.05  # relative misfit of a library that is right as far as references go
@@ -68,17 +70,22 @@ def climbed(
                 break
         return last.after(before)
 
+    def mixing(climb: Climb) -> Climb:
+        """With the pairs that pixels ask for."""
+        asking = replace(few, unknown_share=UNKNOWN_SHARE)
+        return climb._replace(state=with_pairs(asking, climb.state))
+
     part = max(1, steps // PARTS)
     if first.misfit.shared_sd <= TRUSTED:
         # how the library stands comes first: of one that is not in place, all pixels are unlike
         standing = go(pure, first, part, 0.0, TRUSTED)
-        trusting = go(few, standing.state, part, UNKNOWN_SHARE, TRUSTED).after(standing)
+        trusting = go(few, mixing(standing).state, part, UNKNOWN_SHARE, TRUSTED).after(standing)
         if few.unlike(trusting.state, UNKNOWN_SHARE) < MOST_UNLIKE:
             return ended(trusting, TRUSTED)
         following = go(pure, standing.state, part, 0.0, MOST_MISFIT).after(standing)
     else:
         following = go(pure, first, 2 * part, 0.0, MOST_MISFIT)
-    return ended(following, MOST_MISFIT)
+    return ended(mixing(following), MOST_MISFIT)
 
 
 def _few_unlike(state: State) -> bool:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from eels_bayes.effort import FULL
-from eels_bayes.forward_model.components import components, reach
+from eels_bayes.forward_model.components import reach
 from eels_bayes.forward_model.model_evidence import evidence_of
 from eels_bayes.forward_model.reinsertion import Reinsertion
 from eels_bayes.latent.noisy_encoder import NoisyEncoder, information
@@ -59,11 +59,11 @@ def fit_noisy_encoder(
     """
     rng = np.random.default_rng(seed)
     evidence = evidence_of(source.model)
-    members = components(source.model.library)
+    members, weight = source.model.components()
     drawn = [_draw(vae, source, member, n_draws, rng) for member in members]
     own = axes is None
     if axes is None:
-        axes = _own_axes(drawn, source.model.components()[1])
+        axes = _own_axes(drawn, weight)
     encoder = NoisyEncoder(evidence, vae.latent_dim)
     # rows one after the other, as a file holds them: products round alike then
     encoder.axes = axes.float().clone(memory_format=torch.contiguous_format)

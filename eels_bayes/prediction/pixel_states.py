@@ -69,7 +69,7 @@ def pixel_states(model: ForwardModel, class_weights: NDArray[np.float64]) -> Pix
     """
     n_classes, (members, weight) = len(class_weights), model.components()
     states = [(k, k) for k in range(n_classes)]
-    none, of_one = absent(model.library), dominant(model.library)
+    none, dominating = absent(model.library), dominant(model.library, model.pairs)
     for a, b in {(a, b): None for a, b, _ in members if a != b and b != none}:
         if model.pair_weights[a, b] > LEAST_MIXED:
             states += [(a, b), (b, a)]
@@ -77,12 +77,12 @@ def pixel_states(model: ForwardModel, class_weights: NDArray[np.float64]) -> Pix
     of_component = np.tile(np.arange(n_classes), (len(members), 1))
     shown = of_component.copy()
     found = np.zeros(len(states))
-    for row, seen, (a, b, _), label, one in zip(
-        of_component, shown, members, of_one, weight, strict=True
+    for row, seen, (a, b, _), mostly_of, one in zip(
+        of_component, shown, members, dominating, weight, strict=True
     ):
         if (a, b) in place:
             row[a], row[b] = place[a, b], place[b, a]
-        seen[:] = row[label]
+        seen[:] = row[mostly_of]
         found[seen[0]] += one
     if n_classes > model.library.n_classes:
         shown = of_component

@@ -632,6 +632,8 @@ def test_a_novelty_of_other_components_is_refused(fitted):
         ("preprocessor.profile_bins", 1, 10**15, "continuum.energy and preprocessor.profile_bins"),
         ("continuum.reference", 0, np.inf, "continuum.reference holds what is not finite"),
         ("forward.mean_profile", 3, -1.0, "forward.mean_profile holds what is not positive"),
+        ("forward.pairs", (0, 1), 4, "forward.pairs is no list of pairs of 4 classes"),
+        ("forward.pairs", (0, 1), 0, "forward.pairs is no list of pairs of 4 classes"),
         ("forward.covariance", slice(None), 0.0, "not a positive definite covariance"),
         ("encoder.spread", 0, -1.0, "encoder.spread holds what is not positive"),
         ("gp.lengthscale", 0, 0.0, "gp.lengthscale holds what is not positive"),

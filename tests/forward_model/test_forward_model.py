@@ -469,13 +469,14 @@ def test_weights_alone_of_a_class_that_is_a_mixture_until_it_is_shown(data, fitt
     off = dataclasses.replace(fitted, misfit=dataclasses.replace(fitted.misfit, shared=shared))
     found = fit_weights(off, data[0], lib, iterations=3)
     assert len(mixing_pairs(lib)) == 2
-    assert len(mixing_pairs(found.library)) == 3
+    assert list(found.pairs) == mixing_pairs(found.library)
+    assert len(found.pairs) == 3
     assert found.components()[1].sum() == pytest.approx(1.0)
 
 
 def test_components_and_their_weights_belong_together(fitted):
     members, weight = fitted.components()
-    assert members == components(library())
+    assert members == components(library(), [(0, 1), (0, 2), (1, 2)])
     assert len(members) == 3 + 3 * len(MIXING)
     assert weight.sum() == pytest.approx(1.0)
     shares = np.zeros(3)
@@ -567,8 +568,9 @@ def test_a_mixtures_shape_is_the_mixture_of_shapes():
         np.repeat(range(3), 2),
     )
     white = np.linspace(0.5, 2.0, len(BINS))
-    shapes = edge_shapes(BINS, lib, LibraryFit(), white)
-    for (a, b, share), shape in zip(components(lib), shapes, strict=True):
+    pairs = mixing_pairs(lib)
+    shapes = edge_shapes(BINS, lib, LibraryFit(), white, pairs=pairs)
+    for (a, b, share), shape in zip(components(lib, pairs), shapes, strict=True):
         one, other = shapes[a], shapes[b]
         np.testing.assert_allclose(shape.mean, share * one.mean + (1 - share) * other.mean)
         if a == b:

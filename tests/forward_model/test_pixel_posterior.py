@@ -70,6 +70,7 @@ def make(pure=(0.4, 0.3, 0.2), seed=0):
         covariance=covariance,
         class_weights=pairs.sum(1),
         pair_weights=pairs,
+        pairs=[(0, 1), (0, 2), (1, 2)],
         log_likelihood=np.zeros(1),
         misfit=Misfit.unknown(lib.n_classes, 0),
         along=Directions(np.zeros((len(BINS), 0)), np.ones(lib.n_classes), 1.0),
@@ -84,7 +85,8 @@ def draw(model, n, dose, rng, unknown=False):
     Where `unknown`, edges are those of unknown structures.
     """
     flat = np.ones(len(BINS))
-    shapes, weight = edge_shapes(BINS, model.library, LibraryFit(), flat), model.components()[1]
+    weight = model.components()[1]
+    shapes = edge_shapes(BINS, model.library, LibraryFit(), flat, pairs=model.pairs)
     if unknown:
         shapes = unknown_shapes(BINS, model.library, flat)
         weight = None
@@ -151,7 +153,9 @@ def dense(model, component, noise):
     """
     white = model.white
     columns, _ = columns_of_overlap(model)
-    shape = edge_shapes(BINS, model.library, LibraryFit(), np.ones(len(BINS)))[component]
+    shape = edge_shapes(BINS, model.library, LibraryFit(), np.ones(len(BINS)), pairs=model.pairs)[
+        component
+    ]
     edge = shape.loadings @ shape.loadings.T
     total = columns @ model.covariance @ columns.T + edge
     covariance = white[:, None] * total * white + noise * np.eye(len(BINS))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import eels_bayes as eb
 from eels_bayes.forward_model.clean_edges import Clean
-from eels_bayes.forward_model.components import MIXING, components
+from eels_bayes.forward_model.components import MIXING
 from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes
 from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.foreign import Foreign
@@ -131,7 +131,7 @@ def inputs(experiment):
 
 def test_outputs_are_mixtures_of_the_forward_models_components(experiment, encoder, inputs):
     mix = encoder(*inputs)
-    r = len(components(experiment[1].model.library))
+    r = len(experiment[1].model.components()[0])
     assert mix.log_weight.shape == (300, r) and encoder.n_components == r
     assert mix.mean.shape == mix.sd.shape == (300, r, D) and encoder.latent_dim == D
     torch.testing.assert_close(mix.log_weight.exp().sum(1), torch.ones(300))
@@ -218,8 +218,10 @@ class LinearWorld:
 
     def __init__(self, model):
         self.model, flat = model, np.ones(len(model.continuum.energy))
-        self.members = components(model.library)
-        self.shapes = edge_shapes(model.continuum.energy, model.library, LibraryFit(), flat)
+        self.members, _ = model.components()
+        self.shapes = edge_shapes(
+            model.continuum.energy, model.library, LibraryFit(), flat, pairs=model.pairs
+        )
         self.columns = model.continuum.columns(model.continuum.energy, model.library)
         self.over = self.columns.copy()
         self.over[:, : self.columns.shape[1] - len(model.library.nuisances)] = 0.0
@@ -449,7 +451,7 @@ def test_clean_spectra_are_of_every_component_with_shares_between(experiment, mo
 
     monkeypatch.setattr(type(source), "mixed_edges", watched)
     fit_noisy_encoder(vae, source)
-    members = components(source.model.library)
+    members, _ = source.model.components()
     assert len(asked) == len(members)
     for (first, second, share), (a, b, middle) in zip(asked, members, strict=True):
         assert len(share) == 512
