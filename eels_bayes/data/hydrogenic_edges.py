@@ -19,10 +19,9 @@ from eels_bayes.data.spectra import Spectra
 from eels_bayes.data.variations import Variations
 from eels_bayes.quiet_imports import import_quietly
 
-SCALES = np.linspace(0.05, 0.95, 10)  # quantiles of the amplitudes that fingerprints are made for
 STANDS_OUT = 3.0  # errors by which an amplitude must exceed zero to count for them
-LEAST_SHOWN = np.array([1.0, 4.0])  # times that, where no pixel does
-GAP = 0.1  # relative sd of the intensity: it fills the gaps between the scales
+LEAST_SHOWN = 2.0  # times that, where no pixel does
+INTENSITY = 0.1  # relative sd: the fit has edges of any size, as near to one another as this
 POINTS = 20  # energies that a channel's cross-section is a mean of
 SHELLS = "KL"  # that there are hydrogenic cross-sections of
 
@@ -54,11 +53,11 @@ STATED = {
 def hydrogenic_library(
     edges: Sequence[str], spectra: Spectra, *, beam: Sequence[float] | None = None
 ) -> FingerprintLibrary:
-    """One class for each entry of `edges`, in several intensities, and one without an edge.
+    """One class for each entry of `edges`, and one without an edge.
 
-    How much of an element a pixel holds varies freely, so every class gets fingerprints of several
-    intensities. They are quantiles of the amplitude that least squares find in the pixels for the
-    sum of all shapes, over the pixels where it stands out: no label is needed.
+    Fingerprints are as large as the mean amplitude that least squares find for the sum of all
+    shapes in the pixels where it stands out: no label is needed. How much of an element a pixel
+    holds varies freely; the fit has edges of a tenth to twice that size.
 
     Parameters
     ----------
@@ -101,13 +100,13 @@ def hydrogenic_library(
     known = beam_of(spectra) if beam is None else _given(beam)
     shapes = np.array([_shape(name, spectra.energy, known) for name in subshells])
     shapes /= shapes.max()
-    scales = np.quantile(_amplitudes(shapes, spectra, list(names.values())), SCALES)
+    size = _amplitude(shapes, spectra, list(names.values()))
     rows, labels = [], []
     for name in edges:
         parts = name.split("+")
         shape = np.mean([shapes[subshells.index(part)] for part in parts], axis=0)
-        rows += [scale * shape for scale in scales]
-        labels += [" + ".join(names[part] for part in parts)] * len(scales)
+        rows.append(size * shape)
+        labels.append(" + ".join(names[part] for part in parts))
     rows.append(np.zeros_like(spectra.energy))
     labels.append("neither" if len(subshells) == 2 else "none")
     step = spectra.energy[1] - spectra.energy[0]
@@ -115,7 +114,7 @@ def hydrogenic_library(
         spectra.energy,
         rows,
         labels,
-        variations=Variations(shift=0.25 * step, broadening=0.5 * step, intensity=GAP),
+        variations=Variations(shift=0.25 * step, broadening=0.5 * step, intensity=INTENSITY),
         source="hydrogenic cross-sections by exSpy",
     )
 
@@ -181,17 +180,17 @@ def _shape(subshell: str, energy: Floats, beam: Beam) -> Floats:
     return shape
 
 
-def _amplitudes(shapes: Floats, spectra: Spectra, names: Sequence[str]) -> Floats:
-    """Sum of all shapes' amplitudes in the pixels where it stands out, by least squares."""
+def _amplitude(shapes: Floats, spectra: Spectra, names: Sequence[str]) -> float:
+    """Mean of all shapes' summed amplitudes where it stands out, by least squares."""
     ok = spectra.ok
     weight = 1.0 / np.sqrt(np.mean(spectra.sd[ok].astype(float) ** 2, axis=0))
     design = (shapes * weight).T
     covariance = np.linalg.inv(design.T @ design)
     total = ((spectra.intensity[ok] * weight) @ design @ covariance).sum(1)
     error = float(np.sqrt(covariance.sum()))
-    standing: Floats = total[total > STANDS_OUT * error]
+    standing = total[total > STANDS_OUT * error]
     if len(standing):
-        return standing
+        return float(standing.mean())
     warnings.warn(
         f"edges: none of {len(total)} pixels shows {' or '.join(names)} by more than "
         f"{STANDS_OUT:g} errors; the fingerprints are for the least that one pixel could show",

@@ -23,6 +23,7 @@ from eels_bayes.forward_model.components import (
     mixing_pairs,
     most_pairs,
     n_single,
+    of_one_size,
     pairs_at_once,
 )
 from eels_bayes.forward_model.edge_shapes import mean_edges
@@ -77,7 +78,7 @@ def fit_weights(
     ForwardModel
         Its ``log_likelihood`` is of these iterations.
     """
-    here = placed(library, spectra.energy, model.library_fit.moved)
+    here = placed(of_one_size(library), spectra.energy, model.library_fit.moved)
     library = replace(here, variations=model.library.variations)
     energy = model.continuum.energy
     known = model.known(library)

@@ -8,6 +8,7 @@ with no edge shows a weak edge, and is of the class.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -94,6 +95,18 @@ def pairs_at_once(library: FingerprintLibrary) -> list[tuple[int, int]]:
     """The pairs that may mix, where these are few; else none, and pixels choose: `pair_choice`."""
     pairs = mixing_pairs(library)
     return pairs if len(pairs) <= most_pairs(library.n_classes) else []
+
+
+def of_one_size(library: FingerprintLibrary) -> FingerprintLibrary:
+    """Fingerprints of a class as large as their mean, where levels say how large edges are."""
+    none = absent(library)
+    if none is None:
+        return library
+    rows, means = library.intensity, library.class_spectra[library.labels]
+    along, norm = (rows * means).sum(1), (means**2).sum(1)
+    there = (library.labels != none) & (along > NO_EDGE * norm)
+    factor = np.divide(norm, along, out=np.ones_like(norm), where=there)
+    return replace(library, intensity=rows * factor[:, None])
 
 
 def components(library: FingerprintLibrary, pairs: Pairs) -> list[tuple[int, int, float]]:

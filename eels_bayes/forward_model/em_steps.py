@@ -108,7 +108,7 @@ class Problem:
             n_classes = self.library.n_classes
             weight = with_mixed(weight, population.weight, n_classes)
             weights = with_mixed(weights, images.weight, n_classes)
-        library = varied(self.library, old.library, step)
+        library = varied(self.library, old.library, step, self.mixing)
         state = State(
             replace(new, weight=weight),
             Images(weights, of_images.mean),

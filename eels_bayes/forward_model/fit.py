@@ -18,7 +18,7 @@ from eels_bayes.forward_model.acceleration import (
     Stepping,
 )
 from eels_bayes.forward_model.class_weights import MIXED, by_class
-from eels_bayes.forward_model.components import components, pairs_at_once
+from eels_bayes.forward_model.components import components, of_one_size, pairs_at_once
 from eels_bayes.forward_model.continuum import Continuum, learn_continuum
 from eels_bayes.forward_model.edge_shapes import LibraryFit, mean_edges
 from eels_bayes.forward_model.em_steps import Problem, log_likelihood_outside, span
@@ -96,7 +96,7 @@ def fit_forward_model(
         hold their background.
     """
     check_background(library)
-    given, energy = library, spectra.profile_energy
+    given, energy = of_one_size(library), spectra.profile_energy
     library = given.resample(spectra.energy)
     if len(energy) < LEAST_BINS:
         raise ValueError(

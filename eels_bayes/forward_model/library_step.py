@@ -37,13 +37,13 @@ def moved(
 
 
 def varied(
-    given: FingerprintLibrary, old: FingerprintLibrary, step: Expectation
+    given: FingerprintLibrary, old: FingerprintLibrary, step: Expectation, mixing: bool
 ) -> FingerprintLibrary:
     """The library with the variations that an E-step found, the given ones weighing a little.
 
     A step of an MM algorithm (Zhou et al., J. Comput. Graph. Stat. 28, 350 (2019)) where the given
     ones are an inverse-gamma prior: a step of expectation-maximisation is the shorter, the less
-    single pixels say of their own factors.
+    single pixels say of their own factors. Where pixels mix, `by_levels` holds.
     """
     n, prior = float(step.n), VARIATION_PIXELS
     # the broadening's factor is the square's: its sd goes as the broadening squared
@@ -54,8 +54,7 @@ def varied(
         VARIED, powers, centred, step.common.information, strict=True
     ):
         now, first = getattr(old.variations, name), getattr(given.variations, name)
-        by_levels = name == "intensity" and absent(given) is not None
-        if now == 0.0 or by_levels:  # as given
+        if now == 0.0 or (mixing and name == "intensity" and absent(given) is not None):
             variations[name] = now
             continue
         # information u^2 + prior u = square + prior (first / now)^power, of the variance's factor u
@@ -64,6 +63,17 @@ def varied(
         factor = 2.0 * towards / (prior + root)
         variations[name] = float(now * factor ** (1.0 / power))
     return replace(old, variations=Variations(**variations))
+
+
+def by_levels(given: FingerprintLibrary, old: FingerprintLibrary) -> FingerprintLibrary:
+    """The library whose intensity varies as given, where levels of it take the rest.
+
+    A Gaussian as wide as edges that come and go would hold negative ones, and pixels without any.
+    """
+    if absent(given) is None:
+        return old
+    known = replace(old.variations, intensity=given.variations.intensity)
+    return replace(old, variations=known)
 
 
 def _spread(library: FingerprintLibrary) -> float:

@@ -16,6 +16,7 @@ from eels_bayes.arrays import Array
 from eels_bayes.forward_model.acceleration import Climb, State, Stepping, accelerated
 from eels_bayes.forward_model.em_steps import Problem
 from eels_bayes.forward_model.foreign_search import exchanged, with_foreign
+from eels_bayes.forward_model.library_step import by_levels
 from eels_bayes.forward_model.misfit import MOST_MISFIT
 from eels_bayes.forward_model.pair_step import with_pairs
 
@@ -71,9 +72,10 @@ def climbed(
         return last.after(before)
 
     def mixing(climb: Climb) -> Climb:
-        """With the pairs that pixels ask for."""
-        asking = replace(few, unknown_share=UNKNOWN_SHARE)
-        return climb._replace(state=with_pairs(asking, climb.state))
+        """With the pairs that pixels ask for, and intensities of any size."""
+        asking, library = replace(few, unknown_share=UNKNOWN_SHARE), climb.state.library
+        state = replace(climb.state, library=by_levels(few.library, library))
+        return climb._replace(state=with_pairs(asking, state))
 
     part = max(1, steps // PARTS)
     if first.misfit.shared_sd <= TRUSTED:

@@ -22,7 +22,7 @@ from eels_bayes.forward_model.pixel_posterior import Evidence, PixelEvidence
 from eels_bayes.forward_model.reinsertion import reinsertion
 from eels_bayes.latent.mixtures import Gaussian, GaussianMixture, draw, log_density, moments
 from eels_bayes.latent.noisy_encoder import NoisyEncoder, active_axes
-from eels_bayes.latent.noisy_encoder_fit import HALF_STEP, fit_noisy_encoder
+from eels_bayes.latent.noisy_encoder_fit import fit_noisy_encoder
 from eels_bayes.latent.vae import SpectrumVAE
 
 D = 3
@@ -460,8 +460,9 @@ def test_clean_spectra_are_of_every_component_with_shares_between(experiment, mo
             assert (share == 1.0).all()
         else:
             # as far as half way to the next component
-            assert np.abs(share - middle).max() <= HALF_STEP
-            assert share.std() == pytest.approx(HALF_STEP / math.sqrt(3), rel=0.1)
+            half = 0.5 * (MIXING[1] - MIXING[0])
+            assert np.abs(share - middle).max() <= half
+            assert share.std() == pytest.approx(half / math.sqrt(3), rel=0.1)
             assert share.mean() == pytest.approx(middle, abs=5 * share.std() / math.sqrt(512))
 
 

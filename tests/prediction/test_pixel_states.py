@@ -53,7 +53,7 @@ def test_weights_are_those_of_the_classes_and_of_the_components(fitted):
 def test_a_state_is_of_the_class_that_dominates_its_components(fitted):
     model = with_pairs(fitted, 0.04)
     states = pixel_states(model, model.dominant_weights)
-    for share, row in zip(shares(4, model.pairs), states.of_component, strict=True):
+    for share, row in zip(shares(model.library, model.pairs), states.of_component, strict=True):
         np.testing.assert_array_equal(states.label[row], np.arange(4))
         dominant = row[share.argmax()]
         assert (states.share[dominant] > 0).tolist() == (share > 0).tolist()
