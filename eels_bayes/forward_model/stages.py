@@ -72,7 +72,7 @@ def climbed(
 
     def mixing(climb: Climb) -> Climb:
         """With the pairs that pixels ask for."""
-        asking = replace(few, unknown_share=UNKNOWN_SHARE)
+        asking = replace(problem, unknown_share=UNKNOWN_SHARE)
         return climb._replace(state=with_pairs(asking, climb.state))
 
     part = max(1, steps // PARTS)

@@ -153,9 +153,9 @@ def dense(model, component, noise):
     """
     white = model.white
     columns, _ = columns_of_overlap(model)
-    shape = edge_shapes(
-        BINS, model.library, LibraryFit(), np.ones(len(BINS)), pairs=model.pairs
-    )[component]
+    shape = edge_shapes(BINS, model.library, LibraryFit(), np.ones(len(BINS)), pairs=model.pairs)[
+        component
+    ]
     edge = shape.loadings @ shape.loadings.T
     total = columns @ model.covariance @ columns.T + edge
     covariance = white[:, None] * total * white + noise * np.eye(len(BINS))
