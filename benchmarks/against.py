@@ -10,7 +10,6 @@ time, and of a fit its NLL and ECE on its own pixels. What reads takes the model
 the same tree have saved; without ``fit`` among the parts, those of an earlier run are read again.
 
 fit      the default series, 24 images of 30 x 19 pixels
-classes  a fit to as many pixels with 24 classes, without values and with them, of this tree alone
 read     preprocessing and prediction together, ``context="image"``, ``denoise``
 update   one labelled pixel, twice: the second finds what the first has drawn
 start    a fresh process from its first line to the first answer of ``load_fast``
@@ -33,7 +32,6 @@ HERE = Path(__file__).resolve().parents[1]
 PARTS = ("fit", "read", "update", "start")
 WINDOW = {"window": (677, 737), "background": (650, 680), "normalize": (570, 592.5)}
 ALIGN = (567.5, 627.5)
-SHARED = 0.5  # of a class's spectrum that its neighbour's has as well
 
 
 def series_of(seed: int, *, smoke: bool, images: int = 24) -> Any:
@@ -78,45 +76,6 @@ def fit(given: argparse.Namespace) -> dict[str, float]:
     )
     np.save(given.folder / "counts.npy", series.signals[0].data[0, 0])
     return {"fit": spent} | scores(clf, spectra, series.truth["label"].to_numpy().ravel())
-
-
-def library_of(n_classes: int, *, values: bool) -> Any:
-    """The example's four spectra, and as many blends of neighbours as it takes, moved apart."""
-    import eels_bayes as eb
-
-    example = eb.FingerprintLibrary.example()
-    place = np.linspace(0.0, 3.0, n_classes)
-    low = np.minimum(place.astype(int), 2)
-    part = (place - low)[:, None]
-    rows = (1.0 - part) * example.class_spectra[low] + part * example.class_spectra[low + 1]
-    # what tells neighbours apart: a line of their own each
-    energy = example.energy
-    line = energy[0] + (energy[-1] - energy[0]) * (0.3 + 0.4 * np.linspace(0.0, 1.0, n_classes))
-    rows = rows + SHARED * rows.max() * np.exp(-0.5 * ((energy - line[:, None]) / 1.0) ** 2)
-    names = tuple(f"class {k}" for k in range(n_classes))
-    return eb.FingerprintLibrary.from_arrays(
-        energy, rows, np.arange(n_classes), names, values=place if values else None
-    )
-
-
-def classes(given: argparse.Namespace) -> dict[str, float]:
-    """Fits with four classes and with 24 to the same pixels, seconds and loss of likelihood."""
-    import eels_bayes as eb
-
-    series = series_of(given.seed, smoke=given.smoke, images=6)
-    spectra = preprocessor()(series.signals, show_progressbar=False)
-    effort = eb.Effort.quick() if given.smoke else eb.Effort()
-    found = {}
-    for n_classes in (4, 24):
-        for values in (False, True):
-            library = library_of(n_classes, values=values)
-            clf = eb.EELSClassifier(library, effort=effort, seed=given.seed)
-            began = time.process_time()
-            clf.fit(spectra, show_progressbar=False)
-            name = f"{n_classes} classes {'with' if values else 'without'} values"
-            found[name] = time.process_time() - began
-            print(name, found[name], file=sys.stderr, flush=True)
-    return found
 
 
 def timed(call: Any, *, times: int = 3) -> float:
@@ -172,7 +131,7 @@ def start(given: argparse.Namespace) -> dict[str, float]:
     return {"first answer": time.process_time()}
 
 
-WORK = {"fit": fit, "classes": classes, "read": read, "update": update, "start": start}
+WORK = {"fit": fit, "read": read, "update": update, "start": start}
 
 
 def measured(tree: Path, part: str, given: argparse.Namespace) -> dict[str, float]:
@@ -207,15 +166,12 @@ def main() -> None:
     results: dict[str, dict[str, list[float]]] = {}
     for part in given.parts:
         pairs = []
-        for turn in range(1 if part == "classes" else given.rounds):
+        for turn in range(given.rounds):
             order = [HERE, given.other.resolve()][:: 1 if turn % 2 == 0 else -1]
-            trees = [HERE] if part == "classes" else order
-            found = {tree: measured(tree, part, given) for tree in trees}
-            pairs.append((found[HERE], found.get(given.other.resolve(), {})))
+            found = {tree: measured(tree, part, given) for tree in order}
+            pairs.append((found[HERE], found[given.other.resolve()]))
         for name in pairs[0][0]:
-            this, other = (
-                [one.get(name, np.nan) for one in side] for side in zip(*pairs, strict=True)
-            )
+            this, other = ([one[name] for one in side] for side in zip(*pairs, strict=True))
             ratio = float(np.median(np.divide(this, other)))
             results[name] = {"this": this, "other": other, "ratio": [ratio]}
             told = f"{name:28s} {np.median(this):9.4f}  {np.median(other):9.4f}"

@@ -1,9 +1,10 @@
 """Which two classes share pixels, where there are too many pairs to ask every pixel of each.
 
 Any two of K classes may mix, but most of the K (K - 1) / 2 pairs are in no pixel. Pairs enter one
-after the other, the one first that makes the pixels likeliest, as long as what it gains is more
-than the best of so many pairs gains by chance (forward selection by the likelihood ratio). All
-else stays as it is, so that a pixel's evidence of each pair is reckoned once.
+after the other, the one first that makes the pixels likeliest, as long as it gains enough (forward
+selection by the likelihood ratio). All else stays as it is, so that a pixel's evidence of each pair
+is reckoned once. A pair of no pixel that enters by chance costs time, one of a few pixels that does
+not costs these: so chance is let in a little.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from scipy.special import logsumexp
 from eels_bayes.arrays import Array
 from eels_bayes.forward_model.components import MIXING
 
+# Nats by which a pair makes the pixels likelier at least. One of no pixel does in one of 45 cases:
+# twice the gain has half the time a chi-square distribution of one degree of freedom, else it is 0.
+GAIN = 2.0
 TRIED = np.geomspace(1e-3, 0.3, 8)  # shares of the pixels that a pair is tried with
 MOST_RATIO = 50.0  # nats: a pixel that is likelier by more is the pair's whatever its share
 WEIGHT_STEPS = 5  # of expectation-maximisation of the shares, whenever a pair has entered
@@ -37,14 +41,13 @@ def chosen(base: Array, together: Array, most: int) -> tuple[list[int], Array]:
         In increasing order.
     share : (columns,) array
     """
-    by_chance = np.log(max(together.shape[1], 2))
     entered: list[int] = []
     share, total = np.zeros(0), base
     left = np.arange(together.shape[1])
     while len(left) and len(entered) < most:
         gain = _gains(together[:, left] - total[:, None])
         # one that others make needless will not be needed again
-        left, gain = left[gain > by_chance], gain[gain > by_chance]
+        left, gain = left[gain > GAIN], gain[gain > GAIN]
         if not len(left):
             break
         best = int(np.argmax(gain))

@@ -73,8 +73,8 @@ def climbed(
 
     def mixing(climb: Climb) -> Climb:
         """With the pairs that pixels ask for, and intensities of any size."""
-        asking, library = replace(few, unknown_share=UNKNOWN_SHARE), climb.state.library
-        state = replace(climb.state, library=by_levels(few.library, library))
+        asking, library = replace(problem, unknown_share=UNKNOWN_SHARE), climb.state.library
+        state = replace(climb.state, library=by_levels(problem.library, library))
         return climb._replace(state=with_pairs(asking, state))
 
     part = max(1, steps // PARTS)

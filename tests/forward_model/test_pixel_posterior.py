@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.variations import Variations
 from eels_bayes.forward_model import factor_mixture
-from eels_bayes.forward_model.components import LEVELS
+from eels_bayes.forward_model.components import LEVELS, mixing_pairs
 from eels_bayes.forward_model.continuum import Continuum
 from eels_bayes.forward_model.edge_shapes import (
     LibraryFit,
@@ -72,7 +72,7 @@ def make(pure=(0.4, 0.3, 0.2), seed=0):
         class_weights=pairs.sum(1),
         pair_weights=pairs,
         level_weights=np.full((lib.n_classes, len(LEVELS)), 1.0 / len(LEVELS)),
-        pairs=[(0, 1), (0, 2), (1, 2)],
+        pairs=mixing_pairs(lib),  # the third has no edge: it mixes with none
         log_likelihood=np.zeros(1),
         misfit=Misfit.unknown(lib.n_classes, 0),
         along=Directions(np.zeros((len(BINS), 0)), np.ones(lib.n_classes), 1.0),
