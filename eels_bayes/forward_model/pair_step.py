@@ -47,7 +47,9 @@ def with_pairs(problem: Problem, state: State) -> State:
         base = np.logaddexp(
             base + np.log1p(-other.share), evidence(other.shape) + np.log(other.share)
         )
-    together = of_pairs(np.stack([evidence(shape) for shape in shapes[single:]], axis=1))
+    starts = range(single, len(shapes), len(MIXING))
+    by_share = (np.column_stack([evidence(s) for s in shapes[i : i + len(MIXING)]]) for i in starts)
+    together = np.concatenate([of_pairs(fits) for fits in by_share], axis=1)
     entered, share = chosen(base, together, most_pairs(n_classes))
     pairs = [candidates[column] for column in entered]
     weight = state.population.weight[:single]
