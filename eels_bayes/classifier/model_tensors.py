@@ -123,6 +123,7 @@ _PARTS = {
 TENSORS = {
     "energy": Expected("L", F64, ASCENDING),
     "class_weights": Expected("K", F64, POSITIVE),
+    "held_out": Expected("?", INT, COUNTED),
     **KNOWN,
 }
 for _part, _table in _PARTS.items():

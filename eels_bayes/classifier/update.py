@@ -87,6 +87,7 @@ def learn_labels(
         settings,
         window_fit=fitted.window_fit,
         record=fitted.record.after_update,
+        held_out=fitted.held_out,
         known=fitted,
     )
 
@@ -137,6 +138,7 @@ def learn_fingerprints(
         settings,
         window_fit=measured_fit(forward, pixels),
         record=fitted.record.after_update,
+        held_out=fitted.held_out,
         known=fitted,
         spectra=spectra[np.sort(rows[: effort.novelty_pixels])],
     )
