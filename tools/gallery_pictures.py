@@ -3,10 +3,11 @@
     python tools/gallery_pictures.py [NAME ...] [--map FILE]
 
 Without names all examples are run: minutes, which is why the pages show kept pictures and run
-nothing. They stand in docs/pictures, a folder an example; those of a short run are called
-``FIGURE.smoke.png``. An example whose packages are missing keeps the pictures that it has.
-``live_stream`` draws latencies: run it where nothing else runs, or not at all. ``--map`` is the
-spectrum image of ``spectrum_image.py``; by default exSpy's, which is fetched.
+nothing. They stand in docs/pictures, a folder an example, beside captions.json, which says what
+each shows; those of a short run are called ``FIGURE.smoke.png``. An example whose packages are
+missing keeps the pictures that it has. ``live_stream`` draws latencies: run it where nothing else
+runs, or not at all. ``--map`` is the spectrum image of ``spectrum_image.py``; by default exSpy's,
+which is fetched.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ PICTURES = ROOT / "docs" / "pictures"
 WIDTHS = (1100, 900, 700)  # pixels, the first at which it is small enough, or the last
 LARGEST = 150_000  # bytes
 COLOURS = 64
-IN_FULL = ("annealing_series", "spectrum_image")  # a minute or two; the rest is run short
+# a minute or two; the rest is run short
+IN_FULL = ("annealing_series", "paper_figures", "spectrum_image")
 
 
 def run(script: Path, folder: Path, given: Path | None) -> subprocess.CompletedProcess[str]:

@@ -118,7 +118,7 @@ def test_series_of_wide_maps_runs_down(rng: np.random.Generator) -> None:
 def test_titles_of_two_factors_become_headings(rng: np.random.Generator) -> None:
     # Temperatures outside, areas inside, and not in order: headings must follow the images.
     titles = [
-        f"{t} C, area {a}" for t in (25, 700, 450, 300, 600, 500, 550, 650) for a in (1, 3, 2)
+        f"{t} °C, area {a}" for t in (25, 700, 450, 300, 600, 500, 550, 650) for a in (1, 3, 2)
     ]
     images = [np.full((30, 19), float(i)) for i in range(24)]
     figure = plots.maps(images, titles)
