@@ -23,9 +23,10 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "pictures"
-WIDTHS = (1100, 900, 700)  # pixels, the first at which it is small enough, or the last
+# Width in pixels and number of colours (0: all): the first that is small enough, or the last. Few
+# colours show in colour bars.
+SIZES = ((1100, 0), (1100, 256), (900, 0), (900, 256), (700, 0), (700, 256), (700, 64))
 LARGEST = 150_000  # bytes
-COLOURS = 64
 # a minute or two; the rest is run short
 IN_FULL = ("annealing_series", "paper_figures", "spectrum_image")
 
@@ -53,12 +54,14 @@ def keep(picture: Path, target: Path) -> int:
     """Write a picture small; its size in bytes."""
     with Image.open(picture) as image:
         whole = image.convert("RGB")
-    for width in WIDTHS:
+    for width, colours in SIZES:
         small = whole
         if whole.width > width:
             height = round(whole.height * width / whole.width)
             small = whole.resize((width, height), Image.Resampling.LANCZOS)
-        small.quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
+        if colours:
+            small = small.quantize(colours, dither=Image.Dither.NONE)
+        small.save(target, optimize=True)
         if target.stat().st_size <= LARGEST:
             break
     return target.stat().st_size
