@@ -39,9 +39,8 @@ def learn(
     labelled: Labelled,
     settings: Settings,
     *,
-    window_fit: WindowFit,
+    measured: tuple[WindowFit, HeldOut],
     record: Callable[[], FitRecord],
-    held_out: HeldOut,
     known: Fitted | None = None,
     spectra: Spectra | None = None,
     learned: Learned | None = None,
@@ -64,7 +63,7 @@ def learn(
     labelled : Labelled
         Measured pixels and latents that have a label.
     settings : Settings
-    window_fit, record, held_out : WindowFit, callable and HeldOut
+    measured, record : pair and callable
         What is kept of the fit; the record holds a date, and is asked for when all is learned.
     known : Fitted, optional
         An earlier model. The GP goes on from its own, a new encoder keeps its axes; where the
@@ -110,8 +109,7 @@ def learn(
     names = (class_names, shares, labelled)
     if known is not None and vae.fingerprints is not None:  # a new VAE was trained with its prior
         vae = _with_prior(vae, source, encoder, *names, settings.seed)
-    kept = window_fit, held_out
-    return Fitted(preprocessor, energy, source.model, vae, *heads, *names, record(), *kept)
+    return Fitted(preprocessor, energy, source.model, vae, *heads, *names, record(), *measured)
 
 
 def _known(known: Fitted | None, source: Reinsertion, spectra: Spectra | None) -> Learned:

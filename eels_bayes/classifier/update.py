@@ -85,9 +85,8 @@ def learn_labels(
         names,
         fitted.labelled.joined(added),
         settings,
-        window_fit=fitted.window_fit,
+        measured=(fitted.window_fit, fitted.held_out),
         record=fitted.record.after_update,
-        held_out=fitted.held_out,
         known=fitted,
     )
 
@@ -136,9 +135,8 @@ def learn_fingerprints(
         library.class_names + by_labels_alone,
         fitted.labelled,
         settings,
-        window_fit=measured_fit(forward, pixels),
+        measured=(measured_fit(forward, pixels), fitted.held_out),
         record=fitted.record.after_update,
-        held_out=fitted.held_out,
         known=fitted,
         spectra=spectra[np.sort(rows[: effort.novelty_pixels])],
     )
