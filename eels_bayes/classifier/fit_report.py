@@ -72,7 +72,7 @@ class FitReport(WindowFit):
     log_likelihood : (I,) array
         Of each iteration, nats a pixel.
     held_out : str
-        Whether pixels that the VAE has not seen embed as the rest, in words; '' of other spectra.
+        Whether pixels of the fit that its VAE has not seen embed as the rest, in words.
     rivals : tuple of Rival
         Where next to all pixels are of one class: how well each of the K classes explains what
         they show, if the library stood elsewhere.
@@ -96,7 +96,7 @@ class FitReport(WindowFit):
     class_misfit: Array
     converged: bool
     log_likelihood: Array
-    held_out: str = ""
+    held_out: str
     rivals: tuple[Rival, ...] = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -193,7 +193,7 @@ class FitReport(WindowFit):
                 f"{_with_error(self.chi_square, self.chi_square_error)} a channel of the window; "
                 "1 where all is right",
             ),
-            *([("held out", self.held_out)] if self.held_out else []),
+            ("held out", self.held_out),
         ]
 
     def class_rows(self) -> list[tuple[str, ...]]:

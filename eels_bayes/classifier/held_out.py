@@ -55,9 +55,9 @@ class HeldOut:
         if self.check is None:
             return f"{len(self.rows)} pixels, too few alike in class to be compared"
         if problems := self.check.problems:
-            return f"{len(self.rows)} pixels, unseen by the VAE, embed otherwise: {problems[0]}"
+            return f"{len(self.rows)} of the fit's pixels, unseen by its VAE, embed otherwise: {problems[0]}"
         return (
-            f"{len(self.rows)} pixels, unseen by the VAE, embed as the rest (latents p = "
+            f"{len(self.rows)} of the fit's pixels, unseen by its VAE, embed as the rest (latents p = "
             f"{self.check.latents.p_value:.2g}, residuals {self.check.ratio:.2f} times, "
             f"{100 * self.check.rare:.2g} % rare, {100 * self.check.novel:.2g} % novel)"
         )
