@@ -54,12 +54,13 @@ class HeldOut:
             return f"none: fewer than {LEAST_PIXELS} pixels are usable"
         if self.check is None:
             return f"{len(self.rows)} pixels, too few alike in class to be compared"
+        what = f"{len(self.rows)} of the fit's pixels, unseen by its VAE, embed"
         if problems := self.check.problems:
-            return f"{len(self.rows)} of the fit's pixels, unseen by its VAE, embed otherwise: {problems[0]}"
+            return f"{what} otherwise: {problems[0]}"
         return (
-            f"{len(self.rows)} of the fit's pixels, unseen by its VAE, embed as the rest (latents p = "
-            f"{self.check.latents.p_value:.2g}, residuals {self.check.ratio:.2f} times, "
-            f"{100 * self.check.rare:.2g} % rare, {100 * self.check.novel:.2g} % novel)"
+            f"{what} as the rest (latents p = {self.check.latents.p_value:.2g}, residuals "
+            f"{self.check.ratio:.2f} times, {100 * self.check.rare:.2g} % rare, "
+            f"{100 * self.check.novel:.2g} % novel)"
         )
 
     def __repr__(self) -> str:
