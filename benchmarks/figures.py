@@ -334,6 +334,7 @@ def main() -> None:
         clf = eb.load_model(options.model)
     else:
         clf = eb.EELSClassifier(eb.FingerprintLibrary.example(), seed=options.seed).fit(spectra)
+    print(f"held out: {clf.held_out.words}")
     truth = eb.simulate.true_edges(series, spectra)
     preds = {context: clf.predict(spectra, context=context) for context in CONTEXTS}
     pred = preds["pixel"]
@@ -345,7 +346,6 @@ def main() -> None:
         "seed": options.seed,
         "dose": options.dose,
         "shape": list(series.truth.label.shape),
-        "held_out": clf.held_out.words,
         "silhouette": silhouette_table(pred, spectra, labels),
         "sd_before": sd_before(found, labels, pred.class_names),
         "snr": noise_table(clf, spectra, pred, truth, labels),

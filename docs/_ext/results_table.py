@@ -80,9 +80,14 @@ def _number(row: dict[str, float], score: str) -> str:
 
 
 class Classifiers(SphinxDirective):
-    """``{classifiers} PATH``: what was run, a table a score, and what others do better."""
+    """``{classifiers} PATH [TITLE]``: what was run, a table a score, and what others do better.
+
+    A title goes before those of the sections, where a page has more than one file.
+    """
 
     required_arguments = 1
+    optional_arguments = 1
+    final_argument_whitespace = True
 
     def run(self) -> list[nodes.Node]:
         path = (Path(self.env.srcdir) / self.arguments[0]).resolve()
@@ -106,6 +111,7 @@ class Classifiers(SphinxDirective):
         ]
 
     def _section(self, title: str, content: nodes.Element) -> nodes.section:
+        title = ": ".join([*self.arguments[1:], title])
         section = nodes.section(ids=[nodes.make_id(title)], names=[title])
         section += [nodes.title(title, title), content]
         return section
