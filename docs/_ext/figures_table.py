@@ -82,17 +82,13 @@ def heights(found: dict[str, Any]) -> tuple[str, list[Row]]:
 
 def biases(found: dict[str, Any], where: str) -> tuple[str, list[Row]]:
     """Error of a level: truly, read as, of all pixels, and of those that the model draws."""
-    names = ("denoise", "PCA(10)", "as measured")
-    heads = ("ours, bias", "ours, rms", "PCA(10), bias", "PCA(10), rms", "as measured, bias")
-    rows = [["pixels", *heads]]
+    names = {"denoise": "ours", "PCA(10)": "PCA(10)", "as measured": "as measured"}
+    rows = [["pixels", "spectra", "bias", "rms error"]]
     for kind, row in found["shoulder"][where].items():
-        cells = [f"{kind} ({row['pixels']})"]
-        for name in names:
-            one = row.get(name)
-            cells.append("" if one is None else with_interval(one["bias"], 3, "+"))
-            if name != names[-1]:
-                cells.append("" if one is None else f"{one['rms'][0]:.3f}")
-        rows.append(cells)
+        for name in (name for name in names if name in row):
+            first = f"{kind} ({row['pixels']})" if name == "denoise" else ""
+            bias = with_interval(row[name]["bias"], 3, "+")
+            rows.append([first, names[name], bias, f"{row[name]['rms'][0]:.3f}"])
     truly = found["shoulder"][where]["truly without fluorine"]
     return (
         f"Edge units; the truth is {truly['truth']:.3f} without fluorine and "
@@ -104,20 +100,21 @@ def biases(found: dict[str, Any], where: str) -> tuple[str, list[Row]]:
 def surest(found: dict[str, Any]) -> tuple[str, list[Row]]:
     """Accuracy on the surest half, and the limit."""
     half = found["surest_half"]
-    rows = [["read", "all pixels", "some pixels", "exact posterior of these"]]
+    some = str(half["limit_pixels"])
+    rows = [["read", "by", "pixels", "accuracy"]]
     for context in ("pixel", "image", "neighbours"):
-        names = (
-            f"eels_bayes, {context}",
-            f"eels_bayes, {context}, the same pixels",
-            f"exact posterior, {context}",
-        )
-        cells = [with_interval(half[name], 3) if name in half else "" for name in names]
-        rows.append([f'context="{context}"', *cells])
+        for name, by, pixels in (
+            (f"eels_bayes, {context}", "eels_bayes", "all"),
+            (f"eels_bayes, {context}, the same pixels", "eels_bayes", some),
+            (f"exact posterior, {context}", "exact posterior", some),
+        ):
+            if name in half:
+                rows.append([f'context="{context}"', by, pixels, with_interval(half[name], 3)])
     exact = half["exact posterior, pixel"][0]
     verdict = "reaches" if exact >= 0.99 else "does not reach"
     return (
-        f"The exact posterior of single pixels, {exact:.3f}, {verdict} 0.99; its column is of "
-        f"{half['limit_pixels']} pixels drawn at random, and so is the one before it.",
+        f"The exact posterior of single pixels, {exact:.3f}, {verdict} 0.99. {some} pixels were "
+        "drawn at random.",
         rows,
     )
 
@@ -160,8 +157,8 @@ def _table(rows: list[Row]) -> nodes.table:
     table = nodes.table(classes=["scores"])
     group = nodes.tgroup(cols=len(rows[0]))
     table += group
-    for _ in rows[0]:
-        group += nodes.colspec(colwidth=10)
+    for column in zip(*rows, strict=True):
+        group += nodes.colspec(colwidth=max(map(len, column)))
     head, body = nodes.thead(), nodes.tbody()
     group += [head, body]
     for k, cells in enumerate(rows):

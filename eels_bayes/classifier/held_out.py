@@ -67,8 +67,9 @@ class HeldOut:
         return f"<HeldOut: {self.words}>"
 
     def options(self) -> dict[str, Any]:
-        """The check as plain values, which `restored` reads with the rows."""
-        return {"check": None if self.check is None else self.check.options()}
+        """The check and how many rows there are, as plain values; see `restored`."""
+        check = None if self.check is None else self.check.options()
+        return {"n": len(self.rows), "check": check}
 
     @classmethod
     def restored(cls, rows: NDArray[np.int64], options: dict[str, Any]) -> HeldOut:
