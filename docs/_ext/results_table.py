@@ -82,7 +82,7 @@ def _number(row: dict[str, float], score: str) -> str:
 class Classifiers(SphinxDirective):
     """``{classifiers} PATH [TITLE]``: what was run, a table a score, and what others do better.
 
-    A title goes before those of the sections, where a page has more than one file.
+    With a title, links to the sections have it, where a page has more than one file.
     """
 
     required_arguments = 1
@@ -111,8 +111,8 @@ class Classifiers(SphinxDirective):
         ]
 
     def _section(self, title: str, content: nodes.Element) -> nodes.section:
-        title = ": ".join([*self.arguments[1:], title])
-        section = nodes.section(ids=[nodes.make_id(title)], names=[title])
+        name = " ".join([*self.arguments[1:], title])
+        section = nodes.section(ids=[nodes.make_id(name)], names=[name])
         section += [nodes.title(title, title), content]
         return section
 
