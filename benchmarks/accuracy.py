@@ -65,17 +65,22 @@ def scores(p: NDArray[Any], labels: NDArray[np.int64]) -> dict[str, float]:
 
 
 def read_by_peers(
-    spectra: eb.Spectra, library: eb.FingerprintLibrary, rows: NDArray[np.int64]
-) -> tuple[dict[str, NDArray[Any]], float]:
+    spectra: eb.Spectra,
+    library: eb.FingerprintLibrary,
+    rows: NDArray[np.int64],
+    only: list[str] | None,
+) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
     """Class probabilities (n, K) of every peer, and the seconds that training the dual VAE took.
 
     Peers that read pixel by pixel read ``rows`` alone. Those whose package is missing are left out
-    with a sentence.
+    with a sentence; with ``only``, all but these of `PEERS`.
     """
     found: dict[str, NDArray[Any]] = {}
     for name, peer in PEERS.items():
-        if name != VAE:
+        if name != VAE if only is None else name in only:
             found[name] = peer(spectra, library)
+    if only is not None:
+        return found, {}
     trained = dual_vae.train(spectra)
     for name, p in latent_classifiers.classify(trained, spectra, library).items():
         found[VAE if name == "Gaussian process" else f"dual VAE and {name}"] = p
@@ -87,7 +92,7 @@ def read_by_peers(
             continue
         found[name] = np.full((len(spectra), library.n_classes), np.nan)
         found[name][rows] = p
-    return found, trained.seconds
+    return found, {"dual VAE training": trained.seconds}
 
 
 def compare(
@@ -97,6 +102,7 @@ def compare(
     n_pixels: int,
     *,
     with_peers: bool,
+    only: list[str] | None = None,
     shape: tuple[int, int] = SHAPE,
 ) -> dict[str, Any]:
     """Scores of every method on one series, and the seconds that fitting took."""
@@ -124,8 +130,8 @@ def compare(
     for name, peer in ABLATIONS.items():
         found[name] = peer(spectra, library)
     if with_peers:
-        by_peers, seconds["dual VAE training"] = read_by_peers(spectra, library, rows)
-        found |= by_peers
+        by_peers, trained = read_by_peers(spectra, library, rows, only)
+        found, seconds = found | by_peers, seconds | trained
         mix = np.bincount(labels[usable], minlength=library.n_classes) / len(usable)
         found[LEARNED_MIX] = np.broadcast_to(mix, single.probabilities.shape)
     pure = truth["fractions"].to_numpy().reshape(len(labels), -1).max(1)[rows] > 0.99
@@ -252,6 +258,8 @@ def main() -> None:
     parser.add_argument("--shape", type=int, nargs=2, default=SHAPE, help="of an image, pixels")
     parser.add_argument("--table", type=Path, help="where scores on nominal series are written")
     parser.add_argument("--no-peers", action="store_true")
+    some = [name for name in PEERS if name != VAE]
+    parser.add_argument("--peers", nargs="+", choices=some, metavar="NAME", help="these alone")
     parser.add_argument("--json", type=Path, help="where results are written")
     parser.add_argument("--draw", metavar="FIGURE", help="draw the finished runs in FILES instead")
     parser.add_argument("files", nargs="*", help="JSON files for --draw")
@@ -270,7 +278,13 @@ def main() -> None:
     for name, process, dose, seed in jobs:
         peers = name.startswith("nominal") and not options.no_peers
         results[name] = compare(
-            process, dose, seed, options.pixels, with_peers=peers, shape=tuple(options.shape)
+            process,
+            dose,
+            seed,
+            options.pixels,
+            with_peers=peers,
+            only=options.peers,
+            shape=tuple(options.shape),
         )
         print_result(name, results[name])
         if options.json:

@@ -24,6 +24,7 @@ extensions = [
     "numpydoc",
     "sphinx_gallery.gen_gallery",
     "constants_table",
+    "figures_table",
     "formulas",
     "results_table",
     "public_names",

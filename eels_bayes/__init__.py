@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from eels_bayes.active.decisions import Costs, Decisions, decide
     from eels_bayes.classifier.classifier import EELSClassifier
     from eels_bayes.classifier.fit_report import FitReport
+    from eels_bayes.classifier.held_out import HeldOut
     from eels_bayes.classifier.loading import load_model
     from eels_bayes.data.broadening import broaden
     from eels_bayes.data.detector_noise import Noise
@@ -62,6 +63,7 @@ _HOME = {
     "FitReport": "classifier.fit_report:FitReport",
     "Flag": "data.flags:Flag",
     "GPClassifier": "gp.classifier:GPClassifier",
+    "HeldOut": "classifier.held_out:HeldOut",
     "ImageInfo": "data.spectra:ImageInfo",
     "LiveClassifier": "fast.live:LiveClassifier",
     "LiveMap": "fast.live_map:LiveMap",
@@ -113,6 +115,7 @@ __all__ = [
     "FitReport",
     "Flag",
     "GPClassifier",
+    "HeldOut",
     "ImageInfo",
     "LiveClassifier",
     "LiveMap",

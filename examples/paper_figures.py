@@ -12,15 +12,13 @@ in the order of the files; another edge needs windows and fingerprints of its ow
     python examples/paper_figures.py --signals *.dm4 --temperatures 25 300 700 \\
         --fingerprints my.npz --window 900 1000 --background 820 895 --normalize 820 895 --no-align
 
-So that all of it takes some minutes on two idle cores, less than half of the training of
-`eb.Effort()` is done, and 24 images of 18 x 12 pixels are simulated; `--full` does all, of 24 of
-30 x 19.
+All of it, of 24 images of 30 x 19 pixels, takes a minute or two of one core; `--smoke` is a short
+run of four small images.
 """
 
 # %% Constants
 import argparse
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -44,7 +42,6 @@ parser.add_argument("--align", **span, default=(567.5, 627.5), help="eV (%(defau
 parser.add_argument("--no-align", action="store_true", help="energies are right as they are")
 parser.add_argument("--dispersion", type=float, default=0.25, help="eV a channel (%(default)s)")
 parser.add_argument("--seed", type=int, default=0)
-parser.add_argument("--full", action="store_true", help="all pixels and all of the training")
 parser.add_argument("--smoke", action="store_true", help="a small series and short training")
 args = parser.parse_args()
 args.out.mkdir(parents=True, exist_ok=True)
@@ -61,9 +58,7 @@ series = None
 if args.signals:
     signals = [signal for file in args.signals for signal in eb.load(file)]
 else:
-    shape, n_images = ((30, 19) if args.full else (18, 12)), 24
-    if args.smoke:
-        shape, n_images = (10, 8), 4
+    shape, n_images = ((10, 8), 4) if args.smoke else ((30, 19), 24)
     series = eb.simulate.annealing_series(n_images, shape, dose=DOSE, seed=args.seed)
     signals = series.signals
 if args.model:
@@ -85,12 +80,7 @@ if not args.model:
     library = eb.FingerprintLibrary.example()
     if args.fingerprints:
         library = eb.load_library(args.fingerprints)
-    effort = eb.Effort()
-    if args.smoke:
-        effort = eb.Effort.quick()
-    elif not args.full:
-        shorter = eb.Schedule(epochs=3, steps=48, learning_rate=3e-3)
-        effort = replace(effort, vae=shorter, forward_pixels=3000, continuum_pixels=3000)
+    effort = eb.Effort.quick() if args.smoke else eb.Effort()
     clf = eb.EELSClassifier(library, effort=effort, seed=args.seed).fit(spectra)
     clf.save(args.out / "model.eels")
 say("fitted")

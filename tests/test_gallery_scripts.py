@@ -1,6 +1,7 @@
 """Examples as the gallery reads them: titles, cells, and the pictures that were kept of them."""
 
 import importlib.util
+import json
 
 import pytest
 
@@ -30,6 +31,21 @@ def test_a_script_has_its_pictures_below_its_text(gallery):
 def test_a_script_without_pictures_says_nothing_of_them(gallery):
     text = gallery.script(EXAMPLE)
     assert "figure" not in text and "short run" not in text and "thumbnail" not in text
+
+
+def test_a_picture_has_its_caption(gallery):
+    text = gallery.script(EXAMPLE, "pictures/maps/a.smoke.png", captions={"a": "Maps of it."})
+    assert "   :alt: Maps of it.\n\n   Maps of it.\n" in text
+
+
+def test_every_picture_has_a_caption_and_every_caption_an_example(project_root):
+    folder = project_root / "docs" / "pictures"
+    captions = json.loads((folder / "captions.json").read_text("utf-8"))
+    assert {f"{name}.py" for name in captions} <= {
+        path.name for path in (project_root / "examples").glob("*.py")
+    }
+    for picture in folder.glob("*/*.png"):
+        assert captions[picture.parent.name][picture.name.partition(".")[0]].endswith(".")
 
 
 def test_pictures_are_of_examples_and_small(project_root):

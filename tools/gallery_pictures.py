@@ -3,10 +3,11 @@
     python tools/gallery_pictures.py [NAME ...] [--map FILE]
 
 Without names all examples are run: minutes, which is why the pages show kept pictures and run
-nothing. They stand in docs/pictures, a folder an example; those of a short run are called
-``FIGURE.smoke.png``. An example whose packages are missing keeps the pictures that it has.
-``live_stream`` draws latencies: run it where nothing else runs, or not at all. ``--map`` is the
-spectrum image of ``spectrum_image.py``; by default exSpy's, which is fetched.
+nothing. They stand in docs/pictures, a folder an example, beside captions.json, which says what
+each shows; those of a short run are called ``FIGURE.smoke.png``. An example whose packages are
+missing keeps the pictures that it has. ``live_stream`` draws latencies: run it where nothing else
+runs, or not at all. ``--map`` is the spectrum image of ``spectrum_image.py``; by default exSpy's,
+which is fetched.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "pictures"
-WIDTHS = (1100, 900, 700)  # pixels, the first at which it is small enough, or the last
+# Width in pixels and number of colours (0: all): the first that is small enough, or the last. Few
+# colours show in colour bars.
+SIZES = ((1100, 0), (1100, 256), (900, 0), (900, 256), (700, 0), (700, 256), (700, 64))
 LARGEST = 150_000  # bytes
-COLOURS = 64
-IN_FULL = ("annealing_series", "spectrum_image")  # a minute or two; the rest is run short
+# a minute or two; the rest is run short
+IN_FULL = ("annealing_series", "paper_figures", "spectrum_image")
 
 
 def run(script: Path, folder: Path, given: Path | None) -> subprocess.CompletedProcess[str]:
@@ -51,12 +54,14 @@ def keep(picture: Path, target: Path) -> int:
     """Write a picture small; its size in bytes."""
     with Image.open(picture) as image:
         whole = image.convert("RGB")
-    for width in WIDTHS:
+    for width, colours in SIZES:
         small = whole
         if whole.width > width:
             height = round(whole.height * width / whole.width)
             small = whole.resize((width, height), Image.Resampling.LANCZOS)
-        small.quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
+        if colours:
+            small = small.quantize(colours, dither=Image.Dither.NONE)
+        small.save(target, optimize=True)
         if target.stat().st_size <= LARGEST:
             break
     return target.stat().st_size

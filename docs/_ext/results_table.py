@@ -80,9 +80,14 @@ def _number(row: dict[str, float], score: str) -> str:
 
 
 class Classifiers(SphinxDirective):
-    """``{classifiers} PATH``: what was run, a table a score, and what others do better."""
+    """``{classifiers} PATH [TITLE]``: what was run, a table a score, and what others do better.
+
+    With a title, links to the sections have it, where a page has more than one file.
+    """
 
     required_arguments = 1
+    optional_arguments = 1
+    final_argument_whitespace = True
 
     def run(self) -> list[nodes.Node]:
         path = (Path(self.env.srcdir) / self.arguments[0]).resolve()
@@ -106,7 +111,8 @@ class Classifiers(SphinxDirective):
         ]
 
     def _section(self, title: str, content: nodes.Element) -> nodes.section:
-        section = nodes.section(ids=[nodes.make_id(title)], names=[title])
+        name = " ".join([*self.arguments[1:], title])
+        section = nodes.section(ids=[nodes.make_id(name)], names=[name])
         section += [nodes.title(title, title), content]
         return section
 

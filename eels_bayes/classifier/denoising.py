@@ -74,7 +74,7 @@ def denoise(
     fitted = self.checked(spectra)
     level, n_draws = validation.share("level", level), validation.whole("n_draws", n_draws)
     validation.seed(seed)
-    bands = _decoded_bands(
+    bands = decoded_bands(
         fitted,
         spectra,
         self.device,
@@ -86,7 +86,7 @@ def denoise(
     return Denoised(spectra.energy, *bands)
 
 
-def _decoded_bands(
+def decoded_bands(
     fitted: Fitted,
     spectra: Spectra,
     device: torch.device,

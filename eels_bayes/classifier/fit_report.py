@@ -71,6 +71,8 @@ class FitReport(WindowFit):
         Whether the fit ended because nothing more was to be gained.
     log_likelihood : (I,) array
         Of each iteration, nats a pixel.
+    held_out : str
+        Whether pixels of the fit that its VAE has not seen embed as the rest, in words.
     rivals : tuple of Rival
         Where next to all pixels are of one class: how well each of the K classes explains what
         they show, if the library stood elsewhere.
@@ -94,6 +96,7 @@ class FitReport(WindowFit):
     class_misfit: Array
     converged: bool
     log_likelihood: Array
+    held_out: str
     rivals: tuple[Rival, ...] = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -190,6 +193,7 @@ class FitReport(WindowFit):
                 f"{_with_error(self.chi_square, self.chi_square_error)} a channel of the window; "
                 "1 where all is right",
             ),
+            ("held out", self.held_out),
         ]
 
     def class_rows(self) -> list[tuple[str, ...]]:

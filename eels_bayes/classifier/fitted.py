@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from eels_bayes.arrays import tensor
 from eels_bayes.classifier.fit_record import FitRecord
+from eels_bayes.classifier.held_out import HeldOut
 from eels_bayes.classifier.labels import Labelled
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.forward_model.model import ForwardModel
@@ -60,6 +62,8 @@ class Fitted:
         When and from what it was fitted.
     window_fit : WindowFit
         How the forward model describes the spectra of the fit.
+    held_out : HeldOut
+        Pixels of the fit that the VAE has not seen, and how they embed.
     """
 
     preprocessor: Preprocessor
@@ -75,6 +79,7 @@ class Fitted:
     labelled: Labelled
     record: FitRecord
     window_fit: WindowFit
+    held_out: HeldOut
 
 
 def required(fitted: Fitted | None) -> Fitted:
@@ -88,6 +93,28 @@ def required(fitted: Fitted | None) -> Fitted:
     if fitted is None:
         raise RuntimeError("this classifier is not fitted; call fit(spectra) first")
     return fitted
+
+
+class OfFit(Protocol):
+    """What was fitted, or not yet: an `EELSClassifier`."""
+
+    fitted: Fitted | None
+
+
+def held_out_of(self: OfFit) -> HeldOut:
+    """A tenth of the fit's pixels, which its VAE has not seen, and how they embed.
+
+    Returns
+    -------
+    HeldOut
+        Their rows in the spectra of the fit, and the check; `report` has it in a line.
+
+    Raises
+    ------
+    RuntimeError
+        Before ``fit``.
+    """
+    return required(self.fitted).held_out
 
 
 def explicit_prior(fitted: Fitted) -> FingerprintPrior:

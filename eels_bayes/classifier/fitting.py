@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from eels_bayes.classifier.domain_comparison import checked
 from eels_bayes.classifier.fit_record import record_of
 from eels_bayes.classifier.fitted import Fitted
+from eels_bayes.classifier.held_out import HeldOut, held_out_rows
 from eels_bayes.classifier.labels import nothing_labelled
 from eels_bayes.classifier.learning import learn
 from eels_bayes.classifier.reporting import measured_fit, warn_of_problems
@@ -73,9 +76,10 @@ def fit_run(run: Run, plan: Plan, settings: Settings, keep: Callable[[], None]) 
         )
         keep()
     source = reinsertion(run.forward, spectra)
+    left_out = held_out_rows(spectra, settings.seed)
     if run.vae is None:
-        usable = spectra[np.flatnonzero(spectra.ok)]
-        run.vae = _fit_clean_vae(run, plan, settings, source, usable, keep)
+        seen = spectra[np.setdiff1d(np.flatnonzero(spectra.ok), left_out)]
+        run.vae = _fit_clean_vae(run, plan, settings, source, seen, keep)
         keep()
     fitted = learn(
         # A copy: calibrating the user's anew must not change the fitted model.
@@ -86,12 +90,13 @@ def fit_run(run: Run, plan: Plan, settings: Settings, keep: Callable[[], None]) 
         plan.library.class_names,
         nothing_labelled(len(spectra.profile_energy), plan.latent_dim),
         settings,
-        window_fit=measured_fit(run.forward, spectra),
+        measured=(measured_fit(run.forward, spectra), HeldOut(left_out, None)),
         record=partial(record_of, spectra),
         spectra=spectra,
         learned=run.learned,
         after_each=keep,
     )
+    fitted = replace(fitted, held_out=checked(fitted, spectra, left_out, settings))
     warn_of_problems(fitted, plan.library, settings.effort)
     return fitted
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from eels_bayes.classifier.fit_record import FitRecord
 from eels_bayes.classifier.fitted import Fitted
 from eels_bayes.classifier.heads import fit_classes, fit_novelty, fit_values
+from eels_bayes.classifier.held_out import HeldOut
 from eels_bayes.classifier.labels import Labelled
 from eels_bayes.classifier.run import Learned
 from eels_bayes.classifier.settings import Settings
@@ -38,7 +39,7 @@ def learn(
     labelled: Labelled,
     settings: Settings,
     *,
-    window_fit: WindowFit,
+    measured: tuple[WindowFit, HeldOut],
     record: Callable[[], FitRecord],
     known: Fitted | None = None,
     spectra: Spectra | None = None,
@@ -62,7 +63,7 @@ def learn(
     labelled : Labelled
         Measured pixels and latents that have a label.
     settings : Settings
-    window_fit, record : WindowFit and callable
+    measured, record : pair and callable
         What is kept of the fit; the record holds a date, and is asked for when all is learned.
     known : Fitted, optional
         An earlier model. The GP goes on from its own, a new encoder keeps its axes; where the
@@ -108,7 +109,7 @@ def learn(
     names = (class_names, shares, labelled)
     if known is not None and vae.fingerprints is not None:  # a new VAE was trained with its prior
         vae = _with_prior(vae, source, encoder, *names, settings.seed)
-    return Fitted(preprocessor, energy, source.model, vae, *heads, *names, record(), window_fit)
+    return Fitted(preprocessor, energy, source.model, vae, *heads, *names, record(), *measured)
 
 
 def _known(known: Fitted | None, source: Reinsertion, spectra: Spectra | None) -> Learned:

@@ -12,6 +12,7 @@ from torch import Tensor
 from eels_bayes import tensor_file
 from eels_bayes.classifier.fit_record import FitRecord
 from eels_bayes.classifier.fitted import Fitted, reader_of
+from eels_bayes.classifier.held_out import HeldOut
 from eels_bayes.classifier.labels import Labelled
 from eels_bayes.classifier.model_forward import forward_from, forward_tensors, forward_words
 from eels_bayes.classifier.model_learned import (
@@ -71,6 +72,7 @@ def pack(contents: Contents) -> tuple[dict[str, Any], dict[str, Any]]:
     tensors |= encoder_tensors(fitted.encoder)  # with its evidence
     config["evidence"] = list(fitted.encoder.evidence.sizes)
     tensors |= _known(fitted)
+    tensors["held_out"] = fitted.held_out.rows
     tensors |= {f"report.{name}": np.asarray(x) for name, x in vars(fitted.window_fit).items()}
     if plan.class_weights is not None:
         tensors["class_weights"] = plan.class_weights
@@ -83,6 +85,7 @@ def pack(contents: Contents) -> tuple[dict[str, Any], dict[str, Any]]:
         "history": contents.history,
         "variations": dict(vars(plan.library.variations)),
         "fit": fitted.record.options(),
+        "held_out": fitted.held_out.options(),
     }
     return tensors, config
 
@@ -103,7 +106,9 @@ def unpack(tensors: dict[str, Tensor], config: dict[str, Any]) -> Contents:
     effort = Effort.from_options(given := options.pop("effort"))
     if effort.options() != given:  # nothing is left to its default
         raise ValueError(f"effort is {given!r}")
-    fitted = _unpack_fitted(tensors, config, FitRecord.restored(options.pop("fit")))
+    record = FitRecord.restored(options.pop("fit"))
+    held_out = HeldOut.restored(tensors["held_out"].numpy(), options.pop("held_out"))
+    fitted = _unpack_fitted(tensors, config, record, held_out)
     weights = tensors.get("class_weights")
     own = config | {"variations": options.pop("variations")}  # not those that the fit found
     plan = Plan(
@@ -147,8 +152,10 @@ def pack_fitted(fitted: Fitted) -> tuple[dict[str, Any], dict[str, Any]]:
     return tensors, config
 
 
-def _unpack_fitted(tensors: dict[str, Tensor], config: dict[str, Any], record: FitRecord) -> Fitted:
-    """What was fitted, out of `pack_fitted`, with its record."""
+def _unpack_fitted(
+    tensors: dict[str, Tensor], config: dict[str, Any], record: FitRecord, held_out: HeldOut
+) -> Fitted:
+    """What was fitted, out of `pack_fitted`, with what else is kept of the fit."""
     learned = _checked_names(tensors, config)
     own = below("preprocessor.", tensors)
     preprocessor = Preprocessor.restored(config["preprocessor"], own)
@@ -176,6 +183,7 @@ def _unpack_fitted(tensors: dict[str, Tensor], config: dict[str, Any], record: F
         ),
         record=record,
         window_fit=_window_fit(tensors),
+        held_out=held_out,
     )
 
 

@@ -2,8 +2,8 @@
 
 Letters as in `prediction.stored_tensors`; besides, G classes of the GP, N = G + 1, M inducing
 points, L channels, J variations of a fingerprint, E modes of the misfit, P coefficients of the
-continuum, F structures that the library lacks, H classes and these, Y and Z labelled pixels and
-latents.
+continuum, F structures that the library lacks, H classes and these, Q pixels held out, Y and Z
+labelled pixels and latents.
 """
 
 from __future__ import annotations
@@ -126,6 +126,7 @@ _PARTS = {
 TENSORS = {
     "energy": Expected("L", F64, ASCENDING),
     "class_weights": Expected("K", F64, POSITIVE),
+    "held_out": Expected("Q", INT, COUNTED),
     **KNOWN,
 }
 for _part, _table in _PARTS.items():
@@ -149,6 +150,7 @@ def checked(tensors: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Ten
     learned = config["learned"]
     n_library, n_classes = len(config["class_names"]), len(learned["class_names"])
     sizes = {"K": n_library, "G": n_classes, "N": n_classes + 1, "D": config["latent_dim"]}
+    sizes["Q"] = config["classifier"]["held_out"]["n"]
     sizes |= {"Y": len(learned["pixel_names"]), "Z": len(learned["latent_names"])}
     return check_tensors(tensors, TENSORS, sizes | evidence_sizes(config["evidence"]))
 

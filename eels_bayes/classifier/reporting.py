@@ -112,6 +112,7 @@ def report_of(
         class_misfit=forward.misfit.of_class,
         converged=forward.converged,
         log_likelihood=forward.log_likelihood,
+        held_out=fitted.held_out.words,
         rivals=tuple(rivals(forward, library, window.edge[only])) if alone else (),
     )
     limited = effort.forward_iterations < FULL.forward_iterations

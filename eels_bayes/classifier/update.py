@@ -85,7 +85,7 @@ def learn_labels(
         names,
         fitted.labelled.joined(added),
         settings,
-        window_fit=fitted.window_fit,
+        measured=(fitted.window_fit, fitted.held_out),
         record=fitted.record.after_update,
         known=fitted,
     )
@@ -135,7 +135,7 @@ def learn_fingerprints(
         library.class_names + by_labels_alone,
         fitted.labelled,
         settings,
-        window_fit=measured_fit(forward, pixels),
+        measured=(measured_fit(forward, pixels), fitted.held_out),
         record=fitted.record.after_update,
         known=fitted,
         spectra=spectra[np.sort(rows[: effort.novelty_pixels])],

@@ -26,7 +26,12 @@ from eels_bayes.lazy import lazy_names
 if TYPE_CHECKING:
     from eels_bayes.diagnostics.domain_check import DomainCheck, in_domain
     from eels_bayes.diagnostics.drawn_pixels import KnownPixels, known_pixels
-    from eels_bayes.diagnostics.fingerprint_support import SupportDistance, support_distance
+    from eels_bayes.diagnostics.fingerprint_support import (
+        SupportDistance,
+        TwoSample,
+        mmd,
+        support_distance,
+    )
     from eels_bayes.diagnostics.latent_units import ActiveUnits, active_units
     from eels_bayes.diagnostics.nuts_comparison import NutsComparison, nuts
     from eels_bayes.diagnostics.predictive_checks import PredictiveCheck, posterior_predictive
@@ -41,7 +46,6 @@ if TYPE_CHECKING:
         unit_uniformity,
     )
     from eels_bayes.diagnostics.sbc import Calibration, simulation_based_calibration
-    from eels_bayes.diagnostics.two_sample import TwoSample, mmd
     from eels_bayes.diagnostics.value_intervals import value_coverage
 
 # Public name -> the module that defines it, and its name there.
@@ -55,14 +59,14 @@ _HOME = {
     "PredictiveCheck": "predictive_checks:PredictiveCheck",
     "PriorComparison": "prior_comparison:PriorComparison",
     "SupportDistance": "fingerprint_support:SupportDistance",
-    "TwoSample": "two_sample:TwoSample",
+    "TwoSample": "fingerprint_support:TwoSample",
     "Uniformity": "ranks:Uniformity",
     "active_units": "latent_units:active_units",
     "compare_priors": "prior_comparison:compare_priors",
     "in_domain": "domain_check:in_domain",
     "interval_coverage": "ranks:interval_coverage",
     "known_pixels": "drawn_pixels:known_pixels",
-    "mmd": "two_sample:mmd",
+    "mmd": "fingerprint_support:mmd",
     "nuts": "nuts_comparison:nuts",
     "posterior_predictive": "predictive_checks:posterior_predictive",
     "randomised_pit": "ranks:randomised_pit",

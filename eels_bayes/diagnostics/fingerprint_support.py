@@ -13,11 +13,12 @@ from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.classifier.fitted import posterior
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.diagnostics.latent_posterior import fitted_parts
-from eels_bayes.diagnostics.two_sample import TwoSample, mmd
 from eels_bayes.forward_model.reinsertion import reinsertion
 from eels_bayes.latent import mixtures
 from eels_bayes.latent.principal_components import principal_components
 from eels_bayes.latent.vae_fit import encoded_draws
+from eels_bayes.metrics.two_sample import TwoSample as TwoSample
+from eels_bayes.metrics.two_sample import mmd as mmd
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ together, and a Laplace distribution of scale ``sd`` is 2^(1/2) times as wide as
 from __future__ import annotations
 
 import copy
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,14 +65,7 @@ class LatentModel:
             width = (width**2 + self.sd.unsqueeze(1) ** 2).sqrt()
         x = LIKELIHOODS[self.vae.likelihood](mean.double(), width.double().expand_as(mean))
         likelihood = x.log_prob(self.spectrum.unsqueeze(1).double()).sum(-1)
-        return likelihood + log_prior(self.prior, z.double())
-
-
-def log_prior(prior: priors.FingerprintPrior | None, z: Tensor) -> Tensor:
-    """``log p(z)`` (...) of latents (..., D); ``None`` is the standard normal."""
-    if prior is None:
-        return -0.5 * (z**2 + math.log(2.0 * math.pi)).sum(-1)
-    return priors.log_density(prior, z)
+        return likelihood + priors.log_prior(self.prior, z.double())
 
 
 def fitted_parts(clf: EELSClassifier) -> Fitted:

@@ -13,7 +13,7 @@ from eels_bayes import validation
 from eels_bayes.arrays import Array, tensor
 from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.data.spectra import Spectra
-from eels_bayes.diagnostics.latent_posterior import as_mixture, fitted_parts, log_prior
+from eels_bayes.diagnostics.latent_posterior import as_mixture, fitted_parts
 from eels_bayes.latent import mixtures
 from eels_bayes.latent import prior as priors
 from eels_bayes.latent.mixtures import Gaussian
@@ -89,7 +89,7 @@ def active_units(
         mixture = as_mixture(q)
         z = mixtures.draw(mixture, KL_DRAWS, torch.Generator().manual_seed(seed))
         log_q = torch.stack([mixtures.log_density(mixture, draw) for draw in z.unbind(1)], dim=1)
-        total = float((log_q - log_prior(prior, z)).mean())
+        total = float((log_q - priors.log_prior(prior, z)).mean())
     variance = q.mean.double().var(0).cpu().numpy()
     return ActiveUnits(variance, variance > threshold, kl.mean(0).cpu().numpy(), total)
 
@@ -109,5 +109,5 @@ def marginal_kl(q: Gaussian, prior: priors.FingerprintPrior | None) -> Tensor:
         marginal = None
         if prior is not None:
             marginal = prior._replace(mean=prior.mean[..., d, None], sd=prior.sd[..., d, None])
-        divergence.append(((log_q - log_prior(marginal, z.unsqueeze(-1))) * weight).sum(1))
+        divergence.append(((log_q - priors.log_prior(marginal, z.unsqueeze(-1))) * weight).sum(1))
     return torch.stack(divergence, dim=1)

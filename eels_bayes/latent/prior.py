@@ -65,6 +65,13 @@ def log_density(prior: FingerprintPrior, z: Tensor) -> Tensor:
     return (class_log_density(prior, z) + prior.log_weight).logsumexp(-1)
 
 
+def log_prior(prior: FingerprintPrior | None, z: Tensor) -> Tensor:
+    """``log p(z)`` (...) of latents (..., D); ``None`` is the standard normal."""
+    if prior is None:
+        return -0.5 * (z**2 + math.log(2.0 * math.pi)).sum(-1)
+    return log_density(prior, z)
+
+
 def class_probabilities(prior: FingerprintPrior, z: Tensor) -> Tensor:
     """``p(k | z)`` by Bayes' rule, (..., K + 1); the last column is "none of these"."""
     return (class_log_density(prior, z) + prior.log_weight).softmax(-1)

@@ -31,6 +31,8 @@ TITLE_CHARACTER = 0.072  # mean width of a character of a title
 HEAD = 0.30  # above a block that has a name
 HEAD_WITHOUT_NAME = 0.08  # above a block that has none
 NAME_HEIGHT = 0.06  # from the block's top to its name
+NAME_LINE = 0.17  # height of one more line of a name
+NAME_CHARACTER = 0.088  # mean width of a character of a name, bold
 COLUMN_HEADING = 0.20  # height of the columns' headings
 ROW_CHARACTER = 0.075  # mean width of a character of a row's heading
 ROW_PAD = 0.12  # between a row's heading and its first map
@@ -109,6 +111,10 @@ class Block:
         self.grid_height = self.rows * step - self.between[1]
         key = max(_key_width(layer) for layer in quantities)
         self.width = MARGIN + self.side + self.grid_width + key
+        room = int((self.width - 2 * MARGIN - self.side) / NAME_CHARACTER)
+        room = max(FEWEST_TITLE_CHARACTERS, room)
+        self.names = {q.name: "\n".join(textwrap.wrap(q.name, room)) for q in quantities}
+        self.head += NAME_LINE * max(name.count("\n") for name in self.names.values())
         self.height = self.head + self.grid_height + self.foot
 
     def blocks_across(self, n: int) -> int:
@@ -126,7 +132,8 @@ class Block:
         corner = Corner(left, top, *figure.get_size_inches())
         if layer.name:
             at = corner.place(MARGIN + self.side, 0.0, 0.0, NAME_HEIGHT)
-            figure.text(at[0], at[1], layer.name, weight="bold", size=10, va="top", ha="left")
+            name = self.names[layer.name]
+            figure.text(at[0], at[1], name, weight="bold", size=10, va="top", ha="left")
         panels = self._draw_panels(figure, corner, layer)
         below = self.head + self.above
         if layer.class_names is None and any(image.ndim == 2 for image in layer.images):

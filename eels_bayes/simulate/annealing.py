@@ -132,7 +132,7 @@ def annealing_series(
         counts = drawn.reshape(*shape, -1).astype(np.float32)
         _add_spikes(counts, here["spike"].to_numpy(), np.random.default_rng(cosmic))
         counts *= gain * (here["channel_gain"].to_numpy() > 0)
-        title = f"{here['temperature'].item()} C, area {here['area'].item()}"
+        title = f"{here['temperature'].item()} °C, area {here['area'].item()}"
         signals.append(_signal(counts, model, title))
     return Series(signals, truth, model, dose)
 

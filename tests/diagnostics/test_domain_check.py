@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import eels_bayes as eb
-from eels_bayes.diagnostics.domain_check import _alike
+from eels_bayes.classifier.domain_comparison import alike
 
 
 def test_held_out_pixels_are_in_the_domain(quick_classifier, spectra, rng):
@@ -37,7 +37,7 @@ def test_the_model_draws_a_reference(quick_classifier, spectra):
 
 def test_samples_have_the_same_classes(rng):
     new, known = np.array([0] * 50 + [1] * 30 + [-1] * 9), np.array([0] * 20 + [1] * 200 + [2] * 9)
-    rows = _alike(new, known, 60, rng)
+    rows = alike(new, known, 60, rng)
     assert np.bincount(new[rows[0]]).tolist() == np.bincount(known[rows[1]]).tolist()
     assert len(rows[0]) <= 60 and new[rows[0]].min() == 0
 

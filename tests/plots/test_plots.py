@@ -115,10 +115,25 @@ def test_series_of_wide_maps_runs_down(rng: np.random.Generator) -> None:
     assert overlaps(figure) == []
 
 
+def test_long_names_of_narrow_blocks_take_more_lines(rng: np.random.Generator) -> None:
+    image = rng.random((40, 20))
+    names = (
+        "Class",
+        "Aleatoric uncertainty: structures overlap (own scale)",
+        "Taken away by others",
+    )
+    figure = plots.layers([plots.Layer(name, [image], "nats") for name in names], ["a map"])
+    shown = [text.get_text() for text in figure.texts]
+    assert [text.replace("\n", " ") for text in shown] == ["a map", *names]
+    assert any("\n" in text for text in shown)
+    assert {"Class", "Taken away by others"} <= set(shown)
+    assert overlaps(figure) == []
+
+
 def test_titles_of_two_factors_become_headings(rng: np.random.Generator) -> None:
     # Temperatures outside, areas inside, and not in order: headings must follow the images.
     titles = [
-        f"{t} C, area {a}" for t in (25, 700, 450, 300, 600, 500, 550, 650) for a in (1, 3, 2)
+        f"{t} °C, area {a}" for t in (25, 700, 450, 300, 600, 500, 550, 650) for a in (1, 3, 2)
     ]
     images = [np.full((30, 19), float(i)) for i in range(24)]
     figure = plots.maps(images, titles)

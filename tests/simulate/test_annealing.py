@@ -105,7 +105,7 @@ def test_signals_are_spectrum_images(series: Series) -> None:
     (energy,) = signal.axes_manager.signal_axes
     assert (energy.offset, energy.scale, energy.size, energy.units) == (390.0, 0.25, 1600, "eV")
     np.testing.assert_array_equal(energy.axis, series.truth["energy"])
-    assert signal.metadata.General.title == "400 C, area 2"
+    assert signal.metadata.General.title == "400 °C, area 2"
     assert (series.truth.temperature[10], series.truth.area[10]) == (400, 2)
     assert signal.metadata.Acquisition_instrument.TEM.beam_energy == 200
     noise = signal.metadata.Signal.Noise_properties.Variance_linear_model
@@ -407,7 +407,7 @@ def test_images_are_spread_over_the_temperatures(
     np.testing.assert_array_equal(series.truth["temperature"], temperatures)
     np.testing.assert_array_equal(series.truth["area"], areas)
     titles = [signal.metadata.General.title for signal in series.signals]
-    expected = [f"{t} C, area {a}" for t, a in zip(temperatures, areas, strict=True)]
+    expected = [f"{t} °C, area {a}" for t, a in zip(temperatures, areas, strict=True)]
     assert titles == expected
 
 

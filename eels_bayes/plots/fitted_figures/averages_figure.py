@@ -77,7 +77,7 @@ def spatial_averages(
                 energy, means[k] - band, means[k] + band, color=colors[k], alpha=0.3, lw=0
             )
             averages += left.plot(energy, means[k], color=colors[k], lw=1.2)
-        left.set_title("mean over all pixels")
+        left.set_title(f"mean over all pixels, ± {BAND:g} standard errors")
         fingerprints = shown_fingerprints(fitted)
         for color, row in zip(class_colors(len(fingerprints)), fingerprints, strict=True):
             known += right.plot(energy, row, color=color, lw=1.4)

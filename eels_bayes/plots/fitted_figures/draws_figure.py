@@ -162,7 +162,7 @@ def _one_scale(axes: Any) -> None:
 def _name(grid: Any) -> None:
     titles = (
         "fingerprints (edge units)",
-        "latent mean ± 2 sd",
+        "latents ± 2 sd (grey: N(0, 1))",
         f"decoded draws, {100 * LEVEL:g} % band",
     )
     units = ("energy loss (eV)", "latent, most telling first", "energy loss (eV)")

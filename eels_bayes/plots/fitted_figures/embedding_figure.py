@@ -168,6 +168,8 @@ def _silhouette_panel(ax: Any, where: Conditions, found: Sequence[Silhouettes]) 
             label=name,
         )
     ax.axhline(0, color="0.8", lw=0.8, zorder=0)
+    if len(at) == 1:  # side by side, not at the ends of the axis
+        ax.set_xlim(at[0] - 0.05, at[0] + 0.05)
     ax.set(xlabel=where.label, ylabel="silhouette")
     ax.set_xticks(at, [name.split(" ")[0] if where.numeric else name for name in where.names])
     ax.legend(loc="best", title="95 % bootstrap intervals")

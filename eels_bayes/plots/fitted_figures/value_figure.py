@@ -90,7 +90,7 @@ def value_course(
             color=OKABE_ITO[0],
             lw=1.2,
             capsize=2,
-            label="mean of an image, 95 %",
+            label="mean of an image, 95 % by its pixels",
         )
         if known is not None:
             true = np.array([_mean(known[pred.image == k]) for k in range(len(pred.images))])
