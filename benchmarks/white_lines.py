@@ -1,6 +1,7 @@
 """White lines: valence of real Mn L2,3 references, read with references of another origin.
 
-    python benchmarks/white_lines.py [doses moved alone novel scans] [--contrast 0.3] [--json FILE]
+    python benchmarks/white_lines.py [doses moved alone novel presence scans] [--json FILE]
+    python benchmarks/white_lines.py doses --contrast 0.3
     python benchmarks/white_lines.py scans --draw FIGURE.png
 
 Spectra are made of one set of measured references (`mn_l23_references.npz`: MnO, LaMnO3 and
@@ -17,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from manganese import alone, bed, doses, moved, novel, scans
+from manganese import alone, bed, doses, moved, novel, presence, scans
 from manganese.options import Options
 
 import eels_bayes as eb
@@ -27,6 +28,7 @@ EXPERIMENTS: dict[str, Callable[[Options], Iterator[dict[str, Any]]]] = {
     "moved": moved.run,
     "alone": alone.run,
     "novel": novel.run,
+    "presence": presence.run,
     "scans": scans.run,
 }
 EFFORTS = {

@@ -135,12 +135,12 @@ def series(
         label = fractions.argmax(1)
         used = np.where(fractions > 0, known, 0.0)
         valence = (fractions * used).sum(1)
-        parts.append((_signal(fractions, shapes, fine, bed, dose, rng), label, valence, mixed))
+        parts.append((signal_of(fractions, shapes, fine, bed, dose, rng), label, valence, mixed))
     signals, *truth = zip(*parts, strict=True)
     return Sample(list(signals), *(np.concatenate(column) for column in truth))
 
 
-def _signal(
+def signal_of(
     fractions: Array, shapes: Array, fine: Array, bed: Bed, dose: float, rng: np.random.Generator
 ) -> EELSSpectrum:
     """One image of pixels with fractions (n, M) of references (M, F)."""
