@@ -26,7 +26,7 @@ PICTURES = ROOT / "docs" / "pictures"
 # Width in pixels and number of colours (0: all): the first that is small enough, or the last. Few
 # colours show in colour bars.
 SIZES = ((1100, 0), (1100, 256), (900, 0), (900, 256), (700, 0), (700, 256), (700, 64))
-LARGEST = 150_000  # bytes
+LARGEST = 250_000  # bytes
 # a minute or two; the rest is run short
 IN_FULL = ("annealing_series", "paper_figures", "spectrum_image")
 
