@@ -14,6 +14,7 @@ process (Kennedy and O'Hagan, J. R. Stat. Soc. B 63, 425 (2001), on the discrepa
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
@@ -120,13 +121,19 @@ class Misfit:
     def draw(self, weight: Array, rng: np.random.Generator) -> Array:
         """Misfits (n, M) about ``shared`` of pixels whose classes weigh (n, K)."""
         n_classes, n_modes = self.shared.shape
-        size = n_classes * n_modes
-        value, vector = np.linalg.eigh(self.covariance.reshape(size, size))
-        doubt = rng.standard_normal((len(weight), size)) * np.sqrt(np.maximum(value, 0.0))
+        value, vector = self._principal
+        doubt = rng.standard_normal((len(weight), len(value))) * np.sqrt(np.maximum(value, 0.0))
         of_class = (doubt @ vector.T).reshape(len(weight), n_classes, n_modes)
         own = weight.sum(1, keepdims=True) * self.pixel
         drawn: Array = np.einsum("nk,nkm->nm", weight, of_class)
         return drawn + own * rng.standard_normal((len(weight), n_modes))
+
+    @cached_property
+    def _principal(self) -> tuple[Array, Array]:
+        """Variances and axes of the doubt about ``shared``: of many classes these take long."""
+        size = self.shared.size
+        value, vector = np.linalg.eigh(self.covariance.reshape(size, size))
+        return value, vector
 
 
 def directions(energy: Array, edges: Array, window: tuple[float, float]) -> Directions:

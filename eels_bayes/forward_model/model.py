@@ -14,6 +14,7 @@ and a continuum of its own to vary around.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -158,7 +159,7 @@ class ForwardModel:
         ]
         return self.on_continuum(shapes)
 
-    @property
+    @cached_property
     def misses(self) -> bool:
         """Whether pixels miss the fingerprints by anything that noise does not hide."""
         along = self._whitened_misfits()

@@ -490,6 +490,7 @@ def test_saved_and_loaded_predicts_the_same(fitted, spectra, prediction, saved, 
     for name, value in vars(fitted.fitted.forward).items():
         if isinstance(value, np.ndarray):
             np.testing.assert_array_equal(getattr(again.fitted.forward, name), value)
+    assert again.fitted.forward.pairs == list(fitted.fitted.forward.pairs)
     np.testing.assert_allclose(again.library.intensity, fitted.library.intensity)
     # the preprocessor in the file makes the same spectra of raw counts
     found = again.fitted.preprocessor(series.signals[:1])
