@@ -32,6 +32,7 @@ class Stream(IntEnum):
     VALUE_LATENTS = 6
     UPDATE_PIXELS = 7
     CLASS_SHARES = 8
+    READING_LOSS = 9
 
 
 class DiagnosticStream(IntEnum):

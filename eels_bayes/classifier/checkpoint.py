@@ -35,6 +35,7 @@ from eels_bayes.classifier.settings import Plan, Settings
 from eels_bayes.classifier.training_tensors import state_from, state_tensors, state_words
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.tensor_checks import below
+from eels_bayes.validation import whole
 
 KIND = "fit under way"  # of file, as `tensor_file` has it
 
@@ -113,6 +114,7 @@ def _packed(run: Run, identity: dict[str, str]) -> tuple[dict[str, Any], dict[st
     """Tensors and plain values of what is done."""
     tensors = state_tensors(run.vae_state)
     config: dict[str, Any] = {"identity": identity, "vae": state_words(run.vae_state)}
+    config["rounds"] = run.rounds
     learned = run.learned
     if run.forward is not None:
         tensors |= forward_tensors(run.forward)
@@ -140,6 +142,7 @@ def _unpacked(
     tensors = checked_checkpoint(tensors, config, n_classes, plan.latent_dim)
     run, device = Run(spectra), settings.device
     run.vae_state = state_from(tensors, config["vae"])
+    run.rounds = whole("rounds", config["rounds"], least=0)
     if "class_names" not in config:
         return run
     run.forward = forward_from(tensors, config, spectra.preprocessor)

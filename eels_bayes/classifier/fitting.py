@@ -17,6 +17,7 @@ from eels_bayes.classifier.fitted import Fitted
 from eels_bayes.classifier.held_out import HeldOut, held_out_rows
 from eels_bayes.classifier.labels import nothing_labelled
 from eels_bayes.classifier.learning import learn
+from eels_bayes.classifier.reading_loss import BEARABLE, LENGTHS, reading_loss, warn_of_loss
 from eels_bayes.classifier.reporting import measured_fit, warn_of_problems
 from eels_bayes.classifier.run import Run
 from eels_bayes.classifier.settings import Plan, Settings
@@ -24,6 +25,7 @@ from eels_bayes.classifier.training_latents import class_variations, prior_weigh
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.reinsertion import Reinsertion, reinsertion
+from eels_bayes.forward_model.window_fit import WindowFit
 from eels_bayes.latent.principal_components import fit_denoiser
 from eels_bayes.latent.vae import SpectrumVAE
 from eels_bayes.latent.vae_fit import fit_vae
@@ -77,11 +79,37 @@ def fit_run(run: Run, plan: Plan, settings: Settings, keep: Callable[[], None]) 
         keep()
     source = reinsertion(run.forward, spectra)
     left_out = held_out_rows(spectra, settings.seed)
+    measured = measured_fit(run.forward, spectra), HeldOut(left_out, None)
+    most = min(settings.effort.vae_rounds, len(LENGTHS))
+    while True:
+        fitted = _beyond_forward(run, plan, settings, source, measured, keep)
+        lost = reading_loss(fitted, spectra, settings)
+        if lost <= BEARABLE or run.rounds + 1 >= most:
+            break
+        run.go_further()
+        keep()
+    if most == len(LENGTHS):  # of less that was asked for, it is no surprise
+        warn_of_loss(lost)
+    fitted = replace(fitted, held_out=checked(fitted, spectra, left_out, settings))
+    warn_of_problems(fitted, plan.library, settings.effort)
+    return fitted
+
+
+def _beyond_forward(
+    run: Run,
+    plan: Plan,
+    settings: Settings,
+    source: Reinsertion,
+    measured: tuple[WindowFit, HeldOut],
+    keep: Callable[[], None],
+) -> Fitted:
+    """What is behind the forward model, as far as the run does not hold it."""
+    spectra = run.spectra
     if run.vae is None:
-        seen = spectra[np.setdiff1d(np.flatnonzero(spectra.ok), left_out)]
+        seen = spectra[np.setdiff1d(np.flatnonzero(spectra.ok), measured[1].rows)]
         run.vae = _fit_clean_vae(run, plan, settings, source, seen, keep)
         keep()
-    fitted = learn(
+    return learn(
         # A copy: calibrating the user's anew must not change the fitted model.
         copy.deepcopy(spectra.preprocessor),
         spectra.energy,
@@ -90,15 +118,12 @@ def fit_run(run: Run, plan: Plan, settings: Settings, keep: Callable[[], None]) 
         plan.library.class_names,
         nothing_labelled(len(spectra.profile_energy), plan.latent_dim),
         settings,
-        measured=(measured_fit(run.forward, spectra), HeldOut(left_out, None)),
+        measured=measured,
         record=partial(record_of, spectra),
         spectra=spectra,
         learned=run.learned,
         after_each=keep,
     )
-    fitted = replace(fitted, held_out=checked(fitted, spectra, left_out, settings))
-    warn_of_problems(fitted, plan.library, settings.effort)
-    return fitted
 
 
 def _fit_clean_vae(
@@ -110,7 +135,7 @@ def _fit_clean_vae(
     after_each: Callable[[], None],
 ) -> SpectrumVAE:
     """The VAE of clean spectra, the library's and denoised ones; goes on from the run's state."""
-    rng = stream(settings.seed, Stream.VAE)
+    rng, schedule = stream(settings.seed, Stream.VAE), settings.effort.vae
     # first, as `training_latents.prior_spectra` does
     fingerprints = class_variations(source, rng)
     weights = prior_weights(source.model.class_weights)
@@ -134,7 +159,7 @@ def _fit_clean_vae(
         vae,
         clean[training_rows],
         clean[validation_rows],
-        settings.effort.vae,
+        replace(schedule, epochs=schedule.epochs * LENGTHS[run.rounds]),
         run.vae_state,
         sd=(sd[training_rows], sd[validation_rows]),
         batch_size=settings.effort.vae_batch,

@@ -34,6 +34,12 @@ class Run:
     vae: SpectrumVAE | None = None
     vae_state: FitState = field(default_factory=FitState)
     learned: Learned = field(default_factory=Learned)
+    rounds: int = 0  # by which the VAE's training was lengthened
+
+    def go_further(self) -> None:
+        """Train the VAE for longer, and learn anew what is behind it."""
+        self.rounds += 1
+        self.vae, self.vae_state.done, self.learned = None, False, Learned()
 
     def history(self, fitted: Fitted) -> dict[str, dict[str, list[float]]]:
         """How each stage went, now that all is done."""

@@ -16,13 +16,13 @@ _PLAIN = ("epoch", "training_loss", "validation_loss", "best_epoch", "done")
 def state_tensors(state: FitState) -> dict[str, Tensor]:
     """Networks, Adam's moments and the random stream, as far as there are any."""
     tensors = {f"training.best.{k}": v for k, v in (state.best or {}).items()}
-    if state.done:  # nothing goes on from the last epoch
+    if state.generator is not None:
+        tensors["training.generator"] = state.generator
+    if state.done:  # a longer training goes on from the best epoch
         return tensors
     tensors |= {f"training.current.{k}": v for k, v in (state.current or {}).items()}
     for number, moments in (state.optimizer or {}).get("state", {}).items():
         tensors |= {f"training.adam.{number}.{k}": v for k, v in moments.items()}
-    if state.generator is not None:
-        tensors["training.generator"] = state.generator
     return tensors
 
 
@@ -40,11 +40,11 @@ def state_from(tensors: dict[str, Tensor], words: dict[str, Any]) -> FitState:
     groups, best_loss = words.pop("groups"), words.pop("best_loss")
     best = below("training.best.", tensors) or None
     state = FitState(**words, best_loss=math.inf if best_loss is None else best_loss, best=best)
+    state.generator = tensors.get("training.generator")
     if state.done:
         state.current = best
         return state
     state.current = below("training.current.", tensors) or None
-    state.generator = tensors.get("training.generator")
     if groups is not None:
         moments: dict[int, dict[str, Tensor]] = {}
         for name, value in below("training.adam.", tensors).items():

@@ -12,6 +12,7 @@ import eels_bayes as eb
 
 EFFORT = eb.Effort(
     vae=eb.Schedule(epochs=1, steps=4),
+    vae_rounds=1,
     vae_batch=16,
     clean_spectra=60,
     clean_pairs=40,
