@@ -59,8 +59,8 @@ STEPS = (
     ),
     (
         "A fit without labels",
-        "Three quarters of a minute of one core. What is bad stands behind `!`, and makes the exit "
-        "code 1; what is worth knowing stands behind `-`: the sample is no hydrogenic atom.",
+        "Three quarters of a minute of one core. What is bad would stand behind `!`, and make the "
+        "exit code 1; what is worth knowing stands behind `-`: the sample is no hydrogenic atom.",
         (f"fit {MAP} --fingerprints edges.npz --model map.eels {WINDOWS} --normalize 780 916",),
     ),
     (

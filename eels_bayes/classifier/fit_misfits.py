@@ -75,7 +75,10 @@ def misfitting(report: FitReport) -> list[int]:
     # where the noise is larger than is believed, what is small in it is small
     scatter = np.maximum(report.class_chi_square, 1.0)
     excess = (report.residual**2 - report.band**2).sum(1) / scatter
-    bad = (relative.mean(1) > MEAN_SQUARE) & (excess > LENGTH**2)
+    # a square over an error that n pixels themselves show: Student's t has a variance of its own
+    n = np.maximum(report.class_pixels, FEW_OF_CLASS)
+    usual = (n - 1.0) / (n - 3.0)
+    bad = (relative.mean(1) > MEAN_SQUARE * usual) & (excess > LENGTH**2)
     return np.flatnonzero(bad & (report.class_pixels >= FEW_OF_CLASS)).tolist()
 
 

@@ -12,6 +12,7 @@ import pytest
 import eels_bayes as eb
 from eels_bayes.classifier import fitting
 from eels_bayes.classifier.fit_library import AS_WELL, rise_length
+from eels_bayes.classifier.fit_misfits import misfitting
 from eels_bayes.classifier.fit_problems import FEW_PIXELS, notes, problems
 from eels_bayes.classifier.fit_report import NO_PIXEL
 from eels_bayes.classifier.reporting import (
@@ -294,6 +295,25 @@ def test_a_class_that_is_described_badly(report):
     assert not problems(with_class(report, 1, residual=0.2 * shape, band=0.005))
     assert not problems(with_class(report, 1, residual=shape, band=0.5))
     assert not problems(with_class(report, 1, residual=shape, band=0.05, class_pixels=3.0))
+
+
+def test_means_of_few_pixels_are_judged_by_as_many(report, rng):
+    """Errors that few pixels show are often too small; then as often as of many one stands out."""
+    shape = (400, len(report.residual[0]))
+    found = []
+    for n in (10, 1000):
+        t = rng.standard_t(n - 1, shape)
+        bands = np.full(shape, 0.3)
+        mean = bands * t
+        rows = dataclasses.replace(
+            report,
+            residual=mean,
+            band=bands,
+            class_pixels=np.full(len(mean), float(n)),
+            class_chi_square=np.ones(len(mean)),
+        )
+        found.append(len(misfitting(rows)) / len(mean))
+    assert found[1] == 0 and found[0] < 0.03
 
 
 def test_classes_that_no_pixel_takes(report):
