@@ -85,12 +85,12 @@ def blended_edges(
 
     Where the second is the absent one, of the first alone: the share is its intensity.
     """
-    n, n_classes = len(first), model.library.n_classes
+    n, n_classes, none = len(first), model.library.n_classes, absent(model.library)
+    sized = (second == none) & (first != second) if none is not None else np.zeros(n, dtype=bool)
     there, fractions = np.zeros((2, n, n_classes))
-    alone = (second == absent(model.library)) | (first == second)
-    for found, of_first in ((there, share), (fractions, np.where(alone, 1.0, share))):
+    for found, of_first in ((there, share), (fractions, np.where(sized, 1.0, share))):
         np.add.at(found, (np.arange(n), first), of_first)
-        np.add.at(found, (np.arange(n), second), np.where(alone, 0.0, 1.0 - share))
+        np.add.at(found, (np.arange(n), second), np.where(sized, 0.0, 1.0 - share))
     edge, _, value = model.library.vary(n, rng, labels=first)
     mixed = np.flatnonzero(first != second)
     partner, _, partner_value = model.library.vary(len(mixed), rng, labels=second[mixed])
