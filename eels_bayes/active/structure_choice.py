@@ -29,6 +29,7 @@ from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.single_fingerprint import Fingerprint
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.forward_model.class_weights import shared_out
+from eels_bayes.forward_model.components import dominant
 from eels_bayes.forward_model.edge_shapes import (
     UNKNOWN_SD,
     LibraryFit,
@@ -324,6 +325,7 @@ def _shares(model: ForwardModel, spectra: Spectra, shapes: Sequence[Shape]) -> A
     pixels = np.bincount(image)
     weights = np.tile(weight, (len(pixels), 1))
     share = np.zeros(len(shapes))
+    of_one = [*range(n_all), *dominant(model.library, ())[n_pure:]]
     for _ in range(STEPS):
         joint = fits + np.log(np.maximum(weights, LEAST_WEIGHT))[image]
         of_pixel = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
@@ -331,5 +333,5 @@ def _shares(model: ForwardModel, spectra: Spectra, shapes: Sequence[Shape]) -> A
         if np.abs(share - last).max() < SETTLED:
             break
         summed = np.array([of_pixel[image == i].sum(0) for i in range(len(pixels))])
-        weight, weights = shared_out(summed, pixels, range(n_all), None)
+        weight, weights = shared_out(summed, pixels, of_one, None)
     return share

@@ -30,6 +30,7 @@ from eels_bayes.classifier.model_learned import (
 )
 from eels_bayes.classifier.model_library import library_tensors, library_words
 from eels_bayes.classifier.model_tensors import checked_checkpoint
+from eels_bayes.classifier.reading_loss import LENGTHS
 from eels_bayes.classifier.run import Learned, Run
 from eels_bayes.classifier.settings import Plan, Settings
 from eels_bayes.classifier.training_tensors import state_from, state_tensors, state_words
@@ -143,6 +144,8 @@ def _unpacked(
     run, device = Run(spectra), settings.device
     run.vae_state = state_from(tensors, config["vae"])
     run.rounds = whole("rounds", config["rounds"], least=0)
+    if run.rounds >= len(LENGTHS):
+        raise ValueError(f"rounds is {run.rounds}")
     if "class_names" not in config:
         return run
     run.forward = forward_from(tensors, config, spectra.preprocessor)

@@ -25,6 +25,7 @@ from eels_bayes.fast.classifier import FastClassifier, Head
 from eels_bayes.fast.dense_head import DenseHeads, fit_dense
 from eels_bayes.fast.graph import FastGraph
 from eels_bayes.fast.population import Population
+from eels_bayes.forward_model.components import dominant
 from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.reinsertion import clean_source
 from eels_bayes.preprocessing.preprocessor import Preprocessor
@@ -78,8 +79,12 @@ def compiled(
 def _population(model: ForwardModel) -> Population:
     """What of the forward model a stream may move."""
     columns = model.continuum.columns(model.continuum.energy, model.library)
-    parts = (columns, model.mean, model.covariance)
-    return Population(*(torch.as_tensor(x, dtype=torch.float64) for x in parts))
+    return Population(
+        torch.as_tensor(columns, dtype=torch.float64),
+        torch.as_tensor(model.mean, dtype=torch.float64),
+        torch.as_tensor(model.covariance, dtype=torch.float64),
+        torch.tensor(dominant(model.library, ()), dtype=torch.int64),
+    )
 
 
 def _dense_head(fitted: Fitted, settings: Settings) -> DenseHeads:

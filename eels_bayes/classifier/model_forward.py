@@ -15,6 +15,8 @@ from eels_bayes.classifier.model_library import (
     library_words,
 )
 from eels_bayes.classifier.model_misfit import misfit_from, misfit_tensors, misfit_words
+from eels_bayes.data.fingerprints import FingerprintLibrary
+from eels_bayes.forward_model.components import absent
 from eels_bayes.forward_model.continuum import Continuum
 from eels_bayes.forward_model.edge_shapes import LibraryFit
 from eels_bayes.forward_model.model import ForwardModel
@@ -66,23 +68,27 @@ def forward_from(
         preprocessor.profile_energy, continuum["energy"]
     ):
         raise ValueError("continuum.energy and preprocessor.profile_bins do not fit together")
+    library = library_from("shown", tensors, config)
+    pairs = _pairs(tensors["forward.pairs"], library)
     return ForwardModel(
-        library=library_from("shown", tensors, config),
+        library=library,
         library_fit=exactly(LibraryFit, config["library_fit"]),
         converged=_flag(config["converged"]),
         continuum=Continuum(window=(low, high), **continuum),
         **misfit_from(tensors, config),
         foreign=foreign_from(tensors),
-        pairs=_pairs(tensors["forward.pairs"], len(tensors["forward.class_weights"])),
+        pairs=pairs,
         **_arrays(tensors),
     )
 
 
-def _pairs(stored: Tensor, n_classes: int) -> list[tuple[int, int]]:
+def _pairs(stored: Tensor, library: FingerprintLibrary) -> list[tuple[int, int]]:
     """The pairs of classes that may mix, or ValueError."""
-    pairs = [(first, second) for first, second in stored.tolist()]
+    pairs, n_classes = [(first, second) for first, second in stored.tolist()], library.n_classes
     if len(set(pairs)) < len(pairs) or not all(a < b < n_classes for a, b in pairs):
         raise ValueError(f"forward.pairs is no list of pairs of {n_classes} classes")
+    if absent(library) in {k for pair in pairs for k in pair}:
+        raise ValueError("forward.pairs holds a class without an edge")
     return pairs
 
 
@@ -95,4 +101,7 @@ def _flag(value: Any) -> bool:
 
 def _arrays(tensors: dict[str, Tensor]) -> dict[str, Any]:
     """The forward model's plain arrays by name."""
-    return {name: tensors[f"forward.{name}"].numpy() for name in _FORWARD}
+    arrays = {name: tensors[f"forward.{name}"].numpy() for name in _FORWARD}
+    if not np.allclose(arrays["level_weights"].sum(1), 1.0):
+        raise ValueError("forward.level_weights do not sum to one")
+    return arrays

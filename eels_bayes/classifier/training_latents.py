@@ -43,7 +43,7 @@ def labelled_latents(
     ones of each class besides, so that none is left out.
     """
     pure = np.repeat(np.arange(source.model.library.n_classes), effort.pure_latents)
-    known = source.mixed_edges(pure, pure, np.ones(len(pure)), rng)
+    known = source.single_edges(pure, rng)
     drawn = source.edges(effort.gp_latents, rng)
     edge = np.concatenate([drawn.spectra, known.spectra])
     labels = np.concatenate([drawn.fractions, known.fractions]).argmax(1)
@@ -58,7 +58,7 @@ def pure_latents(
     For libraries that lack a class: what they take for mixtures of two classes may be a third.
     """
     labels = np.repeat(np.arange(source.model.library.n_classes), effort.pure_latents_alone)
-    edge = source.mixed_edges(labels, labels, np.ones(len(labels)), rng).spectra
+    edge = source.single_edges(labels, rng).spectra
     return _latents_of(source, vae, axes, edge, rng), torch.as_tensor(labels)
 
 
@@ -117,7 +117,7 @@ def class_variations(source: Reinsertion, rng: np.random.Generator) -> Tensor:
     """Clean spectra (K, `N_VARIATIONS`, L) of the library's classes with overlapping shapes."""
     n_classes = source.model.library.n_classes
     labels = np.repeat(np.arange(n_classes), N_VARIATIONS)
-    edge = source.mixed_edges(labels, labels, np.ones(len(labels)), rng).spectra
+    edge = source.single_edges(labels, rng).spectra
     clean = edge + source.overlap(source.coefficients(len(labels), rng))
     return torch.from_numpy(clean).float().unflatten(0, (n_classes, N_VARIATIONS))
 

@@ -80,7 +80,7 @@ class Followed:
     """
 
     def __init__(self, encoder: NoisyEncoder, population: Population, n_classes: int):
-        self.n_classes = n_classes
+        self.n_classes, self.single = n_classes, population.single
         evidence = encoder.evidence
         n_all, n_span = evidence.variance.shape
         own = {name: getattr(evidence, name).double().cpu() for name in EVIDENCE}

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from eels_bayes.tensor_checks import DEFINITE, Expected, below
+from eels_bayes.tensor_checks import DEFINITE, NOT_NEGATIVE, Expected, below
 
 PREFIX = "population."  # of the names in a file
 
@@ -21,6 +21,7 @@ TENSORS = {
     "columns": Expected("BP", torch.float64),
     "mean": Expected("P", torch.float64),
     "covariance": Expected("PP", torch.float64, DEFINITE),
+    "single": Expected("?", torch.int64, NOT_NEGATIVE),
 }
 
 
@@ -34,11 +35,14 @@ class Population(NamedTuple):
         come last.
     mean, covariance : Tensor (P,) and (P, P)
         Of the coefficients among the spectra of the fit.
+    single : Tensor (S,) of int64
+        The class of each of the first components, which hold one alone.
     """
 
     columns: Tensor
     mean: Tensor
     covariance: Tensor
+    single: Tensor
 
 
 def as_stored(population: Population | None) -> dict[str, Tensor]:
@@ -48,7 +52,18 @@ def as_stored(population: Population | None) -> dict[str, Tensor]:
     return {f"{PREFIX}{name}": x.contiguous() for name, x in population._asdict().items()}
 
 
-def stored(tensors: Mapping[str, Tensor]) -> Population | None:
-    """The population that a file holds; None in files that were written without."""
+def stored(tensors: Mapping[str, Tensor], n_classes: int, n_components: int) -> Population | None:
+    """The population that a file holds; None in files that were written without.
+
+    Raises
+    ------
+    ValueError
+        If its single components are none of so many classes and components.
+    """
     own = below(PREFIX, tensors)
-    return Population(**own) if own else None
+    if not own:
+        return None
+    single = own["single"]
+    if len(single) > n_components or not torch.equal(single.unique(), torch.arange(n_classes)):
+        raise ValueError(f"population.single holds other than {n_classes} classes")
+    return Population(**own)

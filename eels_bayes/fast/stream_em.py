@@ -204,16 +204,30 @@ def expected_weights(weight: Tensor, followed: Followed) -> Tensor:
     """Weights (C,) drawn to what is expected of them beforehand.
 
     As `forward_model.class_weights` does in a fit: the share of mixed spectra to that of the fit,
-    the pure classes, which come first, to equal ones.
+    classes alone, whose components come first, to equal ones.
     """
-    n_classes, fitted = followed.n_classes, followed.fitted.weight
-    pure, mixed = weight[:n_classes], weight[n_classes:]
+    n_classes, single, fitted = followed.n_classes, followed.single, followed.fitted.weight
+    n_single = len(single)
+    alone, mixed = weight[:n_single], weight[n_single:]
+
+    def of_class(parts: Tensor) -> Tensor:
+        """Sum (K,) over what a class has alone."""
+        return parts.new_zeros(n_classes).index_add(0, single, parts)
+
+    pure, before = of_class(alone), of_class(fitted[:n_single])
+    # how a class shares out; as in the fit where there is nothing of it
+    part = torch.where(
+        (pure > LEAST_WEIGHT)[single],
+        alone / pure.clamp(min=LEAST_WEIGHT)[single],
+        fitted[:n_single] / before.clamp(min=LEAST_WEIGHT)[single],
+    ).clamp(min=LEAST_WEIGHT)
     pure = (pure / pure.sum().clamp(min=LEAST_WEIGHT) + BALANCE / n_classes) / (1.0 + BALANCE)
+    alone = pure[single] * part
     if len(mixed) == 0:
-        return pure
-    share = (mixed.sum() + MIXED_WEIGHT * fitted[n_classes:].sum()) / (1.0 + MIXED_WEIGHT)
+        return alone / alone.sum()
+    share = (mixed.sum() + MIXED_WEIGHT * fitted[n_single:].sum()) / (1.0 + MIXED_WEIGHT)
     mixed = mixed.clamp(min=LEAST_WEIGHT)
-    return torch.cat([(1.0 - share) * pure / pure.sum(), share * mixed / mixed.sum()])
+    return torch.cat([(1.0 - share) * alone / alone.sum(), share * mixed / mixed.sum()])
 
 
 def _complete(state: State) -> Tensor:

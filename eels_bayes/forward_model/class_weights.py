@@ -34,6 +34,7 @@ from eels_bayes.forward_model.factor_mixture import (
     weights_of_images,
 )
 from eels_bayes.forward_model.foreign import GAIN, log_density
+from eels_bayes.forward_model.library_step import by_levels
 from eels_bayes.forward_model.misfit import shared_on
 from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.pair_choice import chosen, of_pairs
@@ -78,8 +79,8 @@ def fit_weights(
     ForwardModel
         Its ``log_likelihood`` is of these iterations.
     """
-    here = placed(of_one_size(library), spectra.energy, model.library_fit.moved)
-    library = replace(here, variations=model.library.variations)
+    here = of_one_size(placed(library, spectra.energy, model.library_fit.moved))
+    library = by_levels(here, replace(here, variations=model.library.variations))
     energy = model.continuum.energy
     known = model.known(library)
     along = model.along.of_classes(known, mean_edges(energy, library, model.library_fit))
@@ -121,6 +122,8 @@ def _kept_and_asked(
     at_once, candidates = pairs_at_once(library), mixing_pairs(library)
     if len(at_once) == len(candidates):
         return at_once, []
+    if len(mixing_pairs(model.library)) <= most_pairs(model.library.n_classes):
+        return [], candidates  # all mixed, and pixels were never asked
     mixed = {frozenset(pair) for pair in model.pairs}
     kept = [(a, b) for a, b in candidates if frozenset((known[a], known[b])) in mixed]
     return kept, [(a, b) for a, b in candidates if None in (known[a], known[b])]

@@ -64,6 +64,17 @@ def class_edges(model: ForwardModel, k: int, n: int, rng: np.random.Generator) -
     return blended_edges(model, first, second, share, rng)
 
 
+def single_edges(model: ForwardModel, labels: Array, rng: np.random.Generator) -> Clean:
+    """Edges of pixels that hold one class (n,) alone, of the sizes that it has in the data."""
+    none, second, share = absent(model.library), labels.copy(), np.ones(len(labels))
+    if none is not None:
+        pairs = model.pair_weights
+        alone, other = np.diag(pairs)[labels], np.where(labels == none, 0.0, pairs[labels, none])
+        second[rng.random(len(labels)) * (alone + other) < other] = none
+        _draw_levels(model, labels, second, share, rng)
+    return blended_edges(model, labels, second, share, rng)
+
+
 def _draw_levels(
     model: ForwardModel, first: Array, second: Array, share: Array, rng: np.random.Generator
 ) -> None:

@@ -78,11 +78,22 @@ def absent(library: FingerprintLibrary) -> int | None:
     """The class without an edge, if there is one and classes have no values.
 
     Where they do, what lies between no edge and one is a value between theirs.
+
+    Raises
+    ------
+    ValueError
+        If several have no edge: nothing tells them apart.
     """
     if library.class_values is not None:
         return None
     norm = np.linalg.norm(library.class_spectra, axis=1)
     none = np.flatnonzero(norm <= NO_EDGE * norm.max())
+    if 1 < len(none) < len(norm):
+        names = ", ".join(repr(library.class_names[k]) for k in none)
+        raise ValueError(
+            f"classes {names} have no edge in the window, and nothing tells them apart: give one "
+            "class without an edge"
+        )
     return int(none[0]) if len(none) == 1 else None
 
 
@@ -98,7 +109,10 @@ def pairs_at_once(library: FingerprintLibrary) -> list[tuple[int, int]]:
 
 
 def of_one_size(library: FingerprintLibrary) -> FingerprintLibrary:
-    """Fingerprints of a class as large as their mean, where levels say how large edges are."""
+    """Fingerprints of a class as large as their mean, where levels say how large edges are.
+
+    Those of the class without an edge are nothing then, whatever moves or broadens the others.
+    """
     none = absent(library)
     if none is None:
         return library
@@ -106,6 +120,7 @@ def of_one_size(library: FingerprintLibrary) -> FingerprintLibrary:
     along, norm = (rows * means).sum(1), (means**2).sum(1)
     there = (library.labels != none) & (along > NO_EDGE * norm)
     factor = np.divide(norm, along, out=np.ones_like(norm), where=there)
+    factor[library.labels == none] = 0.0
     return replace(library, intensity=rows * factor[:, None])
 
 

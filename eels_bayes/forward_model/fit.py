@@ -96,8 +96,8 @@ def fit_forward_model(
         hold their background.
     """
     check_background(library)
-    given, energy = of_one_size(library), spectra.profile_energy
-    library = given.resample(spectra.energy)
+    given, energy = library, spectra.profile_energy
+    library = of_one_size(given.resample(spectra.energy))
     if len(energy) < LEAST_BINS:
         raise ValueError(
             f"the spectra's profiles hold {len(energy)} bins; at least {LEAST_BINS} are needed to "
@@ -118,7 +118,7 @@ def fit_forward_model(
         fit = registered(given, spectra.energy, continuum, whitening, pixels.profile, pixels.level)
     else:
         fit = start.library_fit
-    library = placed(given, spectra.energy, fit.moved)
+    library = of_one_size(placed(given, spectra.energy, fit.moved))
     along = _misfits(library, fit, continuum, start)
     problem = _problem(library, fit, energy, continuum, whitening, pixels, along, class_weights)
     climb = climbed(

@@ -20,6 +20,7 @@ from eels_bayes.forward_model.components import MIXING
 GAIN = 2.0
 TRIED = np.geomspace(1e-3, 0.3, 8)  # shares of the pixels that a pair is tried with
 MOST_RATIO = 50.0  # nats: a pixel that is likelier by more is the pair's whatever its share
+LEAST_SHARE = 1e-12  # of the pixels, where a logarithm is taken of it
 WEIGHT_STEPS = 5  # of expectation-maximisation of the shares, whenever a pair has entered
 
 
@@ -53,10 +54,10 @@ def chosen(base: Array, together: Array, most: int) -> tuple[list[int], Array]:
         best = int(np.argmax(gain))
         entered.append(int(left[best]))
         left = np.delete(left, best)
-        share = np.append(share, TRIED[0])
+        share = np.append(share * (1.0 - TRIED[0]), TRIED[0])
         known = np.column_stack([base, together[:, entered]])
         for _ in range(WEIGHT_STEPS):
-            weight = np.log(np.append(1.0 - share.sum(), share))
+            weight = np.log(np.append(max(1.0 - share.sum(), LEAST_SHARE), share))
             total = logsumexp(known + weight, axis=1)
             share = np.exp(known + weight - total[:, None]).mean(0)[1:]
     order = np.argsort(entered)

@@ -66,4 +66,4 @@ def _mixed(pure: Array, share: Array) -> Array:
     """Weights (..., C) of components, of those of classes alone (..., S) and of pairs (Q,)."""
     of_each = np.repeat(share / len(MIXING), len(MIXING))
     mixed = np.broadcast_to(of_each, (*pure.shape[:-1], len(of_each)))
-    return np.concatenate([pure * (1.0 - share.sum()), mixed], axis=-1)
+    return np.concatenate([pure * max(1.0 - share.sum(), LEAST_WEIGHT), mixed], axis=-1)

@@ -26,6 +26,7 @@ from eels_bayes.forward_model.clean_edges import (
     noise_free_profile,
     overlapping_shapes,
     population_edges,
+    single_edges,
 )
 from eels_bayes.forward_model.edge_shapes import onto_bins
 from eels_bayes.forward_model.model import ForwardModel
@@ -95,6 +96,10 @@ class Reinsertion:
     def class_edges(self, k: int, n: int, rng: np.random.Generator) -> Clean:
         """Edges of ``n`` pixels that class ``k`` dominates, mixed as often as in the data."""
         return class_edges(self.model, k, n, rng)
+
+    def single_edges(self, labels: Array, rng: np.random.Generator) -> Clean:
+        """Edges of pixels that hold one class (n,) alone, of the sizes that it has in the data."""
+        return single_edges(self.model, labels, rng)
 
     def mixed_edges(
         self, first: Array, second: Array, share: Array, rng: np.random.Generator

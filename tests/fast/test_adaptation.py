@@ -10,6 +10,7 @@ import pickle
 import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from eels_bayes.fast.classifier import FastClassifier
 from eels_bayes.fast.following import FOLLOWING, Followed
 from eels_bayes.fast.live import LiveClassifier
 from eels_bayes.fast.live_adapter import LiveAdapter
-from eels_bayes.fast.stream_em import begun, expected_weights
+from eels_bayes.fast.stream_em import BALANCE, begun, expected_weights
 from eels_bayes.forward_model.model_evidence import evidence_of
 
 OPTIONS = Adaptation(memory=1000, class_memory=300, step=64)
@@ -155,6 +156,24 @@ def test_expected_weights_are_weights_and_rule_no_class_out(fast):
         assert float(found.sum()) == pytest.approx(1.0)
         assert float(found.min()) > 0.0
         assert float(found[: followed.n_classes].min()) > 0.005
+
+
+def test_classes_are_balanced_with_all_sizes_of_their_edges():
+    """As `class_weights.shared_out` has it, where the first class comes in three sizes."""
+    double = {"dtype": torch.float64}
+    fitted = torch.tensor([0.2, 0.3, 0.25, 0.15, 0.1], **double)
+    single, sizes = torch.tensor([0, 1, 0, 0]), [0, 2, 3]
+    followed = SimpleNamespace(n_classes=2, single=single, fitted=SimpleNamespace(weight=fitted))
+    seen = torch.tensor([0.05, 0.7, 0.1, 0.05, 0.1], **double)
+    found = expected_weights(seen, followed)
+    pure = torch.tensor([0.2, 0.7], **double)
+    wanted = (pure / pure.sum() + BALANCE / 2) / (1 + BALANCE) * 0.9
+    of_class = torch.zeros(2, **double).index_add(0, single, found[:4])
+    torch.testing.assert_close(of_class, wanted)
+    torch.testing.assert_close(found[sizes] / of_class[0], seen[sizes] / pure[0])
+    # a class of which nothing is seen shares out as in the fit
+    found = expected_weights(torch.tensor([0.0, 0.9, 0.0, 0.0, 0.1], **double), followed)
+    torch.testing.assert_close(found[sizes] / found[0], fitted[sizes] / fitted[0])
 
 
 # ---------------------------------------------------------------------------------- what it brings

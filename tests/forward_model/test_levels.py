@@ -9,7 +9,7 @@ import torch
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.variations import Variations
 from eels_bayes.forward_model import clean_edges
-from eels_bayes.forward_model.class_weights import by_class, shared_out
+from eels_bayes.forward_model.class_weights import by_class, fit_weights, shared_out
 from eels_bayes.forward_model.components import (
     LEVELS,
     MIXING,
@@ -116,8 +116,21 @@ def test_of_values_no_edge_is_one_like_any_other():
     valued = library(values=[1.0, 0.0, 2.0])
     assert absent(valued) is None
     assert components(valued, mixing_pairs(valued))[3:5] == [(0, 1, 0.2), (0, 1, 0.4)]
-    two = dataclasses.replace(library(), intensity=0.0 * library().intensity)
-    assert absent(two) is None  # which of them it is nobody can tell
+    all_of_them = dataclasses.replace(library(), intensity=0.0 * library().intensity)
+    assert absent(all_of_them) is None
+    two = library().intensity * np.array([[1.0], [0.0], [0.0]])
+    with pytest.raises(ValueError, match="'none', 'late' have no edge in the window"):
+        absent(dataclasses.replace(library(), intensity=two))
+
+
+def test_what_is_next_to_nothing_is_nothing():
+    """Whatever moves or broadens the others: then it is decided once."""
+    lib = library()
+    rows = lib.intensity + 5e-4 * np.sin(ENERGY) * (lib.labels == 1)[:, None]
+    same = of_one_size(dataclasses.replace(lib, intensity=rows))
+    assert (same.intensity[1] == 0).all() and (
+        same.intensity[[0, 2]] == lib.intensity[[0, 2]]
+    ).all()
 
 
 def test_weights_of_classes_are_those_of_all_their_levels(rng):
@@ -142,6 +155,21 @@ def test_weights_of_classes_are_those_of_all_their_levels(rng):
 
 
 # --- what the fit makes of them
+
+
+def test_an_update_that_brings_the_class_without_an_edge_lets_sizes_vary(drawn):
+    spectra, labels, _ = drawn
+    lib = library()
+    there = [0, 2]
+    known = FingerprintLibrary.from_arrays(
+        ENERGY, lib.intensity[there], ["early", "late"], variations=lib.variations
+    )
+    before = fit(spectra, known)
+    assert before.library.variations.intensity > 0.2
+    after = fit_weights(before, spectra, lib)
+    assert after.library.variations.intensity == lib.variations.intensity
+    p = probabilities(after, spectra)
+    assert p[labels == 1, 1].mean() > 0.85 and p[labels != 1, 1].mean() < 0.1
 
 
 def test_intensities_that_vary_much_leave_no_class_out(drawn, fitted):
@@ -205,6 +233,14 @@ def test_drawn_edges_are_as_large_as_those_of_the_pixels(drawn, fitted, rng):
     for q in (0.1, 0.5, 0.9):
         assert np.quantile(height, q) == pytest.approx(np.quantile(true, q), rel=0.15, abs=0.05)
     assert np.abs(clean.spectra[clean.fractions[:, 1] == 1]).max() < 0.05
+    # single ones of given classes are of all sizes too
+    given = np.repeat([0, 1, 2], 4000)
+    single = clean_edges.single_edges(fitted, given, rng)
+    np.testing.assert_array_equal(single.fractions, np.eye(3)[given])
+    heights = single.spectra[given == 0][:, ENERGY > 725].mean(1)
+    true = size[labels == 0] * edge(683)[ENERGY > 725].mean()
+    for q in (0.1, 0.9):
+        assert np.quantile(heights, q) == pytest.approx(np.quantile(true, q), rel=0.2, abs=0.05)
     # those of one class as well
     early = clean_edges.class_edges(fitted, 0, 5000, rng)
     assert (early.fractions.argmax(1) == 0).all()
