@@ -138,8 +138,7 @@ def read(path: str | os.PathLike[str]) -> FastParts:
         if config["backend"] not in list(BACKENDS):
             raise ValueError(f"backend is {config['backend']!r}")
         _try_out(graph, names, tensors, config)
-        n_components, n_classes = graph.reader.dominant.shape
-        population = stored(tensors, n_classes, n_components)
+        population = stored(tensors, graph.reader.dominant)
     except tensor_file.MISFITS as error:
         raise ValueError(
             f"{os.fspath(path)} holds no complete fast classifier ({error}); open it with "

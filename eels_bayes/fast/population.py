@@ -52,18 +52,19 @@ def as_stored(population: Population | None) -> dict[str, Tensor]:
     return {f"{PREFIX}{name}": x.contiguous() for name, x in population._asdict().items()}
 
 
-def stored(tensors: Mapping[str, Tensor], n_classes: int, n_components: int) -> Population | None:
+def stored(tensors: Mapping[str, Tensor], dominant: Tensor) -> Population | None:
     """The population that a file holds; None in files that were written without.
 
     Raises
     ------
     ValueError
-        If its single components are none of so many classes and components.
+        If its single components are not of the classes that dominate them (C, K), or not of all.
     """
     own = below(PREFIX, tensors)
     if not own:
         return None
-    single = own["single"]
-    if len(single) > n_components or not torch.equal(single.unique(), torch.arange(n_classes)):
-        raise ValueError(f"population.single holds other than {n_classes} classes")
+    single, n_classes = own["single"], dominant.shape[1]
+    of_classes = torch.equal(single, dominant[: len(single)].argmax(1))
+    if not of_classes or not torch.equal(single.unique(), torch.arange(n_classes)):
+        raise ValueError("population.single holds other classes than its components")
     return Population(**own)
