@@ -20,11 +20,11 @@ from eels_bayes.forward_model.components import (
     absent,
     components,
     dominant,
+    mix_at_once,
     mixing_pairs,
     most_pairs,
     n_single,
     of_one_size,
-    pairs_at_once,
 )
 from eels_bayes.forward_model.edge_shapes import mean_edges
 from eels_bayes.forward_model.factor_mixture import (
@@ -119,10 +119,10 @@ def _kept_and_asked(
     model: ForwardModel, library: FingerprintLibrary, known: list[int | None]
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """Pairs of a library that mix, and those that pixels are asked of."""
-    at_once, candidates = pairs_at_once(library), mixing_pairs(library)
-    if len(at_once) == len(candidates):
-        return at_once, []
-    if len(mixing_pairs(model.library)) <= most_pairs(model.library.n_classes):
+    candidates = mixing_pairs(library)
+    if mix_at_once(library):
+        return candidates, []
+    if mix_at_once(model.library):
         return [], candidates  # all mixed, and pixels were never asked
     mixed = {frozenset(pair) for pair in model.pairs}
     kept = [(a, b) for a, b in candidates if frozenset((known[a], known[b])) in mixed]
@@ -180,7 +180,7 @@ def _weighed(
 ) -> _Weighed:
     """Weights of what has these log-likelihoods (n, C + F), those of foreign structures last."""
     n_known, pixels = fits.shape[1] - len(foreign), np.bincount(image)
-    weight = np.full(n_known, 1.0 / n_known)
+    weight, of_one = np.full(n_known, 1.0 / n_known), dominant(library, ())
     weights = np.tile(weight, (len(pixels), 1))
     history: list[float] = []
     for _ in range(iterations):
@@ -194,7 +194,7 @@ def _weighed(
         of_pixel, of_foreign = np.split(np.exp(joint - total[:, None]), [n_known], axis=1)
         foreign = of_foreign.mean(0)
         responsibility = np.array([of_pixel[image == i].sum(0) for i in range(len(pixels))])
-        weight, weights = shared_out(responsibility, pixels, dominant(library, ()), class_weights)
+        weight, weights = shared_out(responsibility, pixels, of_one, class_weights)
     return _Weighed(weight, foreign, history)
 
 

@@ -97,6 +97,11 @@ def absent(library: FingerprintLibrary) -> int | None:
     return int(none[0]) if len(none) == 1 else None
 
 
+def mix_at_once(library: FingerprintLibrary) -> bool:
+    """Whether the pairs that may mix are so few that every pixel is asked of each."""
+    return len(mixing_pairs(library)) <= most_pairs(library.n_classes)
+
+
 def most_pairs(n_classes: int) -> int:
     """How many pairs of so many classes are asked of every pixel at most."""
     return int(PAIRS_PER_CLASS * n_classes)
@@ -104,8 +109,7 @@ def most_pairs(n_classes: int) -> int:
 
 def pairs_at_once(library: FingerprintLibrary) -> list[tuple[int, int]]:
     """The pairs that may mix, where these are few; else none, and pixels choose: `pair_choice`."""
-    pairs = mixing_pairs(library)
-    return pairs if len(pairs) <= most_pairs(library.n_classes) else []
+    return mixing_pairs(library) if mix_at_once(library) else []
 
 
 def of_one_size(library: FingerprintLibrary) -> FingerprintLibrary:

@@ -25,7 +25,7 @@ from eels_bayes.forward_model.factor_mixture import (
 from eels_bayes.forward_model.factor_moments import N_COMMON, MisfitMoments
 from eels_bayes.forward_model.foreign import Projection, foreign_shapes
 from eels_bayes.forward_model.image_offsets import offsets, recentred
-from eels_bayes.forward_model.library_step import moved, varied
+from eels_bayes.forward_model.library_step import by_levels, moved, varied
 from eels_bayes.forward_model.misfit import MOST_MISFIT, Directions, shared_on, with_misfit
 from eels_bayes.forward_model.misfit_step import improved, log_density
 from eels_bayes.forward_model.objective import log_prior
@@ -108,7 +108,9 @@ class Problem:
             n_classes = self.library.n_classes
             weight = with_mixed(weight, population.weight, n_classes)
             weights = with_mixed(weights, images.weight, n_classes)
-        library = varied(self.library, old.library, step, self.mixing)
+        library = varied(self.library, old.library, step)
+        if self.mixing:
+            library = by_levels(self.library, library)
         state = State(
             replace(new, weight=weight),
             Images(weights, of_images.mean),

@@ -37,13 +37,13 @@ def moved(
 
 
 def varied(
-    given: FingerprintLibrary, old: FingerprintLibrary, step: Expectation, mixing: bool
+    given: FingerprintLibrary, old: FingerprintLibrary, step: Expectation
 ) -> FingerprintLibrary:
     """The library with the variations that an E-step found, the given ones weighing a little.
 
     A step of an MM algorithm (Zhou et al., J. Comput. Graph. Stat. 28, 350 (2019)) where the given
     ones are an inverse-gamma prior: a step of expectation-maximisation is the shorter, the less
-    single pixels say of their own factors. Where pixels mix, `by_levels` holds.
+    single pixels say of their own factors.
     """
     n, prior = float(step.n), VARIATION_PIXELS
     # the broadening's factor is the square's: its sd goes as the broadening squared
@@ -54,7 +54,7 @@ def varied(
         VARIED, powers, centred, step.common.information, strict=True
     ):
         now, first = getattr(old.variations, name), getattr(given.variations, name)
-        if now == 0.0 or (mixing and name == "intensity" and absent(given) is not None):
+        if now == 0.0:  # as given
             variations[name] = now
             continue
         # information u^2 + prior u = square + prior (first / now)^power, of the variance's factor u

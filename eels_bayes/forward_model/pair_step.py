@@ -9,7 +9,13 @@ from scipy.special import logsumexp
 
 from eels_bayes.arrays import Array
 from eels_bayes.forward_model.acceleration import State
-from eels_bayes.forward_model.components import MIXING, mixing_pairs, most_pairs, n_single
+from eels_bayes.forward_model.components import (
+    MIXING,
+    mix_at_once,
+    mixing_pairs,
+    most_pairs,
+    n_single,
+)
 from eels_bayes.forward_model.em_steps import Problem
 from eels_bayes.forward_model.factor_mixture import (
     LEAST_WEIGHT,
@@ -27,10 +33,9 @@ def with_pairs(problem: Problem, state: State) -> State:
     All that may mix, as `components.pairs_at_once` has it, where these are few: then it is as it
     was.
     """
-    candidates, n_classes = mixing_pairs(problem.library), problem.library.n_classes
-    if len(candidates) <= most_pairs(n_classes):
+    if mix_at_once(problem.library):
         return state
-    single = n_single(problem.library)
+    candidates, single = mixing_pairs(problem.library), n_single(problem.library)
     pure = state.images.weight[:, :single]
     pure = pure / pure.sum(1, keepdims=True)
     target = problem.target - (state.images.offset @ problem.columns.T)[problem.image]
@@ -50,7 +55,7 @@ def with_pairs(problem: Problem, state: State) -> State:
     starts = range(single, len(shapes), len(MIXING))
     by_share = (np.column_stack([evidence(s) for s in shapes[i : i + len(MIXING)]]) for i in starts)
     together = np.concatenate([of_pairs(fits) for fits in by_share], axis=1)
-    entered, share = chosen(base, together, most_pairs(n_classes))
+    entered, share = chosen(base, together, most_pairs(problem.library.n_classes))
     pairs = [candidates[column] for column in entered]
     weight = state.population.weight[:single]
     population = replace(state.population, weight=_mixed(weight / weight.sum(), share))

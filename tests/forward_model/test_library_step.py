@@ -45,7 +45,7 @@ def test_every_step_climbs_and_few_are_needed_where_pixels_say_little(rng, truth
     library, course = GIVEN, []
     for _ in range(60):
         course.append(objective(y, library))
-        library = varied(GIVEN, library, expectation(y, library), True)
+        library = varied(GIVEN, library, expectation(y, library))
     assert (np.diff(course) > -1e-9).all()
     grid = [
         objective(y, replace(GIVEN, variations=Variations(0.2, 0.4, sd)))
@@ -56,7 +56,7 @@ def test_every_step_climbs_and_few_are_needed_where_pixels_say_little(rng, truth
 
 def test_what_pixels_say_nothing_of_stays(rng):
     y = NOISE * rng.standard_normal(100)
-    found = varied(GIVEN, GIVEN, expectation(y, GIVEN), True).variations
+    found = varied(GIVEN, GIVEN, expectation(y, GIVEN)).variations
     assert (found.shift, found.broadening) == pytest.approx((0.2, 0.4))
     none = replace(GIVEN, variations=Variations(0.0, 0.4, 0.1))
-    assert varied(none, none, expectation(y, none), True).variations.shift == 0.0
+    assert varied(none, none, expectation(y, none)).variations.shift == 0.0
