@@ -16,12 +16,14 @@ maps of truth, of the doubt and of its parts               :func:`doubt_maps`
 which part of the doubt finds the errors                   :func:`doubt_risk`
 where in the spectrum each part sits                       :func:`doubt_spectrum`
 the value against temperature, and along a line            :func:`value_course`, :func:`line_scan`
+a scan while it comes in                                   :func:`live_stream`
 =========================================================  =====================================
 
 Maps are laid out in inches from their own shapes, so that panels of one quantity and of the next
 line up whatever the length of a legend. Classes have Okabe and Ito's colours (Color Universal
 Design, 2008), quantities matplotlib's perceptually uniform maps; both survive colour blindness.
-The figures belong to pyplot, so that they show in notebooks, windows and galleries; close them
+They are made for a screen; within ``with eb.plots.print_width(85):`` they are made for print, in
+mm. The figures belong to pyplot, so that they show in notebooks, windows and galleries; close them
 with ``matplotlib.pyplot.close`` when done.
 """
 
@@ -46,8 +48,10 @@ if TYPE_CHECKING:
     from eels_bayes.plots.latent_figure import latent
     from eels_bayes.plots.map_figures import class_maps, layers, maps, series_maps
     from eels_bayes.plots.map_panel import Layer, Pixel, nice_length
+    from eels_bayes.plots.page import print_width
     from eels_bayes.plots.score_figures import history, reliability, risk_coverage
     from eels_bayes.plots.spectra_figure import spectra_bands
+    from eels_bayes.plots.stream_figure import live_stream
     from eels_bayes.plots.style import OKABE_ITO, class_colors
 
 # Public name -> the module that defines it, and its name there.
@@ -73,8 +77,10 @@ _HOME = {
     "latent": "latent_figure:latent",
     "layers": "map_figures:layers",
     "line_scan": "fitted_figures.value_figure:line_scan",
+    "live_stream": "stream_figure:live_stream",
     "maps": "map_figures:maps",
     "nice_length": "map_panel:nice_length",
+    "print_width": "page:print_width",
     "reliability": "score_figures:reliability",
     "risk_coverage": "score_figures:risk_coverage",
     "series_maps": "map_figures:series_maps",
@@ -105,8 +111,10 @@ __all__ = [
     "latent",
     "layers",
     "line_scan",
+    "live_stream",
     "maps",
     "nice_length",
+    "print_width",
     "reliability",
     "risk_coverage",
     "series_maps",

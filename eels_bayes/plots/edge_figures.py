@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from eels_bayes.plots.page import sized
 from eels_bayes.plots.style import class_colors, figure_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIZE = (6.2, 3.4)  # inches
+OVERLAP = "overlapping shape"
 MOST_NAMED = 12  # lines that a legend names: more hide the spectra
 
 
@@ -48,13 +50,15 @@ def fingerprints(
     energy, rows = np.asarray(energy, dtype=float), np.asarray(intensity, dtype=float)
     colors, named = class_colors(len(class_names)), dict[int, Any]()
     with figure_style() as plt:
-        figure, ax = plt.subplots(figsize=SIZE, layout="constrained")
+        figure, ax = plt.subplots(figsize=sized(*SIZE), layout="constrained")
         for row, label in zip(rows, np.asarray(labels).tolist(), strict=True):
             (line,) = ax.plot(energy, row, color=colors[label], lw=1.1)
             named.setdefault(label, line)
-        for row in np.reshape(nuisances, (-1, len(energy))):
-            ax.plot(energy, row, ":", color="0.3", lw=1.0)
-        _finished(ax, unit, [(named[k], class_names[k]) for k in sorted(named)])
+        shown = [(named[k], class_names[k]) for k in sorted(named)]
+        overlaps = np.reshape(nuisances, (-1, len(energy)))
+        lines = [ax.plot(energy, row, ":", color="0.3", lw=1.0)[0] for row in overlaps]
+        shown += [(line, OVERLAP) for line in lines[:1]]
+        _finished(ax, unit, shown)
     return figure
 
 
@@ -88,16 +92,20 @@ def edge_spectra(
     energy, rows = np.asarray(energy, dtype=float), np.asarray(means, dtype=float)
     sd, known = np.asarray(sd, dtype=float), np.isfinite(rows).all(axis=1)
     with figure_style() as plt:
-        figure, ax = plt.subplots(figsize=SIZE, layout="constrained")
+        figure, ax = plt.subplots(figsize=sized(*SIZE), layout="constrained")
         colors = plt.get_cmap("viridis")(np.linspace(0.0, 0.9, len(rows)))
         named: list[tuple[Any, str]] = []
         if known.any():
             middle = rows[known].mean(axis=0)
-            band = ax.fill_between(energy, middle - sd, middle + sd, color="0.85", lw=0)
+            band = ax.fill_between(energy, middle - sd, middle + sd, fc="0.88", ec="0.6", lw=0.5)
             named.append((band, "one pixel's noise (± 1 sd)"))
         for k in np.flatnonzero(known).tolist():
             (line,) = ax.plot(energy, rows[k], color=colors[k], lw=1.1)
             named.append((line, names[k]))
+        if len(named) > MOST_NAMED:  # their order is in their colours
+            band, first, *_, last = named
+            of = f"first of {np.count_nonzero(known)}"
+            named = [band, (first[0], f"{first[1]} ({of})"), (last[0], f"{last[1]} (last)")]
         ax.axhline(0.0, color="0.7", lw=0.6, zorder=0)
         _finished(ax, unit, named)
     return figure
@@ -107,6 +115,5 @@ def _finished(ax: Any, unit: str, named: Sequence[tuple[Any, str]]) -> None:
     """Labels, and a legend of what has a name, as far as that leaves room."""
     ax.set(xlabel="energy loss (eV)", ylabel=f"intensity ({unit})")
     ax.margins(x=0)
-    kept = named if len(named) <= MOST_NAMED else named[:1]
-    if kept:
-        ax.legend([handle for handle, _ in kept], [name for _, name in kept], loc="best")
+    if named and len(named) <= MOST_NAMED:
+        ax.legend([handle for handle, _ in named], [name for _, name in named], loc="best")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eels_bayes.plots.page import key_columns, panels_across, points
 from eels_bayes.plots.style import class_colors
 
 MOST_COLUMNS = 4  # panels a row: more are too narrow to read energies from
@@ -22,7 +23,7 @@ Floats = NDArray[np.float64]
 
 def panel_grid(n_classes: int) -> tuple[int, int]:
     """Rows and columns of pairs of panels."""
-    columns = min(max(n_classes, 2), MOST_COLUMNS)
+    columns = panels_across(min(max(n_classes, 2), MOST_COLUMNS))
     return math.ceil(n_classes / columns), columns
 
 
@@ -52,8 +53,10 @@ def class_panels(
     for row in range(rows):
         grid[2 * row, 0].set_ylabel("edge units")
         grid[2 * row + 1, 0].set_ylabel("residual (sd)")
-    figure.legend(handles=_handles(), loc="outside upper center", ncols=4)
-    figure.supxlabel("energy loss (eV)", size=9)
+    handles = _handles()
+    columns = key_columns([h.get_label() for h in handles])
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns)
+    figure.supxlabel("energy loss (eV)", size=points(9))
 
 
 def _pair(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eels_bayes.plots.fit_class_panels import ROOM, class_panels, panel_grid
+from eels_bayes.plots.page import narrow, sized
 from eels_bayes.plots.style import class_colors, figure_style
 
 if TYPE_CHECKING:
@@ -70,14 +71,12 @@ def fit_overview(
     colors = class_colors(n_classes)
     rows, columns = panel_grid(n_classes)
     with figure_style() as plt:
+        heights = (2.0 + 0.12 * n_classes) * (2 if narrow() else 1), 2.9 * rows
         figure = plt.figure(
-            figsize=(2.5 * max(columns, 3), 2.0 + 0.12 * n_classes + 2.9 * rows),
-            layout="constrained",
+            figsize=sized(2.5 * max(columns, 3), sum(heights)), layout="constrained"
         )
-        top, below = figure.subfigures(
-            2, 1, height_ratios=(2.0 + 0.12 * n_classes, 2.9 * rows), hspace=0.02
-        )
-        left, right = top.subplots(1, 2)
+        top, below = figure.subfigures(2, 1, height_ratios=heights, hspace=0.02)
+        left, right = top.subplots(2, 1) if narrow() else top.subplots(1, 2)
         _course(left, np.asarray(log_likelihood, dtype=float))
         _chi_squares(right, class_names, colors, chi_square, class_chi_square, taken)
         class_panels(below, energy, class_names, arrays, pixels)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eels_bayes import validation
+from eels_bayes.plots.page import LEAST_TEXT, panels_across, points, sized
 from eels_bayes.plots.style import OKABE_ITO, figure_style
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 BAND_COLORS = dict(zip(("window", "background", "normalize", "align"), OKABE_ITO, strict=False))
 SIZE = (9.0, 3.4)  # inches
+STACKED = (5.2, 6.4)  # inches, one panel below the other
+WIDE = 2.6  # inches: a panel in print is no narrower
 ROOM = (
     1.15  # of the largest counts and, squared, of the largest variance that the right panel shows
 )
@@ -71,7 +74,13 @@ def inspection(
         validation.choice("a band's name", name, tuple(BAND_COLORS))
         validation.interval(name, bands[name])
     with figure_style() as plt:
-        figure, (left, right) = plt.subplots(1, 2, figsize=SIZE, layout="constrained")
+        across = panels_across(2, WIDE)
+        figure, (left, right) = plt.subplots(
+            2 // across,
+            across,
+            figsize=sized(*(SIZE if across == 2 else STACKED)),
+            layout="constrained",
+        )
         for name, (low, high) in bands.items():
             left.axvspan(low, high, color=BAND_COLORS[name], alpha=0.2, lw=0, label=name)
         left.plot(energy, mean, color="0.1", lw=1.0, label="mean spectrum")
@@ -81,7 +90,7 @@ def inspection(
         left.margins(x=0)
         _mark(left, edges or {}, float(np.nanmax(mean, initial=0.0)))
         _noise_panel(right, levels, variances, lines or {})
-        figure.suptitle(title, size=9)
+        figure.suptitle(title, size=points(9))
     return figure
 
 
@@ -114,11 +123,17 @@ def _mark(ax: Any, edges: Mapping[str, float], most: float) -> None:
             rotation=90,
             ha="right",
             va="top",
-            fontsize=6,
+            fontsize=LEAST_TEXT,
         )
     if edges and most > 0:
         ax.set_ylim(top=HEADROOM * most)
-    ax.legend(fontsize=7, loc="upper right", bbox_to_anchor=(1.0, 1.0 / HEADROOM if edges else 1.0))
+    top = 1.0 / HEADROOM if edges else 1.0
+    ax.legend(fontsize=_small(), loc="upper right", bbox_to_anchor=(1.0, top))
+
+
+def _small() -> float:
+    """Points of a legend's text: many entries on little room."""
+    return max(LEAST_TEXT, points(7))
 
 
 def _noise_panel(
@@ -141,4 +156,4 @@ def _noise_panel(
         ax.set_ylim(0.0, ROOM * ROOM * most)
     ax.set_xlim(0.0, ROOM * ends[1])
     frame = {"frameon": True, "framealpha": 0.8, "edgecolor": "none"}  # a steep line lies behind it
-    ax.legend(handles=ax.get_lines(), fontsize=7, loc="upper left", **frame)
+    ax.legend(handles=ax.get_lines(), fontsize=_small(), loc="upper left", **frame)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eels_bayes import validation
+from eels_bayes.plots.page import key_columns, narrow, sized
 from eels_bayes.plots.style import class_colors, darker, figure_style
 
 if TYPE_CHECKING:
@@ -86,14 +87,18 @@ def latent(
     else:
         view = _tsne(cloud[keep], mean, seed)
     with figure_style() as plt:
-        figure, ax = plt.subplots(figsize=(6.4, 4.6), layout="constrained")
+        figure, ax = plt.subplots(figsize=sized(6.4, 4.6), layout="constrained")
         colors = class_colors(len(class_names))
         _draw_points(ax, view.points, of_point[keep], colors, seed)
         handles = _point_handles(class_names)
         if len(view.centres):
             handles += _draw_components(ax, view, classes, colors)
         ax.set(xlabel=view.axis_names[0], ylabel=view.axis_names[1])
-        figure.legend(handles=handles, loc="outside right upper")
+        if narrow():
+            columns = key_columns([handle.get_label() for handle in handles])
+            figure.legend(handles=handles, loc="outside upper center", ncols=columns)
+        else:
+            figure.legend(handles=handles, loc="outside right upper")
     return figure
 
 

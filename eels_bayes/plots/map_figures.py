@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from eels_bayes import validation
-from eels_bayes.plots.map_grid import Arrangement, arranged
-from eels_bayes.plots.map_layout import MARGIN, Block
+from eels_bayes.plots.map_fit import fitting
+from eels_bayes.plots.map_grid import arranged
+from eels_bayes.plots.map_layout import MARGIN
 from eels_bayes.plots.map_panel import Layer, Pixel
+from eels_bayes.plots.page import points
 from eels_bayes.plots.style import figure_style
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 
 HEADING_ROOM = 0.35  # inches above all blocks: room of the only image's title
 HEADING_TOP = 0.08  # inches from the page's edge to it
-LEAST_WIDTH = 0.45  # of a map, inches: smaller ones show no structure
 HEADING_SIZE = 11  # points, larger than a quantity's name
 
 
@@ -211,37 +212,20 @@ def layers(
     heading = grid.titles[0] if grid.titles is not None and n == 1 < len(quantities) else ""
     if heading or grid.factors is not None:
         grid = grid._replace(titles=None)
-    block = _fitting(Block(grid, quantities, sizes), widest, grid, quantities, sizes)
+    block, across = fitting(grid, quantities, sizes, widest)
     with figure_style() as plt:
-        across = block.blocks_across(len(quantities))
         down = math.ceil(len(quantities) / across)
         room = HEADING_ROOM if heading else 0.0
         width, height = across * block.width, down * block.height + room
         figure = plt.figure(figsize=(width, height))
         if heading:
             at = MARGIN / width, 1 - HEADING_TOP / height
-            figure.text(*at, heading, size=HEADING_SIZE, va="top")
+            figure.text(*at, heading, size=points(HEADING_SIZE), va="top")
         for index, layer in enumerate(quantities):
             left = (index % across) * block.width
             top = height - room - (index // across) * block.height
             block.draw(figure, layer, left, top)
     return figure
-
-
-def _fitting(
-    block: Block,
-    widest: float | None,
-    grid: Arrangement,
-    quantities: Sequence[Layer],
-    sizes: Sequence[Pixel],
-) -> Block:
-    """The block with its maps so small that it fits the page; with the least maps where none do."""
-    if widest is None or block.width <= widest:
-        return block
-    width, height = grid.panel
-    smaller = max(LEAST_WIDTH, width - (block.width - widest) / block.columns)
-    panel = min(width, smaller), height * min(1.0, smaller / width)
-    return Block(grid._replace(panel=panel), quantities, sizes)
 
 
 def _check_layers(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from eels_bayes.plots.map_grid import Arrangement
 from eels_bayes.plots.map_panel import Layer, Pixel, draw_line, draw_map, missing_pixels, scale_bar
+from eels_bayes.plots.page import points, text_scale
 from eels_bayes.plots.style import class_handles, flag_handle
 
 if TYPE_CHECKING:
@@ -92,29 +93,37 @@ class Block:
             arrangement.factors,
         )
         self.sizes, self.panel = sizes, panel
+        scale = self.scale = text_scale()
         self.rows = math.ceil(len(images) / self.columns)
         kinds = {(size, image.shape) for size, image in zip(sizes, images, strict=True)}
         self.one_bar = len(kinds) == 1
+        # a panel that is narrower has a title as wide as its neighbour's
+        heads = self.factors[1] if self.factors is not None else arrangement.titles or ()
+        longest = max((min(len(head), FEWEST_TITLE_CHARACTERS) for head in heads), default=0)
+        self.least_width = scale * TITLE_CHARACTER * longest
         self.titles, self.above = _wrapped(arrangement.titles, panel[0])
         named = any(layer.name for layer in quantities)
-        self.head = HEAD if named else HEAD_WITHOUT_NAME
-        self.side, self.foot = 0.0, FOOT
+        self.head = scale * (HEAD if named else HEAD_WITHOUT_NAME)
+        self.side, self.foot = 0.0, scale * FOOT
         if self.factors is not None:
-            self.head += COLUMN_HEADING
-            self.side = ROW_CHARACTER * max(map(len, self.factors[0])) + ROW_PAD
-        self.between = (GAP, GAP if self.one_bar else FOOT)
-        if any(image.ndim == 1 for image in images):
-            self.between, self.foot = LINE_GAPS, LINE_FOOT
-            self.side += LINE_SIDE
+            self.head += scale * COLUMN_HEADING
+            self.side = scale * (ROW_CHARACTER * max(map(len, self.factors[0])) + ROW_PAD)
+        self.between = (scale * GAP, scale * (GAP if self.one_bar else FOOT))
+        self.lines = any(image.ndim == 1 for image in images)
+        if self.lines:
+            self.between = (scale * LINE_GAPS[0], scale * LINE_GAPS[1])
+            self.foot = scale * LINE_FOOT
+            self.side += scale * LINE_SIDE
         self.grid_width = self.columns * panel[0] + (self.columns - 1) * self.between[0]
         step = panel[1] + self.above + self.between[1]
         self.grid_height = self.rows * step - self.between[1]
         key = max(_key_width(layer) for layer in quantities)
-        self.width = MARGIN + self.side + self.grid_width + key
-        room = int((self.width - 2 * MARGIN - self.side) / NAME_CHARACTER)
+        self.margin = scale * MARGIN
+        self.width = self.margin + self.side + self.grid_width + key
+        room = int((self.width - 2 * self.margin - self.side) / (scale * NAME_CHARACTER))
         room = max(FEWEST_TITLE_CHARACTERS, room)
         self.names = {q.name: "\n".join(textwrap.wrap(q.name, room)) for q in quantities}
-        self.head += NAME_LINE * max(name.count("\n") for name in self.names.values())
+        self.head += scale * NAME_LINE * max(name.count("\n") for name in self.names.values())
         self.height = self.head + self.grid_height + self.foot
 
     def blocks_across(self, n: int) -> int:
@@ -131,9 +140,9 @@ class Block:
         """Draw one quantity, with the block's upper left corner at these inches of the page."""
         corner = Corner(left, top, *figure.get_size_inches())
         if layer.name:
-            at = corner.place(MARGIN + self.side, 0.0, 0.0, NAME_HEIGHT)
+            at = corner.place(self.margin + self.side, 0.0, 0.0, NAME_HEIGHT)
             name = self.names[layer.name]
-            figure.text(at[0], at[1], name, weight="bold", size=10, va="top", ha="left")
+            figure.text(at[0], at[1], name, weight="bold", size=points(10), va="top", ha="left")
         panels = self._draw_panels(figure, corner, layer)
         below = self.head + self.above
         if layer.class_names is None and any(image.ndim == 2 for image in layer.images):
@@ -146,7 +155,7 @@ class Block:
         panels: list[Axes] = []
         for slot, index in enumerate(self.order):
             row, column = divmod(slot, self.columns)
-            x = MARGIN + self.side + column * (self.panel[0] + self.between[0])
+            x = self.margin + self.side + column * (self.panel[0] + self.between[0])
             y = self.head + row * (self.panel[1] + self.above + self.between[1]) + self.above
             ax = figure.add_axes(corner.place(x, y, *self.panel), label=f"map {index}")
             image, size = layer.images[index], self.sizes[index]
@@ -170,14 +179,14 @@ class Block:
         length = min(self.grid_height - self.above, LONGEST_BAR)
         y = self.head + self.above
         bar = figure.add_axes(
-            corner.place(self._key_left, y, BAR_WIDTH, length), label="colour bar"
+            corner.place(self._key_left, y, self.scale * BAR_WIDTH, length), label="colour bar"
         )
         source = next(ax.images[0] for ax in panels if ax.images)
         colorbar = figure.colorbar(source, cax=bar, label=layer.unit)
         colorbar.outline.set_linewidth(0.5)
         colorbar.locator = _ticks(length)
         colorbar.update_ticks()
-        return y + length + BELOW_BAR
+        return y + length + self.scale * BELOW_BAR
 
     def _draw_key(self, figure: Figure, corner: Corner, layer: Layer, top: float) -> None:
         """A legend of the classes and of flagged pixels, where there are any."""
@@ -198,7 +207,7 @@ class Block:
     @property
     def _key_left(self) -> float:
         """Inches from the block's left to its colour bar or legend."""
-        return MARGIN + self.side + self.grid_width + MARGIN
+        return self.margin + self.side + self.grid_width + self.margin
 
 
 def _write_headings(
@@ -214,9 +223,9 @@ def _write_headings(
 def _key_width(layer: Layer) -> float:
     """Inches that a colour bar or legend takes."""
     if layer.class_names is None:
-        return KEY_OF_BAR
+        return text_scale() * KEY_OF_BAR
     longest = max(FEWEST_KEY_CHARACTERS, *(len(name) for name in layer.class_names))
-    return KEY_PATCH + KEY_CHARACTER * longest
+    return text_scale() * (KEY_PATCH + KEY_CHARACTER * longest)
 
 
 def _ticks(length: float) -> Any:
@@ -224,7 +233,8 @@ def _ticks(length: float) -> Any:
     from matplotlib.ticker import MaxNLocator
 
     return MaxNLocator(
-        nbins=max(FEWEST_BAR_TICKS, int(length / BAR_TICK)), steps=[1, 2, 2.5, 5, 10]
+        nbins=max(FEWEST_BAR_TICKS, int(length / (text_scale() * BAR_TICK))),
+        steps=[1, 2, 2.5, 5, 10],
     )
 
 
@@ -232,10 +242,10 @@ def _wrapped(titles: Sequence[str] | None, width: float) -> tuple[list[str] | No
     """Titles that fit panels of this width in inches, and the height that the deepest takes."""
     if titles is None:
         return None, 0.0
-    room = max(FEWEST_TITLE_CHARACTERS, int(width / TITLE_CHARACTER))
+    room = max(FEWEST_TITLE_CHARACTERS, int(width / (text_scale() * TITLE_CHARACTER)))
     wrapped = [_wrap(title, room) for title in titles]
     deepest = max(title.count("\n") + 1 for title in wrapped)
-    return wrapped, TITLE_LINE * deepest + TITLE_PAD
+    return wrapped, text_scale() * (TITLE_LINE * deepest + TITLE_PAD)
 
 
 def _wrap(title: str, room: int) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from eels_bayes.plots.page import points
 from eels_bayes.plots.style import FLAGGED, HATCH, HATCH_COLOR, class_colors
 
 if TYPE_CHECKING:
@@ -167,16 +168,22 @@ def nice_length(extent: float, unit: str) -> tuple[float, str] | None:
 
 def scale_bar(ax: Axes, shape: tuple[int, ...], size: Pixel) -> None:
     """Below the map, where it hides no pixel."""
+    from matplotlib.transforms import ScaledTranslation
+
     bar = nice_length(shape[1] * size.width, size.unit)
     if bar is None:
         return
-    length = bar[0] / size.width
-    blend = ax.get_xaxis_transform()
-    drop = BAR_DROP * ax.figure.dpi / ax.get_window_extent().height
+    length, blend = bar[0] / size.width, ax.get_xaxis_transform()
+    figure = ax.get_figure(root=True)
+
+    def below(inches: float) -> Any:
+        """Along the map, so far below it whatever room a layout gives the map."""
+        return blend + ScaledTranslation(0.0, -points(inches), figure.dpi_scale_trans)
+
     ax.plot(
         [-0.5, -0.5 + length],
-        [-drop, -drop],
-        transform=blend,
+        [0.0, 0.0],
+        transform=below(BAR_DROP),
         color="0.1",
         lw=2.5,
         clip_on=False,
@@ -185,4 +192,5 @@ def scale_bar(ax: Axes, shape: tuple[int, ...], size: Pixel) -> None:
         scalex=False,
         scaley=False,
     )
-    ax.text(-0.5, -BAR_TEXT_DROP * drop, bar[1], transform=blend, ha="left", va="top", size=8)
+    at = below(BAR_TEXT_DROP * BAR_DROP)
+    ax.text(-0.5, 0.0, bar[1], transform=at, ha="left", va="top", size=points(8))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from eels_bayes import validation
 from eels_bayes.metrics.checked_rows import checked
+from eels_bayes.plots.page import panels_across, sized
 from eels_bayes.plots.style import OKABE_ITO, class_colors, figure_style
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 N_BINS = 15  # of the confidence: as `metrics.ece` has them
 JUMPY_SHARE = 0.05  # of pixels kept below which the risk jumps: does not set the scale
 DASHES = ("-", "--", "-.", ":")  # of curves: those that lie on one another are all seen
+STAGE = 2.2  # inches: the panel of a stage in print is no narrower
+LIKELIHOOD = "log-likelihood (nats per spectrum)"
 HEADROOM = 1.08  # times the largest risk: the line is not cut
 
 
@@ -69,7 +73,7 @@ def reliability(
     centre, half = _wilson(hit, count[used])
     with figure_style() as plt:
         figure, (ax, below) = plt.subplots(
-            2, 1, figsize=(4.0, 4.9), sharex=True, height_ratios=(3, 1), layout="constrained"
+            2, 1, figsize=sized(4.0, 4.9), sharex=True, height_ratios=(3, 1), layout="constrained"
         )
         ax.plot([0, 1], [0, 1], color="0.6", lw=1, ls="--", label="perfectly calibrated")
         ax.vlines(
@@ -118,7 +122,7 @@ def risk_coverage(curves: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
     if not curves:
         raise ValueError("curves is empty; at least one {name: (coverage, risk)} is needed")
     with figure_style() as plt:
-        figure, ax = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
+        figure, ax = plt.subplots(figsize=sized(4.6, 3.4), layout="constrained")
         top = 0.0
         for k, (color, (name, (coverage, risk))) in enumerate(
             zip(class_colors(len(curves)), curves.items(), strict=True)
@@ -167,14 +171,19 @@ def history(history: Mapping[str, Any], *, ylabel: str = "loss (nats per spectru
     if not stages:
         raise ValueError("history is empty; fit first")
     with figure_style() as plt:
+        likelihood = any(list(stage) == ["log_likelihood"] for stage in stages.values())
+        across = panels_across(len(stages), STAGE)
+        down = math.ceil(len(stages) / across)
         figure, grid = plt.subplots(
-            1,
-            len(stages),
-            figsize=(0.6 + 3.4 * len(stages), 2.8),
+            down,
+            across,
+            figsize=sized(0.6 + 3.4 * across, 2.8 * down),
             squeeze=False,
             layout="constrained",
         )
-        for ax, (name, stage) in zip(grid[0], stages.items(), strict=True):
+        for ax in grid.flat[len(stages) :]:
+            ax.remove()
+        for ax, (name, stage) in zip(grid.flat, stages.items(), strict=False):
             for color, (curve, values) in zip(class_colors(len(stage)), stage.items(), strict=True):
                 losses = validation.numbers(f"history of {curve!r}", values)
                 epochs = np.arange(1, len(losses) + 1)
@@ -186,6 +195,10 @@ def history(history: Mapping[str, Any], *, ylabel: str = "loss (nats per spectru
                     )
             ax.set(xlabel="epoch" if "validation" in stage else "step", title=name)
             ax.xaxis.get_major_locator().set_params(integer=True)
-            ax.legend(handles=ax.get_lines(), loc="upper right")  # whatever their names begin with
-        grid[0, 0].set_ylabel(ylabel)
+            if list(stage) == ["log_likelihood"]:  # rises, and is no loss
+                ax.set_ylabel(LIKELIHOOD)
+                continue
+            ax.legend(handles=ax.get_lines(), loc="best")  # whatever their names begin with
+            if ax.get_subplotspec().is_first_col() or likelihood:
+                ax.set_ylabel(ylabel)
     return figure

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eels_bayes import validation
+from eels_bayes.plots.page import key_columns, panels_across, points, sized
 from eels_bayes.plots.style import class_colors, figure_style
 
 if TYPE_CHECKING:
@@ -60,13 +61,16 @@ def spectra_bands(
     if fingerprints is not None:
         arrays["fingerprints"] = fingerprints
     values = _checked(arrays, (len(class_names), *energy.shape))
-    colors, columns = class_colors(len(class_names)), min(len(class_names), MOST_COLUMNS)
+    colors, columns = (
+        class_colors(len(class_names)),
+        panels_across(min(len(class_names), MOST_COLUMNS)),
+    )
     rows = math.ceil(len(class_names) / columns)
     with figure_style() as plt:
         figure, grid = plt.subplots(
             rows,
             columns,
-            figsize=(max(4.2, 2.4 * columns), 0.5 + 2.3 * rows),
+            figsize=sized(max(4.2, 2.4 * columns), 0.5 + 2.3 * rows),
             sharex=True,
             sharey=True,
             squeeze=False,
@@ -94,9 +98,9 @@ def spectra_bands(
             ax.margins(x=0)
             ax.tick_params(labelbottom=k + columns >= len(class_names))
         handles, names = grid.flat[0].get_legend_handles_labels()
-        figure.supxlabel("energy loss (eV)", size=9)
-        figure.supylabel(f"intensity ({unit})" if unit else "intensity", size=9)
-        figure.legend(handles, names, loc="outside upper center", ncols=len(names))
+        figure.supxlabel("energy loss (eV)", size=points(9))
+        figure.supylabel(f"intensity ({unit})" if unit else "intensity", size=points(9))
+        figure.legend(handles, names, loc="outside upper center", ncols=key_columns(names))
     return figure
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from eels_bayes.plots.page import text_scale
+
 # Eight colours told apart by every kind of colour vision (Okabe and Ito, Color Universal Design,
 # 2008), in an order of our own: neighbours in it differ most.
 OKABE_ITO = (
@@ -18,7 +20,6 @@ OKABE_ITO = (
     "#F0E442",
     "#000000",
 )
-PAGE = 6.9  # inches: two print columns, 175 mm
 FLAGGED = "0.87"  # grey behind the hatching of flagged pixels
 # Weight of white (1) or of a dark grey (0.2) in the colours of the first, second and third eight
 # classes; chosen by eye.
@@ -43,6 +44,7 @@ _STYLE: Any = {
     "text.usetex": False,
     "axes.formatter.use_mathtext": False,
 }
+_TEXT = tuple(key for key in _STYLE if key.endswith("size"))
 
 
 @contextmanager
@@ -51,7 +53,8 @@ def figure_style() -> Iterator[Any]:
     import matplotlib as mpl
     import matplotlib.pyplot as plt
 
-    with mpl.rc_context(_STYLE):
+    sizes = {key: text_scale() * _STYLE[key] for key in _TEXT}
+    with mpl.rc_context(_STYLE | sizes):
         yield plt
 
 

@@ -23,7 +23,7 @@ def test_every_fingerprint_and_nuisance_is_drawn():
     library = eb.FingerprintLibrary.example()
     figure = library.plot()
     lines = figure.axes[0].get_lines()
-    assert len(lines) == 12 + 1 and legend(figure) == list(library.class_names)
+    assert len(lines) == 12 + 1 and legend(figure) == [*library.class_names, "overlapping shape"]
     for line, row in zip(lines, [*library.intensity, *library.nuisances], strict=True):
         np.testing.assert_array_equal(line.get_ydata(), row)
     colors = plots.class_colors(4)
@@ -50,4 +50,5 @@ def test_images_without_usable_pixels_are_left_out(spectra):
 def test_many_images_have_a_legend_of_the_noise_alone():
     rows = np.tile(np.arange(5.0), (MOST_NAMED, 1))
     figure = plots.edge_spectra(np.arange(5.0), rows, np.ones(5), ["image"] * MOST_NAMED)
-    assert legend(figure) == ["one pixel's noise (± 1 sd)"]
+    noise = "one pixel's noise (± 1 sd)"
+    assert legend(figure) == [noise, f"image (first of {MOST_NAMED})", "image (last)"]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from eels_bayes.plots.diagnostic_figures.panels import BAND
+from eels_bayes.plots.page import sized
 from eels_bayes.plots.style import OKABE_ITO, figure_style
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def coverage(level: ArrayLike, observed: ArrayLike, standard_error: ArrayLike) -
     order = np.argsort(level)
     level, observed, error = level[order], observed[order], error[order]
     with figure_style() as plt:
-        figure, ax = plt.subplots(figsize=(3.8, 3.8), layout="constrained")
+        figure, ax = plt.subplots(figsize=sized(3.8, 3.8), layout="constrained")
         grid = np.linspace(0, 1, 101)
         scale = float(np.median(error / np.sqrt(np.maximum(level * (1 - level), LEAST_SPREAD))))
         half = 2 * scale * np.sqrt(grid * (1 - grid))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from eels_bayes.plots.page import key_columns, panels_across, points, sized
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
+LEAST_SHARE = 0.55  # of a panel's width on the screen, that it has in print at least
 BAND = "0.85"  # grey of what a calibrated model would scatter by
 
 
@@ -17,12 +20,12 @@ def panel_grid(
     plt: Any, n: int, panel: tuple[float, float], **shared: bool
 ) -> tuple[Any, list[Axes]]:
     """A figure of n panels of the given size in inches, at most as many rows as columns."""
-    columns = min(n, max(3, math.ceil(math.sqrt(n))))
+    columns = panels_across(min(n, max(3, math.ceil(math.sqrt(n)))), LEAST_SHARE * panel[0])
     rows = math.ceil(n / columns)
     figure, grid = plt.subplots(
         rows,
         columns,
-        figsize=(max(3.8, 0.6 + panel[0] * columns), 0.9 + panel[1] * rows),
+        figsize=sized(max(3.8, 0.6 + panel[0] * columns), 0.9 + panel[1] * rows),
         squeeze=False,
         layout="constrained",
         **shared,
@@ -37,8 +40,8 @@ def panel_grid(
 
 def shared_labels(figure: Figure, x: str, y: str, keyed: Axes | None) -> None:
     """Axis labels of all panels, and the legend of the panel ``keyed``, once for the figure."""
-    figure.supxlabel(x, size=9)
-    figure.supylabel(y, size=9)
+    figure.supxlabel(x, size=points(9))
+    figure.supylabel(y, size=points(9))
     if keyed is not None:
         handles, names = keyed.get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside upper center", ncols=len(names))
+        figure.legend(handles, names, loc="outside upper center", ncols=key_columns(names))

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from eels_bayes.plots.page import panels_across, sized
 from eels_bayes.plots.style import OKABE_ITO, figure_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+WIDE = 2.2  # inches: a panel in print is no narrower
 LOG_SPAN = 4  # largest over least sd above which their axes are logarithmic
 # Largest over least value above which a logarithmic axis has these ticks a decade: as many as are
 # read without meeting one another.
@@ -64,7 +66,9 @@ def posterior_scatter(
     if len(shapes | {keep.shape}) != 1:
         raise ValueError(f"means, sds and trusted must have one shape, got {sorted(shapes)}")
     with figure_style() as plt:
-        figure, axes = plt.subplots(1, 2, figsize=(7.0, 3.6), layout="constrained")
+        across = panels_across(2, WIDE)
+        size = (7.0, 3.6) if across == 2 else (4.0, 6.4)
+        figure, axes = plt.subplots(2 // across, across, figsize=sized(*size), layout="constrained")
         for ax, (x, y), what in zip(axes, pairs, ("mean", "sd"), strict=True):
             low, high = float(min(x.min(), y.min())), float(max(x.max(), y.max()))
             ends = np.array([low, high])

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from eels_bayes.plots.diagnostic_figures.panels import BAND, panel_grid, shared_labels
+from eels_bayes.plots.page import key_columns, narrow, sized
 from eels_bayes.plots.style import OKABE_ITO, figure_style
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def ecdf_difference(
     half = float(stats.kstwo.ppf(level, n))
     grid = np.arange(n_draws + 2) / (n_draws + 1)
     with figure_style() as plt:
-        figure, ax = plt.subplots(figsize=(5.6, 3.2), layout="constrained")
+        figure, ax = plt.subplots(figsize=sized(5.6, 3.2), layout="constrained")
         handles: list[Any] = [
             ax.axhspan(-half, half, color=BAND, lw=0, label=f"{100 * level:g} % band")
         ]
@@ -141,10 +142,13 @@ def ecdf_difference(
                 outside += 1
             else:
                 ax.plot(grid, difference, color="0.45", lw=0.8)
-        ax.set(xlabel="rank / number of draws", ylabel="ECDF - uniform")
+        ax.set(xlabel="rank / number of draws", ylabel="ECDF \N{MINUS SIGN} uniform")
         ax.set(xlim=(0, 1), ylim=(-1.1 * top, 1.1 * top))
-        columns_of_names = 1 + outside // LEGEND_ROWS
-        figure.legend(handles=handles, loc="outside right upper", ncols=columns_of_names)
+        across, where = 1 + outside // LEGEND_ROWS, "outside right upper"
+        if narrow():
+            across = key_columns([handle.get_label() for handle in handles])
+            where = "outside upper center"
+        figure.legend(handles=handles, loc=where, ncols=across)
     return figure
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from eels_bayes.plots.page import sized
 from eels_bayes.plots.style import OKABE_ITO, figure_style, plain_decades
 
 if TYPE_CHECKING:
@@ -48,7 +49,11 @@ def active_units(variance: ArrayLike, kl: ArrayLike, *, threshold: float = THRES
     floor = BELOW_LEAST * min(threshold, max(float(variance.min()), LEAST_VARIANCE))
     with figure_style() as plt:
         figure, (ax, below) = plt.subplots(
-            2, 1, figsize=(max(3.6, 1.2 + 0.3 * len(at)), 4.2), sharex=True, layout="constrained"
+            2,
+            1,
+            figsize=sized(max(3.6, 1.2 + 0.3 * len(at)), 4.2),
+            sharex=True,
+            layout="constrained",
         )
         ax.bar(at, np.maximum(variance[order], floor), color=colors)
         ax.axhline(threshold, color=OKABE_ITO[4], ls="--", lw=1.2, label=f"threshold {threshold:g}")

@@ -15,12 +15,14 @@ from eels_bayes.plots.fitted_figures.subjects import (
     shown_fingerprints,
     unit_of,
 )
-from eels_bayes.plots.style import PAGE, class_colors, condition_colors, figure_style
+from eels_bayes.plots.page import PAGE, panels_across, sized
+from eels_bayes.plots.style import class_colors, condition_colors, figure_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_NAMED = 12  # lines that a legend names: more hide the spectra
+WIDE = 2.2  # inches: a panel in print with a legend inside is no narrower
 BAND = 2.0  # standard errors of an average that are shaded
 
 
@@ -67,8 +69,14 @@ def spatial_averages(
     if not len(taken):
         raise ValueError("no pixel is left to draw: every one is flagged")
     with figure_style() as plt:
+        across = panels_across(2, WIDE)
         figure, (left, right) = plt.subplots(
-            1, 2, figsize=(PAGE, 3.0), sharey=True, layout="constrained"
+            2 // across,
+            across,
+            figsize=sized(PAGE, 3.0 if across == 2 else 5.4),
+            sharex=True,
+            sharey=True,
+            layout="constrained",
         )
         colors, averages, known = condition_colors(len(where.names)), list[Any](), list[Any]()
         for k in taken.tolist():
@@ -87,8 +95,8 @@ def spatial_averages(
         for ax in (left, right):
             ax.axhline(0, color="0.8", lw=0.8, zorder=0)
             ax.margins(x=0)
-            ax.set_xlabel("energy loss (eV)")
-        left.set_ylabel(unit_of(spectra))
+            ax.set(xlabel="energy loss (eV)", ylabel=unit_of(spectra))
+            ax.label_outer()
         # names are given with their lines: matplotlib leaves out labels that begin with "_"
         if len(taken) <= MOST_NAMED:
             names = [where.names[k] for k in taken.tolist()]

@@ -19,7 +19,8 @@ from eels_bayes.plots.fitted_figures.subjects import (
     unit_of,
 )
 from eels_bayes.plots.fitted_figures.true_classes import checked_labels
-from eels_bayes.plots.style import PAGE, class_colors, figure_style
+from eels_bayes.plots.page import PAGE, key_columns, panels_across, points, sized
+from eels_bayes.plots.style import class_colors, figure_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -108,36 +109,43 @@ def class_spectra(
     chosen = chosen[counts[chosen] > 0]
     known = shown_fingerprints(fitted)
     with figure_style() as plt:
+        down = panels_across(len(chosen)) < len(chosen)  # a class a row, where rows are short
+        shape = (len(chosen), 2) if down else (2, len(chosen))
         figure, grid = plt.subplots(
-            2,
-            len(chosen),
-            figsize=(PAGE, 3.8),
+            *shape,
+            figsize=sized(PAGE, 0.6 + 1.6 * shape[0]),
             sharex=True,
             sharey=True,
             squeeze=False,
             layout="constrained",
         )
+        pairs = grid if down else grid.T
         for column, k in enumerate(chosen.tolist()):
             color = class_colors(len(pred.class_names))[k]
             line = known[k] if k < len(known) else None
             name = pred.class_names[k]
             _pair(
-                grid[:, column],
+                pairs[column],
                 np.asarray(spectra.energy),
                 found,
                 classes[found.rows] == k,
                 color,
                 line,
             )
-            grid[0, column].set_title(f"{name}: {counts[k]} pixel{'s' if counts[k] > 1 else ''}")
+            title = f"{name}: {counts[k]} pixel{'s' if counts[k] > 1 else ''}"
+            pairs[column, 0].set_title(f"{title}, VAE" if down else title)
+            if down:
+                pairs[column, 1].set_title(f"PCA({N_COMPONENTS})")
         low, high = grid[0, 0].get_ylim()
         grid[0, 0].set_ylim(low, high + HEADROOM * (high - low))
-        grid[0, 0].set_ylabel("VAE")
-        grid[1, 0].set_ylabel(f"PCA({N_COMPONENTS})")
+        if not down:
+            grid[0, 0].set_ylabel("VAE")
+            grid[1, 0].set_ylabel(f"PCA({N_COMPONENTS})")
         handles = _handles()
-        figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
-        figure.supxlabel("energy loss (eV)", size=9)
-        figure.supylabel(unit_of(spectra), size=9)
+        columns = key_columns([handle.get_label() for handle in handles])
+        figure.legend(handles=handles, loc="outside upper center", ncols=columns)
+        figure.supxlabel("energy loss (eV)", size=points(9))
+        figure.supylabel(unit_of(spectra), size=points(9))
     return figure
 
 
@@ -195,7 +203,7 @@ def _pair(
                 transform=ax.transAxes,
                 ha="right",
                 va="top",
-                size=8,
+                size=points(8),
                 in_layout=False,
             )
 

@@ -25,7 +25,7 @@ from eels_bayes.plots.fitted_figures.subjects import (
 from eels_bayes.plots.fitted_figures.true_classes import checked_labels
 from eels_bayes.plots.map_figures import layers
 from eels_bayes.plots.map_panel import Layer
-from eels_bayes.plots.style import PAGE
+from eels_bayes.plots.page import PAGE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -23,7 +23,8 @@ from eels_bayes.plots.fitted_figures.subjects import (
     reading_of,
     unit_of,
 )
-from eels_bayes.plots.style import OKABE_ITO, PAGE, figure_style
+from eels_bayes.plots.page import PAGE, key_columns, panels_across, points, sized
+from eels_bayes.plots.style import OKABE_ITO, figure_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -115,8 +116,16 @@ def denoising(
     found = ladder(clf, spectra, pred.labels, rows, sizes, known, seed=seed)
     chosen = 0 if pixel is not None else _typical(found)
     with figure_style() as plt:
+        across = panels_across(3)
+        rows_of_panels = -(-len(found.names) // across)
         figure, grid = plt.subplots(
-            2, 3, figsize=(PAGE, 4.2), sharex=True, sharey=True, layout="constrained"
+            rows_of_panels,
+            across,
+            figsize=sized(PAGE, 0.4 + 1.9 * rows_of_panels),
+            sharex=True,
+            sharey=True,
+            squeeze=False,
+            layout="constrained",
         )
         for ax in grid.flat[len(found.names) :]:
             ax.remove()
@@ -124,9 +133,10 @@ def denoising(
             _panel(ax, np.asarray(spectra.energy), found, w, chosen)
         _limits(grid.flat[0], found, chosen)
         handles = _handles("truth" if known is not None else "reference: mean of its class")
-        figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
-        figure.supxlabel("energy loss (eV)", size=9)
-        figure.supylabel(unit_of(spectra), size=9)
+        columns = key_columns([handle.get_label() for handle in handles])
+        figure.legend(handles=handles, loc="outside upper center", ncols=columns)
+        figure.supxlabel("energy loss (eV)", size=points(9))
+        figure.supylabel(unit_of(spectra), size=points(9))
     return figure
 
 

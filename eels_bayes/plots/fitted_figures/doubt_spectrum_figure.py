@@ -10,7 +10,8 @@ import numpy as np
 
 from eels_bayes import validation
 from eels_bayes.plots.fitted_figures.subjects import Array, Classifier, EdgeSpectra
-from eels_bayes.plots.style import OKABE_ITO, PAGE, figure_style, plain_decades
+from eels_bayes.plots.page import PAGE, key_columns, narrow, sized
+from eels_bayes.plots.style import OKABE_ITO, figure_style, plain_decades
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,6 +20,7 @@ N_PIXELS = 200  # that are read anew: rms changes to 5 % or so
 N_BANDS = 90  # of the spectrum that are moved, one at a time: a few eV each
 MOST_AT_ONCE = 8000  # moved pixels that are read together: bounds memory
 ONE_SD = 0.6827  # probability of one sd to either side of a Gaussian
+HEADROOM = 0.25  # of the curves, above them: room of the legend
 PARTS = ("aleatoric", "encoder", "classifier")
 COLORS = {"aleatoric": OKABE_ITO[2], "encoder": OKABE_ITO[1], "classifier": OKABE_ITO[3]}
 
@@ -89,7 +91,7 @@ def doubt_spectrum(
     noise = np.sqrt(np.mean(np.asarray(chosen.sd, dtype=float) ** 2, axis=0))
     n_panels = 1 + (len(PARTS) if own_scales else 1)
     with figure_style() as plt:
-        figure = plt.figure(figsize=(PAGE, 3.0 + 1.3 * n_panels), layout="constrained")
+        figure = plt.figure(figsize=sized(PAGE, 3.0 + 1.3 * n_panels), layout="constrained")
         top, below = figure.subfigures(2, 1, height_ratios=(2.0, 1.0 + 1.3 * n_panels))
         _left_open(top.subplots(), np.asarray(spectra.energy), noise, left)
         axes = below.subplots(n_panels, 1, sharex=True)
@@ -99,14 +101,18 @@ def doubt_spectrum(
             ax = axes[1 + k] if own_scales else axes[1]
             _steps(ax, answer, part, COLORS[part])
             ax.set_ylabel(f"{part}\n(nats)" if own_scales else "parts of the\ndoubt (nats)")
-        if not own_scales:
-            axes[1].legend(loc="upper left", ncols=3)
         for ax in axes:
             ax.set_ylim(bottom=0)
+        if not own_scales:
+            axes[1].set_ylim(top=(1.0 + HEADROOM) * axes[1].get_ylim()[1])
+            axes[1].legend(loc="upper left", ncols=key_columns(PARTS))
+        for ax in axes:
             ax.axvspan(spectra.energy[0], spectra.energy[-1], color="0.93", lw=0, zorder=0)
             ax.margins(x=0)
+        gap = "\n" if narrow() else " "
         axes[0].set_title(
-            f"rms change when a band of {answer.width:.3g} eV moves by its own noise (grey: window)"
+            f"rms change when a band of {answer.width:.3g} eV moves{gap}"
+            "by its own noise (grey: window)"
         )
         axes[-1].set_xlabel("energy loss (eV)")
         below.align_ylabels(axes)

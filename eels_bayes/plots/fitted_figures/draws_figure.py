@@ -9,7 +9,8 @@ import numpy as np
 
 from eels_bayes import validation
 from eels_bayes.plots.fitted_figures.subjects import Array, Classifier, shown_fingerprints
-from eels_bayes.plots.style import PAGE, class_colors, figure_style
+from eels_bayes.plots.page import PAGE, narrow, sized
+from eels_bayes.plots.style import class_colors, figure_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,7 +64,7 @@ def fingerprint_draws(
         figure, grid = plt.subplots(
             len(chosen),
             3,
-            figsize=(PAGE, 0.7 + 1.45 * len(chosen)),
+            figsize=sized(PAGE, 0.7 + 1.45 * len(chosen)),
             sharex="col",
             squeeze=False,
             layout="constrained",
@@ -147,7 +148,7 @@ def _latents(ax: Any, mean: Array, sd: Array, order: Array, color: Any) -> None:
     steps = np.linspace(-0.2, 0.2, len(mean)) if len(mean) > 1 else np.zeros(1)
     for step, m, s in zip(steps, mean, sd, strict=True):
         ax.errorbar(at + step, m, 2 * s, fmt="o", color=color, ms=2.2, lw=0.8, capsize=0)
-    every = -(-len(at) // 8)
+    every = -(-len(at) // (4 if narrow() else 8))
     ax.set_xticks(at[::every], [str(d + 1) for d in order[::every].tolist()])
     ax.set_xlim(-0.7, len(at) - 0.3)
 
@@ -166,6 +167,13 @@ def _name(grid: Any) -> None:
         f"decoded draws, {100 * LEVEL:g} % band",
     )
     units = ("energy loss (eV)", "latent, most telling first", "energy loss (eV)")
+    if narrow():
+        titles = (
+            "fingerprints\n(edge units)",
+            "latents ± 2 sd\n(grey: N(0, 1))",
+            f"decoded draws,\n{100 * LEVEL:g} % band",
+        )
+        units = ("energy loss (eV)", "latent, most\ntelling first", "energy loss (eV)")
     for column, (title, unit) in enumerate(zip(titles, units, strict=True)):
         grid[0, column].set_title(title)
         grid[-1, column].set_xlabel(unit)

@@ -20,12 +20,14 @@ from eels_bayes.plots.fitted_figures.subjects import (
     reading_of,
 )
 from eels_bayes.plots.fitted_figures.true_classes import checked_labels
-from eels_bayes.plots.style import OKABE_ITO, PAGE, class_colors, figure_style
+from eels_bayes.plots.page import PAGE, key_columns, narrow, sized
+from eels_bayes.plots.style import OKABE_ITO, class_colors, figure_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_POINTS = 1000  # of a t-SNE: seconds; more hide one another
+HEADROOM = 0.35  # of the silhouettes, above them: room of the legend
 PERPLEXITY = 30.0  # t-SNE's usual number of neighbours
 
 
@@ -84,7 +86,7 @@ def embeddings(
     rows = _usable(latents, scores, classes, seed)
     found = condition_silhouettes(latents, scores, classes, where, spectra.image, seed=seed)
     with figure_style() as plt:
-        figure = plt.figure(figsize=(PAGE, 5.2), layout="constrained")
+        figure = plt.figure(figsize=sized(PAGE, 5.2), layout="constrained")
         grid = figure.add_gridspec(2, 2, height_ratios=(3, 2))
         colors = np.asarray(class_colors(len(pred.class_names)))
         for column, (points, title) in enumerate(
@@ -93,7 +95,8 @@ def embeddings(
             ax = figure.add_subplot(grid[0, column])
             flat = _flat(points[rows], seed)
             ax.scatter(*flat.T, s=5, c=colors[classes[rows]], alpha=0.7, lw=0, rasterized=True)
-            ax.set(title=f"t-SNE of {title}", xticks=[], yticks=[])
+            gap = "\n" if narrow() else " "
+            ax.set(title=f"t-SNE of{gap}{title}", xticks=[], yticks=[])
         _legend(figure, pred.class_names, "true class" if labels is not None else "predicted class")
         _silhouette_panel(figure.add_subplot(grid[1, :]), where, found)
     return figure
@@ -143,7 +146,7 @@ def _legend(figure: Figure, class_names: Sequence[str], title: str) -> None:
         for color, name in zip(class_colors(len(class_names)), class_names, strict=True)
     ]
     figure.legend(
-        handles=handles, title=title, loc="outside upper center", ncols=min(6, len(handles))
+        handles=handles, title=title, loc="outside upper center", ncols=key_columns(class_names, 6)
     )
 
 
@@ -172,4 +175,8 @@ def _silhouette_panel(ax: Any, where: Conditions, found: Sequence[Silhouettes]) 
         ax.set_xlim(at[0] - 0.05, at[0] + 0.05)
     ax.set(xlabel=where.label, ylabel="silhouette")
     ax.set_xticks(at, [name.split(" ")[0] if where.numeric else name for name in where.names])
-    ax.legend(loc="best", title="95 % bootstrap intervals")
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high + HEADROOM * (high - low))
+    names = ax.get_legend_handles_labels()[1]
+    title = "95 % bootstrap intervals"
+    ax.legend(loc="upper center", title=title, ncols=key_columns(names), borderpad=0.0)

@@ -12,12 +12,12 @@ from eels_bayes import validation
 from eels_bayes.plots.fitted_figures.conditions import Conditions, conditions_of, pixel_size, placed
 from eels_bayes.plots.fitted_figures.measures import bootstrap_mean
 from eels_bayes.plots.fitted_figures.subjects import Array, Reading
-from eels_bayes.plots.style import OKABE_ITO, PAGE, class_colors, class_handles, figure_style
+from eels_bayes.plots.page import PAGE, key_columns, sized
+from eels_bayes.plots.style import OKABE_ITO, class_colors, class_handles, figure_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLUMN = 3.35  # inches: one print column of 85 mm
 APART = 0.018  # of the axis between areas of one temperature
 HEADROOM = 0.25  # of what is drawn, above it: room of a legend in one row
 BAND = OKABE_ITO[5]
@@ -66,7 +66,7 @@ def value_course(
     low, high = pred.value_interval(level)
     axis = where.values
     with figure_style() as plt:
-        figure, ax = plt.subplots(figsize=(1.4 * COLUMN, 3.1), layout="constrained")
+        figure, ax = plt.subplots(figsize=sized(4.7, 3.1), layout="constrained")
         ends = np.array([_condition_mean(x, pred, where) for x in (low, high)])
         taken = np.isfinite(ends).all(0)
         ax.fill_between(
@@ -140,7 +140,7 @@ def line_scan(
         figure, axes = plt.subplots(
             len(tall),
             1,
-            figsize=(0.75 * PAGE, 1.0 + sum(tall)),
+            figsize=sized(0.75 * PAGE, 1.0 + sum(tall)),
             sharex=True,
             height_ratios=tall,
             layout="constrained",
@@ -158,7 +158,9 @@ def line_scan(
         axes[-1].set_xlabel(f"distance ({size.unit})" if size.unit else "pixel")
         axes[-1].set_xlim(distance[0] - size.width / 2, distance[-1] + size.width / 2)
         handles = class_handles(pred.class_names)
-        figure.legend(handles=handles, loc="outside upper center", ncols=min(5, len(handles)))
+        figure.legend(
+            handles=handles, loc="outside upper center", ncols=key_columns(pred.class_names, 5)
+        )
     return figure
 
 
