@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eels_bayes.plots.page import key_columns, panels_across, points
+from eels_bayes.plots.page import key_above, label_all, panels_across
 from eels_bayes.plots.style import class_colors
 
 MOST_COLUMNS = 4  # panels a row: more are too narrow to read energies from
@@ -53,10 +53,8 @@ def class_panels(
     for row in range(rows):
         grid[2 * row, 0].set_ylabel("edge units")
         grid[2 * row + 1, 0].set_ylabel("residual (sd)")
-    handles = _handles()
-    columns = key_columns([h.get_label() for h in handles])
-    figure.legend(handles=handles, loc="outside upper center", ncols=columns)
-    figure.supxlabel("energy loss (eV)", size=points(9))
+    key_above(figure, _handles())
+    label_all(figure, "energy loss (eV)")
 
 
 def _pair(

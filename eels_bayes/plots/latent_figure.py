@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eels_bayes import validation
-from eels_bayes.plots.page import key_columns, narrow, sized
+from eels_bayes.plots.page import key_above, narrow, sized
 from eels_bayes.plots.style import class_colors, darker, figure_style
 
 if TYPE_CHECKING:
@@ -95,8 +95,7 @@ def latent(
             handles += _draw_components(ax, view, classes, colors)
         ax.set(xlabel=view.axis_names[0], ylabel=view.axis_names[1])
         if narrow():
-            columns = key_columns([handle.get_label() for handle in handles])
-            figure.legend(handles=handles, loc="outside upper center", ncols=columns)
+            key_above(figure, handles)
         else:
             figure.legend(handles=handles, loc="outside right upper")
     return figure

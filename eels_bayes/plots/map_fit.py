@@ -33,8 +33,7 @@ def fitting(
     that stand side by side fit the paper.
     """
     block = Block(grid, quantities, sizes)
-    across = block.blocks_across(len(quantities))
-    page = paper()
+    across, page = block.blocks_across(len(quantities)), paper()
     if page is None:
         if widest is not None and block.width > widest:
             block = _smaller(block, widest, grid, quantities, sizes)
@@ -42,24 +41,31 @@ def fitting(
     if block.rows * block.columns == 1:
         across = max(1, min(across, int(page / LEAST_BLOCK)))
     else:
-        grid = _fewer_a_row(block, grid, page)
-        block = Block(grid, quantities, sizes)
+        if across * block.width > page or _too_tall(block, len(quantities), across) > 0:
+            grid = _full_rows(block, grid, page)
+            block = Block(grid, quantities, sizes)
         across = max(1, min(across, int(page / block.width)))
     if block.width > page / across:
         block = _smaller(block, page / across, grid, quantities, sizes)
-    over = math.ceil(len(quantities) / across) * block.height - TALLEST
+    over = _too_tall(block, len(quantities), across)
     if over > 0 and not block.lines:
-        down = math.ceil(len(quantities) / across)
-        block = _shorter(block, over / down, grid, quantities, sizes)
-        if down * block.height > TALLEST + TOLERANCE:
-            warnings.warn(
-                f"the maps take {INCH * down * block.height:.0f} mm of height at a width of "
-                f"{INCH * page:.0f} mm, more than a page has: draw fewer images or quantities, or "
-                "a wider figure",
-                UserWarning,
-                stacklevel=3,
-            )
+        block = _shorter(block, over, grid, quantities, sizes)
+        over = _too_tall(block, len(quantities), across)
+    if over > TOLERANCE:
+        height = INCH * math.ceil(len(quantities) / across) * block.height
+        warnings.warn(
+            f"the maps take {height:.0f} mm of height at a width of {INCH * page:.0f} mm, "
+            "more than a page has: draw fewer images or quantities, or a wider figure",
+            UserWarning,
+            stacklevel=3,
+        )
     return block, across
+
+
+def _too_tall(block: Block, n_quantities: int, across: int) -> float:
+    """Inches that each block is too tall by for all to stand on a page; below 0 where none is."""
+    down = math.ceil(n_quantities / across)
+    return block.height - TALLEST / down
 
 
 def _smaller(
@@ -90,19 +96,17 @@ def _shorter(
     return Block(grid._replace(panel=(factor * width, factor * height)), quantities, sizes)
 
 
-def _fewer_a_row(block: Block, grid: Arrangement, page: float) -> Arrangement:
+def _full_rows(block: Block, grid: Arrangement, page: float) -> Arrangement:
     """The grid with as many columns as the page has room for; headings change places for it."""
     gap = block.between[0]
     least = PANEL if block.lines else LEAST_IN_A_ROW
     room = page - (block.width - block.grid_width)
     most = max(1, int((room + gap) / (least + gap)))
-    if grid.columns <= most:
-        return grid
     if grid.factors is None:
         n = len(grid.order)
         return grid._replace(columns=math.ceil(n / math.ceil(n / most)))
     rows, columns = grid.factors
-    if len(rows) >= len(columns):
+    if len(columns) <= most or len(rows) >= len(columns):
         return grid
     order = np.reshape(grid.order, (len(rows), len(columns))).T.ravel().tolist()
     return grid._replace(order=order, columns=len(rows), factors=(columns, rows))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 from eels_bayes import validation
 
@@ -104,3 +105,18 @@ def key_columns(names: Sequence[str], most: int | None = None) -> int:
         return max(1, most)
     column = KEY_MARK + KEY_CHARACTER * max(map(len, names), default=0)
     return max(1, min(most, int(widest / column)))
+
+
+def key_above(
+    figure: Any, handles: Sequence[Any], *, most: int | None = None, **title: str
+) -> None:
+    """A legend above all panels, as wide as the figure."""
+    columns = key_columns([handle.get_label() for handle in handles], most)
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, **title)
+
+
+def label_all(figure: Any, x: str, y: str = "") -> None:
+    """Labels of the axes of all panels, once for the figure."""
+    figure.supxlabel(x, size=points(9))
+    if y:
+        figure.supylabel(y, size=points(9))

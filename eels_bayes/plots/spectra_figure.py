@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eels_bayes import validation
-from eels_bayes.plots.page import key_columns, panels_across, points, sized
+from eels_bayes.plots.page import key_above, label_all, panels_across, sized
 from eels_bayes.plots.style import class_colors, figure_style
 
 if TYPE_CHECKING:
@@ -97,10 +97,8 @@ def spectra_bands(
             ax.set_title(name)
             ax.margins(x=0)
             ax.tick_params(labelbottom=k + columns >= len(class_names))
-        handles, names = grid.flat[0].get_legend_handles_labels()
-        figure.supxlabel("energy loss (eV)", size=points(9))
-        figure.supylabel(f"intensity ({unit})" if unit else "intensity", size=points(9))
-        figure.legend(handles, names, loc="outside upper center", ncols=key_columns(names))
+        label_all(figure, "energy loss (eV)", f"intensity ({unit})" if unit else "intensity")
+        key_above(figure, grid.flat[0].get_legend_handles_labels()[0])
     return figure
 
 

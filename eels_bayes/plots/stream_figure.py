@@ -94,57 +94,56 @@ def live_stream(
     TypeError, ValueError
         If there is no result, one lies outside the scan, or numbers disagree.
     """
-    whole, place, size = _places(results, shape), _numbers(results), pixel or Pixel()
+    whole, place, size = _scan(shape), _numbers(results), pixel or Pixel()
     n = math.prod(whole)
-    if place.max(initial=0) >= n:
+    if place.max() >= n:
         raise ValueError(f"results hold number {place.max()}; a scan of {whole} has {n} places")
     if asked is not None and len(asked) != len(results):
         raise ValueError(f"asked must have one entry a result: {len(results)}, got {len(asked)}")
     if frame_time is not None:
         frame_time = validation.positive("frame_time", frame_time, "ms")
     labels = np.array([int(one.reading.labels) for one in results])
-    total = np.array([float(one.reading.total) for one in results])
-    latency = np.array([1e3 * float(one.latency) for one in results])
-    classes = Layer("class", [_filled(labels, place, whole, -1)], class_names=tuple(class_names))
     validation.labels("labels", labels, len(class_names))
-    doubt = Layer("uncertainty (nats)", [_filled(total, place, whole, np.nan)], cmap="cividis")
+    total = np.array([float(one.reading.total) for one in results])
     come = _filled(np.ones(len(place)), place, whole, np.nan)
-    n_maps = 2 + (asked is not None)
     gap = "\n" if narrow() else " "
+    titles = ("class", f"uncertainty{gap}(nats)", "asked of")
     with figure_style() as plt:
         figure = plt.figure(figsize=sized(PAGE, 5.2), layout="constrained")
         above, below = figure.subfigures(2, 1, height_ratios=(3.0, 2.2))
-        axes = above.subplots(1, n_maps)
-        draw_map(axes[0], classes.images[0], classes, (0, 1), size)
-        draw_map(axes[1], doubt.images[0], doubt, (0.0, math.log(len(class_names)) or 1.0), size)
+        axes = above.subplots(1, 2 + (asked is not None))
+        classes = _filled(labels, place, whole, -1)
+        draw_map(axes[0], classes, Layer("", [classes], class_names=class_names), (0, 1), size)
+        handles = class_handles(class_names) + [flag_handle()] * bool((labels < 0).any())
+        _key(axes[0], handles)
+        _draw_doubt(axes[1], _filled(total, place, whole, np.nan), len(class_names), size)
         if asked is not None:
             _draw_asked(axes[2], list(asked), place, whole, size)
-        for ax, title in zip(axes, ("class", f"uncertainty{gap}(nats)", "asked of"), strict=False):
+        for ax, title in zip(axes, titles, strict=False):
             _hide(ax, come)
             ax.set_title(title)
             if whole[0] == 1:
                 ax.set_aspect("auto")
-        if size.unit:
-            scale_bar(axes[1], whole, size)
-        _key(axes[0], class_handles(class_names) + [flag_handle()] * bool((labels < 0).any()))
-        _bar(axes[1])
-        read = len(np.unique(place))
+        read = np.count_nonzero(np.isfinite(come))
         above.suptitle(f"{read} of {n} places read", fontsize="medium", weight="bold")
+        latency = np.array([1e3 * float(one.latency) for one in results])
         _latencies(below.subplots(), latency, frame_time)
     return figure
 
 
-def _bar(ax: Any) -> None:
-    """The scale of the uncertainty below its map and the scale bar."""
+def _draw_doubt(ax: Any, image: NDArray[Any], n_classes: int, size: Pixel) -> None:
+    """The uncertainty from 0 to that of nothing known; below it its scale and the scale bar."""
+    layer = Layer("uncertainty", [image], "nats", cmap="cividis")
+    draw_map(ax, image, layer, (0.0, math.log(n_classes)), size)
+    if size.unit:
+        scale_bar(ax, image.shape, size)
     inside = ax.inset_axes((0.0, BAR_DEPTH, 1.0, 0.05))
     bar = ax.figure.colorbar(ax.images[0], cax=inside, orientation="horizontal")
     bar.outline.set_linewidth(0.5)
 
 
-def _places(results: Sequence[Result], shape: Sequence[int]) -> tuple[int, int]:
+def _scan(shape: Sequence[int]) -> tuple[int, int]:
     """Rows and columns of the scan; one row of a line."""
-    if not len(results):
-        raise ValueError("results is empty; at least one is needed")
     sizes = tuple(validation.whole("shape", size) for size in shape)
     if len(sizes) not in (1, 2):
         raise ValueError(f"shape must be rows and columns, or points of a line, got {sizes}")
@@ -152,6 +151,9 @@ def _places(results: Sequence[Result], shape: Sequence[int]) -> tuple[int, int]:
 
 
 def _numbers(results: Sequence[Result]) -> NDArray[np.int64]:
+    """Place of each result."""
+    if not len(results):
+        raise ValueError("results is empty; at least one is needed")
     return np.array([one.number for one in results], dtype=np.int64)
 
 

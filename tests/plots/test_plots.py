@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Ellipse
-from matplotlib.text import Text
 
 from eels_bayes import plots
+from helpers.drawn_texts import overlaps
 
 NAMES = ("F 50 %", "F 25 %", "F 12.5 %", "no F")
 
@@ -35,37 +35,6 @@ def keys(figure: Any) -> list[str]:
 
 def scale_bars(ax: Any) -> list[Any]:
     return [line for line in ax.lines if line.get_label() == "scale bar"]
-
-
-def overlaps(figure: Any) -> list[tuple[str, str]]:
-    """Pairs of texts of a drawn figure that lie on one another, and texts that leave the page."""
-    figure.canvas.draw()
-    renderer = figure.canvas.get_renderer()
-    # Matplotlib keeps tick labels beyond an axis' limits, undrawn: leave those to it.
-    ticks = {
-        id(label)
-        for ax in figure.axes
-        for axis in (ax.xaxis, ax.yaxis)
-        for label in axis.get_ticklabels()
-    }
-    shown = [
-        (text.get_text(), text.get_window_extent(renderer))
-        for text in figure.findobj(Text)
-        if text.get_text() and text.get_visible() and id(text) not in ticks
-    ]
-    page = figure.bbox
-    found = [
-        (name, "the page's edge")
-        for name, box in shown
-        if box.x0 < page.x0 - 1 or box.x1 > page.x1 + 1 or box.y0 < -1 or box.y1 > page.y1 + 1
-    ]
-    for i, (name, box) in enumerate(shown):
-        for other, at in shown[:i]:
-            width = min(box.x1, at.x1) - max(box.x0, at.x0)
-            height = min(box.y1, at.y1) - max(box.y0, at.y0)
-            if width > 1 and height > 2:
-                found.append((name, other))
-    return found
 
 
 # -- maps -------------------------------------------------------------------------------------

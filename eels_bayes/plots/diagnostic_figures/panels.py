@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from eels_bayes.plots.page import key_columns, panels_across, points, sized
+from eels_bayes.plots.page import key_above, label_all, panels_across, sized
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,8 +40,6 @@ def panel_grid(
 
 def shared_labels(figure: Figure, x: str, y: str, keyed: Axes | None) -> None:
     """Axis labels of all panels, and the legend of the panel ``keyed``, once for the figure."""
-    figure.supxlabel(x, size=points(9))
-    figure.supylabel(y, size=points(9))
+    label_all(figure, x, y)
     if keyed is not None:
-        handles, names = keyed.get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside upper center", ncols=key_columns(names))
+        key_above(figure, keyed.get_legend_handles_labels()[0])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from eels_bayes.plots.page import panels_across, sized
+from eels_bayes.plots.page import key_above, panels_across, sized
 from eels_bayes.plots.style import OKABE_ITO, figure_style
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def posterior_scatter(
                 ax.set(xscale="log", yscale="log")
                 _plain_log_ticks(ax, low, high)
             ax.set_aspect("equal")
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+        key_above(figure, axes[0].get_legend_handles_labels()[0])
     return figure
 
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from eels_bayes.plots.diagnostic_figures.panels import BAND, panel_grid, shared_labels
-from eels_bayes.plots.page import key_columns, narrow, sized
+from eels_bayes.plots.page import key_above, narrow, sized
 from eels_bayes.plots.style import OKABE_ITO, figure_style
 
 if TYPE_CHECKING:
@@ -144,11 +144,11 @@ def ecdf_difference(
                 ax.plot(grid, difference, color="0.45", lw=0.8)
         ax.set(xlabel="rank / number of draws", ylabel="ECDF \N{MINUS SIGN} uniform")
         ax.set(xlim=(0, 1), ylim=(-1.1 * top, 1.1 * top))
-        across, where = 1 + outside // LEGEND_ROWS, "outside right upper"
         if narrow():
-            across = key_columns([handle.get_label() for handle in handles])
-            where = "outside upper center"
-        figure.legend(handles=handles, loc=where, ncols=across)
+            key_above(figure, handles)
+        else:
+            beside = 1 + outside // LEGEND_ROWS
+            figure.legend(handles=handles, loc="outside right upper", ncols=beside)
     return figure
 
 

@@ -19,7 +19,7 @@ from eels_bayes.plots.fitted_figures.subjects import (
     unit_of,
 )
 from eels_bayes.plots.fitted_figures.true_classes import checked_labels
-from eels_bayes.plots.page import PAGE, key_columns, panels_across, points, sized
+from eels_bayes.plots.page import PAGE, key_above, label_all, panels_across, points, sized
 from eels_bayes.plots.style import class_colors, figure_style
 
 if TYPE_CHECKING:
@@ -109,44 +109,34 @@ def class_spectra(
     chosen = chosen[counts[chosen] > 0]
     known = shown_fingerprints(fitted)
     with figure_style() as plt:
-        down = panels_across(len(chosen)) < len(chosen)  # a class a row, where rows are short
-        shape = (len(chosen), 2) if down else (2, len(chosen))
-        figure, grid = plt.subplots(
-            *shape,
-            figsize=sized(PAGE, 0.6 + 1.6 * shape[0]),
-            sharex=True,
-            sharey=True,
-            squeeze=False,
-            layout="constrained",
-        )
-        pairs = grid if down else grid.T
-        for column, k in enumerate(chosen.tolist()):
+        figure, pairs, down = _panels(plt, len(chosen))
+        for pair, k in zip(pairs, chosen.tolist(), strict=True):
             color = class_colors(len(pred.class_names))[k]
             line = known[k] if k < len(known) else None
-            name = pred.class_names[k]
-            _pair(
-                pairs[column],
-                np.asarray(spectra.energy),
-                found,
-                classes[found.rows] == k,
-                color,
-                line,
-            )
-            title = f"{name}: {counts[k]} pixel{'s' if counts[k] > 1 else ''}"
-            pairs[column, 0].set_title(f"{title}, VAE" if down else title)
+            mine = classes[found.rows] == k
+            _pair(pair, np.asarray(spectra.energy), found, mine, color, line)
+            title = f"{pred.class_names[k]}: {counts[k]} pixel{'s' if counts[k] > 1 else ''}"
+            pair[0].set_title(f"{title}, VAE" if down else title)
             if down:
-                pairs[column, 1].set_title(f"PCA({N_COMPONENTS})")
-        low, high = grid[0, 0].get_ylim()
-        grid[0, 0].set_ylim(low, high + HEADROOM * (high - low))
+                pair[1].set_title(f"PCA({N_COMPONENTS})")
+        low, high = pairs[0, 0].get_ylim()
+        pairs[0, 0].set_ylim(low, high + HEADROOM * (high - low))
         if not down:
-            grid[0, 0].set_ylabel("VAE")
-            grid[1, 0].set_ylabel(f"PCA({N_COMPONENTS})")
-        handles = _handles()
-        columns = key_columns([handle.get_label() for handle in handles])
-        figure.legend(handles=handles, loc="outside upper center", ncols=columns)
-        figure.supxlabel("energy loss (eV)", size=points(9))
-        figure.supylabel(unit_of(spectra), size=points(9))
+            pairs[0, 0].set_ylabel("VAE")
+            pairs[0, 1].set_ylabel(f"PCA({N_COMPONENTS})")
+        key_above(figure, _handles())
+        label_all(figure, "energy loss (eV)", unit_of(spectra))
     return figure
+
+
+def _panels(plt: Any, n: int) -> tuple[Figure, Any, bool]:
+    """A figure, n pairs of panels, and whether a class is a row: where rows are short."""
+    down = panels_across(n) < n
+    shape = (n, 2) if down else (2, n)
+    size = sized(PAGE, 0.6 + 1.6 * shape[0])
+    shared = {"sharex": True, "sharey": True, "squeeze": False, "layout": "constrained"}
+    figure, grid = plt.subplots(*shape, figsize=size, **shared)
+    return figure, grid if down else grid.T, down
 
 
 def denoised_spread(

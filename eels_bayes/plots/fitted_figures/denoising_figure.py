@@ -23,7 +23,7 @@ from eels_bayes.plots.fitted_figures.subjects import (
     reading_of,
     unit_of,
 )
-from eels_bayes.plots.page import PAGE, key_columns, panels_across, points, sized
+from eels_bayes.plots.page import PAGE, key_above, label_all, narrow, panels_across, sized
 from eels_bayes.plots.style import OKABE_ITO, figure_style
 
 if TYPE_CHECKING:
@@ -117,26 +117,18 @@ def denoising(
     chosen = 0 if pixel is not None else _typical(found)
     with figure_style() as plt:
         across = panels_across(3)
-        rows_of_panels = -(-len(found.names) // across)
-        figure, grid = plt.subplots(
-            rows_of_panels,
-            across,
-            figsize=sized(PAGE, 0.4 + 1.9 * rows_of_panels),
-            sharex=True,
-            sharey=True,
-            squeeze=False,
-            layout="constrained",
-        )
+        down = -(-len(found.names) // across)
+        size = sized(PAGE, 0.4 + 1.9 * down)
+        shared = {"sharex": True, "sharey": True, "squeeze": False, "layout": "constrained"}
+        figure, grid = plt.subplots(down, across, figsize=size, **shared)
         for ax in grid.flat[len(found.names) :]:
             ax.remove()
         for w, ax in enumerate(grid.flat[: len(found.names)]):
             _panel(ax, np.asarray(spectra.energy), found, w, chosen)
         _limits(grid.flat[0], found, chosen)
-        handles = _handles("truth" if known is not None else "reference: mean of its class")
-        columns = key_columns([handle.get_label() for handle in handles])
-        figure.legend(handles=handles, loc="outside upper center", ncols=columns)
-        figure.supxlabel("energy loss (eV)", size=points(9))
-        figure.supylabel(unit_of(spectra), size=points(9))
+        reference = "truth" if known is not None else "reference: mean of its class"
+        key_above(figure, _handles(reference))
+        label_all(figure, "energy loss (eV)", unit_of(spectra))
     return figure
 
 
@@ -237,8 +229,9 @@ def _panel(ax: Any, energy: Array, found: Ladder, way: int, i: int) -> None:
     ax.plot(energy, found.spectra[way, i], color=OKABE_ITO[0], lw=1.4 if last else 0.8)
     ax.plot(energy, found.references[way, i], "--", color="0.1", lw=1.1)
     typical = float(np.median(found.decibels[way]))
+    gap = "\n" if narrow() else " "
     ax.set_title(
-        f"{found.names[way]}\nSNR {_number(found.decibels[way, i])} dB "
+        f"{found.names[way]}\nSNR {_number(found.decibels[way, i])} dB{gap}"
         f"(typical {_number(typical)} dB)",
         linespacing=1.3,
     )

@@ -20,7 +20,7 @@ from eels_bayes.plots.fitted_figures.subjects import (
     reading_of,
 )
 from eels_bayes.plots.fitted_figures.true_classes import checked_labels
-from eels_bayes.plots.page import PAGE, key_columns, narrow, sized
+from eels_bayes.plots.page import PAGE, key_above, key_columns, narrow, sized
 from eels_bayes.plots.style import OKABE_ITO, class_colors, figure_style
 
 if TYPE_CHECKING:
@@ -145,9 +145,7 @@ def _legend(figure: Figure, class_names: Sequence[str], title: str) -> None:
         Line2D([], [], color=color, marker="o", ms=5, ls="", label=name)
         for color, name in zip(class_colors(len(class_names)), class_names, strict=True)
     ]
-    figure.legend(
-        handles=handles, title=title, loc="outside upper center", ncols=key_columns(class_names, 6)
-    )
+    key_above(figure, handles, most=6, title=title)
 
 
 def _silhouette_panel(ax: Any, where: Conditions, found: Sequence[Silhouettes]) -> None:

@@ -12,7 +12,7 @@ from eels_bayes import validation
 from eels_bayes.plots.fitted_figures.conditions import Conditions, conditions_of, pixel_size, placed
 from eels_bayes.plots.fitted_figures.measures import bootstrap_mean
 from eels_bayes.plots.fitted_figures.subjects import Array, Reading
-from eels_bayes.plots.page import PAGE, key_columns, sized
+from eels_bayes.plots.page import PAGE, key_above, sized
 from eels_bayes.plots.style import OKABE_ITO, class_colors, class_handles, figure_style
 
 if TYPE_CHECKING:
@@ -158,9 +158,7 @@ def line_scan(
         axes[-1].set_xlabel(f"distance ({size.unit})" if size.unit else "pixel")
         axes[-1].set_xlim(distance[0] - size.width / 2, distance[-1] + size.width / 2)
         handles = class_handles(pred.class_names)
-        figure.legend(
-            handles=handles, loc="outside upper center", ncols=key_columns(pred.class_names, 5)
-        )
+        key_above(figure, handles, most=5)
     return figure
 
 
