@@ -1,7 +1,8 @@
 """Classify spectra at the detector's pace: 400 frames a second, with drift and latency in view.
 
 Fits a classifier on a simulated annealing series, compiles it, and replays another series frame by
-frame, as a detector would give them. Prints accuracy and latency, and draws the latencies.
+frame, as a detector would give them. Prints accuracy and latency, and draws what an operator sees
+in the middle of a scan: the map that fills, what is asked of whom, and the latencies so far.
 
     python examples/live_stream.py --out demo
 """
@@ -13,9 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.ticker import LogLocator, NullLocator
 
 import eels_bayes as eb
 
@@ -28,6 +27,9 @@ DOSE = 1.0  # about 550 counts a channel under the edge
 RATE = 400.0  # frames a second
 QUEUE = 64  # frames that may wait: a hiccup of 160 ms
 DRIFT = 50  # frames that the energy drift is estimated from
+COSTS = eb.Costs(error=1.0, frame=0.05)  # a frame costs as much as 5 % of a wrong class
+PIXEL = eb.plots.Pixel(4.0, 4.0, "nm")
+SHOWN = 0.7  # of a scan, that the figure is drawn after
 REFRESH = 0.5  # s between two looks at the status
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
@@ -108,24 +110,22 @@ print(
 print(f"accuracy over the replay: {(label == truth[number]).mean():.3f}")
 print(f"latency: p50 {p50:.2f} ms, p99 {p99:.2f} ms, p99.9 {p999:.2f} ms")
 
-# %% Figure
-colors = eb.plots.OKABE_ITO
-bins = np.geomspace(0.8 * latency.min(), 1.25 * max(latency.max(), 1e3 / RATE), 60)
-figure, axes = plt.subplots(figsize=(6.0, 3.4), layout="constrained")
-axes.hist(latency, bins, color=colors[5], edgecolor="white", linewidth=0.3)
-marks = (("50 %", p50, "-"), ("99 %", p99, "--"), ("99.9 %", p999, ":"))
-for (name, value, style), color in zip(marks, (colors[0], colors[2], colors[4]), strict=True):
-    axes.axvline(value, color=color, linestyle=style, label=f"{name} below {value:.2f} ms")
-axes.axvline(1e3 / RATE, color="0.2", linewidth=2.5, alpha=0.5, label=f"frame, {1e3 / RATE:g} ms")
-axes.loglog()
-axes.set_ylim(0.7, None)
-axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-axes.xaxis.set_minor_locator(NullLocator())
-for side in (axes.xaxis, axes.yaxis):
-    side.set_major_formatter("{x:g}")
-axes.set_xlabel("latency from frame to class (ms)")
-axes.set_ylabel("spectra")
-axes.set_title(f"{counters.classified} of {counters.received} frames at {RATE:g} a second")
-axes.spines[["top", "right"]].set_visible(False)
-axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-figure.savefig(args.out / "latency.png", dpi=150)
+# %% What the operator sees in the middle of a scan
+scan = size["shape"]
+of_scan = scan[0] * scan[1]
+read = np.bincount(number // of_scan)  # of each scan
+chosen = np.flatnonzero(read == read.max())[np.count_nonzero(read == read.max()) // 2]
+mine = [result for result in results if result.number // of_scan == chosen]
+so_far = mine[: 1 + int(SHOWN * len(mine))]
+reading = type(so_far[0].reading)(
+    *(np.array(field) for field in zip(*(result.reading for result in so_far), strict=True))
+)
+figure = eb.plots.live_stream(
+    [result._replace(number=result.number % of_scan) for result in so_far],
+    fast.class_names,
+    scan,
+    asked=eb.decide(reading, COSTS).action,
+    frame_time=1e3 / RATE,
+    pixel=PIXEL,
+)
+figure.savefig(args.out / "live_stream.png", dpi=150)

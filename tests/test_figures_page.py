@@ -37,7 +37,10 @@ def test_sentences_are_read_from_the_numbers(tables):
         said, _ = tables.silhouettes({"silhouette": {"true": rows}})
         assert f"above 0 at {n} of 1 temperatures" in said
     half = {"exact posterior, pixel": [0.97, 0.96, 0.98], "limit_pixels": 9}
-    assert "0.970, does not reach 0.99" in tables.surest({"surest_half": half})[0]
+    half |= {"eels_bayes, pixel": [0.969, 0.96, 0.98], "eels_bayes, image": [0.991, 0.98, 0.995]}
+    said, _ = tables.surest({"surest_half": half})
+    assert "0.970, does not reach 0.99" in said
+    assert "met with context image (0.991), not with pixel (0.969)" in said
 
 
 def test_what_the_page_says_of_the_shoulder_holds(found):

@@ -29,4 +29,4 @@ def test_live_stream(project_root, tmp_path):
     status = done.stderr.splitlines()[-1]
     for quantity in ("/s", "50 % F", "nats", "drift", "eV", "p99", "dropped"):
         assert quantity in status
-    assert (tmp_path / "latency.png").stat().st_size > 10_000
+    assert (tmp_path / "live_stream.png").stat().st_size > 10_000

@@ -34,6 +34,21 @@ def test_a_peer_that_wins_is_named_with_both_numbers(page):
     ]
 
 
+def test_a_peer_that_was_run_at_some_doses_is_compared_at_these(page):
+    doses = {
+        "0.3": {"eels_bayes": row(0.6), "a": row(0.9), "part": row(0.5)},
+        "1": {"eels_bayes": row(0.3), "a": row(0.5)},
+        "3": {"eels_bayes": row(0.1), "a": row(0.3), "late": row(0.05)},
+    }
+    assert set(page.groups(doses)["eels_bayes"]) == {"late", "a", "part"}
+    assert page.sentences(doses)[0] == (
+        "Pixel by pixel, NLL: better are, at dose 0.3, part (0.500) against 0.600; "
+        "at dose 3, late (0.050) against 0.100."
+    )
+    said = page._table(doses, ("nll", "accuracy")).astext().split("\n\n")
+    assert said[said.index("late") + 1 :][:3] == [page.NOT_RUN] * 2 + ["0.050 (0.800)"]
+
+
 def test_limit_baseline_and_parts_are_no_peers(page):
     others = {page.LIMIT: row(0.1), page.BASE: row(1.4, ece=0.0), page.ABLATION: row(0.2)}
     doses = {"1": {"eels_bayes": row(0.3), "a": row(0.5), **others}}

@@ -5,7 +5,7 @@
 Without names all examples are run: minutes, which is why the pages show kept pictures and run
 nothing. They stand in docs/pictures, a folder an example, beside captions.json, which says what
 each shows; those of a short run are called ``FIGURE.smoke.png``. An example whose packages are
-missing keeps the pictures that it has. ``live_stream`` draws latencies: run it where nothing else
+missing keeps the pictures that it has. ``live_stream`` draws latencies: run it where little else
 runs, or not at all. ``--map`` is the spectrum image of ``spectrum_image.py``; by default exSpy's,
 which is fetched.
 """
@@ -28,7 +28,7 @@ PICTURES = ROOT / "docs" / "pictures"
 SIZES = ((1100, 0), (1100, 256), (900, 0), (900, 256), (700, 0), (700, 256), (700, 64))
 LARGEST = 250_000  # bytes
 # a minute or two; the rest is run short
-IN_FULL = ("annealing_series", "paper_figures", "spectrum_image")
+IN_FULL = ("annealing_series", "live_stream", "paper_figures", "spectrum_image")
 
 
 def run(script: Path, folder: Path, given: Path | None) -> subprocess.CompletedProcess[str]:

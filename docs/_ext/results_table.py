@@ -16,16 +16,20 @@ LIMIT, BASE, ABLATION = "exact posterior", "class mix only", "forward model with
 ALONE, IMAGE = "eels_bayes", "eels_bayes, context='image'"
 WITH_IMAGE = ", weights by image"  # ends the names of peers that learn the mix of each image
 SCORES = {"nll": "NLL", "accuracy": "accuracy", "brier": "Brier score", "ece": "ECE"}
+NOT_RUN = "\N{EM DASH}"
 DIGITS = 3  # as shown; what is equal so is no win
 
 Doses = dict[str, dict[str, dict[str, float]]]
 
 
 def groups(doses: Doses) -> dict[str, list[str]]:
-    """Methods that read pixels alone, and those that know their image; ours first, then by NLL."""
-    first = next(iter(doses.values()))
-    middle = doses.get("1", first)
-    order = sorted(first, key=lambda name: middle[name]["nll"])
+    """Methods that read pixels alone, and those that know their image; ours first, then by NLL.
+
+    Some may have been run at some doses alone.
+    """
+    rows = [doses["1"], *doses.values()] if "1" in doses else list(doses.values())
+    nll = {name: one["nll"] for row in reversed(rows) for name, one in row.items()}
+    order = sorted(nll, key=lambda name: nll[name])
     with_image = [name for name in order if name.endswith(WITH_IMAGE)]
     special = {LIMIT, BASE, ABLATION, ALONE, IMAGE, *with_image}
     return {
@@ -39,7 +43,7 @@ def wins(doses: Doses, ours: str, score: str, others: list[str]) -> dict[str, li
     found = {}
     for dose, rows in doses.items():
         mine = round(rows[ours][score], DIGITS)
-        theirs = {name: round(rows[name][score], DIGITS) for name in others}
+        theirs = {name: round(rows[name][score], DIGITS) for name in others if name in rows}
         sign = -1 if score == "accuracy" else 1
         better = [name for name, value in theirs.items() if sign * value < sign * mine]
         if better:
@@ -118,7 +122,7 @@ class Classifiers(SphinxDirective):
 
 
 def _table(doses: Doses, scores: tuple[str, str]) -> nodes.table:
-    known = next(iter(doses.values()))
+    known = {name for row in doses.values() for name in row}
     by_group = groups(doses)
     rows = [
         ("the limit", [LIMIT]),
@@ -142,9 +146,13 @@ def _table(doses: Doses, scores: tuple[str, str]) -> nodes.table:
         for name in (name for name in names if name in known):
             cells, best = [name + " *" * (name == ABLATION)], [name in (ALONE, IMAGE)]
             for of_dose in doses.values():
-                row = of_dose[name]
+                row = of_dose.get(name)
+                if row is None:  # was not run at this dose
+                    cells.append(NOT_RUN)
+                    best.append(False)
+                    continue
                 cells.append(f"{_number(row, scores[0])} ({_number(row, scores[1])})")
-                least = min(_number(of_dose[one], scores[0]) for one in ranked)
+                least = min(_number(of_dose[one], scores[0]) for one in ranked if one in of_dose)
                 best.append(name in ranked and name != LIMIT and cells[-1].startswith(least + " "))
             body += _row(cells, best)
     return table

@@ -243,7 +243,7 @@ def _latencies(ax: Any, latency: NDArray[np.float64], frame_time: float | None) 
         ax.axvline(value, color=color, ls=style, lw=1.3, label=f"{share:g} % below {value:.2f} ms")
     if frame_time is not None:
         late = 100.0 * np.mean(latency > frame_time)
-        label = f"a frame, {frame_time:g} ms: {late:.2g} % come later"
+        label = f"a frame, {frame_time:g} ms: {late:.3g} % come later"
         ax.axvline(frame_time, color="0.1", lw=2.5, alpha=0.5, label=label)
     ax.set(xscale="log", yscale="log", ylim=(0.7, None))
     ax.set(xlabel="latency from frame to class (ms)", ylabel="spectra")
