@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-import eels_bayes as eb
 from eels_bayes import plots
 from eels_bayes.plots.page import LEAST_TEXT
 from helpers import tiny_models
@@ -52,12 +51,10 @@ def test_figures_of_arrays_fit(name: str) -> None:
 @pytest.fixture(scope="module")
 def fitted() -> tuple[Any, Any, Any]:
     """A classifier, its spectra and what it reads in them."""
-    spectra = tiny_models.preprocessor()(tiny_models.signals(), show_progressbar=False)
-    library = eb.FingerprintLibrary.example()
-    clf = eb.EELSClassifier(library, latent_dim=2, effort=tiny_models.EFFORT)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of what so small a fit is bad at
-        clf.fit(spectra, show_progressbar=False)
+        clf = tiny_models.fitted()
+    spectra = tiny_models.spectra()
     return clf, spectra, clf.predict(spectra, show_progressbar=False)
 
 

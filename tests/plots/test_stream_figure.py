@@ -9,6 +9,9 @@ import pytest
 
 import eels_bayes as eb
 from eels_bayes import plots
+from eels_bayes.active.decisions import ACTIONS
+from eels_bayes.plots.stream_figure import WHOM
+from helpers import tiny_models
 from helpers.every_figure import stream
 
 NAMES = ("a", "b", "c")
@@ -58,17 +61,20 @@ def test_what_is_asked_is_counted_by_place() -> None:
     assert keys(last) == ["nobody: accept (2)", "the microscope: measure again (1)", "look (1)"]
 
 
-def test_actions_that_are_decided_have_somebody_who_is_asked(
-    quick_classifier: Any, spectra: Any
-) -> None:
-    from eels_bayes.active.decisions import ACTIONS
-    from eels_bayes.plots.stream_figure import WHOM
-
+@pytest.mark.filterwarnings("ignore:fit:UserWarning")
+def test_a_live_stream_draws_what_was_decided_of_it() -> None:
     assert tuple(WHOM) == ACTIONS
-    some = quick_classifier.predict(spectra[:20], show_progressbar=False)
-    asked = eb.decide(some, eb.Costs(error=1.0, frame=0.01)).action
-    figure = plots.live_stream(stream(20, 4), quick_classifier.class_names, (4, 5), asked=asked)
-    counted = [int(key.rpartition("(")[2].rstrip(")")) for key in keys(maps(figure)[-1])]
+    fast = tiny_models.compiled()
+    results = list(eb.LiveClassifier(fast, policy="block").run(iter(tiny_models.counts())))
+    assert len(results) == 20
+    fields = zip(*(result.reading for result in results), strict=True)
+    reading = type(results[0].reading)(*(np.array(field) for field in fields))
+    asked = eb.decide(reading, eb.Costs(error=1.0, frame=0.01)).action
+    figure = plots.live_stream(results, fast.class_names, (5, 4), asked=asked, frame_time=2.5)
+    classes, _, last = maps(figure)
+    read = reading.labels.reshape(5, 4)
+    np.testing.assert_array_equal(classes.images[0].get_array().filled(-1), read)
+    counted = [int(key.rpartition("(")[2].rstrip(")")) for key in keys(last)]
     assert sum(counted) == 20 and len(counted) == len(set(asked))
 
 
