@@ -26,6 +26,8 @@ STYLES = ("-", "--", ":")  # of the lines
 MARK = {"color": "0.4", "lw": 0.7, "ls": ":"}  # the line of an edge
 HEADROOM = 1.35  # of the largest count, in which edges are named
 LEVELS = (0.99, 0.87)  # of the panel's height: names of edges that stand close take turns
+# Of a legend: windows and a steep line lie behind it.
+FRAME: Any = {"frameon": True, "framealpha": 0.8, "edgecolor": "none"}
 CLOSE = 0.03  # of the panel's width: a name needs as much
 
 
@@ -128,7 +130,7 @@ def _mark(ax: Any, edges: Mapping[str, float], most: float) -> None:
     if edges and most > 0:
         ax.set_ylim(top=HEADROOM * most)
     top = 1.0 / HEADROOM if edges else 1.0
-    ax.legend(fontsize=_small(), loc="upper right", bbox_to_anchor=(1.0, top))
+    ax.legend(fontsize=_small(), loc="upper right", bbox_to_anchor=(1.0, top), **FRAME)
 
 
 def _small() -> float:
@@ -155,5 +157,4 @@ def _noise_panel(
     if most > 0:
         ax.set_ylim(0.0, ROOM * ROOM * most)
     ax.set_xlim(0.0, ROOM * ends[1])
-    frame = {"frameon": True, "framealpha": 0.8, "edgecolor": "none"}  # a steep line lies behind it
-    ax.legend(handles=ax.get_lines(), fontsize=_small(), loc="upper left", **frame)
+    ax.legend(handles=ax.get_lines(), fontsize=_small(), loc="upper left", **FRAME)

@@ -174,7 +174,7 @@ def scale_bar(ax: Axes, shape: tuple[int, ...], size: Pixel) -> None:
     if bar is None:
         return
     length, blend = bar[0] / size.width, ax.get_xaxis_transform()
-    figure = ax.get_figure(root=True)
+    figure: Any = ax.get_figure(root=True)
 
     def below(inches: float) -> Any:
         """Along the map, so far below it whatever room a layout gives the map."""
