@@ -67,15 +67,9 @@ def spectra_bands(
     )
     rows = math.ceil(len(class_names) / columns)
     with figure_style() as plt:
-        figure, grid = plt.subplots(
-            rows,
-            columns,
-            figsize=sized(max(4.2, 2.4 * columns), 0.5 + 2.3 * rows),
-            sharex=True,
-            sharey=True,
-            squeeze=False,
-            layout="constrained",
-        )
+        size = sized(max(4.2, 2.4 * columns), 0.5 + 2.3 * rows)
+        shared = {"sharex": True, "sharey": True, "squeeze": False, "layout": "constrained"}
+        figure, grid = plt.subplots(rows, columns, figsize=size, **shared)
         for ax in grid.flat[len(class_names) :]:
             ax.remove()
         for k, name in enumerate(class_names):
