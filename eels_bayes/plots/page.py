@@ -24,7 +24,7 @@ _width: ContextVar[float | None] = ContextVar("width of a figure in print, inche
 
 @contextmanager
 def print_width(width: float) -> Iterator[None]:
-    """Draw the figures of this package for print, at most so wide, with text of 6 to 8 points.
+    """Draw the figures of this package for print, at most so wide, with text of 6 to 9 points.
 
     Figures are made for the screen. Made smaller by a text program, their text shrinks with them;
     drawn for a width, panels are fewer a row and all text keeps its size. Save them as they are:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -24,7 +25,8 @@ WHOM = {
     "report as novel": "an expert",
 }
 # Pale where nothing is asked; the others are told apart by every kind of colour vision.
-ASKED_COLORS = ("#D9D9D9", OKABE_ITO[5], OKABE_ITO[1], OKABE_ITO[4], *OKABE_ITO[2:4])
+ASKED_COLORS = dict(zip(WHOM, ("#D9D9D9", OKABE_ITO[5], OKABE_ITO[1], OKABE_ITO[4]), strict=True))
+OTHER_COLORS = (OKABE_ITO[2], OKABE_ITO[3], OKABE_ITO[0], OKABE_ITO[6])  # of what else is asked
 N_BINS = 50  # of latencies
 # Per cent of the latencies, line and colour, and results from which so rare ones are seen.
 QUANTILES = (
@@ -186,37 +188,24 @@ def _draw_asked(
     from matplotlib.colors import ListedColormap
     from matplotlib.patches import Patch
 
-    names = [name for name in WHOM if name in asked]
-    names += sorted(set(asked) - set(WHOM))
-    colors = [_asked_color(name, k) for k, name in enumerate(names)]
+    others = sorted(set(asked) - set(WHOM))
+    names = [name for name in WHOM if name in asked] + others
+    colors = ASKED_COLORS | dict(zip(others, cycle(OTHER_COLORS), strict=False))
     image = _filled(np.array([names.index(one) for one in asked]), place, shape, -1)
-    layer = Layer("asked of", [image], class_names=tuple(names))
-    draw_map(ax, image, layer, (0, 1), size)
-    ax.images[0].set_cmap(ListedColormap(colors))
-    _key(
-        ax,
-        [
-            Patch(
-                fc=color,
-                ec="0.3",
-                lw=0.4,
-                label=f"{_whom(name)}{name} ({(image == k).sum()})",
-            )
-            for k, (name, color) in enumerate(zip(names, colors, strict=True))
-        ],
-    )
+    draw_map(ax, image, Layer("", [image], class_names=names), (0, 1), size)
+    ax.images[0].set_cmap(ListedColormap([colors[name] for name in names]))
+    counted = [f"{_whom(name)}{name} ({(image == k).sum()})" for k, name in enumerate(names)]
+    patches = [
+        Patch(fc=colors[name], ec="0.3", lw=0.4, label=said)
+        for name, said in zip(names, counted, strict=True)
+    ]
+    _key(ax, patches)
 
 
 def _whom(name: str) -> str:
     """Who is asked, before what is asked."""
     gap = "\n" if narrow() else " "
     return f"{WHOM[name]}:{gap}" if name in WHOM else ""
-
-
-def _asked_color(name: str, k: int) -> str:
-    """Of an action always the same, of other names by their order."""
-    known = list(WHOM)
-    return ASKED_COLORS[known.index(name) if name in known else 4 + k % 2]
 
 
 def _key(ax: Any, handles: list[Any]) -> None:
