@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ from eels_bayes.prediction.pixel_reader import Reader
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 
 PART = 512  # pixels read at a time: what they need stays in a core's cache
+_READERS: WeakKeyDictionary[Fitted, Reader] = WeakKeyDictionary()  # so that each is made once
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +155,13 @@ def posterior(
 
 def reader_of(fitted: Fitted) -> Reader:
     """The one module that reads pixels with what was fitted."""
+    if fitted not in _READERS:
+        _READERS[fitted] = _new_reader(fitted)
+    return _READERS[fitted]
+
+
+def _new_reader(fitted: Fitted) -> Reader:
+    """It, made anew."""
     value = fitted.value
     heads = GPHeads(
         fitted.gp.constants(),

@@ -46,7 +46,7 @@ def columns_of(
     for batch in batches:
         inputs = [getattr(spectra, name)[batch] for name in ("profile", "level", "spike")]
         ratio = None if prior is None else tensor(states.ratio(prior[batch])).to(device)
-        with torch.no_grad():
+        with torch.inference_mode():
             reading = reader(*(tensor(x).to(device) for x in inputs), ratio)
             silent.append(unanswered(reading, bool(reader.heads.has_value)).cpu())
             of_states.append(in_states(reading.component_classes, states).cpu().numpy())

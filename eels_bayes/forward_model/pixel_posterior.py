@@ -102,9 +102,9 @@ class PixelEvidence(nn.Module):
         variance = noise.unsqueeze(1)
         n_all, n_span = self.variance.size(0), self.variance.size(1)
         # what is orthogonal to the span is noise to all components alike
-        projected = (deviation @ self.span) @ self.axes - self.offset
+        projected = torch.addmm(self.offset, deviation @ self.span, self.axes, beta=-1.0)
         projected = projected.view(-1, n_all, n_span)
-        shrink = (variance.unsqueeze(2) + self.variance).reciprocal()
+        shrink = (variance.unsqueeze(2) + self.variance).reciprocal_()
         factor = projected * shrink
         likelihood = (shrink.log() - projected * factor).sum(2)
         weight = nn.functional.pad(self.log_weight, [0, n_all - self.n_known])

@@ -122,12 +122,12 @@ def node_averages(
     outer = (factor.select(0, 0) @ encoder_nodes.t()).view(-1, n_classes, n_outer)
     outer = outer + mean.unsqueeze(2)  # (m, K, Q1)
     inner = (factor.select(0, 1) @ classifier_nodes.t()).view(-1, n_classes, n_inner)  # Q2
-    outer = (outer - outer.amax(1, keepdim=True)).clamp(min=-limit)
-    inner = (inner - inner.amax(1, keepdim=True)).clamp(min=-limit)
+    outer = (outer - outer.amax(1, keepdim=True)).clamp_(min=-limit)
+    inner = (inner - inner.amax(1, keepdim=True)).clamp_(min=-limit)
     exp_outer = outer.exp()
     exp_inner = inner.exp()
     # (m, Q2, Q1), one over the sum over classes of exp(f)
-    inverse = torch.bmm(exp_inner.transpose(1, 2), exp_outer).reciprocal()
+    inverse = torch.bmm(exp_inner.transpose(1, 2), exp_outer).reciprocal_()
     sums = torch.cat((exp_inner, exp_inner * inner), 1)
     sums = torch.bmm(sums, inverse) / n_inner
     given_z = exp_outer * sums.narrow(1, 0, n_classes)  # p(y | z) at each encoder node
