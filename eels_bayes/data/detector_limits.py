@@ -74,8 +74,11 @@ def measured_counts(counts: NDArray[Any]) -> tuple[NDArray[np.float32], Limits]:
     mask, plain = np.ma.getmask(counts), np.asarray(counts)
     with np.errstate(over="ignore"):  # what becomes infinite is flagged
         flat = np.ascontiguousarray(plain, dtype=np.float32)
-    ceiling = _ceiling(np.where(mask, 0, plain) if np.any(mask) else plain)
+    masked = bool(np.any(mask))
+    ceiling = _ceiling(np.where(mask, 0, plain) if masked else plain)
     wrapped = _wrapped(plain)
+    if not (masked or ceiling < math.inf or wrapped.any()):  # as nearly always
+        return flat, Limits()
     over = plain >= ceiling if math.isfinite(ceiling) else np.zeros(plain.shape, bool)
     over &= np.isfinite(flat) & ~wrapped[:, None]
     lost = over | wrapped[:, None] | mask
@@ -126,6 +129,8 @@ def _ceiling(counts: NDArray[Any]) -> float:
     if peak >= integer_ceiling(counts):
         return peak
     at = counts == peak
+    if np.count_nonzero(at) < LEAST_CHANNELS:
+        return math.inf
     often = at.sum(1)
     # the same count in every channel is a dead spectrum
     if not ((often >= LEAST_CHANNELS) & (often < counts.shape[1])).any():

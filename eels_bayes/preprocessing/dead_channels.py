@@ -28,11 +28,13 @@ def dead_channels(counts: NDArray[np.float32], gain: float = 1.0) -> NDArray[np.
         channels' median m. Channels that are not finite in all of at least 8 pixels are dead too.
     """
     n = len(counts)
+    low, high = counts.min(axis=0), counts.max(axis=0)
+    if np.isfinite(low).all() and np.isfinite(high).all() and not (low == high).any():
+        return np.zeros(len(low), bool)  # as nearly always
     usable = np.isfinite(counts)
-    whole = n > 0 and bool(usable.all())  # as nearly always, and the passes below cost
     missing = ~usable.any(axis=0) & (n >= MIN_PIXELS)
-    low = (counts if whole else np.where(usable, counts, np.inf)).min(axis=0)
-    high = (counts if whole else np.where(usable, counts, -np.inf)).max(axis=0)
+    low = np.where(usable, counts, np.inf).min(axis=0)
+    high = np.where(usable, counts, -np.inf).max(axis=0)
     rows = usable.sum(axis=0)
     # a value other than zero is only suspicious where it repeats
     stuck = (low == high) & ((rows > 1) | ((rows == 1) & (low == 0)))

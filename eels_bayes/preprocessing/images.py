@@ -158,9 +158,9 @@ def check_image(
                 f"the energy axis of {name} covers {low:g} to {high:g} eV; {what} needs "
                 f"{start:g} to {stop:g} eV"
             )
-    known = np.isfinite(raw.counts).any(1)  # a spectrum of which nothing is known has no channels
     counts, filled, unfilled = fill_dead_channels(raw.counts, raw.noise.gain, dead)
-    unfilled = unfilled & known.any()
+    if unfilled.any():  # spectra of which nothing is known have no channels
+        unfilled = unfilled & np.isfinite(raw.counts).any()
     energy = centers(axis)[unfilled]
     for what, (start, stop) in needed.items():
         lost = energy[(energy > start) & (energy < stop)]
@@ -202,7 +202,9 @@ def edge_spectra(image: SeriesImage, shift: Tensor, windows: Windows, preprocess
             share = share[:, -part.sd.shape[1] :] * (raw.axis.scale / windows.step)
             part = part._replace(sd=part.sd * torch.sqrt(1 + (FILLED_VARIANCE - 1) * share))
         parts.append(part)
-    whole = Processed(*(torch.cat(field) for field in zip(*parts, strict=True)))
+    whole = parts[0]
+    if len(parts) > 1:
+        whole = Processed(*(torch.cat(field) for field in zip(*parts, strict=True)))
     n = len(whole.flag)
     in_bins = channel_share(raw.noise.correlation_factor, windows.bin_width / raw.axis.scale)
     arrays = {name: tensor.numpy() for name, tensor in whole._asdict().items()}
@@ -239,10 +241,11 @@ def group_means(groups: Tensor) -> Tensor:
 
     Pixels far brighter than nearly all others are left out: they would be all that is in it.
     """
-    whole = bool(torch.isfinite(groups.sum()))  # as nearly always, and the passes below cost
+    brightness = groups.sum(2)
+    whole = bool(torch.isfinite(brightness).all())  # as nearly always, and the passes below cost
     finite = groups if whole else torch.where(torch.isfinite(groups), groups, math.nan)
     if groups.shape[1] >= MANY:
-        brightness = finite.nansum(2)
+        brightness = brightness if whole else finite.nansum(2)
         usual = brightness.double().quantile(NEARLY_ALL, dim=1, keepdim=True)
         odd = (brightness > FAR_BRIGHTER * usual) & (usual > 0)
         if bool(odd.any()):
