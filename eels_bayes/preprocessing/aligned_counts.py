@@ -11,7 +11,7 @@ from torch import Tensor
 
 from eels_bayes.data.energy_axis import EnergyAxis, common_limits, limits
 from eels_bayes.preprocessing import noise
-from eels_bayes.preprocessing.edge_extractor import Edges, Processed
+from eels_bayes.preprocessing.edge_extractor import Edges, Processed, filled
 from eels_bayes.preprocessing.rebinning import rebin
 from eels_bayes.preprocessing.reference import reference_norm
 from eels_bayes.preprocessing.spikes import largest_spike
@@ -117,7 +117,9 @@ def aligned(
     bad_shift = ~torch.isfinite(shift)
     shift = torch.where(bad_shift, torch.zeros_like(shift), shift)
     step, bins = layout.canonical.scale, layout.bins
+    counts = counts.t().contiguous().t()  # channel by channel, as they are picked
     canonical, factor = canonical_counts(counts, axis, shift, layout.canonical)
+    canonical = canonical.contiguous()
     low, high = common_limits(layout.canonical, bins)
     norm, spike = torch.ones_like(shift), torch.zeros_like(shift)
     if layout.band[1] > layout.band[0]:
@@ -154,15 +156,13 @@ def aligned(
 def flagged(counts: Aligned, edges: Edges, flag: Tensor, gain: float) -> Processed:
     """Edge spectra with what they were made of; NaN where there is a flag (n,)."""
     bad = flag > 0
-    rows = bad.unsqueeze(1)
-    nan = torch.full_like(counts.norm, math.nan)
     return Processed(
-        torch.where(rows, nan.unsqueeze(1), edges.intensity),
-        torch.where(rows, nan.unsqueeze(1), edges.sd),
-        torch.where(rows, nan.unsqueeze(1), edges.background),
-        torch.where(rows, nan.unsqueeze(1), counts.profile),
-        torch.where(bad, nan, counts.level),
-        torch.where(bad, nan, counts.spike),
+        filled(bad, edges.intensity, math.nan),
+        filled(bad, edges.sd, math.nan),
+        filled(bad, edges.background, math.nan),
+        filled(bad, counts.profile.contiguous(), math.nan),
+        counts.level.masked_fill(bad, math.nan),
+        counts.spike.masked_fill(bad, math.nan),
         counts.norm,
         counts.shift,
         counts.canonical,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from eels_bayes.data.energy_axis import EnergyAxis, limits
 from eels_bayes.preprocessing.images import CHUNK, SeriesImage, group_means
-from eels_bayes.preprocessing.rebinning import rebin
+from eels_bayes.preprocessing.rebinning import common, overlap, rebin, weighed
 
 SEARCH = 15.0  # eV: how far images may have drifted; chosen, not tuned
 SEARCH_WITHIN = 5.0  # eV: how far rows and pixels may lie from their image; chosen, not tuned
@@ -229,7 +229,8 @@ def _correlations(
     n_lag = int(radius / step)
     lines = _line_basis(n_ref, reference)
     searched = EnergyAxis(first - n_lag * step, step, n_ref + 2 * n_lag)
-    wide, _ = rebin(finite, axis, start, searched)
+    index, weight = overlap(axis, common(start), searched)
+    wide = weighed(finite, index, weight)
     wide = wide - wide.mean(1, keepdim=True)
     wide = wide / torch.clamp(wide.abs().mean(1, keepdim=True), min=least_size)
     kernels = torch.cat([reference.unsqueeze(0), lines]).unsqueeze(1)
@@ -262,12 +263,12 @@ def _refined(
     slope = slope - (lines * (lines * slope).sum(1, keepdim=True)).sum(0)
     slope = slope - reference * (reference * slope).sum()
     slope = slope / torch.clamp((slope * slope).sum(), min=least_size)
-    shift = coarse
+    shift, lowest, highest = coarse, coarse - most * step, coarse + most * step
+    fitted = torch.stack([reference, slope], 1).to(finite.dtype)
     for _step in range(n_steps):
-        piece, _ = rebin(finite, axis, shift, reference_axis)
-        amplitude = (piece * reference).sum(1)
-        move = -(piece * slope).sum(1) / amplitude
-        move = torch.where(torch.isfinite(move) & (amplitude > 0), move, torch.zeros_like(move))
-        shift = shift + torch.clamp(move, -1.0, 1.0) * step
-        shift = torch.minimum(torch.maximum(shift, coarse - most * step), coarse + most * step)
+        index, weight = overlap(axis, shift, reference_axis)
+        amplitude, along = (weighed(finite, index, weight) @ fitted).unbind(1)
+        move = torch.clamp(along / amplitude, -1.0, 1.0) * step
+        move = torch.where((amplitude > 0) & (move == move), move, torch.zeros_like(move))
+        shift = torch.clamp(shift - move, lowest, highest)
     return shift

@@ -157,7 +157,8 @@ def typical_spectrum(
     axes = [(mean.raw.axis, float(shift)) for mean, shift in means]
     start = min(axis.offset - 0.5 * axis.scale - shift for axis, shift in axes)
     end = max(axis.offset + (axis.n - 0.5) * axis.scale - shift for axis, shift in axes)
-    new = EnergyAxis(start + 0.5 * step, step, math.ceil((end - start) / step))
+    n_channels = math.ceil((end - start) / step - CHANNEL_ROUNDING)
+    new = EnergyAxis(start + 0.5 * step, step, n_channels)
     total, covered = torch.zeros(2, new.n, dtype=torch.float32)
     for mean, shift in means:
         axis = mean.raw.axis

@@ -53,16 +53,16 @@ class Processed(NamedTuple):
 
 
 class Background(NamedTuple):
-    """The background fitted to n pixels on the C canonical channels.
+    """The background fitted to n pixels, in the L channels of the window.
 
     Attributes
     ----------
-    model : Tensor (n, C)
+    model : Tensor (n, L)
         Counts.
     exponent : Tensor (n,)
-    error : Tensor (n, C)
+    error : Tensor (n, L)
         Variance that subtracting it adds to that of the counts.
-    own : Tensor (n, C)
+    own : Tensor (n, L)
         Variance of the counts themselves, no less than the background's.
     """
 
@@ -198,39 +198,40 @@ class EdgeExtractor(nn.Module):
         cut = canonical.shape[1] - self.n_window
         non_finite, flag = self.check(canonical, norm)
         flag = flag + non_finite * self.non_finite
-        known = flag == 0
-        safe = known.unsqueeze(1)
-        y = torch.where(safe, canonical, torch.ones_like(canonical))
-        v = torch.where(safe, variance, torch.ones_like(variance))
-        safe_norm = torch.where(known, norm, torch.ones_like(norm))
+        unknown = flag > 0
+        y, v = filled(unknown, canonical, 1.0), filled(unknown, variance, 1.0)
+        scale = filled(unknown, norm.unsqueeze(1), 1.0)
         fit = self._fit(y, v)
         if self._last_fit > self._first_fit:
-            broken = ~(torch.isfinite(fit.model).all(1) & torch.isfinite(fit.error).all(1))
-            flag = torch.where(known & broken, self.no_background, flag)
+            whole = fit.model.sum(1) + fit.error.sum(1)
+            broken = ~unknown & (whole - whole != 0)
+            flag = torch.where(broken, self.no_background, flag)
         own = fit.own
         if factor is not None:
-            own = own * factor
+            own = own * factor[:, cut:]
         # the background's gain from the fit window cannot be more than nearly all of the noise
         var = torch.maximum(own + fit.error, self._kept * own)
-        scale = safe_norm.unsqueeze(1)
-        above = (y - fit.model) / scale
-        bad = (flag > 0).unsqueeze(1)
-        nan = torch.full_like(norm, math.nan).unsqueeze(1)
-        intensity = torch.where(bad, nan, above[:, cut:])
-        sd = torch.where(bad, nan, torch.sqrt(var[:, cut:]) / scale)
-        background = torch.stack([fit.model[:, cut] / safe_norm, fit.exponent], dim=1)
-        background = torch.where(bad, nan, background)
-        return Edges(intensity, sd, background, flag)
+        above = (y[:, cut:] - fit.model).div_(scale)
+        bad = flag > 0
+        background = torch.cat([fit.model[:, :1] / scale, fit.exponent.unsqueeze(1)], dim=1)
+        return Edges(
+            filled(bad, above, math.nan),
+            filled(bad, var.sqrt_().div_(scale), math.nan),
+            filled(bad, background, math.nan),
+            flag,
+        )
 
     def _fit(self, y: Tensor, v: Tensor) -> Background:
         """The background of counts (n, C) of variance (n, C); none without a fit window."""
-        own = _running_mean(v, self._smooth // 2)
+        cut, reach = y.shape[1] - self.n_window, self._smooth // 2
+        beside = min(cut, reach)  # channels before the window that its smoothing takes in
+        own = _running_mean(v[:, cut - beside :], reach)[:, beside:]
         first, last = self._first_fit, self._last_fit
         if last <= first:
             # with no count in the smoothing window the rate may still be one in it
             rate = fano_factor(v, y) / self._smooth
             own = torch.maximum(own, rate.clamp(max=self._most_rate).unsqueeze(1))
-            none = torch.zeros_like(y)
+            none = torch.zeros_like(own)
             return Background(none, torch.zeros_like(y[:, 0]), none, own)
         y_fit, v_fit, u_fit = y[:, first:last], v[:, first:last], self._u[first:last]
         fano = v_fit.sum(1) / y_fit.sum(1)
@@ -240,27 +241,29 @@ class EdgeExtractor(nn.Module):
             fit = fit_shrunk(y_fit, fano, u_fit, self.exponent[0], precision)
         else:
             fit = fit_power_law(y_fit, v_fit, u_fit)
-        u = self._u.unsqueeze(0)
+        u = self._u[cut:]
+        powers = torch.stack([torch.ones_like(u), -2 * u, u * u]).to(y.dtype)
         model = torch.exp(fit.log_amplitude.unsqueeze(1) - fit.exponent.unsqueeze(1) * u)
         square = model * model
-        error = square * (
-            fit.var_amplitude.unsqueeze(1)
-            - 2 * u * fit.covariance.unsqueeze(1)
-            + u * u * fit.var_exponent.unsqueeze(1)
-        )
+        error = torch.stack([fit.var_amplitude, fit.covariance, fit.var_exponent], 1) @ powers
+        error = error.mul_(square)
         own = torch.maximum(own, fano.unsqueeze(1) * model)
         # noise inside the fit window moves the fit along: it counts once, not twice
-        reach = square[:, first:last] * (
-            fit.reach_amplitude.unsqueeze(1)
-            - 2 * u_fit * fit.reach_covariance.unsqueeze(1)
-            + u_fit * u_fit * fit.reach_exponent.unsqueeze(1)
-        )
-        if not shrunk:
-            reach = reach * own[:, first:last]
-        error = torch.cat(
-            [error[:, :first], error[:, first:last] - 2 * reach, error[:, last:]], dim=1
-        )
+        first, last = max(first - cut, 0), last - cut
+        if last > first:
+            rows = [fit.reach_amplitude, fit.reach_covariance, fit.reach_exponent]
+            moved = (torch.stack(rows, 1) @ powers[:, first:last]) * square[:, first:last]
+            if not shrunk:
+                moved = moved * own[:, first:last]
+            error[:, first:last] -= 2 * moved
         return Background(model, fit.exponent, error, own)
+
+
+def filled(bad: Tensor, rows: Tensor, value: float) -> Tensor:
+    """Rows (n, C) with a value in the place of bad ones (n,); the same where there are none."""
+    if not bool(bad.any()):  # as nearly always
+        return rows
+    return rows.masked_fill(bad.unsqueeze(1), value)
 
 
 def _running_mean(rows: Tensor, reach: int) -> Tensor:

@@ -95,17 +95,17 @@ def fit_shrunk(
     """
     a = torch.log(torch.clamp(counts.mean(1), min=least_counts))
     r = prior_mean.expand(counts.shape[0])
-    squares = u * u
+    powers = torch.stack([torch.ones_like(u), -u, u * u]).to(counts.dtype)
     info_aa, info_ar, info_rr = a, a, a
     for step in range(n_steps + 1):
         model = torch.exp(a.unsqueeze(1) - r.unsqueeze(1) * u)
-        info_aa = model.sum(1) / fano
-        info_ar = -(model * u).sum(1) / fano
-        info_rr = (model * squares).sum(1) / fano + prior_precision
+        info_aa, info_ar, info_rr = ((model @ powers.t()) / fano.unsqueeze(1)).unbind(1)
+        info_rr = info_rr + prior_precision
         if step < n_steps:
-            residual = counts - model
-            score_a = residual.sum(1) / fano
-            score_r = -(residual * u).sum(1) / fano - (r - prior_mean) * prior_precision
+            # of differences: those of sums would be rounding where counts are many
+            score = ((counts - model) @ powers[:2].t()) / fano.unsqueeze(1)
+            score_a, score_r = score.unbind(1)
+            score_r = score_r - (r - prior_mean) * prior_precision
             inv_aa, inv_ar, inv_rr = _invert(info_aa, info_ar, info_rr)
             a = a + torch.clamp(inv_aa * score_a + inv_ar * score_r, -most_a, most_a)
             r = r + torch.clamp(inv_ar * score_a + inv_rr * score_r, -most_r, most_r)

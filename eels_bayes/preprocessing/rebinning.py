@@ -1,4 +1,4 @@
-"""Counts on another energy axis: counts-conserving rebin with a shift, and means over a window.
+"""Counts on another energy axis: counts-conserving rebin with a shift.
 
 Script-safe: plain tensors only. A positive shift means that a spectrum lies too high in energy:
 what the axis calls ``E + shift`` is the canonical energy ``E``.
@@ -40,15 +40,39 @@ def overlap(
     base = (new.offset - 0.5 * new.scale - axis.offset) / axis.scale + 0.5
     grid = torch.arange(new.n + 1, dtype=torch.float64, device=shift.device)
     # float64: positions of thousands of channels with weights good to 1e-6
-    borders = base + grid.unsqueeze(0) * ratio + shift.to(torch.float64).unsqueeze(1) / axis.scale
+    borders = grid * ratio + (shift.to(torch.float64) / axis.scale + base).unsqueeze(1)
     nearest = torch.round(borders)
     borders = torch.where(torch.abs(borders - nearest) < rounding, nearest, borders)
-    lower, upper = borders[:, :-1], borders[:, 1:]
     touched = torch.arange(math.ceil(ratio - rounding) + 1, device=shift.device)
-    old = torch.floor(lower).unsqueeze(0) + touched.view(-1, 1, 1)
+    old = torch.floor(borders[:, :-1]) + touched.view(-1, 1, 1)
+    borders = torch.clamp(borders, 0, axis.n)  # there is nothing beyond
+    lower, upper = borders[:, :-1], borders[:, 1:]
     weight = torch.clamp(torch.minimum(upper, old + 1) - torch.maximum(lower, old), min=0.0)
-    weight = torch.where((old >= 0) & (old < axis.n), weight, torch.zeros_like(weight))
     return torch.clamp(old, 0, axis.n - 1).to(torch.int64), weight
+
+
+def common(shift: Tensor) -> Tensor:
+    """Shifts (n,), or the one (1,) that all have."""
+    return shift[:1] if bool((shift == shift[:1]).all()) else shift
+
+
+def picked(counts: Tensor, index: Tensor) -> Tensor:
+    """Channels (n, C) of counts (n, E): the same of all, index (1, C), or of each, index (n, C).
+
+    The same of all are quickest where counts are stored channel by channel.
+    """
+    if index.size(0) == 1:
+        return torch.index_select(counts.t(), 0, index[0]).t()
+    return torch.gather(counts, 1, index)
+
+
+def weighed(counts: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+    """New channels (n, C) of finite counts (n, E), by what `overlap` says that they are made of."""
+    weight = weight.to(counts.dtype)
+    out = picked(counts, index[0]) * weight[0]
+    for k in range(1, index.shape[0]):
+        out = out.addcmul_(picked(counts, index[k]), weight[k])
+    return out
 
 
 def rebin(
@@ -79,60 +103,12 @@ def rebin(
         Sum of squared overlaps over the sum of overlaps: where a shift by half a channel has mixed
         neighbours, the variance of a channel is `factor` times its Poisson variance.
     """
-    shared = bool((shift == shift[0]).all())
-    if shared:
-        shift = shift[:1]
-    index, weight = overlap(axis, shift, new)
+    index, weight = overlap(axis, common(shift), new)
     # a bad channel that only touches this one must not enter as 0 * nan: another comes twice
     index = torch.where(weight > 0, index, index.gather(0, weight.argmax(0, keepdim=True)))
-    parts = weight.to(counts.dtype)
-    out = torch.zeros((counts.shape[0], new.n), dtype=counts.dtype, device=counts.device)
-    for k in range(index.shape[0]):
-        if shared:
-            source = torch.index_select(counts, 1, index[k, 0])
-        else:
-            source = torch.gather(counts, 1, index[k])
-        out = torch.addcmul(out, source, parts[k])
-    if not bool(torch.isfinite(out.sum())):  # off the axis nothing is added, whatever is nearest
+    out = weighed(counts, index, weight)
+    total = out.sum()
+    if bool(total - total != 0):  # off the axis nothing is added, whatever is nearest
         out = torch.where(weight.amax(0) > 0, out, torch.zeros_like(out))
     factor = (weight * weight).sum(0) / torch.clamp(weight.sum(0), min=least_overlap)
     return out, factor.to(counts.dtype)
-
-
-def band_mean(
-    counts: Tensor, axis: EnergyAxis, shift: Tensor, low: float, high: float
-) -> tuple[Tensor, Tensor]:
-    """Mean counts per eV between two energies after removing `shift`, and its error.
-
-    Parameters
-    ----------
-    counts : Tensor (n, E)
-        Counts per channel of `axis`.
-    axis : EnergyAxis
-    shift : Tensor (n,)
-        Shift to remove, eV.
-    low, high : float
-        Where the window begins and ends, eV.
-
-    Returns
-    -------
-    mean, error : Tensor (n,)
-        Counts per eV. The error is the channels' scatter over the root of their number: generous,
-        since it includes what structure there is.
-    """
-    lower = (low - axis.offset) / axis.scale + 0.5 + shift.to(torch.float64) / axis.scale
-    lower = lower.unsqueeze(1)
-    upper = lower + (high - low) / axis.scale
-    span = torch.arange(
-        math.ceil((high - low) / axis.scale) + 1, dtype=torch.float64, device=counts.device
-    )
-    old = torch.floor(lower) + span.unsqueeze(0)
-    weight = torch.clamp(torch.minimum(upper, old + 1) - torch.maximum(lower, old), min=0.0)
-    weight = torch.where((old >= 0) & (old < axis.n), weight, torch.zeros_like(weight))
-    source = torch.gather(counts, 1, torch.clamp(old, 0, axis.n - 1).to(torch.int64))
-    weight = weight.to(counts.dtype)
-    source = torch.where(weight > 0, source, torch.zeros_like(source))
-    n = (high - low) / axis.scale
-    mean = (source * weight).sum(1) / n
-    square = (weight * (source - mean.unsqueeze(1)) ** 2).sum(1) / n
-    return mean / axis.scale, torch.sqrt(square / n) / axis.scale

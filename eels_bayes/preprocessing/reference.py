@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from eels_bayes.data.energy_axis import EnergyAxis
-from eels_bayes.preprocessing.rebinning import band_mean
+from eels_bayes.preprocessing.rebinning import common, overlap, picked
 
 N_ERRORS = 3.0  # of a mean, by which it must be above zero: one empty window in 700 passes
 MOST_COUNTS = 1e15  # a channel: beyond any detector's, where single precision would fail later
@@ -48,12 +48,14 @@ def reference_norm(
     Tensor (n,)
         0 where there is no reference, NaN where the counts are NaN.
     """
-    mean, error = band_mean(counts, axis, shift, low, high)
-    # what does not stand out from its own scatter is no reference
-    per_channel = mean * axis.scale
-    beyond = (per_channel >= most) | (per_channel <= least)
-    none = (mean <= n_errors * error) | (torch.isfinite(mean) & beyond)
-    return torch.where(none, torch.zeros_like(mean), mean) * width
+    n = (high - low) / axis.scale
+    window = EnergyAxis(0.5 * (low + high), high - low, 1)
+    index, weight = overlap(axis, common(shift), window)
+    weights = weight.squeeze(2).to(counts.dtype) / n
+    read = picked(counts, index.squeeze(2).t()).t()
+    read = torch.where(weights > 0, read, torch.zeros_like(read))
+    mean = (read * weights).sum(0)
+    return planned_norm(mean, read, weights, n, width / axis.scale, n_errors, most, least)
 
 
 def planned_norm(
@@ -66,7 +68,7 @@ def planned_norm(
     most: float = MOST_COUNTS,
     least: float = LEAST_COUNTS,
 ) -> Tensor:
-    """`reference_norm` from a mean that is already taken, without a root and in fewer passes.
+    """`reference_norm` from a mean that is already taken: without a root, and in few passes.
 
     With the mean square ``s`` of ``n`` channels the squared error of their mean ``m`` is
     ``(s - m^2) / n``; hence ``m > k error`` where ``m |m| > s k^2 / (n + k^2)``.
@@ -77,7 +79,7 @@ def planned_norm(
         Mean counts a channel of the normalize window.
     channels : Tensor (N, n_pixels)
         Counts of the window's channels.
-    weights : Tensor (N, 1)
+    weights : Tensor (N, 1) or (N, n_pixels)
         Their weights in the mean; they sum to one.
     n : float
         Width of the window in channels.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from eels_bayes.data.energy_axis import EnergyAxis
+from eels_bayes.preprocessing.rebinning import common
 
 BLOCK = 16  # channels that share one brightness; chosen, not tuned
 NEAR = 1  # blocks on either side that say how bright the pixel is here; chosen, not tuned
@@ -40,9 +41,8 @@ def largest_spike(
     gain, readout : float
         Variance of a count: ``gain * counts + readout``.
     """
-    if shift.size(0) > 0 and bool((shift == shift[0]).all()):
-        shift = shift[:1]  # then the same is expected of all
-    shape = expected_shape(axis, shift, typical.to(counts), typical_axis)
+    # where all have one shift the same is expected of all
+    shape = expected_shape(axis, common(shift), typical.to(counts), typical_axis)
     if not bool(torch.isfinite(counts.sum())):  # a sum, as that is quickest
         finite = counts - counts == 0
         shape = torch.where(finite, shape, torch.zeros_like(shape))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.preprocessing.alignment import find_shift, make_reference
-from eels_bayes.preprocessing.rebinning import band_mean, rebin
+from eels_bayes.preprocessing.rebinning import rebin
 
 FINE = EnergyAxis(567.625, 0.25, 240)  # of the reference
 
@@ -84,15 +84,6 @@ def test_rebin_factor_is_the_variance_left_in_a_channel() -> None:
     out, factor = rebin(draws, EnergyAxis(0.0, 1.0, 12), shift, EnergyAxis(3.0, 1.6, 4))
     ratio = out.var(0) / (50.0 * 1.6)
     torch.testing.assert_close(ratio, factor[0], rtol=0.03, atol=0.0)
-
-
-def test_band_mean_is_the_mean_over_energies() -> None:
-    counts = torch.arange(10.0).reshape(1, 10).repeat(3, 1)
-    shift = torch.tensor([0.0, 2.0, 0.5])
-    mean, error = band_mean(counts, EnergyAxis(0.0, 2.0, 10), shift, 3.0, 7.0)
-    # channels of 2 eV centred on 0, 2, ...: 3 to 7 eV are the channels 2 and 3
-    torch.testing.assert_close(mean, torch.tensor([2.5, 3.5, 2.75]) / 2)
-    assert float(error[0]) == pytest.approx(0.5 / 2**0.5 / 2)
 
 
 @pytest.mark.parametrize("scale", [0.25, 0.5, 1.0])
