@@ -19,7 +19,12 @@ from eels_bayes.preprocessing.images import SeriesImage
 from eels_bayes.preprocessing.power_law import USUAL_EXPONENT, exponent_prior
 from eels_bayes.preprocessing.rebinning import rebin
 from eels_bayes.preprocessing.sharpness import sharp_channels
-from eels_bayes.preprocessing.windows import PROFILE_RANGE, Windows, bin_channels
+from eels_bayes.preprocessing.windows import (
+    CHANNEL_ROUNDING,
+    PROFILE_RANGE,
+    Windows,
+    bin_channels,
+)
 
 PROFILE_MARGIN = 3.0  # eV that later images may drift beyond those calibrated on
 CALIBRATION_PIXELS = 5000  # of a series: the prior of the exponent is known to a per cent by then
