@@ -106,7 +106,7 @@ class Effort:
     novelty_pixels: int = 2000
     dense: Schedule = DENSE_SCHEDULE
     dense_batch: int = 256
-    predict_batch: int = 128  # enough to pay for the calls; larger ones leave the caches
+    predict_batch: int = 256  # enough to pay for the calls; larger ones leave the caches
     decode_batch: int = 128
 
     def __post_init__(self) -> None:

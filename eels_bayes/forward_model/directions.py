@@ -10,11 +10,10 @@ ROUNDING = 1e-6  # of the largest singular value: smaller ones are directions of
 NEGLIGIBLE = 1e-2  # of the noise's variance along a direction, below which a spread is left out
 
 
-def spanned(vectors: Array, noise: float = 0.0) -> Array:
-    """Orthonormal basis (B, R) of what the columns of (B, C) span beyond noise of this variance."""
+def spanned(vectors: Array) -> Array:
+    """Orthonormal basis (B, R) of what the columns of (B, C) span."""
     basis, size, _ = np.linalg.svd(vectors, full_matrices=False)
-    seen = (size > ROUNDING * size[0]) & (size**2 > NEGLIGIBLE * noise)
-    directions: Array = basis[:, seen]
+    directions: Array = basis[:, size > ROUNDING * size[0]]
     return directions
 
 

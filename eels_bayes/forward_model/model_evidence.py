@@ -20,7 +20,6 @@ from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.pixel_posterior import PixelEvidence
 
 LEAST_PRIOR = 1e-6  # prior weight of a component at least: none is ruled out
-BRIGHTER = 10.0  # times the dose of the fit: what noise hides there of all spreads is not read
 
 
 def evidence_of(model: ForwardModel) -> PixelEvidence:
@@ -55,7 +54,7 @@ def evidence_of(model: ForwardModel) -> PixelEvidence:
     directions = np.concatenate([centers.T, *spreads], 1)
     if not np.isfinite(directions).all():
         raise ValueError("the forward model's numbers make no finite evidence")
-    span = spanned(directions, model.noise / BRIGHTER)
+    span = spanned(directions)
     reduced = [span.T @ spread for spread in spreads]
     variance, axes = np.linalg.eigh(np.array([spread @ spread.T for spread in reduced]))
     variance = np.maximum(variance, 0.0)
