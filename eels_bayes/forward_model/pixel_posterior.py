@@ -33,6 +33,9 @@ class Evidence(NamedTuple):
     factor : Tensor (n, C, S)
         Deviation from each component's center along its principal axes, over noise and spread
         together: times the component's variance it is their posterior mean.
+    shrink : Tensor (n, C, S)
+        One over noise and spread together: times the noise and the component's variance it is the
+        posterior variance.
     """
 
     log_probability: Tensor
@@ -40,6 +43,7 @@ class Evidence(NamedTuple):
     unknown: Tensor
     residual: Tensor
     factor: Tensor
+    shrink: Tensor
 
 
 def log_sum(rows: Tensor) -> Tensor:
@@ -102,23 +106,26 @@ class PixelEvidence(nn.Module):
         variance = noise.unsqueeze(1)
         n_all, n_span = self.variance.size(0), self.variance.size(1)
         # what is orthogonal to the span is noise to all components alike
-        projected = torch.addmm(self.offset, deviation @ self.span, self.axes, beta=-1.0)
+        projected = (deviation @ self.span) @ self.axes - self.offset
         projected = projected.view(-1, n_all, n_span)
         shrink = (variance.unsqueeze(2) + self.variance).reciprocal_()
         factor = projected * shrink
-        likelihood = (shrink.log() - projected * factor).sum(2)
+        likelihood = shrink.log().addcmul_(projected, factor, value=-1.0).sum(2)
         weight = nn.functional.pad(self.log_weight, [0, n_all - self.n_known])
         joint, unknown = torch.add(weight, likelihood, alpha=0.5).split(
             [self.n_known, n_all - self.n_known], 1
         )
         log_probability = torch.log_softmax(joint, 1)
         total = joint.amax(1) - log_probability.amax(1)
-        each = log_probability.exp().unsqueeze(2)
+        each = log_probability.exp()
         known = factor.narrow(1, 0, self.n_known)
-        weighted = torch.cat([known * each, each], 2)
-        measured = weighted.flatten(1) @ self.shown
+        shown = self.shown.view(self.n_known, n_span + 1, -1)
+        spreads, centers = shown.split([n_span, 1], 1)
+        measured = (known * each.unsqueeze(2)).flatten(1) @ spreads.flatten(0, 1)
+        measured = measured + each @ centers.flatten(0, 1)
         residual = (deviation.index_select(1, self.inside) - measured) * variance.rsqrt()
-        return Evidence(log_probability, noise, log_sum(unknown) - total, residual, known)
+        shrink = shrink.narrow(1, 0, self.n_known)
+        return Evidence(log_probability, noise, log_sum(unknown) - total, residual, known, shrink)
 
 
 def next_frame(

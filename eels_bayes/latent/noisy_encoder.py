@@ -58,15 +58,16 @@ class NoisyEncoder(nn.Module):
 
     def read(self, evidence: Evidence) -> GaussianMixture:
         """Posterior of the latent from the evidence of n pixels."""
-        prior = self.evidence.variance.narrow(0, 0, self.n_components)  # (C, S)
+        prior = self.evidence.variance.narrow(0, 0, self.n_components).unsqueeze(2)  # (C, S, 1)
+        of_prior = prior * self.slope
+        mean = torch.bmm(evidence.factor.transpose(0, 1), of_prior)  # (C, n, D)
+        # of what noise hides, over the noise
+        hidden = torch.bmm(evidence.shrink.transpose(0, 1), of_prior * self.slope)
         noise = evidence.noise.view(-1, 1, 1)
-        mean = torch.bmm((evidence.factor * prior).transpose(0, 1), self.slope)  # (C, n, D)
-        hidden_variance = prior * (noise / (prior + noise))  # of what noise hides
-        var = torch.bmm(hidden_variance.transpose(0, 1), self.slope.square())
         return GaussianMixture(
             evidence.log_probability,
             mean.transpose(0, 1) + self.offset,
-            (var.transpose(0, 1) + self.spread.square()).sqrt(),
+            torch.addcmul(self.spread.square(), hidden.transpose(0, 1), noise).sqrt(),
             self.axes,
         )
 

@@ -75,7 +75,7 @@ def _kernel_moments(
     rho = torch.cat((g, t * k, k_x, of_pairs), 1).flatten(0, 1).t() @ packed.second
     n_pairs = rho.size(1)
     outer = first.narrow(1, first.size(1) - n_pairs, n_pairs)
-    return first, torch.expm1(rho.clamp(max=largest_rho)) * outer
+    return first, torch.expm1(rho.clamp_(max=largest_rho)) * outer
 
 
 def psi1(

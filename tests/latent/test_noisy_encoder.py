@@ -157,8 +157,9 @@ def test_reading_is_gaussian_conditioning(seed, log_noise):
     noise = 10.0**log_noise * normal(n).exp()
     deviation = normal(n, n_components, n_span)
     none = torch.empty(0)
-    factor = deviation / (prior + noise[:, None, None])
-    mix = module.read(Evidence(normal(n, n_components), noise, none, none, factor))
+    shrink = 1.0 / (prior + noise[:, None, None])
+    factor = deviation * shrink
+    mix = module.read(Evidence(normal(n, n_components), noise, none, none, factor, shrink))
     for i in range(n):
         for c in range(n_components):
             # z and what is measured of the deviations, jointly Gaussian
