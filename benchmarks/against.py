@@ -1,8 +1,8 @@
 """Processor time of this source tree beside another's, part by part, in turn.
 
     git worktree add --detach OTHER COMMIT
-    python benchmarks/against.py OTHER [--parts fit read update start] [--rounds 2] [--seed 7911]
-                                 [--json FILE] [--smoke]
+    python benchmarks/against.py OTHER [--parts fit read compiled update start] [--rounds 2]
+                                 [--seed 7911] [--json FILE] [--smoke]
 
 Every part is a process of its own on one thread, of one tree and of the other in turn (A B, B A,
 A B ...), so that a busy machine slows both. Told is the median of the rounds' ratios of processor
@@ -10,7 +10,8 @@ time, and of a fit its NLL and ECE on its own pixels. What reads takes the model
 the same tree have saved; without ``fit`` among the parts, those of an earlier run are read again.
 
 fit      the default series, 24 images of 30 x 19 pixels
-read     preprocessing and prediction together, ``context="image"``, ``denoise``
+read     preprocessing, prediction, both together, ``context="image"``, ``denoise``
+compiled one spectrum, and a map of one image, by each backend that is installed
 update   one labelled pixel, twice: the second finds what the first has drawn
 start    a fresh process from its first line to the first answer of ``load_fast``
 """
@@ -29,7 +30,9 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).resolve().parents[1]
-PARTS = ("fit", "read", "update", "start")
+PARTS = ("fit", "read", "compiled", "update", "start")
+BACKENDS = ("torchscript", "onnx", "inductor")
+REPEATS = 200  # of a single spectrum, at a time
 WINDOW = {"window": (677, 737), "background": (650, 680), "normalize": (570, 592.5)}
 ALIGN = (567.5, 627.5)
 
@@ -100,9 +103,40 @@ def read(given: argparse.Namespace) -> dict[str, float]:
     few = spectra[np.flatnonzero(spectra.ok)[:300]]
     quiet = {"show_progressbar": False}
     return {
+        "pre": timed(lambda: pre(signals, **quiet)),
+        "predict": timed(lambda: clf.predict(spectra, **quiet)),
         "pre and predict": timed(lambda: clf.predict(pre(signals, **quiet), **quiet)),
         "context image": timed(lambda: clf.predict(spectra, context="image", **quiet)),
         "denoise": timed(lambda: clf.denoise(few)),
+    }
+
+
+def compiled(given: argparse.Namespace) -> dict[str, float]:
+    """The fast path: spectra at a drift that is known."""
+    import eels_bayes as eb
+
+    clf = eb.load_model(given.folder / "model.eels")
+    signal = series_of(given.seed + 1, smoke=given.smoke, images=1).signals[0]
+    counts = signal.data.reshape(-1, signal.data.shape[-1]).astype(np.float32)
+    energy = signal.axes_manager[-1].axis
+    found = {}
+    for backend in BACKENDS[:1] if given.smoke else BACKENDS:
+        try:
+            fast = clf.compile(clf.preprocessor, energy=energy, backend=backend)
+        except (ImportError, RuntimeError) as error:
+            print(f"{backend} is skipped: {error}")
+            continue
+        shift = fast.drift(counts)
+        found |= several(fast, counts, shift, backend)
+    return found
+
+
+def several(fast: Any, counts: Any, shift: float, backend: str) -> dict[str, float]:
+    """One spectrum, so many times, and all of an image."""
+    one = counts[0]
+    return {
+        f"{backend}, spectra": timed(lambda: [fast(one, shift) for _ in range(REPEATS)]),
+        f"{backend}, map": timed(lambda: fast(counts, shift)),
     }
 
 
@@ -131,7 +165,7 @@ def start(given: argparse.Namespace) -> dict[str, float]:
     return {"first answer": time.process_time()}
 
 
-WORK = {"fit": fit, "read": read, "update": update, "start": start}
+WORK = {"fit": fit, "read": read, "compiled": compiled, "update": update, "start": start}
 
 
 def measured(tree: Path, part: str, given: argparse.Namespace) -> dict[str, float]:
