@@ -108,7 +108,7 @@ class PixelEvidence(nn.Module):
         # what is orthogonal to the span is noise to all components alike
         projected = (deviation @ self.span) @ self.axes - self.offset
         projected = projected.view(-1, n_all, n_span)
-        shrink = (variance.unsqueeze(2) + self.variance).reciprocal_()
+        shrink = (variance.unsqueeze(2) + self.variance).reciprocal()
         factor = projected * shrink
         likelihood = shrink.log().addcmul_(projected, factor, value=-1.0).sum(2)
         weight = nn.functional.pad(self.log_weight, [0, n_all - self.n_known])

@@ -61,8 +61,8 @@ def mirrored_nodes(n_nodes: int, dim: int, seed: int = 0) -> Tensor:
     """Return nodes that average polynomials up to the fifth degree exactly.
 
     Each of n_nodes / 2 scrambled Sobol points has its mirror image, and all are moved a little so
-    that second and fourth moments are those of the standard normal distribution. There must be
-    more coordinates of half of the nodes than such moments: 20 nodes are enough in three dimensions.
+    that second and fourth moments are those of the standard normal distribution. Half of the nodes
+    must have more coordinates than there are such moments: 20 are enough in three dimensions.
 
     Parameters
     ----------
