@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.stats import norm
 
+from eels_bayes.classifier.drawn_spikes import drawn_spikes
 from eels_bayes.classifier.fitted import evidence_of, posterior
 from eels_bayes.classifier.labels import Labelled
 from eels_bayes.classifier.training_latents import FINGERPRINT_LABELS, simulated
@@ -38,11 +37,6 @@ from eels_bayes.randomness import Stream, stream
 N_INDUCING, INDUCING_PER_CLASS = 8, 3
 # Inducing points of the value's GP: at the least, and a class. Chosen, not tuned.
 VALUE_INDUCING, VALUE_INDUCING_PER_CLASS = 8, 2
-# Detector channels a bin of the profile, roughly: of how many channels' noise a simulated pixel's
-# spike is the largest. Of bins of 2 eV, with channels of a quarter of an eV; finer ones hold fewer.
-PROFILE_CHANNELS = 8
-
-ANY_CLASS = 1e-3  # weight of any pixel's spike for any class: none is without
 
 
 def fit_classes(
@@ -149,48 +143,42 @@ def fit_novelty(
     effort: Effort = FULL,
     seed: int = 0,
 ) -> NoveltyScale:
-    """Novelty's scale from drawn pixels of each class, with the spikes that measured ones show.
+    """Novelty's scale from drawn pixels of each class, whose spikes are as large as measured ones.
 
-    Spikes are the detector's matter, and the preprocessor's: no model of them is needed.
+    Parameters
+    ----------
+    source : Reinsertion
+    encoder : NoisyEncoder
+    spectra : Spectra
+        The measured pixels.
+    device : torch.device
+    effort : Effort
+    seed : int
+
+    Returns
+    -------
+    NoveltyScale
     """
     rng = stream(seed, Stream.NOVELTY)
     n, dominant = effort.novelty_pixels, source.model.dominance()
-    residual, unknown = [], []
+    residual, unknown, component, electrons = [], [], [], []
     for k in range(dominant.shape[1]):
         # aligned as measured ones are, which takes noise from channel to channel
-        pairs, _ = source.draw_edges(n, rng, edge=source.class_edges(k, n, rng).spectra)
-        evidence = evidence_of(encoder, pairs, device)
+        drawn = source.draw_counts(n, rng, edge=source.class_edges(k, n, rng).spectra)
+        evidence = evidence_of(encoder, drawn.pairs, device)
         residual.append(evidence.residual.cpu())
         unknown.append(evidence.unknown.cpu())
-    spikes = _spikes_of_classes(encoder, spectra, dominant, n, device, rng)
+        component.append(evidence.log_probability.exp().cpu())
+        electrons.append(drawn.counts / drawn.gain[:, None])
+    usable = spectra[np.flatnonzero(spectra.ok)]
+    measured = evidence_of(encoder, usable, device).log_probability.double().exp()
+    probability = measured.cpu().numpy() @ dominant
+    spikes = drawn_spikes(source, electrons, usable.spike, probability, rng)
     return novelty.fit_novelty_scale(
         torch.cat(residual),
         torch.cat(unknown),
-        torch.from_numpy(spikes),
+        torch.from_numpy(spikes.ravel()),
+        torch.cat(component),
         torch.arange(dominant.shape[1]).repeat_interleave(n),
         torch.from_numpy(dominant).float(),
     )
-
-
-def _spikes_of_classes(
-    encoder: NoisyEncoder,
-    spectra: Spectra,
-    dominant: NDArray[np.float64],
-    n: int,
-    device: torch.device,
-    rng: np.random.Generator,
-) -> NDArray[np.float32]:
-    """Spikes (K n,) of ``n`` pixels of each class, drawn from those that are likely of it.
-
-    A class of narrow lines has channels that stand out of the series' mean by themselves.
-    """
-    n_classes = dominant.shape[1]
-    usable = spectra[np.flatnonzero(spectra.ok)]
-    if len(usable) < novelty.MIN_PIXELS:  # the largest of so many channels' noise
-        channels = spectra.profile.shape[1] * PROFILE_CHANNELS
-        spikes = norm.ppf(rng.random(n * n_classes) ** (1.0 / channels))
-        return np.asarray(spikes, dtype=np.float32)
-    evidence = evidence_of(encoder, usable, device)
-    share = evidence.log_probability.exp().double().cpu().numpy() @ dominant + ANY_CLASS
-    drawn = [rng.choice(usable.spike, n, p=column / column.sum()) for column in share.T]
-    return np.concatenate(drawn)

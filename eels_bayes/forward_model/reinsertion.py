@@ -57,6 +57,25 @@ class Pairs(NamedTuple):
     level: Tensor
 
 
+class Drawn(NamedTuple):
+    """n pairs and the counts on the canonical axis that hold the same electrons.
+
+    Attributes
+    ----------
+    pairs : Pairs
+    counts, factor : Tensor (n, C)
+        Both results of `rebinning.rebin`.
+    gain, norm : Tensor (n,)
+        Variance per count, and the measured norm.
+    """
+
+    pairs: Pairs
+    counts: Tensor
+    factor: Tensor
+    gain: Tensor
+    norm: Tensor
+
+
 @dataclass(frozen=True, eq=False)
 class Reinsertion:
     """Draws pairs; see :func:`reinsertion`.
@@ -148,6 +167,38 @@ class Reinsertion:
         edge, u, norm, gain = self._drawn(n, rng, edge, dose)
         return self._pairs(edge, u, self._bin_counts(edge, u, norm, gain, rng), norm, gain)
 
+    def draw_counts(
+        self,
+        n: int,
+        rng: np.random.Generator,
+        *,
+        edge: Array | None = None,
+        dose: float | Array = 1.0,
+    ) -> Drawn:
+        """Draw ``n`` pairs with their counts on the canonical axis, aligned as measured ones are.
+
+        Parameters
+        ----------
+        n, rng, edge, dose
+            As in `draw`.
+
+        Returns
+        -------
+        Drawn
+        """
+        edge, u, norm, gain = self._drawn(n, rng, edge, dose)
+        energy, model = self.energy, self.model
+        canonical, factor, gains = self._canonical_counts(edge, u, norm, gain, rng)
+        binned = self._bin_counts(edge, u, norm, gain, rng)
+        bins = model.continuum.energy
+        # bins that the channels cover hold the very same electrons
+        inside, covered = onto_bins(bins, *self._whole_bins(canonical.numpy())), self._covered()
+        size = round((bins[1] - bins[0]) / (energy[1] - energy[0]))
+        binned[:, covered] = size * inside[:, covered]
+        pairs = self._pairs(edge, u, binned, norm, gain)
+        measured = torch.as_tensor(norm * self._norm_found(binned, norm), dtype=torch.float32)
+        return Drawn(pairs, canonical, factor, gains, measured)
+
     def draw_edges(
         self,
         n: int,
@@ -169,20 +220,12 @@ class Reinsertion:
         edges : Edges
             What the preprocessing makes of the counts.
         """
-        edge, u, norm, gain = self._drawn(n, rng, edge, dose)
-        energy, model = self.energy, self.model
-        canonical, factor, gains = self._canonical_counts(edge, u, norm, gain, rng)
-        binned = self._bin_counts(edge, u, norm, gain, rng)
-        bins = model.continuum.energy
-        # bins that the channels cover hold the very same electrons
-        inside, covered = onto_bins(bins, *self._whole_bins(canonical.numpy())), self._covered()
-        size = round((bins[1] - bins[0]) / (energy[1] - energy[0]))
-        binned[:, covered] = size * inside[:, covered]
-        pairs = self._pairs(edge, u, binned, norm, gain)
-        measured = torch.as_tensor(norm * self._norm_found(binned, norm), dtype=torch.float32)
-        readout = self.readout * float(energy[1] - energy[0]) / self.detector_step
-        variance = noise.variance_by_pixel(canonical, gains, readout)
-        return pairs, self.preprocessor.extract(canonical, variance, measured, factor)
+        drawn = self.draw_counts(n, rng, edge=edge, dose=dose)
+        readout = self.readout * float(self.energy[1] - self.energy[0]) / self.detector_step
+        variance = noise.variance_by_pixel(drawn.counts, drawn.gain, readout)
+        return drawn.pairs, self.preprocessor.extract(
+            drawn.counts, variance, drawn.norm, drawn.factor
+        )
 
     def _drawn(
         self, n: int, rng: np.random.Generator, edge: Array | None, dose: float | Array

@@ -2,7 +2,9 @@
 
 The score is the evidence for anything else against that for the library, by its rank among pixels
 that the fitted model draws of the same class. So it means the same for every class and from any
-number of pixels, and a misfit that all pixels of an experiment share is seen. Anything else is an
+number of pixels, and a misfit that all pixels of an experiment share is seen. Which class a pixel
+is of is not known: the evidence is ranked beyond what is usual of its class probabilities, as
+those which fit none well are seldom sure. Anything else is an
 unknown structure (by the forward model's likelihood), a spike (a channel that stands out), or a
 misfit (the energy of the smooth residual, what a larger variance would say of it). Evidences add
 up, so that an alternative which a pixel does not suggest takes nothing from the others.
@@ -29,6 +31,7 @@ TAIL_QUANTILE = 0.9  # from which the table's tail is taken to be exponential: c
 # Its probability over that of the last quantile, 1 - 0.5 / N: N times this, (1 - 0.9) / 0.5.
 TAIL_RATIO = 0.2
 TAIL_LIMIT = 60.0  # tail widths: keeps a p-value above the smallest number in single precision
+LEAST_SCATTER = 1e-3  # nats: where the evidence is the same in all pixels, not to divide by 0
 MODE_RIDGE = 1e-4  # sd^2 added to the modes' variances, so that their covariance has an inverse
 ENERGY_LIMIT = 0.999  # of the largest energy that one of n pixels can have
 
@@ -40,14 +43,19 @@ class NoveltyScale(NamedTuple):
     ----------
     whitening, center : Tensor (L, N_MODES) and (N_MODES,)
         Of the residual's modes.
+    usual, scatter : Tensor (K,)
+        Evidence ratio that is usual of each class, and by how much it lies above, nats.
     table : Tensor (K, N_TABLE)
-        Quantiles of the evidence ratio among pixels of each class, nats, ascending.
+        Quantiles among pixels of each class, of the evidence ratio beyond the usual one over its
+        scatter, ascending.
     dominant : Tensor (C, K)
         Which class dominates each component, rows one-hot.
     """
 
     whitening: Tensor
     center: Tensor
+    usual: Tensor
+    scatter: Tensor
     table: Tensor
     dominant: Tensor
 
@@ -111,11 +119,17 @@ def score(ratio: Tensor, component: Tensor, scale: NoveltyScale) -> Tensor:
     ``component`` (n, C) holds the components' probabilities in each pixel.
     """
     of_class = component @ scale.dominant
-    return 1.0 - (of_class * tail_probability(ratio, scale.table)).sum(1)
+    beyond = (ratio - of_class @ scale.usual) / (of_class @ scale.scatter)
+    return 1.0 - (of_class * tail_probability(beyond, scale.table)).sum(1)
 
 
 def fit_novelty_scale(
-    residual: Tensor, unknown: Tensor, spike: Tensor, label: Tensor, dominant: Tensor
+    residual: Tensor,
+    unknown: Tensor,
+    spike: Tensor,
+    component: Tensor,
+    label: Tensor,
+    dominant: Tensor,
 ) -> NoveltyScale:
     """Fit the score's scale to pixels of known classes, in each of which it is uniform.
 
@@ -127,6 +141,8 @@ def fit_novelty_scale(
         Log evidence ratio of an unknown structure, nats.
     spike : Tensor (n,)
         Largest excess of a channel, sd.
+    component : Tensor (n, C)
+        The components' probabilities.
     label : Tensor (n,) of int
         Class of each pixel.
     dominant : Tensor (C, K)
@@ -162,7 +178,17 @@ def fit_novelty_scale(
     energy = misfit_energy(residual, whitening, center).clamp(max=most)
     energy = (n / (n - 1)) ** 2 * (n - 2) / (n - 1) * energy / (1 - n * energy / (n - 1) ** 2)
     ratio = evidence_ratio(unknown, spike, energy, modes.shape[1])
+    ratio, dominant = ratio.to(residual.dtype), dominant.to(residual.dtype)
+    of_class = component.to(residual.dtype) @ dominant
+    usual = _linear(of_class, ratio)
+    scatter = _linear(of_class, (ratio - of_class @ usual).clamp(min=0.0)).clamp(min=LEAST_SCATTER)
+    beyond = (ratio - of_class @ usual) / (of_class @ scatter)
     levels = (torch.arange(N_TABLE, dtype=residual.dtype) + 0.5) / N_TABLE
-    ratio = ratio.to(residual.dtype)
-    table = [torch.quantile(ratio[label == k], levels) for k in range(dominant.shape[1])]
-    return NoveltyScale(whitening, center, torch.stack(table), dominant.to(residual.dtype))
+    table = [torch.quantile(beyond[label == k], levels) for k in range(dominant.shape[1])]
+    return NoveltyScale(whitening, center, usual, scatter, torch.stack(table), dominant)
+
+
+def _linear(of_class: Tensor, rows: Tensor) -> Tensor:
+    """The (K,) numbers whose means by class probabilities (n, K) are nearest to rows (n,)."""
+    found: Tensor = torch.linalg.lstsq(of_class, rows.unsqueeze(1)).solution[:, 0]
+    return found

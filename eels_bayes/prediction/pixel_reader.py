@@ -90,6 +90,8 @@ class Reader(nn.Module):
             self.register_buffer(name, tensor.float())
         self.whitening: Tensor
         self.center: Tensor
+        self.usual: Tensor
+        self.scatter: Tensor
         self.table: Tensor
         self.dominant: Tensor
 
@@ -132,7 +134,9 @@ class Reader(nn.Module):
         parts = outputs.classes
         energy = novelty.misfit_energy(evidence.residual, self.whitening, self.center)
         surprise = novelty.evidence_ratio(evidence.unknown, spike, energy, self.n_modes)
-        scale = NoveltyScale(self.whitening, self.center, self.table, self.dominant)
+        scale = NoveltyScale(
+            self.whitening, self.center, self.usual, self.scatter, self.table, self.dominant
+        )
         component = evidence.log_probability.exp()
         kept = torch.zeros_like(weights).index_copy(0, rows, parts.weights)
         kept = kept.view(n, n_components)

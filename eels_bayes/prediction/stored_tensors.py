@@ -57,6 +57,8 @@ ENCODER = {
 NOVELTY = {
     "whitening": Expected("UW", F32),
     "center": Expected("W", F32),
+    "usual": Expected("K", F32),
+    "scatter": Expected("K", F32, POSITIVE),
     "table": Expected("K?", F32, ASCENDING),
     "dominant": Expected("CK", F32, SHARES),
 }

@@ -52,7 +52,8 @@ def scores(scale, residual, unknown, spike):
 def scale_of(residual, unknown, spike):
     """The scale of one class."""
     label = torch.zeros(len(residual), dtype=torch.int64)
-    return fit_novelty_scale(residual, unknown, spike, label, torch.ones(1, 1))
+    component = torch.ones(len(residual), 1, dtype=residual.dtype)
+    return fit_novelty_scale(residual, unknown, spike, component, label, torch.ones(1, 1))
 
 
 @pytest.fixture(scope="module")
@@ -299,14 +300,53 @@ def test_uniform_within_classes_that_differ():
         return [torch.cat(rows) for rows in zip(*parts, strict=True)]
 
     label = torch.arange(2).repeat_interleave(1500)
-    scale = fit_novelty_scale(*both(20), label, dominant)
-    pixels = both(30)
     component = torch.eye(3, dtype=torch.float64)[label * 2]
+    scale = fit_novelty_scale(*both(20), component, label, dominant)
+    pixels = both(30)
     found = score(ratios(scale, *pixels), component, scale)
     for k in (0, 1):
         assert kstest(found[label == k].numpy(), "uniform").statistic < 1.63 * np.sqrt(2 / 1500)
         assert float((found[label == k] > 0.95).double().mean()) == pytest.approx(0.05, abs=0.02)
-    # of a pixel that may be either, as far as it is either
-    half = score(ratios(scale, *pixels), component.mean(0).expand(3000, 3), scale)
-    each = [score(ratios(scale, *pixels), component[[i]].expand(3000, 3), scale) for i in (0, -1)]
-    torch.testing.assert_close(half, 0.5 * (each[0] + each[1]))
+
+
+def test_uniform_within_classes_that_are_hard_to_tell_apart():
+    """Pixels that fit no class well are seldom sure, and those of one class are never sure."""
+    n = 4000
+    label = torch.arange(2).repeat_interleave(n)
+
+    def drawn(seed):
+        generator = torch.Generator().manual_seed(seed)
+        residual, unknown, spike = population(2 * n, seed)
+        surely = torch.rand(2 * n, generator=generator, dtype=torch.float64)
+        right = torch.where(label == 0, 0.5 + 0.5 * surely, 0.5 + 0.1 * surely)
+        first = torch.where(label == 0, right, 1.0 - right)
+        component = torch.stack([first, 1.0 - first], 1)
+        return residual, unknown + 6.0 * component[:, 1], spike, component
+
+    *pixels, component = drawn(40)
+    scale = fit_novelty_scale(*pixels, component, label, torch.eye(2))
+    *pixels, component = drawn(50)
+    found = score(ratios(scale, *pixels), component, scale)
+    for k in (0, 1):
+        share = float((found[label == k] > 0.95).double().mean())
+        assert 0.03 < share < 0.07, (k, share)
+    # as what is usual of either class alone has it, one of them stands out twice too often
+    plain = torch.quantile(ratios(scale, *pixels)[label == 1], 0.95)
+    assert float((ratios(scale, *pixels)[label == 0] > plain).double().mean()) < 0.03
+
+
+def test_what_is_usual_is_linear_in_the_class_probabilities():
+    """Least squares: what is left of the drawn evidence has no trend in them."""
+    generator = torch.Generator().manual_seed(60)
+    residual, unknown, spike = population(3000, 61)
+    component = torch.rand(3000, 3, generator=generator, dtype=torch.float64)
+    component = component / component.sum(1, keepdim=True)
+    pixels = (residual, unknown + 5.0 * component[:, 2], spike)
+    label = component.argmax(1)
+    scale = fit_novelty_scale(*pixels, component, label, torch.eye(3))
+    ratio = ratios(scale, *pixels)
+    left = ratio - component @ scale.usual
+    # the fit takes each pixel's energy as without itself, which this mean has with it
+    assert (component.T @ left).abs().max() / 3000 < 0.03
+    assert (component.T @ (ratio - ratio.mean())).abs().max() / 3000 > 0.1
+    assert (scale.scatter > 0).all()

@@ -249,7 +249,8 @@ def invented(n_components, latent_dim=3, n_classes=3, seed=0):
         )
         table = torch.linspace(-5.0, 20.0, 128).expand(n_classes, -1)
         dominant = torch.eye(n_classes)[torch.arange(n_components) % n_classes]
-        scale = NoveltyScale(torch.randn(6, 4), torch.zeros(4), table, dominant)
+        usual = torch.randn(n_classes), 0.5 + torch.rand(n_classes)
+        scale = NoveltyScale(torch.randn(6, 4), torch.zeros(4), *usual, table, dominant)
         profile = 1 + torch.rand(25, 12)
         given = profile, 0.01 + 0.1 * torch.rand(25), 3 * torch.randn(25)
     return Reader(encoder, heads, scale).eval().requires_grad_(False), given
