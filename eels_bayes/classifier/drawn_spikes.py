@@ -52,7 +52,8 @@ def drawn_spikes(
     n_classes, n = len(electrons), len(electrons[0])
     pixels = probability.sum(0) + ANY_CLASS
     share = pixels / pixels.sum()
-    typical = sum(float(w) * counts.mean(0) for w, counts in zip(share, electrons, strict=True))
+    means = torch.stack([counts.mean(0) for counts in electrons], 1)
+    typical = means @ torch.as_tensor(share, dtype=torch.float32)
     step = float(source.energy[1] - source.energy[0])
     axis = EnergyAxis(float(source.energy[0]), step, len(source.energy))
     # in electrons, of a channel as wide as the axis's
