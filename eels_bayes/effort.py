@@ -61,7 +61,8 @@ class Effort:
     update_pixels : int
         Most pixels that an update with a library fits the forward model to.
     novelty_pixels : int
-        Drawn pixels of each class that novelty is calibrated on.
+        Drawn pixels that novelty is calibrated on, as many of each class; of more than 16 classes
+        each has as many as one of 16.
     dense : Schedule
         Training of the fast path's dense head.
     dense_batch : int
@@ -103,7 +104,7 @@ class Effort:
     value_steps: int = 200
     simulated_pixels: int = 2000
     update_pixels: int = 4000  # the forward model need not start from nothing
-    novelty_pixels: int = 2000
+    novelty_pixels: int = 8000
     dense: Schedule = DENSE_SCHEDULE
     dense_batch: int = 256
     predict_batch: int = 256  # enough to pay for the calls; larger ones leave the caches
@@ -143,7 +144,7 @@ class Effort:
             value_steps=40,
             simulated_pixels=200,
             update_pixels=250,
-            novelty_pixels=200,
+            novelty_pixels=800,
             dense=Schedule(epochs=5, steps=50, learning_rate=3e-3),
         )
 

@@ -38,7 +38,7 @@ BRIEF = eb.Effort(  # of fits that go through every step, and read nothing right
     value_steps=10,
     simulated_pixels=40,
     update_pixels=40,
-    novelty_pixels=50,
+    novelty_pixels=200,
 )
 SAME, OTHER = "the same, to the last bit", "ANOTHER RESULT"
 # of a prediction; a reading has these, and more

@@ -10,15 +10,15 @@ import torch
 from eels_bayes.arrays import Array, tensor
 from eels_bayes.classifier.denoising import decoded_bands
 from eels_bayes.classifier.domain import RARE, DomainCheck
-from eels_bayes.classifier.fitted import Fitted
+from eels_bayes.classifier.fitted import Fitted, evidence_of
 from eels_bayes.classifier.held_out import HeldOut
-from eels_bayes.classifier.pixel_columns import columns_of
 from eels_bayes.classifier.settings import Settings
 from eels_bayes.data.spectra import Spectra
+from eels_bayes.latent.mixtures import moments
 from eels_bayes.latent.prior import log_prior
 from eels_bayes.latent.vae import SpectrumVAE
 from eels_bayes.metrics.two_sample import mmd
-from eels_bayes.prediction.pixel_states import pixel_states
+from eels_bayes.prediction.novelty import NoveltyScale, of_pixels
 from eels_bayes.randomness import Stream, stream
 
 FEWEST = 20  # pixels of each sample, with which nothing is told
@@ -92,23 +92,30 @@ def checked(fitted: Fitted, spectra: Spectra, rows: Array, settings: Settings) -
         return HeldOut(rows, None)
     rng = stream(settings.seed, Stream.HELD_OUT)
     others = np.setdiff1d(np.flatnonzero(spectra.ok), rows)
-    states = pixel_states(fitted.forward, fitted.class_weights)
-    samples = []
-    for mine, n in ((rows, N_HELD_OUT), (others, MORE * N_HELD_OUT)):
-        pixels = spectra[np.sort(rng.permutation(mine)[:n])]
-        columns = columns_of(
-            fitted, pixels, settings._replace(show_progressbar=False), states, None
-        )
-        answered = np.isfinite(columns["total"])
-        labels = np.where(answered, np.nan_to_num(columns["probabilities"]).argmax(1), -1)
-        samples.append(Sample(pixels, labels, columns["latent_mean"], columns["novelty"]))
-    first, second = samples
+    first, second = (
+        _embedded(fitted, spectra[np.sort(rng.permutation(mine)[:n])], settings.device)
+        for mine, n in ((rows, N_HELD_OUT), (others, MORE * N_HELD_OUT))
+    )
     try:
         how = {"n": N_HELD_OUT, "seed": settings.seed}
         check = compared(fitted, settings.device, first, second, **how)
     except ValueError:  # classes that are in one of both alone, or no answers
         check = None
     return HeldOut(rows, check)
+
+
+def _embedded(fitted: Fitted, spectra: Spectra, device: torch.device) -> Sample:
+    """Pixels and their latents; classes are the forward model's, as no head is needed for them."""
+    encoder = fitted.encoder
+    with torch.no_grad():
+        evidence = evidence_of(encoder, spectra, device)
+        latent, _ = moments(encoder.read(evidence))
+        component = evidence.log_probability.exp()
+        scale = NoveltyScale(*(x.to(component) for x in fitted.novelty))
+        spike = tensor(spectra.spike).to(device)
+        new = of_pixels(evidence.residual, evidence.unknown, spike, component, scale)
+        labels = (component @ scale.dominant).argmax(1).cpu()
+    return Sample(spectra, labels.numpy(), latent.cpu().numpy(), new.cpu().numpy())
 
 
 def alike(new: Array, known: Array, n: int, rng: np.random.Generator) -> tuple[Array, Array]:

@@ -37,6 +37,7 @@ from eels_bayes.randomness import Stream, stream
 N_INDUCING, INDUCING_PER_CLASS = 8, 3
 # Inducing points of the value's GP: at the least, and a class. Chosen, not tuned.
 VALUE_INDUCING, VALUE_INDUCING_PER_CLASS = 8, 2
+MOST_CLASSES = 16  # of more, each has as many pixels for novelty's scale as one of so many
 
 
 def fit_classes(
@@ -160,7 +161,8 @@ def fit_novelty(
     NoveltyScale
     """
     rng = stream(seed, Stream.NOVELTY)
-    n, dominant = effort.novelty_pixels, source.model.dominance()
+    dominant = source.model.dominance()
+    n = max(effort.novelty_pixels // min(dominant.shape[1], MOST_CLASSES), novelty.MIN_PIXELS)
     residual, unknown, component, electrons = [], [], [], []
     for k in range(dominant.shape[1]):
         # aligned as measured ones are, which takes noise from channel to channel

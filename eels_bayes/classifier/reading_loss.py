@@ -16,7 +16,7 @@ from eels_bayes.data.spectra import Spectra
 from eels_bayes.prediction.pixel_states import pixel_states
 from eels_bayes.randomness import Stream, stream
 
-N_PIXELS = 1000  # at most: the mean is known to some thousandths of a nat then
+N_PIXELS = 400  # at most: the mean is known to a hundredth of a nat then, where it is a tenth
 LENGTHS = (1, 5)  # of the VAE's training, in lengths of its schedule: by turns, where it loses
 BEARABLE = 0.02  # nats a pixel: more is worth a longer training
 WARNED = 0.1  # nats a pixel: more is said

@@ -123,6 +123,19 @@ def score(ratio: Tensor, component: Tensor, scale: NoveltyScale) -> Tensor:
     return 1.0 - (of_class * tail_probability(beyond, scale.table)).sum(1)
 
 
+def of_pixels(
+    residual: Tensor, unknown: Tensor, spike: Tensor, component: Tensor, scale: NoveltyScale
+) -> Tensor:
+    """Novelty (n,) of pixels: `score` of their evidence.
+
+    Residuals (n, W), log evidence of an unknown structure (n,) and probabilities of components
+    (n, C) are those of `Evidence`; ``spike`` (n,) is that of `Spectra`.
+    """
+    energy = misfit_energy(residual, scale.whitening, scale.center)
+    ratio = evidence_ratio(unknown, spike, energy, scale.whitening.size(1))
+    return score(ratio, component, scale)
+
+
 def fit_novelty_scale(
     residual: Tensor,
     unknown: Tensor,

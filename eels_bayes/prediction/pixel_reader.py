@@ -85,7 +85,6 @@ class Reader(nn.Module):
         super().__init__()
         self.encoder, self.heads = encoder, heads
         self.light = min(LIGHT, MOST_LEFT_OUT / encoder.n_components)
-        self.n_modes = scale.whitening.shape[1]
         for name, tensor in scale._asdict().items():
             self.register_buffer(name, tensor.float())
         self.whitening: Tensor
@@ -132,12 +131,11 @@ class Reader(nn.Module):
             ratio = ratio.expand(n, n_components, -1).flatten(0, 1).index_select(0, rows)
         outputs = self.heads(read, n, ratio)
         parts = outputs.classes
-        energy = novelty.misfit_energy(evidence.residual, self.whitening, self.center)
-        surprise = novelty.evidence_ratio(evidence.unknown, spike, energy, self.n_modes)
         scale = NoveltyScale(
             self.whitening, self.center, self.usual, self.scatter, self.table, self.dominant
         )
         component = evidence.log_probability.exp()
+        new = novelty.of_pixels(evidence.residual, evidence.unknown, spike, component, scale)
         kept = torch.zeros_like(weights).index_copy(0, rows, parts.weights)
         kept = kept.view(n, n_components)
         each = kept.new_zeros(n * n_components, outputs.each.size(1))
@@ -151,7 +149,7 @@ class Reader(nn.Module):
             parts.aleatoric,
             parts.encoder,
             parts.classifier,
-            novelty.score(surprise, component, scale),
+            new,
             outputs.value,
             outputs.value_sd,
             latent_mean,

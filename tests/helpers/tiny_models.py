@@ -29,7 +29,7 @@ EFFORT = eb.Effort(
     value_steps=3,
     simulated_pixels=40,
     update_pixels=40,
-    novelty_pixels=50,
+    novelty_pixels=200,
     dense=eb.Schedule(epochs=1, steps=4),
     dense_batch=16,
 )
