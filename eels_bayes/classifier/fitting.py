@@ -23,6 +23,7 @@ from eels_bayes.classifier.run import Run
 from eels_bayes.classifier.settings import Plan, Settings
 from eels_bayes.classifier.training_latents import class_variations, prior_weights
 from eels_bayes.data.spectra import Spectra
+from eels_bayes.forward_model.components import mix_at_once
 from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.reinsertion import Reinsertion, reinsertion
 from eels_bayes.forward_model.window_fit import WindowFit
@@ -81,6 +82,8 @@ def fit_run(run: Run, plan: Plan, settings: Settings, keep: Callable[[], None]) 
     left_out = held_out_rows(spectra, settings.seed)
     measured = measured_fit(run.forward, spectra), HeldOut(left_out, None)
     most = min(settings.effort.vae_rounds, len(LENGTHS))
+    if not mix_at_once(plan.library):  # so many classes lose in the first round every time
+        run.rounds = most - 1
     while True:
         fitted = _beyond_forward(run, plan, settings, source, measured, keep)
         lost = reading_loss(fitted, spectra, settings)
