@@ -42,6 +42,7 @@ UNKNOWN = 0.2  # share of the pixels
 ALARM = 0.95  # novelty above which a pixel is one in twenty of the known ones
 SCORED = 1500  # pixels of a fresh series, so that 5 % of a class are 25 pixels
 SIZES = (60, 600, 6000)  # pixels that the model is fitted to
+MEAN_OF = 1200  # pixels in all series of one size: of few, one series shows little
 
 
 def run(options: Options) -> Iterator[dict[str, Any]]:
@@ -135,25 +136,35 @@ def _parts(clf: eb.EELSClassifier, spectra: eb.Spectra) -> dict[str, Array]:
 
 
 def alarms(options: Options) -> Iterator[dict[str, Any]]:
-    """Share of novelty above `ALARM` in each class, on the library's own references or others."""
+    """Share of novelty above `ALARM` in each class, on the library's own references or others.
+
+    Means over several series where few pixels are fitted to: what one of them shows is chance.
+    """
     for source in options.sources:
         for origin in (source, OTHER[source]):
-            own = origin == source
             for size in options.sizes or SIZES:
-                bed = replace(options.bed, pixels=size)
-                fitted_to = series(SETS[source], bed, DOSE, options.seed)
-                scored = series(SETS[source], replace(bed, pixels=SCORED), DOSE, options.seed + 1)
-                clf = methods.fitted(
-                    preprocess(fitted_to.signals), library(SETS[origin], bed), options.effort
-                )
-                shares = by_class(clf, scored)
+                bed, scored_bed = (replace(options.bed, pixels=n) for n in (size, SCORED))
+                known = library(SETS[origin], bed)
+                found = []
+                for k in range(max(1, MEAN_OF // size)):
+                    seed = options.seed + 2 * k
+                    fitted_to = preprocess(series(SETS[source], bed, DOSE, seed).signals)
+                    clf = methods.fitted(fitted_to, known, options.effort, bars=False)
+                    found.append(by_class(clf, series(SETS[source], scored_bed, DOSE, seed + 1)))
+                shares = {name: float(np.mean([one[name] for one in found])) for name in found[0]}
                 print(
-                    f"{source} by {'its own' if own else 'other'} references, fitted to "
-                    f"{len(fitted_to.label):4d} pixels: "
+                    f"{source} by {'its own' if origin == source else 'other'} references, "
+                    f"fitted to {size:4d} pixels, {len(found)} times: "
                     + ", ".join(f"{name} {share:.3f}" for name, share in shares.items()),
                     flush=True,
                 )
-                yield {"spectra": source, "own": own, "pixels": size, "above": shares}
+                yield {
+                    "spectra": source,
+                    "own": origin == source,
+                    "pixels": size,
+                    "series": len(found),
+                    "above": shares,
+                }
 
 
 def by_class(clf: eb.EELSClassifier, sample: Sample) -> dict[str, float]:
