@@ -28,7 +28,7 @@ class Effort:
     vae_rounds : int
         2 trains the VAE on to five lengths of its schedule, and what is behind it anew, where
         predictions lose more than 0.02 nats a pixel of what the forward model tells of the
-        classes; 1 never does.
+        classes, and of more than six classes without values at once; 1 never does.
     vae_batch : int
         Clean spectra a step of it.
     clean_spectra : int
@@ -62,7 +62,7 @@ class Effort:
         Most pixels that an update with a library fits the forward model to.
     novelty_pixels : int
         Drawn pixels that novelty is calibrated on, as many of each class; of more than 16 classes
-        each has as many as one of 16.
+        each has as many as one of 16, and at least 50.
     dense : Schedule
         Training of the fast path's dense head.
     dense_batch : int

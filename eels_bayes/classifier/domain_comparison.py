@@ -99,7 +99,7 @@ def checked(fitted: Fitted, spectra: Spectra, rows: Array, settings: Settings) -
     try:
         how = {"n": N_HELD_OUT, "seed": settings.seed}
         check = compared(fitted, settings.device, first, second, **how)
-    except ValueError:  # classes that are in one of both alone, or no answers
+    except ValueError:  # classes that are in one of both alone
         check = None
     return HeldOut(rows, check)
 

@@ -19,7 +19,7 @@ from eels_bayes.prediction.novelty import MIN_PIXELS
 from eels_bayes.preprocessing.spikes import largest_spike
 
 USUAL = 0.9  # quantile at which drawn spikes are as large as measured ones: chosen, not tuned
-ANY_CLASS = 1e-3  # weight of any pixel for any class at least: none is without
+ANY_CLASS = 1e-3  # weight of all pixels together for any class at least: none is without
 SOME_OF_CLASS = 20.0  # pixels that say as much of a class as all together: chosen, not tuned
 
 
@@ -76,8 +76,8 @@ def drawn_spikes(
 def _scale(spikes: Array, measured: Array, probability: Array, rng: np.random.Generator) -> Array:
     """What spikes (K, n) are to be multiplied with (K,); see `drawn_spikes`."""
     n_classes, n = spikes.shape
-    weight = probability + ANY_CLASS
-    pixels = weight.sum(0)
+    pixels = probability.sum(0)
+    weight = probability + ANY_CLASS / len(probability)
     of_series = rng.choice(n_classes, n, p=pixels / pixels.sum())
     overall = np.quantile(measured, USUAL) / np.quantile(spikes[of_series, np.arange(n)], USUAL)
     likely = np.array([rng.choice(measured, n, p=column / column.sum()) for column in weight.T])

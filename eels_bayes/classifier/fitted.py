@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from eels_bayes.arrays import tensor
 from eels_bayes.classifier.fit_record import FitRecord
@@ -142,6 +143,19 @@ def evidence_of(encoder: NoisyEncoder, spectra: Spectra | Pairs, device: torch.d
             encoder.evidence(*(x.to(device) for x in part)) for part in zip(*inputs, strict=True)
         ]
     return Evidence(*(torch.cat(each) for each in zip(*parts, strict=True)))
+
+
+def component_probabilities(
+    encoder: NoisyEncoder, spectra: Spectra | Pairs, device: torch.device
+) -> Tensor:
+    """Those of the forward model's components (n, C) in usable pixels, however many they are."""
+    inputs = (tensor(spectra.profile).split(PART), tensor(spectra.level).split(PART))
+    with torch.no_grad():
+        parts = [
+            encoder.evidence(*(x.to(device) for x in part)).log_probability
+            for part in zip(*inputs, strict=True)
+        ]
+    return torch.cat(parts).double().exp().cpu()
 
 
 def posterior(

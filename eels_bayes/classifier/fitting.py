@@ -17,13 +17,18 @@ from eels_bayes.classifier.fitted import Fitted
 from eels_bayes.classifier.held_out import HeldOut, held_out_rows
 from eels_bayes.classifier.labels import nothing_labelled
 from eels_bayes.classifier.learning import learn
-from eels_bayes.classifier.reading_loss import BEARABLE, LENGTHS, reading_loss, warn_of_loss
+from eels_bayes.classifier.reading_loss import (
+    BEARABLE,
+    LENGTHS,
+    first_round,
+    reading_loss,
+    warn_of_loss,
+)
 from eels_bayes.classifier.reporting import measured_fit, warn_of_problems
 from eels_bayes.classifier.run import Run
 from eels_bayes.classifier.settings import Plan, Settings
 from eels_bayes.classifier.training_latents import class_variations, prior_weights
 from eels_bayes.data.spectra import Spectra
-from eels_bayes.forward_model.components import mix_at_once
 from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.reinsertion import Reinsertion, reinsertion
 from eels_bayes.forward_model.window_fit import WindowFit
@@ -82,8 +87,7 @@ def fit_run(run: Run, plan: Plan, settings: Settings, keep: Callable[[], None]) 
     left_out = held_out_rows(spectra, settings.seed)
     measured = measured_fit(run.forward, spectra), HeldOut(left_out, None)
     most = min(settings.effort.vae_rounds, len(LENGTHS))
-    if not mix_at_once(plan.library):  # so many classes lose in the first round every time
-        run.rounds = most - 1
+    run.rounds = max(run.rounds, first_round(plan.library, most))
     while True:
         fitted = _beyond_forward(run, plan, settings, source, measured, keep)
         lost = reading_loss(fitted, spectra, settings)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from eels_bayes.classifier.drawn_spikes import drawn_spikes
-from eels_bayes.classifier.fitted import evidence_of, posterior
+from eels_bayes.classifier.fitted import component_probabilities, evidence_of, posterior
 from eels_bayes.classifier.labels import Labelled
 from eels_bayes.classifier.training_latents import FINGERPRINT_LABELS, simulated
 from eels_bayes.data.spectra import Spectra
@@ -173,8 +173,7 @@ def fit_novelty(
         component.append(evidence.log_probability.exp().cpu())
         electrons.append(drawn.counts / drawn.gain[:, None])
     usable = spectra[np.flatnonzero(spectra.ok)]
-    measured = evidence_of(encoder, usable, device).log_probability.double().exp()
-    probability = measured.cpu().numpy() @ dominant
+    probability = component_probabilities(encoder, usable, device).numpy() @ dominant
     spikes = drawn_spikes(source, electrons, usable.spike, probability, rng)
     return novelty.fit_novelty_scale(
         torch.cat(residual),

@@ -138,7 +138,7 @@ def learn_fingerprints(
         measured=(measured_fit(forward, pixels), fitted.held_out),
         record=fitted.record.after_update,
         known=fitted,
-        spectra=spectra[np.sort(rows[: effort.update_pixels])],
+        spectra=pixels,
     )
 
 

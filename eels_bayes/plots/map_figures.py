@@ -185,7 +185,8 @@ def layers(
     pixels : sequence of Pixel, optional
         Size of a pixel in each image, for the scale bar and the aspect ratio.
     columns : int, optional
-        Panels a row in each block; by default what makes the figure landscape.
+        Panels a row in each block, in print as many of them as there is room for; by default what
+        makes the figure landscape.
     factors : (row names, column names), optional
         The images are a grid of these, rows first.
     widest : float, optional

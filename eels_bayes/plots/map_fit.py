@@ -38,6 +38,7 @@ def fitting(
         if widest is not None and block.width > widest:
             block = _smaller(block, widest, grid, quantities, sizes)
         return block, block.blocks_across(len(quantities))
+    page = page if widest is None else min(page, widest)
     if block.rows * block.columns == 1:
         across = max(1, min(across, int(page / LEAST_BLOCK)))
     else:
@@ -47,6 +48,13 @@ def fitting(
         across = max(1, min(across, int(page / block.width)))
     if block.width > page / across:
         block = _smaller(block, page / across, grid, quantities, sizes)
+    if across * block.width > page + TOLERANCE:
+        warnings.warn(
+            f"the maps take {INCH * across * block.width:.0f} mm of width where "
+            f"{INCH * page:.0f} mm are wanted: names of classes or titles are too long for it",
+            UserWarning,
+            stacklevel=3,
+        )
     over = _too_tall(block, len(quantities), across)
     if over > 0 and not block.lines:
         block = _shorter(block, over, grid, quantities, sizes)

@@ -98,8 +98,9 @@ def live_stream(
     """
     whole, place, size = _scan(shape), _numbers(results), pixel or Pixel()
     n = math.prod(whole)
-    if place.max() >= n:
-        raise ValueError(f"results hold number {place.max()}; a scan of {whole} has {n} places")
+    if place.min() < 0 or place.max() >= n:
+        outside = place.min() if place.min() < 0 else place.max()
+        raise ValueError(f"results hold number {outside}; a scan of {whole} has {n} places")
     if asked is not None and len(asked) != len(results):
         raise ValueError(f"asked must have one entry a result: {len(results)}, got {len(asked)}")
     if frame_time is not None:

@@ -31,7 +31,11 @@ TAIL_QUANTILE = 0.9  # from which the table's tail is taken to be exponential: c
 # Its probability over that of the last quantile, 1 - 0.5 / N: N times this, (1 - 0.9) / 0.5.
 TAIL_RATIO = 0.2
 TAIL_LIMIT = 60.0  # tail widths: keeps a p-value above the smallest number in single precision
-LEAST_SCATTER = 1e-3  # nats: where the evidence is the same in all pixels, not to divide by 0
+# Pixels that speak for one number of all classes, so that what classes which hardly any pixel tells
+# apart have in common is shared among them: chosen, not tuned
+RIDGE = 30.0
+LEAST_SCATTER = 0.2  # of the mean of all classes, for each
+LEAST_SCATTER_NATS = 1e-3  # where the evidence is the same in all pixels, not to divide by 0
 MODE_RIDGE = 1e-4  # sd^2 added to the modes' variances, so that their covariance has an inverse
 ENERGY_LIMIT = 0.999  # of the largest energy that one of n pixels can have
 
@@ -194,7 +198,9 @@ def fit_novelty_scale(
     ratio, dominant = ratio.to(residual.dtype), dominant.to(residual.dtype)
     of_class = component.to(residual.dtype) @ dominant
     usual = _linear(of_class, ratio)
-    scatter = _linear(of_class, (ratio - of_class @ usual).clamp(min=0.0)).clamp(min=LEAST_SCATTER)
+    above = (ratio - of_class @ usual).clamp(min=0.0)
+    least = max(LEAST_SCATTER * float(above.mean()), LEAST_SCATTER_NATS)
+    scatter = _linear(of_class, above).clamp(min=least)
     beyond = (ratio - of_class @ usual) / (of_class @ scatter)
     levels = (torch.arange(N_TABLE, dtype=residual.dtype) + 0.5) / N_TABLE
     table = [torch.quantile(beyond[label == k], levels) for k in range(dominant.shape[1])]
@@ -202,6 +208,12 @@ def fit_novelty_scale(
 
 
 def _linear(of_class: Tensor, rows: Tensor) -> Tensor:
-    """The (K,) numbers whose means by class probabilities (n, K) are nearest to rows (n,)."""
-    found: Tensor = torch.linalg.lstsq(of_class, rows.unsqueeze(1)).solution[:, 0]
-    return found
+    """The (K,) numbers whose means by class probabilities (n, K) are nearest to rows (n,).
+
+    Ridge regression towards the mean, in double precision.
+    """
+    share, given = of_class.double(), rows.double()
+    mean = given.mean()
+    normal = share.T @ share + RIDGE * torch.eye(share.shape[1], dtype=share.dtype)
+    found = mean + torch.linalg.solve(normal, share.T @ (given - mean))
+    return found.to(rows)

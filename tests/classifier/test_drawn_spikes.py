@@ -89,3 +89,11 @@ def test_detectors_that_scatter_more_are_followed_class_by_class():
     for k in (0, 1):
         drawn = np.quantile(found[k], [0.1, 0.5]) / at[k]
         assert drawn == pytest.approx(wanted[:2] / wanted[2], rel=0.02)
+
+
+@pytest.mark.parametrize("n", [1000, 100_000])
+def test_a_class_that_no_pixel_has_is_as_all_together_however_many_there_are(n):
+    """The others' spikes, which are the measured ones, say nothing of its line."""
+    few = measured(n, CHANNELS + BESIDE, 6), np.tile([1.0, 0.0], (n, 1))
+    _, line = drawn_spikes(source(), electrons([0.0, 0.4]), *few, np.random.default_rng(0))
+    assert np.median(line) == pytest.approx(0.4 * 500 / np.sqrt(500), rel=0.1)

@@ -107,6 +107,20 @@ def test_maps_that_are_taller_than_a_page_say_so(rng: np.random.Generator) -> No
         plots.layers(many, ["image 1", "image 2"])
 
 
+def test_names_that_are_wider_than_the_paper_say_so(rng: np.random.Generator) -> None:
+    name = "a class whose name is longer than any column is wide in print"
+    with plots.print_width(60), pytest.warns(UserWarning, match="mm of width where 60 mm are"):
+        plots.class_maps([rng.integers(0, 2, (4, 5))], (name, "other"), ["image"])
+
+
+def test_the_page_of_maps_is_the_narrower_of_both(rng: np.random.Generator) -> None:
+    quantities = [plots.Layer(f"quantity {k}", [rng.random((6, 6))]) for k in range(4)]
+    with plots.print_width(PAGE):
+        figure = plots.layers(quantities, ["image"], widest=3.5)
+        whole = plots.layers(quantities, ["image"])
+    assert figure.get_size_inches()[0] <= 3.5 + 0.01 < whole.get_size_inches()[0]
+
+
 @pytest.mark.parametrize(
     ("width", "error", "match"),
     [

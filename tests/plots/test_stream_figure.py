@@ -107,3 +107,10 @@ def test_what_does_not_fit_is_refused(change: dict[str, Any], error: type, match
     results, names, shape = (given.pop(key) for key in ("results", "class_names", "shape"))
     with pytest.raises(error, match=match):
         plots.live_stream(results, names, shape, **given)
+
+
+def test_a_negative_number_is_no_place() -> None:
+    results = stream(6, 3)
+    results[2].number = -1
+    with pytest.raises(ValueError, match=r"number -1; a scan of \(2, 3\) has 6 places"):
+        plots.live_stream(results, NAMES, (2, 3))

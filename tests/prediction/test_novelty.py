@@ -350,3 +350,35 @@ def test_what_is_usual_is_linear_in_the_class_probabilities():
     assert (component.T @ left).abs().max() / 3000 < 0.03
     assert (component.T @ (ratio - ratio.mean())).abs().max() / 3000 > 0.1
     assert (scale.scatter > 0).all()
+
+
+def blended(n, seed):
+    """Pixels of 16 classes in a row, read as those next to them as often as not, with evidence."""
+    generator = torch.Generator().manual_seed(seed)
+    place = 15.0 * torch.rand(n, generator=generator, dtype=torch.float64)
+    component = torch.softmax(-0.5 * ((torch.arange(16) - place.unsqueeze(1)) / 3.0) ** 2, 1)
+    label = torch.multinomial(component, 1, generator=generator)[:, 0]
+    residual, unknown, spike = population(n, seed)
+    return residual, unknown + 0.1 * place, spike, component, label
+
+
+def test_classes_that_hardly_any_pixel_tells_apart_have_much_in_common():
+    """Numbers of classes hang together: they neither swing, nor change with other drawn pixels."""
+    scales = [fit_novelty_scale(*blended(8000, seed), torch.eye(16)) for seed in (70, 71)]
+    usual = torch.stack([scale.usual for scale in scales])
+    assert usual.diff(dim=0).abs().max() < 0.3
+    assert (usual.amax(1) - usual.amin(1)).max() < 4.0
+    assert all(float(scale.scatter.max() / scale.scatter.min()) < 4.0 for scale in scales)
+    # of a pixel that is surely of one class, which none of the drawn ones is, too
+    *pixels, _, label = blended(8000, 72)
+    found = score(ratios(scales[0], *pixels), torch.eye(16, dtype=torch.float64)[label], scales[0])
+    for k in range(16):
+        assert float((found[label == k] > 0.95).double().mean()) < 0.2, k
+
+
+def test_the_scale_is_the_same_whatever_lies_where_in_memory():
+    *pixels, label = blended(2000, 73)
+    scale = fit_novelty_scale(*pixels, label, torch.eye(16))
+    moved = [torch.cat([x[:1], x])[1:] for x in pixels]  # not aligned as a new tensor is
+    for a, b in zip(scale, fit_novelty_scale(*moved, label, torch.eye(16)), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
