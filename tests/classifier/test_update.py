@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import eels_bayes as eb
+from eels_bayes.uncertainty import quadrature
 
 NEW = "one eighth"  # what users call the class that the library lacks
 LACKS = 2  # of the built-in library
@@ -206,15 +207,20 @@ def test_the_order_of_arrival_does_not_matter(base, spectra, truth, told, rows, 
         assert sorted(clf.fitted.labelled.names) == sorted(told.fitted.labelled.names)
 
 
-def test_two_new_classes_in_either_order(base, spectra, rows):
+def test_two_new_classes_in_either_order(base, spectra, rows, monkeypatch):
+    # nodes and draws of the same classes are others in another order: many of both leave little
+    monkeypatch.setattr(quadrature, "ENCODER_NODES", 512)
+    monkeypatch.setattr(quadrature, "CLASSIFIER_NODES", 256)
+    base = copy.deepcopy(base)
+    base.effort = dataclasses.replace(base.effort, pure_latents_alone=1200)
     few = [(spectra[rows[:3]], ["x"] * 3), (spectra[rows[-3:]], ["a"] * 3)]
     one = updated(updated(base, *few[0]), *few[1])
     other = updated(updated(base, *few[1]), *few[0])
     assert one.class_names == (*base.class_names, "x", "a")
     assert other.class_names == (*base.class_names, "a", "x")
     p, q = (by_name(predict(clf, spectra), one.class_names) for clf in (one, other))
-    off = np.abs(p - q)  # the quasi-random nodes are not those of the same classes
-    assert off.mean() < 0.01 and off.max() < 0.05
+    off = np.abs(p - q)
+    assert off.mean() < 0.004 and off.max() < 0.02
 
 
 def test_the_same_update_gives_the_same_model(base, told, spectra, rows, names):
