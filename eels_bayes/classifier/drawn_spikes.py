@@ -1,8 +1,9 @@
 """How far single channels of drawn pixels stand out.
 
-A class of narrow lines has channels that stand out of the series' mean by themselves: how far in
-each class, drawn pixels show. How far channels stand out altogether is the detector's matter: drawn
-pixels are scaled to measured ones, as far as there are some of the class to its own.
+A class of narrow lines has channels that stand out of the series' mean by themselves, and pure
+pixels more so than mixed ones: that drawn pixels show. How far channels stand out altogether is the
+detector's matter, and the alignment's: drawn pixels are scaled to measured ones, and as far as
+there are some of the class they take the sizes of these, rank by rank.
 """
 
 from __future__ import annotations
@@ -69,18 +70,19 @@ def drawn_spikes(
     beside = max(1, len(source.preprocessor.typical) - axis.n)
     spikes = np.maximum(inside, norm.ppf(rng.random((n_classes, n)) ** (1.0 / beside)))
     if len(measured) >= MIN_PIXELS:
-        spikes *= _scale(spikes, measured, probability, rng)[:, None]
+        spikes = _sized(spikes, measured, probability, rng)
     return spikes.astype(np.float32)
 
 
-def _scale(spikes: Array, measured: Array, probability: Array, rng: np.random.Generator) -> Array:
-    """What spikes (K, n) are to be multiplied with (K,); see `drawn_spikes`."""
+def _sized(spikes: Array, measured: Array, probability: Array, rng: np.random.Generator) -> Array:
+    """Spikes (K, n) as large as measured ones (m,); see `drawn_spikes`."""
     n_classes, n = spikes.shape
     pixels = probability.sum(0)
-    weight = probability + ANY_CLASS / len(probability)
     of_series = rng.choice(n_classes, n, p=pixels / pixels.sum())
-    overall = np.quantile(measured, USUAL) / np.quantile(spikes[of_series, np.arange(n)], USUAL)
-    likely = np.array([rng.choice(measured, n, p=column / column.sum()) for column in weight.T])
-    own = np.quantile(likely, USUAL, axis=1) / np.quantile(spikes, USUAL, axis=1)
-    scale: Array = (pixels * own + SOME_OF_CLASS * overall) / (pixels + SOME_OF_CLASS)
-    return scale
+    scale = np.quantile(measured, USUAL) / np.quantile(spikes[of_series, np.arange(n)], USUAL)
+    sized = np.empty_like(spikes)
+    for k, weight in enumerate((probability + ANY_CLASS / len(probability)).T):
+        likely = np.sort(rng.choice(measured, n, p=weight / weight.sum()))
+        order, known = np.argsort(spikes[k]), pixels[k] / (pixels[k] + SOME_OF_CLASS)
+        sized[k, order] = known * likely + (1.0 - known) * scale * spikes[k, order]
+    return sized

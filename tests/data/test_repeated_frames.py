@@ -230,6 +230,8 @@ def test_drift_between_frames_is_removed_first(series):
     )
 
 
+# the largest spike of a frame is less than that of the sum where all drift alike
+@pytest.mark.filterwarnings("ignore:predict. one pixel in twenty:UserWarning")
 def test_predictions_are_those_of_the_summed_counts(frames, whole):
     effort = dataclasses.replace(eb.Effort.quick(), vae=eb.Schedule(3, 10))
     clf = eb.EELSClassifier(eb.FingerprintLibrary.example(), latent_dim=4, effort=effort)
