@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 from weakref import WeakKeyDictionary
@@ -137,11 +138,7 @@ def explicit_prior(fitted: Fitted) -> FingerprintPrior:
 
 def evidence_of(encoder: NoisyEncoder, spectra: Spectra | Pairs, device: torch.device) -> Evidence:
     """What usable pixels, measured or drawn, say by the encoder's forward model."""
-    inputs = (tensor(spectra.profile).split(PART), tensor(spectra.level).split(PART))
-    with torch.no_grad():
-        parts = [
-            encoder.evidence(*(x.to(device) for x in part)) for part in zip(*inputs, strict=True)
-        ]
+    parts = _evidence_in_parts(encoder, spectra, device)
     return Evidence(*(torch.cat(each) for each in zip(*parts, strict=True)))
 
 
@@ -149,13 +146,18 @@ def component_probabilities(
     encoder: NoisyEncoder, spectra: Spectra | Pairs, device: torch.device
 ) -> Tensor:
     """Those of the forward model's components (n, C) in usable pixels, however many they are."""
+    parts = _evidence_in_parts(encoder, spectra, device)
+    return torch.cat([part.log_probability for part in parts]).double().exp().cpu()
+
+
+def _evidence_in_parts(
+    encoder: NoisyEncoder, spectra: Spectra | Pairs, device: torch.device
+) -> Iterator[Evidence]:
+    """`evidence_of`, some pixels at a time."""
     inputs = (tensor(spectra.profile).split(PART), tensor(spectra.level).split(PART))
-    with torch.no_grad():
-        parts = [
-            encoder.evidence(*(x.to(device) for x in part)).log_probability
-            for part in zip(*inputs, strict=True)
-        ]
-    return torch.cat(parts).double().exp().cpu()
+    for part in zip(*inputs, strict=True):
+        with torch.no_grad():
+            yield encoder.evidence(*(x.to(device) for x in part))
 
 
 def posterior(

@@ -5,10 +5,8 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-import torch
 
-from eels_bayes.arrays import tensor
-from eels_bayes.classifier.fitted import Fitted
+from eels_bayes.classifier.fitted import Fitted, component_probabilities
 from eels_bayes.classifier.pixel_columns import columns_of
 from eels_bayes.classifier.reporting import WARNED_CALL
 from eels_bayes.classifier.settings import Settings
@@ -47,11 +45,8 @@ def reading_loss(fitted: Fitted, spectra: Spectra, settings: Settings) -> float:
     rng = stream(settings.seed, Stream.READING_LOSS)
     pixels = spectra[np.sort(rng.permutation(np.flatnonzero(spectra.ok))[:N_PIXELS])]
     device, forward = settings.device, fitted.forward
-    with torch.no_grad():
-        known = fitted.encoder.evidence(
-            tensor(pixels.profile).to(device), tensor(pixels.level).to(device)
-        )
-    told = known.log_probability.double().exp().cpu().numpy() @ forward.dominance()
+    known = component_probabilities(fitted.encoder, pixels, device)
+    told = known.numpy() @ forward.dominance()
     states = pixel_states(forward, fitted.class_weights)
     quiet = settings._replace(show_progressbar=False)
     read = columns_of(fitted, pixels, quiet, states, None)["probabilities"]

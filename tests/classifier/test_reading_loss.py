@@ -9,6 +9,7 @@ import torch
 
 import eels_bayes as eb
 from eels_bayes import training
+from eels_bayes.arrays import tensor
 from eels_bayes.classifier import fitting, reading_loss
 from eels_bayes.classifier.reading_loss import BEARABLE, LENGTHS
 
@@ -68,7 +69,7 @@ def test_loss_is_of_the_forward_models_posterior(once, spectra):
     """A Kullback-Leibler divergence is the difference of the two expected scores."""
     pixels = spectra[spectra.ok]
     forward = once.fitted.forward
-    found = once.fitted.encoder.evidence(*map(reading_loss.tensor, (pixels.profile, pixels.level)))
+    found = once.fitted.encoder.evidence(*map(tensor, (pixels.profile, pixels.level)))
     told = found.log_probability.double().exp().detach().numpy() @ forward.dominance()
     read = once.predict(pixels, context="pixel", show_progressbar=False).probabilities
     expected = (told * np.log(told / read)).sum(1).mean()
