@@ -188,7 +188,10 @@ class State:
         )
 
     def with_library_near(self, before: State, share: float) -> State:
-        """This state, with the library only a share of the way from where it was."""
+        """This state, with the library only a share of the way from where it was.
+
+        So is what all pixels miss of it, which was found together with how it stands.
+        """
 
         def between(first: float, last: float) -> float:
             return first + share * (last - first)
@@ -205,7 +208,9 @@ class State:
             for name, value in vars(self.library.variations).items()
         }
         library = replace(self.library, variations=Variations(**varied))
-        return replace(self, library_fit=fit, library=library)
+        shared = before.misfit.shared + share * (self.misfit.shared - before.misfit.shared)
+        misfit = replace(self.misfit, shared=shared)
+        return replace(self, library_fit=fit, library=library, misfit=misfit)
 
 
 def accelerated(

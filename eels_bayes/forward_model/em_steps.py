@@ -111,18 +111,20 @@ class Problem:
         library = varied(self.library, old.library, step)
         if self.mixing:
             library = by_levels(self.library, library)
+        misfit, move = improved(
+            old.misfit,
+            step.misfit,
+            step.standing,
+            shares(self.library, old.pairs),
+            self.directions.amplitude,
+            self.most_misfit,
+        )
         state = State(
             replace(new, weight=weight),
             Images(weights, of_images.mean),
-            moved(old.library_fit, step.common.mean, old.library, library),
+            moved(old.library_fit, move, step.common.mean[-1], old.library, library),
             library,
-            improved(
-                old.misfit,
-                step.misfit,
-                shares(self.library, old.pairs),
-                self.directions.amplitude,
-                self.most_misfit,
-            ),
+            misfit,
             self._foreign(old, step),
             old.pairs,
         )

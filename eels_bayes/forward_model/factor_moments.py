@@ -10,6 +10,7 @@ import numpy as np
 from eels_bayes.arrays import Array
 
 N_COMMON = 3  # leading loadings that mean the same in every component
+N_STANDING = 2  # of these, intensity and shift: their means are the library's gain and shift
 NO_PIXELS = 1e-9  # pixels: keeps the mean over none finite
 
 
@@ -29,6 +30,24 @@ class MisfitMoments(NamedTuple):
     first: Array
     square: Array
     information: Array
+
+
+class StandingMoments(NamedTuple):
+    """What an E-step says of the library's gain and shift, by component (C of them).
+
+    Attributes
+    ----------
+    first : (C, N_STANDING) array
+        Sums of the means of the pixels' intensities and shifts, in sd.
+    information : (C, N_STANDING, N_STANDING) array
+        Sums of what was learned of them: prior less posterior covariance.
+    with_misfit : (C, N_STANDING, M) array
+        The same between them and the pixels' misfits.
+    """
+
+    first: Array
+    information: Array
+    with_misfit: Array
 
 
 class CommonMoments(NamedTuple):
@@ -117,4 +136,15 @@ def misfit_moments(moments: list[FactorSums], n_misfit: int) -> MisfitMoments:
             [each.weight * np.eye(n_misfit) - each.left[m, m] for each, m in known],
             (n, n_misfit, n_misfit),
         ),
+    )
+
+
+def standing_moments(moments: list[FactorSums], p: int, n_misfit: int) -> StandingMoments:
+    """What is said of the library's standing; its factors follow the ``p`` of the continuum."""
+    own = slice(p, p + N_STANDING)
+    misfits = [slice(len(each.mean) - n_misfit, None) for each in moments]
+    return StandingMoments(
+        np.array([each.mean[own] for each in moments]),
+        np.array([each.weight * np.eye(N_STANDING) - each.left[own, own] for each in moments]),
+        np.array([-each.left[own, m] for each, m in zip(moments, misfits, strict=True)]),
     )

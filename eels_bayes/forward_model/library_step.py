@@ -18,20 +18,21 @@ VARIATION_PIXELS = 10.0  # weight of the library's own variations, in pixels; ch
 
 
 def moved(
-    fit: LibraryFit, common: Array, old: FingerprintLibrary, new: FingerprintLibrary
+    fit: LibraryFit, move: Array, broadened: float, old: FingerprintLibrary, new: FingerprintLibrary
 ) -> LibraryFit:
-    """The library's standing after an E-step that found the common factors' means.
+    """The library's standing after an E-step.
 
-    The mean pixel is broadened by what pixels vary as well: what ``new`` varies less than ``old``
+    Gain and shift ``move`` by so many sd of the pixels' own (`misfit_step.improved`); ``broadened``
+    is the mean of the broadening's factor. The mean pixel is broadened by what pixels vary as well: what ``new`` varies less than ``old``
     broadens all of them.
     """
     vary = old.variations
-    broadening = fit.broadening + np.sqrt(2.0) * vary.broadening**2 * common[2]
+    broadening = fit.broadening + np.sqrt(2.0) * vary.broadening**2 * broadened
     broadening += _spread(old) - _spread(new)
     return replace(
         fit,
-        gain=float(fit.gain * (1.0 + vary.intensity * common[0])),
-        shift=float(fit.shift + vary.shift * common[1]),
+        gain=float(fit.gain * (1.0 + vary.intensity * move[0])),
+        shift=float(fit.shift + vary.shift * move[1]),
         broadening=float(max(0.0, broadening)),
     )
 

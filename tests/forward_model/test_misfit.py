@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eels_bayes.forward_model.factor_mixture import Population, Shape, expectation
-from eels_bayes.forward_model.factor_moments import N_COMMON
+from eels_bayes.forward_model.factor_moments import N_COMMON, N_STANDING, StandingMoments
 from eels_bayes.forward_model.misfit import (
     LEAST_MISFIT,
     Directions,
@@ -14,7 +14,7 @@ from eels_bayes.forward_model.misfit import (
     spread_by_misfit,
     with_misfit,
 )
-from eels_bayes.forward_model.misfit_step import improved, log_density
+from eels_bayes.forward_model.misfit_step import LEAST_INFORMATION, improved, log_density
 
 ENERGY = 640.0 + np.arange(40.0)
 WINDOW = (649.5, 669.5)
@@ -28,7 +28,10 @@ SHARE = np.eye(3)
 
 def shapes() -> list[Shape]:
     """The three classes, with small factors of their own."""
-    return [Shape(edge, np.stack([0.05 * edge, 0.01 * edge, 0.0 * edge], axis=1)) for edge in EDGES]
+    return [
+        Shape(edge, np.stack([0.05 * edge, 0.1 * np.gradient(edge), 0.0 * edge], axis=1))
+        for edge in EDGES
+    ]
 
 
 def pixels(n, misfit, noise, seed=0):
@@ -52,11 +55,12 @@ def step(target, level, misfit):
 
 
 def learned(target, level, steps=60):
-    """Scales and shared misfit after so many steps, and the objective of each."""
+    """Scales and shared misfit after so many steps, and the objective of each; it stands still."""
     misfit, climbed = Misfit.unknown(3, N_MODES), []
     for _ in range(steps):
         found = step(target, level, misfit)
-        new = improved(misfit, found.misfit, SHARE, ALONG.amplitude)
+        still = StandingMoments(*(np.zeros_like(part) for part in found.standing))
+        new, _ = improved(misfit, found.misfit, still, SHARE, ALONG.amplitude)
         climbed.append(found.log_likelihood + log_density(misfit, new.covariance) / len(target))
         misfit = new
     return misfit, np.array(climbed)
@@ -91,7 +95,7 @@ def test_a_library_without_any_edge_misses_nothing() -> None:
     assert (found.shape == 0).all()
 
 
-def test_what_is_shared_is_the_generalised_least_squares_estimate() -> None:
+def test_standing_and_what_is_shared_are_the_generalised_least_squares_estimate() -> None:
     """Of one class alone, with everything else integrated out."""
     misfit = truth(0.05, 0.1)
     target, level, label = pixels(60, misfit, 1e-3)
@@ -102,17 +106,22 @@ def test_what_is_shared_is_the_generalised_least_squares_estimate() -> None:
     along = Directions(ALONG.shape, ALONG.amplitude[:1], ALONG.norm)
     seen = with_misfit(edge, np.ones((1, 1)), along, old)
     found = expectation(target, level, COLUMNS, only, seen, n_misfit=N_MODES)
-    new = improved(old, found.misfit, np.ones((1, 1)), along.amplitude)
+    new, move = improved(old, found.misfit, found.standing, np.ones((1, 1)), along.amplitude)
 
-    design = along.amplitude[0] * ALONG.shape
-    spread = np.concatenate([COLUMNS * 0.1, edge[0].loadings, 0.05 * design], axis=1)
-    precision, towards = np.eye(N_MODES) / 0.1**2, np.zeros(N_MODES)
+    misses = along.amplitude[0] * ALONG.shape
+    stands = edge[0].loadings[:, :N_STANDING]
+    spread = np.concatenate([COLUMNS * 0.1, edge[0].loadings, 0.05 * misses], axis=1)
+    design = np.concatenate([stands, misses], axis=1)
+    precision = np.diag(np.repeat([LEAST_INFORMATION, 1.0 / 0.1**2], [N_STANDING, N_MODES]))
+    towards = np.zeros(len(precision))
     for row, variance in zip(target, level, strict=True):
         inverse = np.linalg.inv(spread @ spread.T + variance * np.eye(40))
         precision += design.T @ inverse @ design
         towards += design.T @ inverse @ (row - edge[0].mean)
-    covariance = np.linalg.inv(precision)
-    np.testing.assert_allclose(new.shared[0], covariance @ towards, rtol=1e-5, atol=1e-8)
+    both = np.linalg.solve(precision, towards)
+    np.testing.assert_allclose(move, both[:N_STANDING], rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(new.shared[0], both[N_STANDING:], rtol=1e-5, atol=1e-8)
+    covariance = np.linalg.inv(precision[N_STANDING:, N_STANDING:])  # where the library stands so
     np.testing.assert_allclose(new.covariance[0, :, 0], covariance, rtol=1e-5, atol=1e-9)
     assert len(edge[0].loadings.T) == N_COMMON
 
