@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from eels_bayes.classifier.fit_foreign import lacking
 from eels_bayes.classifier.fit_library import another_class, beyond_slope, far_off, scaled_away
 from eels_bayes.classifier.fit_misfits import by_class, listed, mean_residuals, misfitting, overall
@@ -12,6 +14,7 @@ from eels_bayes.forward_model.registration import NEAR
 # seldom end within 75 iterations, and gained 0.002 to 0.22 at last.
 STILL_GAINING = 0.5
 FEW_PIXELS = 50  # five times what the library's own variations weigh; chosen, not tuned
+UNDECIDED = 0.5  # of an equal share: classes whose shares are known less well; chosen, not tuned
 OFF = 0.1  # of its local intensity that a fingerprint may be off without a note
 FAR = 2.0  # eV of shift that is worth a note
 
@@ -38,7 +41,7 @@ def problems(report: FitReport, *, limited: bool = False) -> tuple[str, ...]:
         mean_residuals(report, missed),
         beyond_slope(report),
         scaled_away(report),
-        _few(report),
+        _few(report) or _undecided(report),
         "" if limited else _unfinished(report),
     ]
     return tuple(sentence for sentence in found if sentence)
@@ -87,6 +90,18 @@ def _few(report: FitReport) -> str:
     return (
         f"{report.n_fitted} pixels are too few to learn how these spectra vary: what is assumed "
         f"beforehand decides; fit to {FEW_PIXELS} pixels at least"
+    )
+
+
+def _undecided(report: FitReport) -> str:
+    n_classes = len(report.class_names)
+    error = float(np.sqrt((report.share_error[:n_classes] ** 2).mean()))
+    if error * n_classes < UNDECIDED:
+        return ""
+    return (
+        f"these pixels hardly tell {n_classes} classes apart: their shares are known to within "
+        f"{100 * error:.1f} %, where equal ones are {100 / n_classes:.1f} %, and probabilities of "
+        "single pixels lean on them; fewer classes, more pixels or a higher dose would help"
     )
 
 

@@ -41,6 +41,9 @@ class FitReport(WindowFit):
     class_pixels : (K + F,) array
         Pixels that each class dominates, by their probabilities; then those of each of F structures
         that the library lacks.
+    share_error : (K + F,) array
+        Standard error of their shares of the pixels: larger than that of labelled pixels by what
+        single pixels leave open.
     class_chi_square, class_chi_square_error : (K + F,) arrays
         The chi-square of these pixels.
     residual, band : (K + F, W) arrays
@@ -207,7 +210,8 @@ class FitReport(WindowFit):
         """
         rows: list[tuple[str, ...]] = []
         for k, name in enumerate(self.row_names):
-            pixels = f"{self.class_pixels[k]:.0f} ({100 * self.class_share[k]:.1f} %)"
+            share = f"{100 * self.class_share[k]:.1f} +- {100 * self.share_error[k]:.1f} %"
+            pixels = f"{self.class_pixels[k]:.0f} ({share})"
             if self.class_pixels[k] < NO_PIXEL:
                 rows.append((name, "none", "", ""))
                 continue

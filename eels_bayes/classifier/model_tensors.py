@@ -96,7 +96,7 @@ _REPORT = {
     "n_pixels": Expected("", INT, NOT_NEGATIVE),
     **dict.fromkeys(("chi_square", "chi_square_error"), Expected("", F64)),
     "energy": Expected("U", F64, ASCENDING),
-    "class_pixels": Expected("H", F64, NOT_NEGATIVE),
+    **dict.fromkeys(("class_pixels", "share_error"), Expected("H", F64, NOT_NEGATIVE)),
     **dict.fromkeys(("class_chi_square", "class_chi_square_error"), Expected("H", F64)),
     "band": Expected("HU", F64, NOT_NEGATIVE),
     **dict.fromkeys(("residual", "edge", "edge_fit", "fingerprint"), Expected("HU", F64)),

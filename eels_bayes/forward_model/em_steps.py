@@ -111,10 +111,10 @@ class Problem:
         library = varied(self.library, old.library, step)
         if self.mixing:
             library = by_levels(self.library, library)
-        misfit, move = improved(
+        misfit, shift = improved(
             old.misfit,
             step.misfit,
-            step.standing,
+            step.shift,
             shares(self.library, old.pairs),
             self.directions.amplitude,
             self.most_misfit,
@@ -122,7 +122,7 @@ class Problem:
         state = State(
             replace(new, weight=weight),
             Images(weights, of_images.mean),
-            moved(old.library_fit, move, step.common.mean[-1], old.library, library),
+            moved(old.library_fit, step.common.mean, shift, old.library, library),
             library,
             misfit,
             self._foreign(old, step),

@@ -25,10 +25,10 @@ from eels_bayes.forward_model.factor_moments import (
     CommonMoments,
     FactorSums,
     MisfitMoments,
-    StandingMoments,
+    ShiftMoments,
     common_moments,
     misfit_moments,
-    standing_moments,
+    shift_moments,
 )
 
 IMAGE_PIXELS = 10.0  # weight of the overall component weights in an image's own, in pixels
@@ -92,7 +92,7 @@ class Expectation:
     first: Array  # (I, P) sums of E[a], less the image's offset, over an image's pixels
     second: Array  # (P, P) sum of E[a a']
     common: CommonMoments
-    standing: StandingMoments
+    shift: ShiftMoments
     misfit: MisfitMoments
     other_pixels: Array  # (O,) responsibilities of what is beside the components
     other_misfit: MisfitMoments
@@ -245,7 +245,7 @@ def expectation(
         of_image @ means,
         np.sum([each.moment[:p, :p] + each.left[:p, :p] for each in moments], axis=0),
         common_moments(moments[:n_known], [shape.mean for shape in shapes[:n_known]], p),
-        standing_moments(moments[:n_known], p, n_misfit),
+        shift_moments(moments[:n_known], p, n_misfit),
         misfit_moments(moments[:n_known], n_misfit),
         gamma[:, n_known:].sum(0),
         misfit_moments(moments[n_known:], n_misfit),

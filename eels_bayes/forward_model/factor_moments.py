@@ -10,7 +10,7 @@ import numpy as np
 from eels_bayes.arrays import Array
 
 N_COMMON = 3  # leading loadings that mean the same in every component
-N_STANDING = 2  # of these, intensity and shift: their means are the library's gain and shift
+SHIFT = 1  # of these, which one is the shift
 NO_PIXELS = 1e-9  # pixels: keeps the mean over none finite
 
 
@@ -32,16 +32,16 @@ class MisfitMoments(NamedTuple):
     information: Array
 
 
-class StandingMoments(NamedTuple):
-    """What an E-step says of the library's gain and shift, by component (C of them).
+class ShiftMoments(NamedTuple):
+    """What an E-step says of the pixels' shifts, in their sd, by component (C of them).
 
     Attributes
     ----------
-    first : (C, N_STANDING) array
-        Sums of the means of the pixels' intensities and shifts, in sd.
-    information : (C, N_STANDING, N_STANDING) array
-        Sums of what was learned of them: prior less posterior covariance.
-    with_misfit : (C, N_STANDING, M) array
+    first : (C,) array
+        Sums of their means.
+    information : (C,) array
+        Sums of what was learned of them: prior less posterior variance.
+    with_misfit : (C, M) array
         The same between them and the pixels' misfits.
     """
 
@@ -139,12 +139,12 @@ def misfit_moments(moments: list[FactorSums], n_misfit: int) -> MisfitMoments:
     )
 
 
-def standing_moments(moments: list[FactorSums], p: int, n_misfit: int) -> StandingMoments:
-    """What is said of the library's standing; its factors follow the ``p`` of the continuum."""
-    own = slice(p, p + N_STANDING)
+def shift_moments(moments: list[FactorSums], p: int, n_misfit: int) -> ShiftMoments:
+    """What is said of the shifts; the common factors follow the ``p`` of the continuum."""
+    own = p + SHIFT
     misfits = [slice(len(each.mean) - n_misfit, None) for each in moments]
-    return StandingMoments(
+    return ShiftMoments(
         np.array([each.mean[own] for each in moments]),
-        np.array([each.weight * np.eye(N_STANDING) - each.left[own, own] for each in moments]),
+        np.array([each.weight - each.left[own, own] for each in moments]),
         np.array([-each.left[own, m] for each, m in zip(moments, misfits, strict=True)]),
     )

@@ -18,21 +18,21 @@ VARIATION_PIXELS = 10.0  # weight of the library's own variations, in pixels; ch
 
 
 def moved(
-    fit: LibraryFit, move: Array, broadened: float, old: FingerprintLibrary, new: FingerprintLibrary
+    fit: LibraryFit, common: Array, shift: float, old: FingerprintLibrary, new: FingerprintLibrary
 ) -> LibraryFit:
-    """The library's standing after an E-step.
+    """The library's standing after an E-step that found the common factors' means.
 
-    Gain and shift ``move`` by so many sd of the pixels' own (`misfit_step.improved`); ``broadened``
-    is the mean of the broadening's factor. The mean pixel is broadened by what pixels vary as well: what ``new`` varies less than ``old``
-    broadens all of them.
+    It moves by ``shift``, in sd of the pixels' own, which was found with what all pixels miss
+    (`misfit_step.improved`). The mean pixel is broadened by what pixels vary as well: what ``new``
+    varies less than ``old`` broadens all of them.
     """
     vary = old.variations
-    broadening = fit.broadening + np.sqrt(2.0) * vary.broadening**2 * broadened
+    broadening = fit.broadening + np.sqrt(2.0) * vary.broadening**2 * common[2]
     broadening += _spread(old) - _spread(new)
     return replace(
         fit,
-        gain=float(fit.gain * (1.0 + vary.intensity * move[0])),
-        shift=float(fit.shift + vary.shift * move[1]),
+        gain=float(fit.gain * (1.0 + vary.intensity * common[0])),
+        shift=float(fit.shift + vary.shift * shift),
         broadening=float(max(0.0, broadening)),
     )
 

@@ -8,15 +8,14 @@ import numpy as np
 
 from eels_bayes.arrays import Array
 from eels_bayes.forward_model.factor_moments import (
-    N_STANDING,
     MisfitMoments,
-    StandingMoments,
+    ShiftMoments,
 )
 from eels_bayes.forward_model.misfit import LEAST_MISFIT, MOST_MISFIT, Misfit
 
 MOST_PIXEL = 0.1  # relative, of the pixels' own: beyond, a pixel is of no class
-# Of how the library stands, in pixels that would show it exactly: keeps a move finite of which
-# pixels say nothing, as where a library's variations are none.
+# Of the library's shift, in pixels that would show it exactly: keeps a move finite of which pixels
+# say nothing, as where a library's variations are none.
 LEAST_INFORMATION = 1e-2
 
 
@@ -26,36 +25,36 @@ class Improved(NamedTuple):
     Attributes
     ----------
     misfit : Misfit
-    move : (N_STANDING,) array
-        Of the library's gain and shift, in sd of the pixels' intensities and shifts.
+    shift : float
+        Of the library, in sd of the pixels' own.
     """
 
     misfit: Misfit
-    move: Array
+    shift: float
 
 
 def improved(
     old: Misfit,
     moments: MisfitMoments,
-    standing: StandingMoments,
+    shift: ShiftMoments,
     share: Array,
     amplitude: Array,
     most: float = MOST_MISFIT,
 ) -> Improved:
-    """The misfit after an E-step, and the library's standing.
+    """The misfit after an E-step, and the library's shift.
 
     What is shared is its posterior given the components' responsibilities; the scale of the pixels'
     own is a step of an MM algorithm (Zhou et al., J. Comput. Graph. Stat. 28, 350 (2019)), that of
-    the shared one a step of expectation-maximisation. What all fingerprints miss alike is how the
-    library stands: one by one, either would follow the other in many small steps, so both are
-    the maximum of one quadratic form (with the pixels' factors integrated out; Meng and van Dyk,
-    J. R. Stat. Soc. B 59, 511 (1997)).
+    the shared one a step of expectation-maximisation. A library that stands off is missed by all
+    pixels in one way: one by one, shift and misfit would follow each other in many small steps, so
+    both are the maximum of one quadratic form, with the pixels' factors integrated out (Meng and
+    van Dyk, J. R. Stat. Soc. B 59, 511 (1997)).
 
     Parameters
     ----------
     old : Misfit
     moments : MisfitMoments
-    standing : StandingMoments
+    shift : ShiftMoments
     share : (C, K) array
         Of each class in each component.
     amplitude : (K,) array
@@ -76,26 +75,23 @@ def improved(
     own = weight.sum(1) * old.pixel  # (C,) scale of a component's own misfit
     seen = own > 0
     gradient, hessian = np.zeros((n_classes, n_modes)), np.zeros((n_classes, n_modes) * 2)
-    between = np.zeros((N_STANDING, n_classes, n_modes))
+    between = np.zeros((n_classes, n_modes))
     for c in np.flatnonzero(seen):
         gradient += np.outer(weight[c], moments.first[c]) / own[c]
         here = np.flatnonzero(weight[c])  # of many classes, one or two
         pairs = np.outer(weight[c, here], weight[c, here]) / own[c] ** 2
         added = np.einsum("kl,mn->klmn", pairs, moments.information[c])
         hessian[here[:, None], :, here] += added
-        between += np.einsum("k,sm->skm", weight[c], standing.with_misfit[c]) / own[c]
+        between += np.outer(weight[c], shift.with_misfit[c]) / own[c]
     size = n_classes * n_modes
     precision = hessian.reshape(size, size) + np.eye(size) / old.shared_sd**2
     np.linalg.cholesky(precision)  # raises where a leap has left nothing but rounding
     covariance = np.linalg.inv(precision)
     towards = gradient.ravel() - old.shared.ravel() / old.shared_sd**2
-    across = between.reshape(N_STANDING, size) @ covariance
-    standing_only = standing.information.sum(0) - across @ between.reshape(N_STANDING, size).T
-    move = np.linalg.solve(
-        standing_only + LEAST_INFORMATION * np.eye(N_STANDING),
-        standing.first.sum(0) - across @ towards,
-    )
-    shared = old.shared.ravel() + covariance @ towards - across.T @ move
+    across = covariance @ between.ravel()
+    left = shift.information.sum() - between.ravel() @ across + LEAST_INFORMATION
+    move = float((shift.first.sum() - across @ towards) / left)
+    shared = old.shared.ravel() + covariance @ towards - move * across
     learned = float(np.trace(moments.information[seen].sum(0)))
     pixel = old.pixel
     if learned > 0:

@@ -44,6 +44,9 @@ class WindowFit:
         Square of the residual over its expectation, 1 where all is right, and its standard error.
     class_pixels : (K + F,) array
         Pixels that each class dominates, by their probabilities.
+    share_error : (K + F,) array
+        Standard error of the share of the pixels that each class dominates: larger than that of
+        labelled pixels by what single pixels leave open.
     class_chi_square, class_chi_square_error : (K + F,) arrays
         The same of these pixels.
     residual, band : (K + F, W) arrays
@@ -60,6 +63,7 @@ class WindowFit:
     chi_square: float
     chi_square_error: float
     class_pixels: Array
+    share_error: Array
     class_chi_square: Array
     class_chi_square_error: Array
     residual: Array
@@ -122,6 +126,7 @@ def window_fit(model: ForwardModel, profile: Array, level: Array) -> WindowFit:
         chi_square=float(total[0]),
         chi_square_error=float(total_error[0]),
         class_pixels=class_pixels,
+        share_error=share_error(share @ dominance),
         class_chi_square=chi,
         class_chi_square_error=error,
         residual=residual / known,
@@ -132,6 +137,21 @@ def window_fit(model: ForwardModel, profile: Array, level: Array) -> WindowFit:
             [mean_edges(energy, model.library, LibraryFit()), foreign.edges(model.along)]
         )[:, inside],
     )
+
+
+def share_error(probability: Array) -> Array:
+    """Standard error of classes' shares (K,) that are means of pixels' probabilities (n, K).
+
+    By the information that pixels have of the logarithms of the shares (Fisher's, as their scores
+    scatter; McLachlan and Peel, Finite Mixture Models, Wiley, 2000, section 2.15), besides which
+    these have an sd of one beforehand. Labelled pixels give ``sqrt(p (1 - p) / n)``.
+    """
+    share = probability.mean(0)
+    score = probability - share
+    information = score.T @ score + np.eye(len(share))
+    to_shares = np.diag(share) - np.outer(share, share)
+    covariance = to_shares @ np.linalg.solve(information, to_shares)
+    return np.asarray(np.sqrt(np.maximum(np.diag(covariance), 0.0)))
 
 
 def _left(

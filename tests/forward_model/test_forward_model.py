@@ -101,10 +101,10 @@ def test_mixed_pixels_keep_their_weights_while_none_is_asked_for(rng):
 def test_what_varies_less_broadens_all_pixels():
     old = library()
     new = dataclasses.replace(old, variations=Variations(0.1, 0.2, 0.06))
-    fit = moved(LibraryFit(broadening=0.3), np.zeros(2), 0.1, old, new)
+    fit = moved(LibraryFit(broadening=0.3), np.array([0.0, 0.0, 0.1]), 0.0, old, new)
     mean = 0.3 + 0.2**2 + 0.3**2 + np.sqrt(2) * 0.3**2 * 0.1
     assert fit.broadening + 0.1**2 + 0.2**2 == pytest.approx(mean)
-    assert moved(LibraryFit(), np.zeros(2), 0.0, new, old).broadening == 0.0  # no less than nothing
+    assert moved(LibraryFit(), np.zeros(3), 0.0, new, old).broadening == 0.0  # no less than nothing
 
 
 def test_a_known_population_is_recovered(data, fitted):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eels_bayes.forward_model.factor_mixture import Population, Shape, expectation
-from eels_bayes.forward_model.factor_moments import N_COMMON, N_STANDING, StandingMoments
+from eels_bayes.forward_model.factor_moments import N_COMMON, SHIFT, ShiftMoments
 from eels_bayes.forward_model.misfit import (
     LEAST_MISFIT,
     Directions,
@@ -59,7 +59,7 @@ def learned(target, level, steps=60):
     misfit, climbed = Misfit.unknown(3, N_MODES), []
     for _ in range(steps):
         found = step(target, level, misfit)
-        still = StandingMoments(*(np.zeros_like(part) for part in found.standing))
+        still = ShiftMoments(*(np.zeros_like(part) for part in found.shift))
         new, _ = improved(misfit, found.misfit, still, SHARE, ALONG.amplitude)
         climbed.append(found.log_likelihood + log_density(misfit, new.covariance) / len(target))
         misfit = new
@@ -95,7 +95,7 @@ def test_a_library_without_any_edge_misses_nothing() -> None:
     assert (found.shape == 0).all()
 
 
-def test_standing_and_what_is_shared_are_the_generalised_least_squares_estimate() -> None:
+def test_shift_and_what_is_shared_are_the_generalised_least_squares_estimate() -> None:
     """Of one class alone, with everything else integrated out."""
     misfit = truth(0.05, 0.1)
     target, level, label = pixels(60, misfit, 1e-3)
@@ -106,22 +106,22 @@ def test_standing_and_what_is_shared_are_the_generalised_least_squares_estimate(
     along = Directions(ALONG.shape, ALONG.amplitude[:1], ALONG.norm)
     seen = with_misfit(edge, np.ones((1, 1)), along, old)
     found = expectation(target, level, COLUMNS, only, seen, n_misfit=N_MODES)
-    new, move = improved(old, found.misfit, found.standing, np.ones((1, 1)), along.amplitude)
+    new, move = improved(old, found.misfit, found.shift, np.ones((1, 1)), along.amplitude)
 
     misses = along.amplitude[0] * ALONG.shape
-    stands = edge[0].loadings[:, :N_STANDING]
+    moves = edge[0].loadings[:, [SHIFT]]
     spread = np.concatenate([COLUMNS * 0.1, edge[0].loadings, 0.05 * misses], axis=1)
-    design = np.concatenate([stands, misses], axis=1)
-    precision = np.diag(np.repeat([LEAST_INFORMATION, 1.0 / 0.1**2], [N_STANDING, N_MODES]))
+    design = np.concatenate([moves, misses], axis=1)
+    precision = np.diag(np.repeat([LEAST_INFORMATION, 1.0 / 0.1**2], [1, N_MODES]))
     towards = np.zeros(len(precision))
     for row, variance in zip(target, level, strict=True):
         inverse = np.linalg.inv(spread @ spread.T + variance * np.eye(40))
         precision += design.T @ inverse @ design
         towards += design.T @ inverse @ (row - edge[0].mean)
     both = np.linalg.solve(precision, towards)
-    np.testing.assert_allclose(move, both[:N_STANDING], rtol=1e-5, atol=1e-8)
-    np.testing.assert_allclose(new.shared[0], both[N_STANDING:], rtol=1e-5, atol=1e-8)
-    covariance = np.linalg.inv(precision[N_STANDING:, N_STANDING:])  # where the library stands so
+    np.testing.assert_allclose(move, both[0], rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(new.shared[0], both[1:], rtol=1e-5, atol=1e-8)
+    covariance = np.linalg.inv(precision[1:, 1:])  # where the library stands so
     np.testing.assert_allclose(new.covariance[0, :, 0], covariance, rtol=1e-5, atol=1e-9)
     assert len(edge[0].loadings.T) == N_COMMON
 

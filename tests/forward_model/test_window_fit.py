@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from eels_bayes.forward_model.model_evidence import evidence_of
-from eels_bayes.forward_model.window_fit import window_fit
+from eels_bayes.forward_model.window_fit import share_error, window_fit
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +122,28 @@ def test_a_class_without_pixels_has_no_figures_that_are_not_numbers(model):
     assert found.class_pixels.min() < 1e-6
     for field in dataclasses.fields(found):
         assert np.isfinite(getattr(found, field.name)).all(), field.name
+
+
+def test_shares_of_labelled_pixels_have_the_error_of_counts(rng):
+    label = rng.choice(3, 4000, p=[0.6, 0.3, 0.1])
+    share = np.bincount(label) / len(label)
+    error = np.sqrt(share * (1 - share) / len(label))
+    np.testing.assert_allclose(share_error(np.eye(3)[label]), error, rtol=0.01)
+
+
+@pytest.mark.parametrize("apart", [1.0, 2.0])
+def test_the_error_of_shares_is_how_they_scatter(apart):
+    """Of classes as far apart as that, in sd of a pixel; maximum likelihood of many samples."""
+    rng, center, true = np.random.default_rng(5), apart * np.arange(3), np.array([0.5, 0.3, 0.2])
+    found, errors = [], []
+    for _ in range(60):
+        x = rng.normal(center[rng.choice(3, 3000, p=true)], 1.0)
+        likelihood, share = np.exp(-0.5 * (x[:, None] - center) ** 2), true
+        for _ in range(300):
+            probability = likelihood * share
+            probability /= probability.sum(1, keepdims=True)
+            share = probability.mean(0)
+        found.append(share)
+        errors.append(share_error(probability))
+    np.testing.assert_allclose(np.mean(errors, 0), np.std(found, 0), rtol=0.25)
+    assert (np.mean(errors, 0) > 1.2 * np.sqrt(true * (1 - true) / 3000)).all()
