@@ -13,13 +13,13 @@ from eels_bayes.classifier.digest import digest
 from eels_bayes.classifier.fitted import Fitted
 from eels_bayes.classifier.pixel_columns import COMPONENTS, columns_of
 from eels_bayes.classifier.reading_in_parts import Pixels, is_large, read_in_parts
+from eels_bayes.classifier.reading_with_neighbours import read_with_neighbours
 from eels_bayes.classifier.settings import Settings
 from eels_bayes.data.flags import Flag
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.prediction.image_context import image_weights
 from eels_bayes.prediction.joint_posterior import JointPosterior
 from eels_bayes.prediction.linked_images import linked_images
-from eels_bayes.prediction.map_posterior import map_posterior, said_by_others
 from eels_bayes.prediction.pixel_states import pixel_states
 from eels_bayes.prediction.prediction import Prediction
 from eels_bayes.prediction.uniform_novelty import unlike_model
@@ -64,16 +64,14 @@ def predict(
             warnings.warn(f"predict: {linked.problem}", stacklevel=WARNED_CALL)
     if context != "pixel" and np.isfinite(alone).any():
         weights = overall if given is None else given
+        novelty = columns["novelty"]
         if context == "image":
             classes = _of_images(columns["probabilities"], spectra.image, weights)
-            others = states.of_classes(classes)
+            columns = columns_of(fitted, spectra, settings, states, states.of_classes(classes))
         else:
-            values = fitted.forward.library.class_values
-            shown = settings.show_progressbar
-            said = (columns["states"], states.of_classes(weights), states)
-            known = map_posterior(*said, spectra, values, links=links, show_progressbar=shown)
-            others = said_by_others(known)
-        columns = columns_of(fitted, spectra, settings, states, others)
+            given_of = (columns["states"], weights, links)
+            columns, known = read_with_neighbours(fitted, spectra, settings, states, *given_of)
+        columns["novelty"] = novelty  # of a pixel by itself, whatever its image is like
     ok = np.isfinite(columns["total"])
     if unlike := unlike_model(columns["novelty"][ok]):
         warnings.warn(f"predict: {unlike}", stacklevel=WARNED_CALL)

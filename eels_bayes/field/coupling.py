@@ -28,7 +28,7 @@ from tqdm.auto import tqdm
 from eels_bayes.field.graph import Graph
 from eels_bayes.field.messages import Kernel, if_not_alone, normalised, penalties, with_alone
 from eels_bayes.field.pixels import Both, OfImages, Pixels, pixels_of, relearned, said, swept
-from eels_bayes.field.prior import Coupling, coupling_of, prior_of_logs
+from eels_bayes.field.prior import Coupling, coupling_of, logs_of, prior_of_logs
 
 STEPS, STEPS_OF_MANY = 12, 6  # of learning at most: from few pixels, then from many
 SWEEPS = 2  # of all messages in each of these: of one, the slope lags behind, and steps swing
@@ -101,6 +101,7 @@ def learn_field(
     *,
     label: NDArray[np.int64] | None = None,
     coupling: Coupling | None = None,
+    near: Coupling | None = None,
     show_progressbar: bool = False,
 ) -> Field:
     """The field of pixels of one or of many images, its coupling learned from them.
@@ -120,6 +121,8 @@ def learn_field(
         Class of each state; by default each is a class.
     coupling : Coupling, optional
         Where it is known; weights of the images are learned all the same.
+    near : Coupling, optional
+        From where it is looked for, where it is known roughly.
     show_progressbar : bool
         Shown where it takes more than a few seconds.
 
@@ -139,7 +142,7 @@ def learn_field(
     with bar, torch.no_grad():
         found = None
         if coupling is None:
-            coupling, found = _learned(given, distance, bar.update)
+            coupling, found = _learned(given, distance, near, bar.update)
         if found is None or len(found.pixels.rows) < len(image):
             pixels = pixels_of(*given)
             found = _Found(pixels, pixels.as_all(), pixels.nothing_said())
@@ -174,15 +177,20 @@ def _field(found: _Found, penalty: Tensor, coupling: Coupling) -> Field:
 def _learned(
     given: tuple[NDArray[np.float64], NDArray[np.int64], Graph, Tensor, Tensor],
     distance: Tensor,
+    near: Coupling | None,
     after_each: Callable[[], object],
 ) -> tuple[Coupling, _Found]:
     """The coupling that makes pixels foretell one another best: by few of them, then by many."""
     _, image, graph, *_ = given
     in_time = _mostly_in_time(graph)
     few = _some_images(image, in_time, FEW)
-    start = prior_of_logs(graph.n_axes)[0]
-    start[0] = START
-    logs, found = _climbed(pixels_of(*given, few), distance, start, STEPS, after_each)
+    if near is None:
+        logs = prior_of_logs(graph.n_axes)[0]
+        logs[0] = START
+    else:
+        logs = logs_of(near)
+    if near is None or len(few) == len(image):
+        logs, found = _climbed(pixels_of(*given, few), distance, logs, STEPS, after_each)
     if len(few) < len(image):
         many = pixels_of(*given, _some_images(image, in_time, MANY))
         logs, found = _climbed(many, distance, logs, STEPS_OF_MANY, after_each)

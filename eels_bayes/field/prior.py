@@ -63,3 +63,15 @@ def coupling_of(logs: Tensor) -> Coupling:
     return Coupling(
         (strength + logs[..., 3:]).exp(), growth.exp(), alone.exp().clamp(max=MOST_ALONE)
     )
+
+
+def logs_of(coupling: Coupling) -> Tensor:
+    """The likeliest logs (A + 3,) of a coupling beforehand."""
+    along = coupling.strength.log()
+    (mean, *_), (wide, _, _, *narrow) = prior_of_logs(len(along))
+    # what axes have in common is the strength's, or all of theirs, as their priors are wide
+    common = along.mean()
+    pull = (common - mean) / (1.0 + narrow[0] ** 2 / (len(along) * wide**2))
+    strength = mean + pull
+    others = torch.stack([strength, coupling.growth.log(), coupling.alone.log()])
+    return torch.cat([others, along - strength])

@@ -110,6 +110,7 @@ def map_posterior(
     class_values: NDArray[np.float64] | None,
     *,
     links: Links | None = None,
+    near: Coupling | None = None,
     show_progressbar: bool = False,
 ) -> MapPosterior:
     """What neighbours know of one another, learned from what single pixels say.
@@ -128,6 +129,8 @@ def map_posterior(
         The library's value of its classes, which are the first of all.
     links : Links, optional
         Of images of a series, whose places are neighbours in time.
+    near : Coupling, optional
+        From where the coupling is looked for, where it is known roughly.
     show_progressbar : bool
         Shown where it takes more than a few seconds.
     """
@@ -148,6 +151,7 @@ def map_posterior(
         state_distance(states.share, class_distance(values)),
         prior,
         label=states.label,
+        near=near,
         show_progressbar=show_progressbar,
     )
     return MapPosterior(field, graph, states, np.arange(n), ok, links)

@@ -38,6 +38,8 @@ class PixelStates(NamedTuple):
         component, whatever the heads make of it. They are alike in all pixels, so that what they
         are wrong by would add up over neighbours. Where labels alone tell of a class, only the
         heads know of it, and this is as ``of_component``.
+    of_dominant : ndarray (C,) of int
+        State of a pixel by its component and the class that dominates that.
     """
 
     label: NDArray[np.int64]
@@ -45,6 +47,7 @@ class PixelStates(NamedTuple):
     share: NDArray[np.float64]
     of_component: NDArray[np.int64]
     shown: NDArray[np.int64]
+    of_dominant: NDArray[np.int64]
 
     def of_classes(self, classes: NDArray[np.float64]) -> NDArray[np.float64]:
         """Weights (..., S) of states where only those (..., K) of their classes are known."""
@@ -55,6 +58,16 @@ class PixelStates(NamedTuple):
     def ratio(self, others: NDArray[np.float64]) -> NDArray[np.float64]:
         """Prior weights (n, C, K) over the fit's of each component's class, by states (n, S)."""
         found: NDArray[np.float64] = (others / self.weight)[:, self.of_component]
+        return found
+
+    @property
+    def by_component(self) -> bool:
+        """Whether neighbours see no more of a pixel than its component."""
+        return bool((self.shown == self.of_dominant[:, None]).all())
+
+    def ratio_of_components(self, others: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Prior weights (n, C) over the fit's of each component, by states (n, S)."""
+        found: NDArray[np.float64] = (others / self.weight)[:, self.of_dominant]
         return found
 
 
@@ -84,6 +97,7 @@ def pixel_states(model: ForwardModel, class_weights: NDArray[np.float64]) -> Pix
             row[a], row[b] = place[a, b], place[b, a]
         seen[:] = row[mostly_of]
         found[seen[0]] += one
+    of_dominant = shown[:, 0]
     if n_classes > model.library.n_classes:
         shown = of_component
     label = np.array([a for a, _ in states])
@@ -96,7 +110,7 @@ def pixel_states(model: ForwardModel, class_weights: NDArray[np.float64]) -> Pix
         mixed[b] = 1.0 - mostly
         mixed[a] = mostly if a != b else 1.0
     weights = found * (class_weights / of_class)[label]
-    return PixelStates(label, weights, share, of_component, shown)
+    return PixelStates(label, weights, share, of_component, shown, of_dominant)
 
 
 def in_states(component_classes: Tensor, states: PixelStates) -> Tensor:
