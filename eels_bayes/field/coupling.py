@@ -33,7 +33,7 @@ from eels_bayes.field.prior import Coupling, coupling_of, logs_of, prior_of_logs
 STEPS, STEPS_OF_MANY = 12, 6  # of learning at most: from few pixels, then from many
 SWEEPS = 2  # of all messages in each of these: of one, the slope lags behind, and steps swing
 START = math.log(0.3)  # of the strength: from weak coupling on, messages have one fixed point
-LEAST_GAIN = 0.1  # nats: a step from which no more is expected is the last
+LEAST_GAIN = 0.3  # nats: a step from which no more is expected is the last
 LONGEST = 0.7  # in any log: where the score is no parabola, steps lead astray
 BESIDE = 0.05  # in logs, by which the fields beside differ
 WEIGHT_SWEEPS = 30  # in which the images' class weights are learned, too, at a known coupling
@@ -217,7 +217,7 @@ def _climbed(
     of_logs[0, 2:] = 1.0
     place, known, messages = start, pixels.as_all(), pixels.nothing_said()
     first, second = (x.expand(len(aside), -1, -1, -1) for x in messages)
-    n_sweeps = 0
+    n_sweeps, share, taken = 0, 1.0, torch.zeros_like(start)
     for _ in range(n_steps):
         coupling = coupling_of(place + BESIDE * aside)
         penalty = with_alone(penalties(coupling.strength, coupling.growth, distance))
@@ -237,7 +237,10 @@ def _climbed(
         uphill = slope.sum(1) - (place - middle) / width**2
         step = torch.linalg.solve(curvature, uphill)
         gain = 0.5 * float(uphill @ step)
-        place = place + step * min(1.0, LONGEST / max(float(step.abs().max()), LONGEST))
+        if float(step @ curvature @ taken) < 0.0:  # beyond the top: weights move it, too
+            share *= 0.5
+        taken = share * step * min(1.0, LONGEST / max(float(step.abs().max()), LONGEST))
+        place = place + taken
         if gain < LEAST_GAIN:
             break
     return place, _Found(pixels, known, (first[0], second[0]), n_sweeps)
