@@ -12,6 +12,7 @@ from eels_bayes.classifier.fitted import Fitted, component_probabilities
 from eels_bayes.classifier.pixel_columns import columns_of, scatter
 from eels_bayes.classifier.settings import Settings
 from eels_bayes.data.spectra import Spectra
+from eels_bayes.field.prior import Coupling
 from eels_bayes.field.series import Links
 from eels_bayes.prediction.map_posterior import MapPosterior, map_posterior, said_by_others
 from eels_bayes.prediction.pixel_states import PixelStates
@@ -45,10 +46,15 @@ def read_with_neighbours(
     links : Links, optional
         Of images of a series.
     """
-    prior, shown = states.of_classes(weights), settings.show_progressbar
-    values = fitted.forward.library.class_values
-    field = {"links": links, "show_progressbar": shown}
-    known = map_posterior(alone, prior, states, spectra, values, **field)
+    prior = states.of_classes(weights)
+
+    def field(of_states: NDArray[np.float32], near: Coupling | None = None) -> MapPosterior:
+        """That of pixels which are in these states by themselves."""
+        values, shown = fitted.forward.library.class_values, settings.show_progressbar
+        given = (of_states, prior, states, spectra, values)
+        return map_posterior(*given, links=links, near=near, show_progressbar=shown)
+
+    known = field(alone)
     rows = np.flatnonzero(np.isfinite(alone).all(1))
     usable = spectra[rows]
     component = component_probabilities(fitted.encoder, usable, settings.device).numpy()
@@ -59,9 +65,7 @@ def read_with_neighbours(
         fitted.forward, usable.profile, usable.level, usable.image, component
     )
     moved = replace(spectra, profile=profile)
-    again = _of_states(fitted, moved, settings, states, prior, rows)
-    near = known.coupling
-    known = map_posterior(again, prior, states, spectra, values, near=near, **field)
+    known = field(_of_states(fitted, moved, settings, states, prior, rows), known.coupling)
     return columns_of(fitted, moved, settings, states, said_by_others(known)), known
 
 

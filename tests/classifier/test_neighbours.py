@@ -1,5 +1,6 @@
 """Pixels read with their neighbours: every field follows, holes and places are respected."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -117,3 +118,14 @@ def test_exports_and_figure_have_it(prediction):
     assert "Taken away by other pixels" in titles
     alone = read(tiny_models.spectra(), "pixel").plot_maps(images=0)
     assert "Taken away by other pixels" not in [text.get_text() for text in alone.findobj(Text)]
+
+
+def test_classes_that_labels_alone_tell_of_are_read(spectra):
+    clf = copy.deepcopy(tiny_models.fitted())
+    ok = np.flatnonzero(spectra.ok)
+    clf.update(spectra[ok[:2]], ["oxide", "oxide"], show_progressbar=False)
+    found = clf.predict(spectra, context="neighbours", show_progressbar=False)
+    assert found.probabilities.shape == (len(spectra), len(clf.class_names))
+    np.testing.assert_allclose(found.probabilities[ok].sum(1), 1.0, atol=1e-4)
+    alone = clf.predict(spectra, show_progressbar=False)
+    np.testing.assert_array_equal(found.novelty, alone.novelty)

@@ -13,7 +13,7 @@ from eels_bayes.field import coupling as learning
 from eels_bayes.field.draws import draw_maps
 from eels_bayes.field.graph import grid_graph
 from eels_bayes.field.messages import class_distance, penalties
-from eels_bayes.field.prior import PIXELS, Coupling, coupling_of, prior_of_logs
+from eels_bayes.field.prior import PIXELS, Coupling, coupling_of, logs_of, prior_of_logs
 from eels_bayes.field.pyro_model import model
 from helpers.settled_messages import said_by_others
 
@@ -198,6 +198,20 @@ def test_prior_is_weak_and_says_how_many_axes():
     mean, sd = prior_of_logs(3)
     assert len(mean) == len(sd) == 6
     assert coupling_of(mean).strength.shape == (3,)
+
+
+def test_logs_of_a_coupling_are_its_likeliest_ones():
+    mean, sd = prior_of_logs(2)
+    logs = mean + sd * torch.tensor([0.7, -0.4, 1.1, 0.9, -1.6])
+    found = logs_of(coupling_of(logs))
+    for here, there in zip(coupling_of(found), coupling_of(logs), strict=True):
+        torch.testing.assert_close(here, there)
+
+    def improbable(shift):  # what the strength has more, axes have less
+        moved = found + shift * torch.tensor([1.0, 0.0, 0.0, -1.0, -1.0])
+        return float((((moved - mean) / sd) ** 2).sum())
+
+    assert improbable(0.0) < min(improbable(-0.01), improbable(0.01))
 
 
 @pytest.mark.parametrize("known", [True, False])

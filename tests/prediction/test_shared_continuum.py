@@ -1,0 +1,90 @@
+"""What continua of an image share: found where it was put in, and heard from other pixels alone."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from eels_bayes.forward_model.fit import IMAGE_SHARE
+from eels_bayes.prediction.shared_continuum import LEAST_PIXELS, shared_continuum
+
+EXPONENT = 1  # of the continuum's columns
+
+
+@pytest.fixture(scope="module")
+def model(quick_classifier):
+    """Of a small series."""
+    return quick_classifier.fitted.forward
+
+
+def drawn(model, image, offset, seed=0, level=1e-3):
+    """Profiles of the first component, with offsets (I, P) of their images; and the component."""
+    rng = np.random.default_rng(seed)
+    part, n = model.rotated_components()[0], len(image)
+    columns = model.continuum.columns(model.continuum.energy, model.library)
+    factors = rng.standard_normal((n, len(part.value)))
+    white = part.center + factors @ part.loadings.T
+    white += np.sqrt(level) * rng.standard_normal(white.shape)
+    profile = model.continuum.center(model.continuum.energy) + white / model.white
+    profile += offset[image] @ columns.T
+    component = np.zeros((n, len(model.components()[0])))
+    component[:, 0] = 1.0
+    return profile, np.full(n, level), component, columns
+
+
+def offsets_of(model, n_images, seed=1):
+    variances = IMAGE_SHARE * model.continuum.prior_variances(model.library)
+    offset = np.zeros((n_images, len(variances)))
+    offset[:, EXPONENT] = np.random.default_rng(seed).normal(
+        0, variances[EXPONENT] ** 0.5, n_images
+    )
+    return offset
+
+
+def test_what_was_put_in_is_taken_out(model):
+    image = np.repeat(np.arange(4), 400)
+    offset = offsets_of(model, 4)
+    profile, level, component, columns = drawn(model, image, offset)
+    shift = shared_continuum(model, profile, level, image, component)
+    expected = offset[image] @ columns.T
+    left = np.square(shift - expected).sum(1).mean() / np.square(expected).sum(1).mean()
+    assert left < 0.1
+
+
+def test_a_pixel_hears_of_the_others_alone(model):
+    image = np.zeros(LEAST_PIXELS + 10, int)
+    profile, level, component, _ = drawn(model, image, np.zeros((1, len(model.mean))))
+    before = shared_continuum(model, profile, level, image, component)
+    profile[0] *= 1.02
+    moved = shared_continuum(model, profile, level, image, component) - before
+    # what the pixel tells is taken back for itself, and heard by all others
+    assert np.abs(moved[0]).max() < 0.2 * np.abs(moved[1:]).max(1).min()
+
+
+def test_few_pixels_and_other_images_tell_nothing(model):
+    image = np.repeat([0, 1], [LEAST_PIXELS - 1, 60])
+    offset = offsets_of(model, 2)
+    profile, level, component, _ = drawn(model, image, offset)
+    shift = shared_continuum(model, profile, level, image, component)
+    assert (shift[image == 0] == 0).all() and np.abs(shift[image == 1]).max() > 0
+    alone = image == 1
+    only = shared_continuum(model, profile[alone], level[alone], image[alone], component[alone])
+    np.testing.assert_allclose(only, shift[alone], atol=1e-6)
+
+
+def test_images_are_read_without_what_they_share(quick_classifier, spectra):
+    """A series whose profiles all lean by as much is read as it was, with its neighbours."""
+    model = quick_classifier.fitted.forward
+    columns = model.continuum.columns(model.continuum.energy, model.library)
+    variances = model.continuum.prior_variances(model.library)
+    lean = np.sqrt(IMAGE_SHARE * variances[EXPONENT]) * columns[:, EXPONENT]
+    moved = replace(spectra, profile=(spectra.profile + lean).astype(np.float32))
+
+    def changed(context):
+        first, second = (
+            quick_classifier.predict(x, context=context, show_progressbar=False)
+            for x in (spectra, moved)
+        )
+        return np.nanmean(np.abs(first.probabilities - second.probabilities))
+
+    assert changed("neighbours") < 0.5 * changed("image")
