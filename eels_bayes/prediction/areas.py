@@ -31,9 +31,9 @@ def class_area(
     """How many pixels of each image are of each class, with an interval.
 
     By draws of whole maps where pixels were read with their neighbours, each with class weights of
-    the image that its pixels leave open; else as if every pixel were wrong by itself. What is
-    wrong with a class in all images is in neither: of 90 % intervals in simulated series 84 % held
-    the area at dose 1 and 77 % at dose 0.3, and 11 and 8 % pixel by pixel.
+    the image that its pixels leave open; else as if every pixel were wrong by itself. Of 90 %
+    intervals in simulated series, read by the model of another one, 90 % held the area at dose 1
+    and 92 % at dose 0.3, where the class was there at all; pixel by pixel hardly one in ten did.
 
     Parameters
     ----------

@@ -125,3 +125,29 @@ def test_draws_with_offsets_are_those_of_other_weights():
     for k in range(K):
         here, there = (found == k).mean(0), (expected == k).mean(0)
         np.testing.assert_allclose(here, there, atol=5 * 0.5 * np.sqrt(2 / n_draws))
+
+
+def test_areas_of_known_fields_lie_in_their_intervals():
+    """Maps drawn from fields of known coupling; all that is learned, from noisy pixels."""
+    shape, n_images, noise = (16, 16), 30, 1.0
+    truth = Coupling(torch.tensor([0.6, 0.6]), torch.tensor(0.5), torch.tensor(1e-3))
+    size = shape[0] * shape[1]
+    image, position = np.divmod(np.arange(n_images * size), size)
+    graph = grid_graph(image, position, [shape] * n_images)
+    distance, base = class_distance(np.arange(K) / K), np.full(K, 1 / K)
+    nothing = np.zeros((len(image), K))
+    prior = learn_field(nothing, image, graph, distance, base, coupling=truth)
+    (classes,) = draw_maps(prior, graph, 1, sweeps=200, seed=4)
+    seen = classes[:, None] + noise * np.random.default_rng(4).standard_normal((len(image), 1))
+    likelihood = -0.5 * ((seen - np.arange(K)) / noise) ** 2
+    field = learn_field(likelihood, image, graph, distance, base)
+    offsets = drawn_offsets(field, graph, 60, np.random.default_rng(0))
+    maps = draw_maps(field, graph, 60, offsets=offsets)
+
+    def areas(of_images):
+        one_hot = of_images.reshape(-1, n_images, size)[..., None] == np.arange(K)
+        return one_hot.sum(2)
+
+    low, high = np.quantile(areas(maps), [0.05, 0.95], axis=0)
+    held = (low <= areas(classes)[0]) & (areas(classes)[0] <= high)
+    assert 0.84 < held.mean() < 1.0
