@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from eels_bayes.classifier.compatibility import Signals, checked_weights, read_spectra
 from eels_bayes.classifier.digest import digest
 from eels_bayes.classifier.fitted import Fitted
-from eels_bayes.classifier.pixel_columns import COMPONENTS, columns_of
+from eels_bayes.classifier.pixel_columns import COMPONENTS, Joint, columns_of, kept
 from eels_bayes.classifier.reading_in_parts import Pixels, is_large, read_in_parts
 from eels_bayes.classifier.reading_with_neighbours import read_with_neighbours
 from eels_bayes.classifier.settings import Settings
@@ -37,7 +37,7 @@ def predict(
     context: Context,
     class_weights: ArrayLike | None,
     displacement: ArrayLike | None,
-    joint: bool,
+    joint: Joint,
 ) -> Prediction:
     """What a fitted model says of every pixel; see `EELSClassifier.predict`."""
     if context not in CONTEXTS:
@@ -46,13 +46,16 @@ def predict(
         )
     if displacement is not None and context != "series":
         raise ValueError(f"displacement is for context='series'; leave it out with {context!r}")
+    if not (isinstance(joint, bool) or joint == "float16"):
+        raise ValueError(f"joint must be True, False or 'float16'; got {joint!r}")
     overall = fitted.class_weights
     given = checked_weights(class_weights, len(fitted.class_names))
     states = pixel_states(fitted.forward, overall)
     if context == "pixel" and is_large(spectra):
         pixels, columns = read_in_parts(fitted, spectra, settings, states, given, joint)
     else:
-        spectra = read_spectra(fitted, spectra, settings.show_progressbar)
+        moving = context == "series" and displacement is None  # is measured by the counts
+        spectra = read_spectra(fitted, spectra, settings.show_progressbar, counts=moving)
         pixels = Pixels(spectra.flag, spectra.image, spectra.position, spectra.images)
         prior = None if given is None else states.of_classes(np.tile(given, (len(spectra), 1)))
         columns = columns_of(fitted, spectra, settings, states, prior)
@@ -76,6 +79,7 @@ def predict(
     if unlike := unlike_model(columns["novelty"][ok]):
         warnings.warn(f"predict: {unlike}", stacklevel=WARNED_CALL)
     columns.pop("states", None)
+    columns = kept(columns, joint)
     gaussians = {name: columns.pop(name) for name in COMPONENTS if name in columns}
     labels, library = np.full(len(ok), -1), fitted.forward.library
     labels[ok] = columns["probabilities"][ok].argmax(1)
@@ -98,7 +102,7 @@ def predict(
     )
 
 
-def _joint_posterior(gaussians: dict[str, NDArray[np.float32]], fitted: Fitted) -> JointPosterior:
+def _joint_posterior(gaussians: dict[str, NDArray[Any]], fitted: Fitted) -> JointPosterior:
     """The latents' Gaussians, and the classifier that reads them."""
     weight, mean, sd = (gaussians[name] for name in COMPONENTS)
     return JointPosterior(weight, mean, sd, fitted.gp)

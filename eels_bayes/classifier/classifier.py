@@ -14,7 +14,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from eels_bayes.classifier import views
-from eels_bayes.classifier.batch_prediction import Context, predict
+from eels_bayes.classifier.batch_prediction import Context, Joint, predict
 from eels_bayes.classifier.checkpoint import opened
 from eels_bayes.classifier.compatibility import Signals, check_spectra, checked_weights
 from eels_bayes.classifier.compiling import compiled
@@ -221,7 +221,7 @@ class EELSClassifier:
         context: Context = "pixel",
         class_weights: ArrayLike | None = None,
         displacement: ArrayLike | None = None,
-        joint: bool = True,
+        joint: Joint = True,
         show_progressbar: bool = True,
     ) -> Prediction:
         """Class probabilities, their doubt and its causes for every pixel.
@@ -241,8 +241,8 @@ class EELSClassifier:
         displacement : (I, A) array_like, optional
             How far structures of a series stand in each image from where they do in the first,
             pixels along each axis; measured by default (`eels_bayes.field.displacement`).
-        joint : bool
-            Whether `Prediction.joint`, most of its memory, is kept for batches of labels.
+        joint : bool or "float16"
+            Whether `Prediction.joint`, most of its memory, is kept for batches of labels, or half.
         show_progressbar : bool
             Shown where it takes more than a few seconds.
 
@@ -256,7 +256,7 @@ class EELSClassifier:
         RuntimeError, TypeError, ValueError
             Before ``fit``; if spectra are none, lie on another axis or were made otherwise than
             those of the fit, the context is unknown, weights or displacement are not what they
-            should be, or, with neighbours, two rows are of one place.
+            should be, with neighbours two rows are of one place, or `joint` is none of these.
         """
         fitted, settings = required(self.fitted), self._settings(show_progressbar)
         return predict(fitted, spectra, settings, context, class_weights, displacement, joint)

@@ -18,8 +18,12 @@ Signals: TypeAlias = Any  # EELSSpectrum or a list of them, whose type HyperSpy 
 MEANING = ("background", "normalize", "unit", "background_model")
 
 
-def read_spectra(fitted: Fitted, given: Spectra | Signals, show_progressbar: bool) -> Spectra:
+def read_spectra(
+    fitted: Fitted, given: Spectra | Signals, show_progressbar: bool, counts: bool
+) -> Spectra:
     """Spectra as they are, or those of signals by the fit's own preprocessor; checked.
+
+    Of signals, ``counts`` says whether theirs are kept.
 
     Raises
     ------
@@ -29,7 +33,8 @@ def read_spectra(fitted: Fitted, given: Spectra | Signals, show_progressbar: boo
     signals = given_as_signals(given)
     if signals:
         preprocessor: Preprocessor = fitted.preprocessor
-        given = preprocessor(signals, show_progressbar=None if show_progressbar else False)
+        shown = None if show_progressbar else False
+        given = preprocessor(signals, counts=counts, show_progressbar=shown)
     check_spectra(fitted, given)
     return given
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from eels_bayes.prediction.pixel_states import PixelStates, in_states
 
 PATIENCE = 3  # seconds that a prediction may take before its progress is shown
 COMPONENTS = ("component_weight", "component_mean", "component_sd")  # of the latents' Gaussians
+Joint = bool | Literal["float16"]  # whether these are kept, or in half precision
 
 
 def columns_of(
@@ -86,6 +89,19 @@ def padded(columns: Tensor, most: int) -> Tensor:
     """Columns (n, R, ...) of Gaussians and more of them, which weigh nothing."""
     extra = columns[:, :1].expand(-1, most - columns.shape[1], *columns.shape[2:])
     return torch.cat([columns, extra * (columns.ndim > 2)], 1)
+
+
+def kept(columns: dict[str, NDArray[np.float32]], joint: Joint) -> dict[str, NDArray[Any]]:
+    """Columns with the Gaussians of each latent, with them in half precision, or without them."""
+    if joint is True:
+        return dict(columns)
+    found: dict[str, NDArray[Any]] = {}
+    for name, values in columns.items():
+        if name not in COMPONENTS:
+            found[name] = values
+        elif joint:
+            found[name] = values.astype(np.float16, copy=False)
+    return found
 
 
 def _nothing(fitted: Fitted, n: int, n_states: int) -> dict[str, NDArray[np.float32]]:

@@ -13,7 +13,14 @@ from tqdm.auto import tqdm
 
 from eels_bayes.classifier.compatibility import Signals, check_spectra, given_as_signals
 from eels_bayes.classifier.fitted import Fitted
-from eels_bayes.classifier.pixel_columns import COMPONENTS, PATIENCE, columns_of, padded
+from eels_bayes.classifier.pixel_columns import (
+    COMPONENTS,
+    PATIENCE,
+    Joint,
+    columns_of,
+    kept,
+    padded,
+)
 from eels_bayes.classifier.settings import Settings
 from eels_bayes.data.spectra import ImageInfo, Spectra
 from eels_bayes.data.unread_images import many_lazy_pixels
@@ -40,7 +47,7 @@ def read_in_parts(
     settings: Settings,
     states: PixelStates,
     class_weights: NDArray[np.float64] | None,
-    joint: bool,
+    joint: Joint,
 ) -> tuple[Pixels, dict[str, NDArray[Any]]]:
     """Pixels of signals in their order, and the columns that `columns_of` gives.
 
@@ -52,15 +59,15 @@ def read_in_parts(
     states : PixelStates
     class_weights : (K,) array or None
         Prior weights of the classes, where they are others than those of the fit.
-    joint : bool
-        Whether the Gaussians of each latent are kept.
+    joint : bool or "float16"
+        Whether the Gaussians of each latent are kept, and how.
     """
     signals = given_as_signals(given)
     n_all = sum(math.prod(signal.axes_manager.navigation_shape) for signal in signals)
     quiet = settings._replace(show_progressbar=False)
     images: list[ImageInfo] = []
     where: list[tuple[NDArray[Any], ...]] = []
-    kept: list[dict[str, NDArray[Any]]] = []
+    parts: list[dict[str, NDArray[Any]]] = []
     shown = settings.show_progressbar
     with tqdm(total=n_all, desc="predict", unit="pixel", delay=PATIENCE, disable=not shown) as bar:
         for part in fitted.preprocessor.parts(signals):
@@ -72,13 +79,11 @@ def read_in_parts(
                 prior = states.of_classes(np.tile(class_weights, (len(part), 1)))
             columns = columns_of(fitted, part, quiet, states, prior)
             del columns["states"]  # neighbours are not asked here
-            if not joint:
-                columns = {name: x for name, x in columns.items() if name not in COMPONENTS}
-            kept.append(columns)
+            parts.append(kept(columns, joint))
             where.append((part.flag, np.full(len(part), len(images) - 1), part.position))
             bar.update(len(part))
-    flag, image, position = (np.concatenate(parts) for parts in zip(*where, strict=True))
-    return Pixels(flag, image, position, tuple(images)), _joined(kept)
+    flag, image, position = (np.concatenate(rows) for rows in zip(*where, strict=True))
+    return Pixels(flag, image, position, tuple(images)), _joined(parts)
 
 
 def _joined(parts: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:

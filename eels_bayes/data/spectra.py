@@ -86,7 +86,8 @@ class Spectra:
     shift : ndarray (n,) float32
         Energy shift removed, eV.
     counts : ndarray (n, C) float32
-        Aligned, rebinned counts on the preprocessor's canonical axis.
+        Aligned, rebinned counts on the preprocessor's canonical axis; (n, 0) where they are not
+        kept.
     gain : ndarray (n,) float32
         Variance per detector count in the profile's bins; a single channel has less where
         detectors spread electrons.
@@ -154,11 +155,17 @@ class Spectra:
 
     @property
     def canonical_energy(self) -> NDArray[np.float64]:
-        """Channel centres (C,) of `counts`, eV; the last L are `energy`."""
+        """Channel centres (C,) of aligned counts, eV; the last L are `energy`."""
         step = float(self.energy[1] - self.energy[0])
-        before = self.counts.shape[1] - len(self.energy)
+        n = self.counts.shape[1] if self.has_counts else len(self.preprocessor.canonical_energy)
+        before = n - len(self.energy)
         energy: NDArray[np.float64] = self.energy[0] + step * np.arange(-before, len(self.energy))
         return energy
+
+    @property
+    def has_counts(self) -> bool:
+        """Whether `counts` were kept."""
+        return self.counts.shape[1] > 0
 
     @property
     def ok(self) -> NDArray[np.bool_]:
@@ -261,6 +268,11 @@ def check_alike(name: str, parts: Sequence[Spectra]) -> None:
         raise ValueError(f"{name} is empty; at least one Spectra is needed")
     first = parts[0]
     for k, part in enumerate(parts):
+        if part.has_counts != first.has_counts:
+            raise ValueError(
+                f"one of {name}[0] and {name}[{k}] holds counts and the other does not; make both "
+                "with counts=True, or both without"
+            )
         if (
             not same_axis(first.energy, part.energy)
             or not same_axis(first.profile_energy, part.profile_energy)
@@ -275,6 +287,11 @@ def check_alike(name: str, parts: Sequence[Spectra]) -> None:
                 f"{name}[{k}] was made by a Preprocessor with other settings than {name}[0]; "
                 "use one Preprocessor for all of them"
             )
+
+
+def without_counts(spectra: Spectra) -> Spectra:
+    """The same spectra, whose counts are not kept."""
+    return replace(spectra, counts=np.zeros((len(spectra), 0), dtype=np.float32))
 
 
 def _same_settings(first: Any, second: Any) -> bool:

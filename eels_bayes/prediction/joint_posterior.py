@@ -36,14 +36,15 @@ class JointPosterior:
     weight : ndarray (n, R)
         Of the R Gaussians of each pixel's latent; they sum to one.
     mean, sd : ndarray (n, R, D)
-        Of these Gaussians, along the encoder's axes. All three are NaN where flagged.
+        Of these Gaussians, along the encoder's axes. All three are NaN where flagged; in single or
+        half precision.
     gp : GPClassifier
         What reads the latents.
     """
 
-    weight: NDArray[np.float32]
-    mean: NDArray[np.float32]
-    sd: NDArray[np.float32]
+    weight: NDArray[np.floating]
+    mean: NDArray[np.floating]
+    sd: NDArray[np.floating]
     gp: GPClassifier
 
     def __getitem__(self, index: slice | NDArray[Any] | Sequence[int]) -> JointPosterior:
@@ -80,10 +81,7 @@ class JointPosterior:
         parts = [torch.zeros(n_draws, 0, gp.n_classes, dtype=torch.float64)]
         for start in range(0, n, chunk_size):
             rows = slice(start, start + chunk_size)
-            weight, mean, sd = (
-                torch.as_tensor(x[rows], dtype=torch.float64)
-                for x in (self.weight, self.mean, self.sd)
-            )
+            weight, mean, sd = self._gaussians(rows)
             z = mean.unsqueeze(2) + sd.unsqueeze(2) * nodes  # (n, R, Q, D)
             kernel = gp.kernel(z.reshape(-1, d))
             residual_variance = gp.left_variance(kernel).view(len(mean), r, -1).mean(2)  # (n, R)
@@ -120,10 +118,7 @@ class JointPosterior:
         weights = gp.draw_weights(n_draws, generator)
         usable = np.isfinite(self.weight).all(1)
         probabilities = np.full((n_latents, n_draws, n, gp.n_classes), np.nan)
-        weight, mean, sd = (
-            torch.as_tensor(x[usable], dtype=torch.float64)
-            for x in (self.weight, self.mean, self.sd)
-        )
+        weight, mean, sd = self._gaussians(usable)
         for t in range(n_latents if usable.any() else 0):
             which = torch.multinomial(weight, 1, generator=generator)[:, 0]
             rows = torch.arange(len(which))
@@ -134,6 +129,13 @@ class JointPosterior:
             f = f + noise * gp.left_variance(kernel).sqrt().unsqueeze(-1)
             probabilities[t][:, usable] = torch.softmax(f, -1).numpy()
         return probabilities
+
+    def _gaussians(self, rows: slice | NDArray[Any]) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights, means and sd of some pixels; of half precision, too, weights sum to one."""
+        weight, mean, sd = (
+            torch.as_tensor(x[rows], dtype=torch.float64) for x in (self.weight, self.mean, self.sd)
+        )
+        return weight / weight.sum(1, keepdim=True), mean, sd
 
 
 def _averaged(probability: Tensor, weight: Tensor) -> Tensor:

@@ -71,7 +71,8 @@ def linked_images(spectra: Spectra, displacement: ArrayLike | None = None) -> Li
     Raises
     ------
     TypeError, ValueError
-        If the displacement is not finite numbers, or not one for each image and axis.
+        If the displacement is not finite numbers, or not one for each image and axis; or it is to
+        be measured, and the spectra hold no counts.
     """
     shapes = [info.shape for info in spectra.images]
     n_axes = max((len(shape) for shape in shapes), default=0)
@@ -104,6 +105,11 @@ def _measured(spectra: Spectra, first: int, second: int) -> NDArray[np.int64] | 
 def _brightness(spectra: Spectra, image: int) -> Floats:
     """Log of an image's total counts, NaN where a pixel is flagged or not there."""
     rows = np.flatnonzero((spectra.image == image) & spectra.ok)
+    if not spectra.has_counts:
+        raise ValueError(
+            "how far structures moved is measured by counts, which these spectra do not hold; make "
+            "them with counts=True, or give displacement"
+        )
     total = spectra.counts[rows].sum(1, dtype=np.float64)
     log = np.full(len(rows), np.nan)
     np.log(total, out=log, where=total > 0)

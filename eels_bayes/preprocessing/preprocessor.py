@@ -16,7 +16,7 @@ from torch import Tensor
 from eels_bayes.data.detector_noise import Noise
 from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.data.hyperspy_io import RawImage, energy_axis
-from eels_bayes.data.spectra import Spectra
+from eels_bayes.data.spectra import Spectra, without_counts
 from eels_bayes.data.unread_images import sampled_images, unread_images
 from eels_bayes.preprocessing.calibration import calibration
 from eels_bayes.preprocessing.counts_reader import CountsReader
@@ -264,6 +264,7 @@ class Preprocessor(CountsReader):
         correlation_factor: float = 1.0,
         *,
         sample: int | None = None,
+        counts: bool = True,
         show_progressbar: bool | None = None,
     ) -> Any:
         """Edge spectra of HyperSpy signals, or `forward` where `data` is a tensor of counts.
@@ -278,6 +279,10 @@ class Preprocessor(CountsReader):
             Of signals: so many pixels, shared out evenly to the images, a seeded choice of each;
             of a large lazy image a seeded choice of its chunks is read. To fit to more than memory
             holds: a fit needs some 10,000 pixels. All of them by default.
+        counts : bool
+            Whether `Spectra.counts`, a third of their memory, are kept. Neither a fit nor a
+            prediction reads them, but one with ``context="series"`` that is to find how far
+            structures moved.
         show_progressbar : bool, optional
             By default a bar appears when it takes more than three seconds.
 
@@ -311,7 +316,8 @@ class Preprocessor(CountsReader):
         images = unread_images(signals, self.frames, needed=first_time)
         most = None if sample is None else -(-whole("sample", sample) // len(images))
         shown = shown_images(images, show_progressbar)
-        parts = [part for k, one in enumerate(shown) for part in image_parts(self, one, k, most)]
+        found = (part for k, one in enumerate(shown) for part in image_parts(self, one, k, most))
+        parts = [part if counts else without_counts(part) for part in found]
         spectra = Spectra.concatenate(parts) if len(parts) > 1 else parts[0]
         if not spectra.ok.any():
             if first_time:

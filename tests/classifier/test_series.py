@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import eels_bayes as eb
-from eels_bayes.data.spectra import ImageInfo
+from eels_bayes.data.spectra import ImageInfo, without_counts
 from eels_bayes.prediction.linked_images import linked_images
 from helpers import tiny_models
 
@@ -70,6 +70,17 @@ def test_what_cannot_be_linked_is_read_as_with_neighbours(spectra):
     assert apart.map_posterior.links.before.tolist() == [-1, -1]
     assert beside.map_posterior.links is None
     np.testing.assert_array_equal(apart.map_posterior.follows, 1.0)
+
+
+def test_what_moved_is_not_measured_without_counts(spectra):
+    bare = without_counts(spectra)
+    with pytest.raises(ValueError, match=r"these spectra do not hold; make them with counts=True"):
+        read(bare)
+    given = [read(one, displacement=still(spectra)) for one in (bare, spectra)]
+    np.testing.assert_array_equal(*(pred.probabilities for pred in given))
+    # of signals it is, as they are read with what is needed
+    with pytest.warns(UserWarning, match=KNOWN):
+        read(tiny_models.signals())
 
 
 def test_one_image_needs_no_link(spectra):

@@ -190,6 +190,59 @@ def test_the_joint_posterior_may_be_left_out(is_lazy):
         eb.active.batch_bald(pred, 2)
 
 
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("is_lazy", [False, True])
+def test_the_joint_posterior_may_be_kept_in_half_precision(is_lazy):
+    clf, signal = tiny_models.fitted(), large_signal()
+    given = lazy(signal) if is_lazy else signal
+    single, half = (
+        clf.predict(given, joint=how, show_progressbar=False)[:40] for how in (True, "float16")
+    )
+    np.testing.assert_array_equal(half.probabilities, single.probabilities)
+    for name in ("weight", "mean", "sd"):
+        values, wanted = getattr(half.joint, name), getattr(single.joint, name)
+        assert values.dtype == np.float16 and wanted.dtype == np.float32
+        rounding = np.abs(wanted) * 2.0**-11 + 2.0**-25
+        assert (np.abs(values.astype(float) - wanted) <= rounding).all()
+    drawn = half.joint.draw(20), single.joint.draw(20)
+    np.testing.assert_allclose(drawn[0].sum(2), 1.0, atol=1e-6)
+    np.testing.assert_allclose(*drawn, atol=5e-3)
+    chosen = [eb.active.batch_bald(pred, 3) for pred in (half, single)]
+    np.testing.assert_array_equal(*chosen)
+
+
+@pytest.mark.parametrize("joint", ["float32", 1, None])
+def test_how_the_joint_posterior_is_kept_is_checked(joint):
+    with pytest.raises(ValueError, match=r"joint must be True, False or 'float16'; got"):
+        tiny_models.fitted().predict(tiny_models.spectra(), joint=joint)
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("is_lazy", [False, True])
+def test_counts_may_be_left_out_and_all_else_is_as_with_them(is_lazy):
+    pre, signal = tiny_models.preprocessor(), large_signal()
+    given = lazy(signal) if is_lazy else signal
+    whole = pre(given)
+    found = pre(given, counts=False)
+    assert whole.has_counts and not found.has_counts and found.counts.shape == (len(whole), 0)
+    assert found.counts.base is None  # and does not hold on to what it was cut from
+    for name in ("intensity", "sd", "profile", "norm", "position", "canonical_energy"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
+    one = eb.Spectra.concatenate([found[:3], found[3:9]])
+    assert len(one) == 9 and not one.has_counts
+    with pytest.raises(ValueError, match=r"holds counts and the other does not; make both"):
+        eb.Spectra.concatenate([found[:3], whole[3:9]])
+
+
+def test_spectra_without_counts_are_fitted_and_predicted_alike():
+    pre, signals = tiny_models.preprocessor(), tiny_models.signals()
+    spectra = pre(signals, counts=False, show_progressbar=False)
+    clf = tiny_models.unfitted().fit(spectra, show_progressbar=False)
+    found = clf.predict(spectra, show_progressbar=False)
+    expected = tiny_models.fitted().predict(tiny_models.spectra(), show_progressbar=False)
+    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+
+
 def test_a_small_lazy_file_is_read_as_it_is(tmp_path):
     signal = tiny_models.signals()[0]
     signal.save(tmp_path / "one.hspy")
