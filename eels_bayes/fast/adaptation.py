@@ -21,6 +21,7 @@ from eels_bayes.fast import stream_em
 from eels_bayes.fast.following import Components, Followed
 from eels_bayes.fast.stream_em import Seen
 from eels_bayes.forward_model.whitening import whiten_tensors
+from eels_bayes.preprocessing.aligned_counts import aligned
 
 if TYPE_CHECKING:
     from eels_bayes.fast.classifier import FastClassifier
@@ -152,10 +153,11 @@ class Follower:
         if len(seen.noise) == 0:
             return
         step = stream_em.expectation(seen, self._now)
-        frozen, read_by = (
-            stream_em.log_evidence(seen, model) for model in (self._frozen, self._read_by)
-        )
         now = step.log_evidence
+        frozen, read_by = (
+            now if model is self._now else stream_em.log_evidence(seen, model)
+            for model in (self._frozen, self._read_by)
+        )
         rows = torch.stack([now - frozen, now - read_by, read_by - frozen], 1).clamp(-MOST, MOST)
         self._recent.extend(map(tuple, rows.tolist()))
         self._running = stream_em.maximisation(
@@ -193,30 +195,40 @@ class Follower:
 
     def _seen(self, counts: NDArray[Any], shift: NDArray[np.float64]) -> Seen:
         """Spectra as the evidence reads them, whitened by what is known; the odd ones left out."""
-        graph, evidence = self.fast.graph, self._evidence
-        rows = torch.from_numpy(self.fast._rows(counts)[0]) - graph.offset
-        with torch.no_grad():
-            read = self.fast._preprocessor(
-                rows,
-                graph.axis,
-                torch.as_tensor(shift, dtype=torch.float32),
-                graph.gain,
-                graph.readout,
-                graph.correlation_factor,
-            )
-            known = self._tensors
-            deviation, noise = whiten_tensors(
-                read.profile,
-                read.level,
-                evidence.center,
-                evidence.white,
-                known["evidence.middle"],
-                known["evidence.spread"],
-                evidence.brightness,  # as the detector has it
-            )
-        usable = (read.flag == 0) & deviation.isfinite().all(1) & noise.isfinite()
+        evidence, known = self._evidence, self._tensors
+        rows = torch.from_numpy(self.fast._rows(counts)[0]) - self.fast.graph.offset
+        # Of one drift together: what makes channels of it is reckoned once then.
+        parts = [self._read(rows[shift == one], one) for one in dict.fromkeys(shift.tolist())]
+        profile, level = (torch.cat(read) for read in zip(*parts, strict=True))
+        deviation, noise = whiten_tensors(
+            profile,
+            level,
+            evidence.center,
+            evidence.white,
+            known["evidence.middle"],
+            known["evidence.spread"],
+            evidence.brightness,  # as the detector has it
+        )
+        usable = deviation.isfinite().all(1) & noise.isfinite()
         deviation, noise = deviation[usable].double(), noise[usable].double()
         span = self._followed.span
         along = deviation @ span
         beside = (deviation.square().sum(1) - along.square().sum(1)).clamp(min=0.0)
         return Seen(along, beside, span.shape[0] - span.shape[1], noise)
+
+    def _read(self, rows: Tensor, shift: float) -> tuple[Tensor, Tensor]:
+        """Profiles (m, B) and levels (m,) of counts of one drift; of odd ones they are left out."""
+        graph, preprocessor = self.fast.graph, self.fast._preprocessor
+        with torch.no_grad():
+            raw = aligned(
+                rows,
+                graph.axis,
+                torch.full((len(rows),), shift, dtype=torch.float32),
+                graph.gain,
+                graph.readout,
+                graph.correlation_factor,
+                preprocessor._layout(),
+            )
+            odd, flag = preprocessor.extractor.check(raw.canonical, raw.norm)
+        usable = ~(odd | raw.non_finite | raw.off_axis) & (flag == 0)
+        return raw.profile[usable], raw.level[usable]
