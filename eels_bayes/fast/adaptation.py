@@ -7,7 +7,6 @@ seen what it is compared on.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -20,8 +19,8 @@ from eels_bayes import validation
 from eels_bayes.fast import stream_em
 from eels_bayes.fast.following import Components, Followed
 from eels_bayes.fast.stream_em import Seen
-from eels_bayes.forward_model.whitening import whiten_tensors
-from eels_bayes.preprocessing.aligned_counts import aligned
+from eels_bayes.fast.stream_reading import StreamReading
+from eels_bayes.fast.torchscript_backend import scripted
 
 if TYPE_CHECKING:
     from eels_bayes.fast.classifier import FastClassifier
@@ -135,9 +134,10 @@ class Follower:
             )
         self.fast, self.options = fast, options
         reader = fast.graph.reader
-        self._evidence = reader.encoder.evidence
         n_classes = int(reader.dominant.shape[1])
         self._followed = Followed(reader.encoder, fast.population, n_classes)
+        self._read = scripted(StreamReading(fast.graph, fast._preprocessor, self._followed))
+        self._em = scripted(stream_em.StreamEM(self._followed))
         self._running = stream_em.begun(self._followed)
         self._frozen = self._followed.components(self._followed.fitted)
         self._read_by = self._now = self._frozen
@@ -145,35 +145,35 @@ class Follower:
         self.learned = 0
         # log evidence of recent spectra: of what is known over the frozen model, and over what is
         # read by, and of that over the frozen model
-        self._recent: deque[tuple[float, float, float]] = deque(maxlen=RECENT)
+        self._recent = np.zeros((0, 3))
 
     def learn(self, counts: NDArray[Any], shift: NDArray[np.float64]) -> None:
         """Learn from raw counts (n, E) that can be read, with the drifts (n,) to be removed, eV."""
-        seen = self._seen(counts, shift)
-        if len(seen.noise) == 0:
-            return
-        step = stream_em.expectation(seen, self._now)
+        rows, known = torch.from_numpy(self.fast._rows(counts)[0]), self._tensors
+        drift = torch.as_tensor(shift, dtype=torch.float32)
+        with torch.no_grad():
+            seen = self._read(rows, drift, known["evidence.middle"], known["evidence.spread"])
+            if len(seen.noise) > 0:
+                self._take_in(seen)
+
+    def _take_in(self, seen: Seen) -> None:
+        """Learn from spectra that were read."""
+        step = self._em.expectation(seen, self._now)
         now = step.log_evidence
         frozen, read_by = (
-            now if model is self._now else stream_em.log_evidence(seen, model)
+            now if model is self._now else self._em.log_evidence(seen, model)
             for model in (self._frozen, self._read_by)
         )
         rows = torch.stack([now - frozen, now - read_by, read_by - frozen], 1).clamp(-MOST, MOST)
-        self._recent.extend(map(tuple, rows.tolist()))
-        self._running = stream_em.maximisation(
-            self._running,
-            step,
-            self._followed,
-            memory=self.options.memory,
-            class_memory=self.options.class_memory,
-        )
-        self._now = self._followed.components(self._running.state)
-        self._tensors = self._followed.tensors(self._running.state, self._now)
+        self._recent = np.concatenate([self._recent, rows.numpy()])[-RECENT:]
+        memories = float(self.options.memory), float(self.options.class_memory)
+        after = self._em.maximisation(self._running, step, *memories)
+        self._running, self._now, self._tensors = after
         self.learned += len(now)
 
     def proposal(self) -> Proposal | None:
         """What should be read by from now on, if it is another model; it is taken to be read by."""
-        recent = np.array(self._recent).reshape(-1, 3)
+        recent = self._recent
         if len(recent) < min(RECENT, self.options.class_memory):
             return None
         mean, error = recent.mean(0), recent.std(0) / np.sqrt(len(recent))
@@ -188,47 +188,7 @@ class Follower:
 
     def gain(self) -> tuple[float, float]:
         """What recent spectra gain by what is known, nats: mean and standard error, NaN of none."""
-        gains = np.array([row[0] for row in self._recent])
+        gains = self._recent[:, 0]
         if len(gains) < 2:
             return float("nan"), float("nan")
         return float(gains.mean()), float(gains.std() / np.sqrt(len(gains)))
-
-    def _seen(self, counts: NDArray[Any], shift: NDArray[np.float64]) -> Seen:
-        """Spectra as the evidence reads them, whitened by what is known; the odd ones left out."""
-        evidence, known = self._evidence, self._tensors
-        rows = torch.from_numpy(self.fast._rows(counts)[0]) - self.fast.graph.offset
-        # Of one drift together: what makes channels of it is reckoned once then.
-        parts = [self._read(rows[shift == one], one) for one in dict.fromkeys(shift.tolist())]
-        profile, level = (torch.cat(read) for read in zip(*parts, strict=True))
-        deviation, noise = whiten_tensors(
-            profile,
-            level,
-            evidence.center,
-            evidence.white,
-            known["evidence.middle"],
-            known["evidence.spread"],
-            evidence.brightness,  # as the detector has it
-        )
-        usable = deviation.isfinite().all(1) & noise.isfinite()
-        deviation, noise = deviation[usable].double(), noise[usable].double()
-        span = self._followed.span
-        along = deviation @ span
-        beside = (deviation.square().sum(1) - along.square().sum(1)).clamp(min=0.0)
-        return Seen(along, beside, span.shape[0] - span.shape[1], noise)
-
-    def _read(self, rows: Tensor, shift: float) -> tuple[Tensor, Tensor]:
-        """Profiles (m, B) and levels (m,) of counts of one drift; of odd ones they are left out."""
-        graph, preprocessor = self.fast.graph, self.fast._preprocessor
-        with torch.no_grad():
-            raw = aligned(
-                rows,
-                graph.axis,
-                torch.full((len(rows),), shift, dtype=torch.float32),
-                graph.gain,
-                graph.readout,
-                graph.correlation_factor,
-                preprocessor._layout(),
-            )
-            odd, flag = preprocessor.extractor.check(raw.canonical, raw.norm)
-        usable = ~(odd | raw.non_finite | raw.off_axis) & (flag == 0)
-        return raw.profile[usable], raw.level[usable]

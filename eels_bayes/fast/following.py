@@ -8,12 +8,10 @@ noise-free spectrum is a matter of the encoders and not of how frequent a spectr
 encoder's regressions of it (`latent.noisy_encoder`) stay, written down along the new axes.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from eels_bayes.fast.population import Population
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
@@ -66,8 +64,10 @@ class Components(NamedTuple):
     noise: Tensor
 
 
-class Followed:
+class Followed(nn.Module):
     """How a compiled reader's components depend on the population; float64, on the CPU.
+
+    Script-safe, as what follows a stream is compiled: see `stream_em`.
 
     Parameters
     ----------
@@ -79,14 +79,16 @@ class Followed:
         K; the components of single classes come first.
     """
 
+    fitted: State
+
     def __init__(self, encoder: NoisyEncoder, population: Population, n_classes: int):
+        super().__init__()
         self.n_classes, self.single = n_classes, population.single
         evidence = encoder.evidence
         n_all, n_span = evidence.variance.shape
         own = {name: getattr(evidence, name).double().cpu() for name in EVIDENCE}
         self.white = evidence.white.double().cpu()
         self.span, self.inside = evidence.span.double().cpu(), evidence.inside.cpu()
-        self.usual = evidence.center.double().cpu() * self.white
         self.directions = self.span.T @ (population.columns * self.white.unsqueeze(1))  # (S, P)
         self.fitted = State(
             own["log_weight"].softmax(0),
@@ -108,6 +110,7 @@ class Followed:
         self.slope = axes[: len(slope)] @ slope  # in the directions themselves
         self.shown_mean, self.shown_variance = self._shown(self.components(self.fitted))
 
+    @torch.jit.export
     def components(self, state: State) -> Components:
         """The Gaussians of a state."""
         moving = self.directions @ state.covariance @ self.directions.T
@@ -115,43 +118,45 @@ class Followed:
         center = self.edge + self.directions @ state.mean
         return Components(state.weight.log(), center, axes, variance.clamp(min=0.0), state.noise)
 
+    @torch.jit.export
     def tensors(self, state: State, components: Components) -> dict[str, Tensor]:
         """What the encoder's buffers `FOLLOWING` are for these components, in single precision."""
-        n_known, (n_all, n_span) = len(self.latent), components.variance.shape
+        n_known, n_all = len(self.latent), components.variance.shape[0]
+        n_span = components.variance.shape[1]
         offset = torch.einsum("tsa,ts->ta", components.axes, components.center)
-        known = slice(n_known)
-        wide = components.axes[known] * components.variance[known].unsqueeze(1)
-        shown = torch.cat([wide.mT, components.center[known].unsqueeze(1)], 1)  # (C, S + 1, S)
+        axes = components.axes[:n_known]
+        wide = axes * components.variance[:n_known].unsqueeze(1)
+        shown = torch.cat([wide.mT, components.center[:n_known].unsqueeze(1)], 1)  # (C, S + 1, S)
         mean, variance = self._shown(components)
         moved = self.directions @ (state.mean - self.fitted.mean)
-        found = {
+        spread = (self.spread**2 + variance - self.shown_variance).clamp(min=0.0).sqrt()
+        whole = {
             "evidence.log_weight": components.log_weight,
             "evidence.axes": components.axes.transpose(0, 1).reshape(n_span, n_all * n_span),
             "evidence.offset": offset.flatten(),
             "evidence.variance": components.variance,
             "evidence.shown": (shown @ self.span[self.inside].T).flatten(0, 1),
             "evidence.middle": self.middle + (mean - self.shown_mean),
-            "evidence.spread": (self.spread**2 + variance - self.shown_variance)
-            .clamp(min=0.0)
-            .sqrt(),
+            "evidence.spread": spread,
             # by it the noise is reckoned from a profile's sum
             "evidence.brightness": self.brightness / components.noise,
             "offset": self.latent + moved @ self.slope,
-            "slope": components.axes[known].mT @ self.slope,
+            "slope": axes.mT @ self.slope,
         }
-        return {name: x.float().contiguous() for name, x in found.items()}
+        found: dict[str, Tensor] = {}
+        for name, x in whole.items():
+            found[name] = x.float().contiguous()
+        return found
 
     def _shown(self, components: Components) -> tuple[Tensor, Tensor]:
         """Mean and variance (B,) of whitened bins among spectra without noise."""
         weight = components.log_weight.exp()
-        known = slice(len(weight))
-        center = components.center[known]
+        n_known = len(weight)
+        center = components.center[:n_known]
         mean = weight @ center
         apart = center - mean
         covariance = (apart * weight.unsqueeze(1)).T @ apart
-        wide = (
-            components.axes[known]
-            * (components.variance[known] * weight.unsqueeze(1)).sqrt()[:, None]
-        )
+        root = (components.variance[:n_known] * weight.unsqueeze(1)).sqrt()
+        wide = components.axes[:n_known] * root.unsqueeze(1)
         covariance = covariance + (wide @ wide.mT).sum(0)
         return self.span @ mean, ((self.span @ covariance) * self.span).sum(1)

@@ -10,15 +10,16 @@ directions steps of expectation-maximisation hardly move, and a stream drifts fa
 weights take recursive steps by what spectra do tell of them (the scores' own covariance;
 Titterington, J. R. Stat. Soc. B 46, 257 (1984)), under which all directions forget in the same
 time.
-"""
 
-from __future__ import annotations
+Script-safe: a step of hundreds of small operations would ask for the interpreter before each, which
+the loop that reads needs at the same time. Compiled, it asks for it a few times.
+"""
 
 import math
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from eels_bayes.fast.following import Components, Followed, State
 
@@ -97,10 +98,28 @@ class Running(NamedTuple):
     information: Tensor
 
 
+class Fitted(NamedTuple):
+    """What a step needs of `Followed`.
+
+    Attributes
+    ----------
+    fitted : State
+    directions : Tensor (S, P)
+    single : Tensor (C1,) of int64
+    n_classes : int
+        As there.
+    """
+
+    fitted: State
+    directions: Tensor
+    single: Tensor
+    n_classes: int
+
+
 def begun(followed: Followed) -> Running:
     """What is known before the first spectrum: what was fitted."""
     state = followed.fitted
-    return Running(state, _complete(state))
+    return Running(state, complete(state))
 
 
 def log_evidence(seen: Seen, components: Components) -> Tensor:
@@ -132,7 +151,9 @@ def expectation(seen: Seen, components: Components) -> Expectation:
     )
 
 
-def _joint(seen: Seen, components: Components) -> tuple[Tensor, Tensor, Tensor]:
+def _joint(
+    seen: Seen, components: Components, unknown: float = UNKNOWN_SHARE
+) -> tuple[Tensor, Tensor, Tensor]:
     """Log of component and spectrum (n, T), and factor and shrink (n, T, S) as `PixelEvidence`."""
     n_known, n_all = len(components.log_weight), len(components.center)
     noise = seen.noise * components.noise
@@ -141,18 +162,23 @@ def _joint(seen: Seen, components: Components) -> tuple[Tensor, Tensor, Tensor]:
     shrink = (noise.view(-1, 1, 1) + components.variance).reciprocal()
     factor = projected * shrink
     likelihood = 0.5 * (shrink.log() - projected * factor).sum(2)
-    weight = noise.new_full((n_all,), math.log(UNKNOWN_SHARE / (n_all - n_known)))
-    weight[:n_known] = components.log_weight + math.log1p(-UNKNOWN_SHARE)
+    weight = torch.full_like(components.center[:, 0], math.log(unknown / (n_all - n_known)))
+    weight[:n_known] = components.log_weight + math.log1p(-unknown)
     return weight + likelihood, factor, shrink
 
 
 def maximisation(
     running: Running,
     step: Expectation,
-    followed: Followed,
-    *,
+    population: Fitted,
     memory: float,
     class_memory: float,
+    least_information: float = LEAST_INFORMATION,
+    held: float = HELD,
+    ridge: float = RIDGE,
+    least_weight: float = LEAST_WEIGHT,
+    least_noise: float = NOISE_RANGE[0],
+    most_noise: float = NOISE_RANGE[1],
 ) -> Running:
     """What is known after an E-step.
 
@@ -160,83 +186,127 @@ def maximisation(
     ----------
     running : Running
     step : Expectation
-    followed : Followed
+    population : Fitted
     memory, class_memory : float
         Spectra after which a factor of e is forgotten: of all, and of the components' weights.
+    least_information, held, ridge, least_weight, least_noise, most_noise : float
+        Scripted functions see no globals.
     """
     state, known = running.state, step.responsibility.sum(1)
     n, n_known = float(known.sum()), len(state.weight)
     if n < 1.0:
         return running
-    share, of_classes = (-math.expm1(-n / spectra) for spectra in (memory, class_memory))
+    share, of_classes = -math.expm1(-n / memory), -math.expm1(-n / class_memory)
     root = torch.linalg.cholesky(state.covariance)
-    loadings = followed.directions @ root  # (S, P)
+    loadings = population.directions @ root  # (S, P)
     off = step.responsibility - known.unsqueeze(1) * state.weight
     score = torch.cat([off, step.score @ loadings], 1)
     information = torch.lerp(running.information, score.T @ score / n, share)
     mean = score.sum(0) / n
-    expected = expected_weights(step.responsibility.sum(0) / n, followed)
-    mean[:n_known] = expected - state.weight
-    metric = information + LEAST_INFORMATION * _complete(state)
-    metric[:n_known, :n_known] += RIDGE * torch.eye(n_known, dtype=metric.dtype)
-    metric[n_known:, n_known:] += HELD * torch.eye(len(root), dtype=metric.dtype)
-    towards = mean.clone()
-    away = (state.mean - followed.fitted.mean).unsqueeze(1)
-    towards[n_known:] -= HELD * torch.linalg.solve_triangular(root, away, upper=False)[:, 0]
-    move = torch.linalg.solve(metric, towards)
+    mean[:n_known] = expected_weights(step.responsibility.sum(0) / n, population) - state.weight
+    metric = information + least_information * complete(state)
+    metric[:n_known, :n_known] += ridge * torch.eye(n_known, dtype=metric.dtype)
+    metric[n_known:, n_known:] += held * torch.eye(len(root), dtype=metric.dtype)
+    away = (state.mean - population.fitted.mean).unsqueeze(1)
+    back = held * torch.linalg.solve_triangular(root, away, upper=False)[:, 0]
+    move = torch.linalg.solve(metric, torch.cat([mean[:n_known], mean[n_known:] - back]))
     log_weight = state.weight.log() + _bounded(of_classes * move[:n_known])
-    weight = log_weight.softmax(0).clamp(min=LEAST_WEIGHT)
+    weight = log_weight.softmax(0).clamp(min=least_weight)
     # The covariance by expectation-maximisation: a mean of positive ones, and so positive itself.
     about = share * mean[n_known:]
     eye = torch.eye(len(root), dtype=root.dtype)
     scatter = eye + share * (loadings.T @ step.second @ loadings) / n - torch.outer(about, about)
     covariance = root @ scatter @ root.T
-    state = State(
+    after = State(
         weight / weight.sum(),
         state.mean + root @ _bounded(share * move[n_known:]),
         0.5 * (covariance + covariance.T),
-        torch.lerp(state.noise, step.noise, share).clamp(*NOISE_RANGE),
+        torch.lerp(state.noise, step.noise, share).clamp(least_noise, most_noise),
     )
-    return Running(state, information)
+    return Running(after, information)
 
 
-def expected_weights(weight: Tensor, followed: Followed) -> Tensor:
+def expected_weights(
+    weight: Tensor,
+    population: Fitted,
+    least_weight: float = LEAST_WEIGHT,
+    balance: float = BALANCE,
+    mixed_weight: float = MIXED_WEIGHT,
+) -> Tensor:
     """Weights (C,) drawn to what is expected of them beforehand.
 
     As `forward_model.class_weights` does in a fit: the share of mixed spectra to that of the fit,
     classes alone, whose components come first, to equal ones.
     """
-    n_classes, single, fitted = followed.n_classes, followed.single, followed.fitted.weight
+    single, fitted, n_classes = population.single, population.fitted.weight, population.n_classes
     n_single = len(single)
     alone, mixed = weight[:n_single], weight[n_single:]
-
-    def of_class(parts: Tensor) -> Tensor:
-        """Sum (K,) over what a class has alone."""
-        return parts.new_zeros(n_classes).index_add(0, single, parts)
-
-    pure, before = of_class(alone), of_class(fitted[:n_single])
+    pure, before = (
+        _of_class(alone, single, n_classes),
+        _of_class(fitted[:n_single], single, n_classes),
+    )
     # how a class shares out; as in the fit where there is nothing of it
     part = torch.where(
-        (pure > LEAST_WEIGHT)[single],
-        alone / pure.clamp(min=LEAST_WEIGHT)[single],
-        fitted[:n_single] / before.clamp(min=LEAST_WEIGHT)[single],
-    ).clamp(min=LEAST_WEIGHT)
-    pure = (pure / pure.sum().clamp(min=LEAST_WEIGHT) + BALANCE / n_classes) / (1.0 + BALANCE)
+        (pure > least_weight)[single],
+        alone / pure.clamp(min=least_weight)[single],
+        fitted[:n_single] / before.clamp(min=least_weight)[single],
+    ).clamp(min=least_weight)
+    pure = (pure / pure.sum().clamp(min=least_weight) + balance / n_classes) / (1.0 + balance)
     alone = pure[single] * part
     if len(mixed) == 0:
         return alone / alone.sum()
-    share = (mixed.sum() + MIXED_WEIGHT * fitted[n_single:].sum()) / (1.0 + MIXED_WEIGHT)
-    mixed = mixed.clamp(min=LEAST_WEIGHT)
+    share = (mixed.sum() + mixed_weight * fitted[n_single:].sum()) / (1.0 + mixed_weight)
+    mixed = mixed.clamp(min=least_weight)
     return torch.cat([(1.0 - share) * alone / alone.sum(), share * mixed / mixed.sum()])
 
 
-def _complete(state: State) -> Tensor:
+def _of_class(parts: Tensor, single: Tensor, n_classes: int) -> Tensor:
+    """Sum (K,) over what a class has alone."""
+    whole = torch.zeros(n_classes, dtype=parts.dtype)
+    return whole.index_add(0, single, parts)
+
+
+def complete(state: State) -> Tensor:
     """What a spectrum without noise would tell, as `Running.information`."""
     n_known, weight = len(state.weight), state.weight
-    complete = torch.eye(n_known + len(state.mean), dtype=weight.dtype)
-    complete[:n_known, :n_known] = torch.diag(weight) - torch.outer(weight, weight)
-    return complete
+    whole = torch.eye(n_known + len(state.mean), dtype=weight.dtype)
+    whole[:n_known, :n_known] = torch.diag(weight) - torch.outer(weight, weight)
+    return whole
 
 
-def _bounded(step: Tensor) -> Tensor:
-    return step.clamp(-MOST_STEP, MOST_STEP)
+def _bounded(step: Tensor, most: float = MOST_STEP) -> Tensor:
+    return step.clamp(-most, most)
+
+
+class StreamEM(nn.Module):
+    """The steps above for one population, to be compiled.
+
+    Parameters
+    ----------
+    followed : Followed
+    """
+
+    def __init__(self, followed: Followed):
+        super().__init__()
+        self.followed = followed
+
+    @torch.jit.export
+    def expectation(self, seen: Seen, components: Components) -> Expectation:
+        """The E-step for n spectra."""
+        return expectation(seen, components)
+
+    @torch.jit.export
+    def log_evidence(self, seen: Seen, components: Components) -> Tensor:
+        """Log-likelihood (n,) of spectra."""
+        return log_evidence(seen, components)
+
+    @torch.jit.export
+    def maximisation(
+        self, running: Running, step: Expectation, memory: float, class_memory: float
+    ) -> tuple[Running, Components, dict[str, Tensor]]:
+        """What is known after an E-step, its Gaussians, and the encoder's buffers for them."""
+        own = self.followed
+        population = Fitted(own.fitted, own.directions, own.single, own.n_classes)
+        running = maximisation(running, step, population, memory, class_memory)
+        components = own.components(running.state)
+        return running, components, own.tensors(running.state, components)

@@ -128,6 +128,12 @@ def frozen(module: nn.Module, kept: Sequence[str] = ()) -> Any:
     return program
 
 
+def scripted(module: nn.Module) -> Any:
+    """A module by TorchScript as it is, with all that is exported: it lets other threads run."""
+    with quietly():
+        return torch.jit.script(module.eval())
+
+
 class quietly(warnings.catch_warnings):
     """Without TorchScript's announcement that it is deprecated, which is known."""
 
