@@ -136,7 +136,7 @@ class Follower:
         reader = fast.graph.reader
         n_classes = int(reader.dominant.shape[1])
         self._followed = Followed(reader.encoder, fast.population, n_classes)
-        self._read = scripted(StreamReading(fast.graph, fast._preprocessor, self._followed))
+        self._read = scripted(StreamReading(fast.graph, fast._preprocessor, self._followed).eval())
         self._em = scripted(stream_em.StreamEM(self._followed))
         self._running = stream_em.begun(self._followed)
         self._frozen = self._followed.components(self._followed.fitted)

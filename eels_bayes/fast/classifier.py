@@ -20,11 +20,14 @@ from eels_bayes.fast.backends import BACKENDS, Backend
 from eels_bayes.fast.graph import CHUNK, N_COLUMNS, FastGraph, Run
 from eels_bayes.fast.parts import FastParts, Head
 from eels_bayes.fast.population import Population
+from eels_bayes.fast.torchscript_backend import scripted
 from eels_bayes.fast.whole_signal import map_signal
 from eels_bayes.preprocessing.alignment import FADED, SEARCH, align_axis, find_shift
 from eels_bayes.preprocessing.borders import without_borders
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 from eels_bayes.randomness import alone
+
+DRIFT_WARM_UP = 2  # estimates: TorchScript optimises itself in its first calls
 
 
 class FastReading(NamedTuple):
@@ -119,7 +122,10 @@ class FastClassifier:
         self._preprocessor = preprocessor
         self._ceiling = float(preprocessor.ceiling)
         with alone():  # compilers and their warnings are the process's
+            self._find_shift = scripted(find_shift)
             self._run = BACKENDS[backend](self.graph, program_export.description(self._parts))
+        for _ in range(DRIFT_WARM_UP):
+            self._drift(np.ones((1, len(self.energy)), dtype=np.float32))
 
     def __repr__(self) -> str:
         return (
@@ -250,7 +256,7 @@ class FastClassifier:
         finite = torch.where(torch.isfinite(counts), counts, torch.nan)
         mean = torch.nan_to_num(finite.nanmean(0, keepdim=True))
         with torch.inference_mode():
-            shift, seen = find_shift(
+            shift, seen = self._find_shift(
                 mean,
                 self.graph.axis,
                 torch.zeros(1, dtype=torch.float32),

@@ -128,10 +128,10 @@ def frozen(module: nn.Module, kept: Sequence[str] = ()) -> Any:
     return program
 
 
-def scripted(module: nn.Module) -> Any:
-    """A module by TorchScript as it is, with all that is exported: it lets other threads run."""
+def scripted(what: Any) -> Any:
+    """A module, with all that it exports, or a function by TorchScript: others run meanwhile."""
     with quietly():
-        return torch.jit.script(module.eval())
+        return torch.jit.script(what)
 
 
 class quietly(warnings.catch_warnings):
