@@ -1,7 +1,7 @@
 """A stream that drifts: read by the frozen model, by one that follows it, and by refitted ones.
 
     python benchmarks/adaptive.py [--parts drift still cold latency] [--models DIR] [--seed 9611]
-        [--json FILE] [--smoke]
+        [--patience S] [--json FILE] [--smoke]
 
 Frozen is a model that is fitted to a simulated annealing series. *drift*: the stream is another
 such series of 36 images, in which the class mix passes from the first class to the last one, the
@@ -14,7 +14,9 @@ same stream, read from a model that was fitted to one image alone.
 These three learn from each step when it was read, in one thread, so that the scores do not depend
 on the clock. *latency* reads the drifting stream by `LiveClassifier` at 400 spectra a second,
 frozen and adapting in turns: wall time from source to result, which other programs lengthen, and
-the processor time of the loop that reads, which they lengthen less.
+the processor time of the loop that reads, which they lengthen less. Each turn notes how much of a
+core other programs took; those in which they took less than a tenth are told apart. With
+`--patience`, a turn waits so many seconds at most for a moment without other programs.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from annealing import preprocess
 from numpy.typing import NDArray
@@ -49,6 +52,8 @@ ENERGY_DRIFT = 1.0  # eV, amplitude of a slow wave; none jumps from image to ima
 ONE_IMAGE = 12  # of the fit's series, whose temperature shows three of the classes
 RATE, TURN, ROUNDS = 400.0, 2000, 4  # spectra a second, and of each turn
 WARM = 200  # results of a turn that do not count
+QUIET = 0.1  # of a core, that other programs may take in a turn
+LOOK = 0.5  # s, that they are watched before one
 
 
 class Stream:
@@ -193,31 +198,73 @@ def timed(live: eb.LiveClassifier, counts: Array) -> tuple[list[float], list[flo
     return wall[WARM:], own[WARM:]
 
 
-def latency(fast: eb.FastClassifier, stream: Stream, *, smoke: bool) -> Row:
+class Others:
+    """How much of a core other programs take, from when it is made."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._began, self._busy = time.perf_counter(), self._used()
+
+    def _used(self) -> float:
+        """Processor time (s) of all programs but this one, on all cores."""
+        every, own = psutil.cpu_times(), self._process.cpu_times()
+        idle = every.idle + getattr(every, "iowait", 0.0)
+        return float(sum(every) - idle - own.user - own.system)
+
+    def share(self) -> float:
+        """Up to now."""
+        return (self._used() - self._busy) / (time.perf_counter() - self._began)
+
+
+def wait_for_quiet(patience: float) -> None:
+    """Return when other programs leave the cores alone, or when that takes too long."""
+    end = time.perf_counter() + patience
+    while time.perf_counter() < end:
+        others = Others()
+        time.sleep(LOOK)
+        if others.share() < QUIET:
+            return
+
+
+def latency(fast: eb.FastClassifier, stream: Stream, patience: float, *, smoke: bool) -> Row:
     """Frozen and adaptive in turns, at the detector's rate."""
     readers = {
         "frozen": eb.LiveClassifier(fast, policy="drop_oldest", queue_size=400),
         "adaptive": eb.LiveClassifier(fast, policy="drop_oldest", queue_size=400, adapt=True),
     }
     turn, rounds = (400, 1) if smoke else (TURN, ROUNDS)
-    found: dict[str, list[Any]] = {name: [[], [], 0] for name in readers}
-    load = [os.getloadavg()[0]]
+    turns: dict[str, list[Row]] = {name: [] for name in readers}
     for k in range(rounds):
         for name in list(readers)[:: 1 if k % 2 else -1]:
+            wait_for_quiet(patience)
+            others = Others()
             wall, own = timed(readers[name], stream.counts[k * turn : (k + 1) * turn])
-            found[name][0] += [np.percentile(wall, [50, 99])]
-            found[name][1] += [np.percentile(own, [50, 99])]
-            found[name][2] += readers[name].counters.dropped
-        load.append(os.getloadavg()[0])
-    row: Row = {"load": load, "cores": os.cpu_count(), "swaps": len(readers["adaptive"].swaps)}
-    for name, (wall, own, dropped) in found.items():
-        row[name] = {
-            "wall ms, p50 and p99": np.median(wall, axis=0).tolist(),
-            "processor ms, p50 and p99": np.median(own, axis=0).tolist(),
-            "dropped": dropped,
-        }
+            row = {
+                "others": others.share(),
+                "wall": np.percentile(wall, [50, 99, 99.9]).tolist(),
+                "processor": np.percentile(own, [50, 99]).tolist(),
+                "dropped": readers[name].counters.dropped,
+            }
+            turns[name].append(row)
+            print(name, json.dumps(row), flush=True)
+    row = {"cores": os.cpu_count(), "swaps": len(readers["adaptive"].swaps)}
+    for name, rows in turns.items():
+        row[name] = {"all": medians(rows)}
+        if quiet := [one for one in rows if one["others"] < QUIET]:
+            row[name]["quiet"] = medians(quiet)
     print("latency", json.dumps(row), flush=True)
     return row
+
+
+def medians(rows: list[Row]) -> Row:
+    """Of turns."""
+    return {
+        "turns": len(rows),
+        "others, of a core": float(np.median([one["others"] for one in rows])),
+        "wall ms, p50, p99 and p99.9": np.median([one["wall"] for one in rows], axis=0).tolist(),
+        "processor ms, p50 and p99": np.median([one["processor"] for one in rows], axis=0).tolist(),
+        "dropped": sum(one["dropped"] for one in rows),
+    }
 
 
 # ---------------------------------------------------------------- all
@@ -255,7 +302,7 @@ def run(given: argparse.Namespace) -> Row:
             keep("cold", compared("cold", cold, stream))
         else:
             with threadpool_limits(1):
-                keep("latency", latency(fast, stream, smoke=given.smoke))
+                keep("latency", latency(fast, stream, given.patience, smoke=given.smoke))
     return results
 
 
@@ -266,6 +313,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     parser.add_argument("--models", type=Path, help="directory of fitted models")
     parser.add_argument("--seed", type=int, default=9611)
+    parser.add_argument("--patience", type=float, default=0.0, help="s, for a quiet moment")
     parser.add_argument("--json", type=Path, help="where results are written")
     parser.add_argument("--smoke", action="store_true", help="small, and short training")
     torch.set_num_threads(1)

@@ -10,7 +10,6 @@ import pickle
 import threading
 import time
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,10 +20,20 @@ from eels_bayes.data.flags import Flag
 from eels_bayes.fast import fast_file
 from eels_bayes.fast.adaptation import Adaptation, Follower
 from eels_bayes.fast.classifier import FastClassifier
-from eels_bayes.fast.following import FOLLOWING, Followed
+from eels_bayes.fast.following import FOLLOWING, Followed, State
 from eels_bayes.fast.live import LiveClassifier
 from eels_bayes.fast.live_adapter import LiveAdapter
-from eels_bayes.fast.stream_em import BALANCE, begun, expected_weights
+from eels_bayes.fast.stream_em import (
+    BALANCE,
+    Fitted,
+    StreamEM,
+    begun,
+    expectation,
+    expected_weights,
+    maximisation,
+)
+from eels_bayes.fast.stream_reading import StreamReading
+from eels_bayes.fast.torchscript_backend import scripted
 from eels_bayes.forward_model.model_evidence import evidence_of
 
 OPTIONS = Adaptation(memory=1000, class_memory=300, step=64)
@@ -144,6 +153,36 @@ def test_more_noise_is_found(fast):
     assert found[1] / found[0] == pytest.approx(2.0, abs=0.25)
 
 
+def fitted_of(followed):
+    return Fitted(followed.fitted, followed.directions, followed.single, followed.n_classes)
+
+
+def test_compiled_steps_are_those_of_plain_python(fast):
+    counts, _ = stream()
+    counts = torch.from_numpy(counts[:48].astype(np.float32))
+    counts[5] = torch.nan  # is left out
+    shift = torch.tensor([0.1, -0.2, 0.1, 0.4]).repeat(12)
+    followed = Followed(fast.graph.reader.encoder, fast.population, len(fast.class_names))
+    reading = StreamReading(fast.graph, fast._preprocessor, followed).eval()
+    known = followed.tensors(followed.fitted, followed.components(followed.fitted))
+    bins = known["evidence.middle"], known["evidence.spread"]
+    steps, running, now = scripted(StreamEM(followed)), begun(followed), None
+    with torch.no_grad():
+        seen, one = scripted(reading)(counts, shift, *bins), reading(counts, shift, *bins)
+        now = followed.components(running.state)
+        step, other = steps.expectation(seen, now), expectation(one, now)
+        found = steps.maximisation(running, step, 600.0, 300.0)
+        wanted = maximisation(running, other, fitted_of(followed), 600.0, 300.0)
+    assert len(seen.noise) == 47
+    for few in (seen, one), (step, other), (found[0].state, wanted.state):
+        for a, b in zip(*few, strict=True):
+            torch.testing.assert_close(a, b)
+    # spectra of several drifts are those of each by itself, in their order
+    for k in (0, 1, 3, 6, 47):
+        alone = reading(counts[k : k + 1], shift[k : k + 1], *bins)
+        torch.testing.assert_close(alone.along[0], seen.along[k - (k > 5)], rtol=1e-3, atol=1e-4)
+
+
 def test_expected_weights_are_weights_and_rule_no_class_out(fast):
     followed = Followed(fast.graph.reader.encoder, fast.population, len(fast.class_names))
     nothing = torch.zeros_like(followed.fitted.weight)
@@ -152,7 +191,7 @@ def test_expected_weights_are_weights_and_rule_no_class_out(fast):
         begun(followed).state.weight,
         nothing.index_fill(0, torch.tensor(1), 1.0),
     ):
-        found = expected_weights(weight, followed)
+        found = expected_weights(weight, fitted_of(followed))
         assert float(found.sum()) == pytest.approx(1.0)
         assert float(found.min()) > 0.0
         assert float(found[: followed.n_classes].min()) > 0.005
@@ -163,7 +202,8 @@ def test_classes_are_balanced_with_all_sizes_of_their_edges():
     double = {"dtype": torch.float64}
     fitted = torch.tensor([0.2, 0.3, 0.25, 0.15, 0.1], **double)
     single, sizes = torch.tensor([0, 1, 0, 0]), [0, 2, 3]
-    followed = SimpleNamespace(n_classes=2, single=single, fitted=SimpleNamespace(weight=fitted))
+    nothing = torch.zeros(0, **double)
+    followed = Fitted(State(fitted, nothing, nothing, nothing), nothing, single, 2)
     seen = torch.tensor([0.05, 0.7, 0.1, 0.05, 0.1], **double)
     found = expected_weights(seen, followed)
     pure = torch.tensor([0.2, 0.7], **double)
@@ -217,7 +257,7 @@ def test_what_is_worse_is_not_read_by_any_more(fast):
     follower._read_by = follower._followed.components(other)
     follower._now = follower._read_by
     follower._running = follower._running._replace(state=other)
-    follower._recent.clear()
+    follower._recent = follower._recent[:0]
     for some in np.array_split(counts[640:960], 5):
         follower.learn(some, np.full(len(some), shift))
         follower._now = follower._read_by  # it does not learn
