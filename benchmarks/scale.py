@@ -1,6 +1,6 @@
 """Counts larger than memory: peak memory, time, interruption, workers, and a fit to them.
 
-    python benchmarks/scale.py [--pixels 1000000] [--parts map kill workers fit] [--model FILE]
+    python benchmarks/scale.py [--pixels 1000000] [--parts map kill workers fit kept] [--model FILE]
         [--folder DIR] [--json FILE] [--smoke]
 
 The counts are a simulated annealing series whose images are tiled to the wanted number of pixels,
@@ -16,6 +16,9 @@ workers  One worker of dask and two, by processes; and two of which one is kille
          Two workers need two idle cores.
 fit      A fit to a sample of the tiled series, read lazily, beside one to the series in memory: NLL
          of other spectra against the truth, time and peak memory.
+kept     What is kept of a pixel, and the peak beside it, by edge spectra with and without their
+         counts, and by `EELSClassifier.predict` with the joint posterior in single and in half
+         precision and without it: of some images of the tiled series, read lazily.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -44,12 +48,14 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Row = dict[str, Any]
 
-PARTS = ("map", "kill", "workers", "fit")
+PARTS = ("map", "kill", "workers", "fit", "kept")
 CHUNK = (32, 32)  # pixels of a stored chunk along y and x: 3.3 MB
 IN_MEMORY = 20_000  # spectra, that the time in memory is taken of
 FIT_SAMPLE = 13_680  # spectra that are fitted to: as many as the series holds
+KEPT = 40_000  # pixels, at least, whose memory is weighed
 ROUNDS = 3
 SEED = 7
+NOTHING = SimpleNamespace()
 
 
 # ---------------------------------------------------------------- what is read
@@ -280,6 +286,37 @@ def fit(folder: Path, lazily: bool, smoke: bool) -> Row:
     }
 
 
+def kept(folder: Path, what: str, how: Any) -> Row:
+    """Memory of edge spectra or of a prediction, bytes a pixel."""
+    import torch
+
+    import eels_bayes as eb
+
+    torch.set_num_threads(1)
+    clf, signal = eb.load_model(folder / "model.eels"), lazy_signal(folder)
+    images, of_one = signal.data.shape[0], int(np.prod(signal.data.shape[1:3]))
+    signal = signal.inav[..., : min(images, -(-KEPT // of_one))]
+    clf.predict(signal.inav[:4, :4, 0], show_progressbar=False)  # imports what it needs
+    with Peak() as peak:
+        began = time.process_time()
+        if what == "spectra":
+            found = clf.preprocessor(signal, counts=how, show_progressbar=False)
+        else:
+            found = clf.predict(signal, joint=how, show_progressbar=False)
+        seconds = time.process_time() - began
+    held = [*vars(found).values(), *vars(getattr(found, "joint", None) or NOTHING).values()]
+    n = len(found)
+    return {
+        "what": what,
+        "how": how,
+        "pixels": n,
+        "bytes_a_pixel": sum(x.nbytes for x in held if isinstance(x, np.ndarray) and len(x) == n)
+        / n,
+        "peak_bytes_a_pixel": 1e6 * peak.beyond / n,
+        "processor_us_a_pixel": 1e6 * seconds / n,
+    }
+
+
 # ---------------------------------------------------------------- all of it
 
 
@@ -339,6 +376,11 @@ def measure(folder: Path, options: argparse.Namespace) -> Row:
                 "equal_with_one_lost": call(same, folder, "one.zarr", "lost.zarr"),
             }
             print(json.dumps(result["workers"]), flush=True)
+        if "kept" in options.parts:
+            ways = [("spectra", True), ("spectra", False)]
+            ways += [("prediction", how) for how in (True, "float16", False)]
+            result["kept"] = [call(kept, folder, *way) for way in ways]
+            print(json.dumps(result["kept"]), flush=True)
         if "fit" in options.parts:
             rows = [call(fit, folder, lazily, options.smoke) for lazily in (False, True)]
             result["fit"] = {
