@@ -9,7 +9,9 @@ continuum's exponent rises by 0.25, its amplitude by 10 % and the overlapping sh
 fingerprint, evenly from the first image to the last. "Refitted" are models that
 `EELSClassifier.update` refits to each stretch of the stream, which they read then: they know all
 of it beforehand. *still*: the spectra of a series like that of the fit, in no order. *cold*: the
-same stream, read from a model that was fitted to one image alone.
+same stream, read from a model that was fitted to one image alone, and the rest of it by a model
+that is fitted anew to its first 2,280 spectra; both also in the order of the images, where a
+stretch holds few of the classes.
 
 These three learn from each step when it was read, in one thread, so that the scores do not depend
 on the clock. *latency* reads the drifting stream by `LiveClassifier` at 400 spectra a second,
@@ -51,6 +53,7 @@ EXPONENT, AMPLITUDE, OVERLAP = 0.25, 0.10, 0.15  # by which the continuum drifts
 ENERGY_DRIFT = 1.0  # eV, amplitude of a slow wave; none jumps from image to image
 ONE_IMAGE = 12  # of the fit's series, whose temperature shows three of the classes
 RATE, TURN, ROUNDS = 400.0, 2000, 4  # spectra a second, and of each turn
+FIRST = 2280  # spectra of the stream that a cold start is fitted anew to
 WARM = 200  # results of a turn that do not count
 QUIET = 0.1  # of a core, that other programs may take in a turn
 LOOK = 0.5  # s, that they are watched before one
@@ -107,9 +110,9 @@ def scores(probabilities: Array, labels: Array) -> Row:
     return {name: float(found[name]) for name in ("accuracy", "nll")}
 
 
-def stretches(n: int) -> list[slice]:
-    """Parts of a stream."""
-    ends = np.linspace(0, n, STRETCHES + 1).astype(int)
+def stretches(n: int, first: int = 0) -> list[slice]:
+    """Parts of a stream, without its first spectra."""
+    ends = np.linspace(0, n, STRETCHES + 1).astype(int).clip(min=first)
     return [slice(a, b) for a, b in itertools.pairwise(ends)]
 
 
@@ -139,14 +142,15 @@ def followed(fast: eb.FastClassifier, stream: Stream, adapt: eb.Adaptation) -> t
     return np.concatenate(found), row
 
 
-def compared(name: str, fast: eb.FastClassifier, stream: Stream) -> Row:
-    """Frozen and adaptive, stretch by stretch."""
+def compared(name: str, fast: eb.FastClassifier, stream: Stream, first: int = 0) -> Row:
+    """Frozen and adaptive, stretch by stretch; the first spectra are left out of the scores."""
     found, row = followed(fast, stream, eb.Adaptation())
-    frozen, labels = row.pop("frozen"), stream.labels
-    row["frozen"], row["adaptive"] = scores(frozen, labels), scores(found, labels)
+    frozen, labels, read = row.pop("frozen"), stream.labels, slice(first, None)
+    row["frozen"] = scores(frozen[read], labels[read])
+    row["adaptive"] = scores(found[read], labels[read])
     row["stretches"] = [
         {"frozen": scores(frozen[s], labels[s]), "adaptive": scores(found[s], labels[s])}
-        for s in stretches(len(labels))
+        for s in stretches(len(labels), first)
     ]
     print(name, json.dumps(row), flush=True)
     return row
@@ -157,6 +161,19 @@ def signal_of(like: Any, counts: Array) -> Any:
     signal = like.deepcopy()
     signal.data = counts.astype(np.float32)
     return signal
+
+
+def fitted_to_first(
+    clf: eb.EELSClassifier, stream: Stream, like: Any, first: int
+) -> eb.EELSClassifier:
+    """A model by the first spectra of a stream, as a cold one's preprocessor reads them."""
+    counts = stream.counts[:first]
+    spectra = clf.preprocessor(signal_of(like, counts[None]), show_progressbar=False)
+    began = time.process_time()
+    anew = eb.EELSClassifier(clf.library, effort=clf.effort, seed=clf.seed)
+    anew.fit(spectra, show_progressbar=False)
+    print(f"fitted to {first} spectra in {time.process_time() - began:.1f} s", flush=True)
+    return anew
 
 
 def refitted(clf: eb.EELSClassifier, stream: Stream, like: Any) -> list[Row]:
@@ -299,7 +316,13 @@ def run(given: argparse.Namespace) -> Row:
             image = min(ONE_IMAGE, fit_images - 1)
             one = model_of("one_image", series.signals[image : image + 1], given)
             cold = one.compile(one.preprocessor, energy=energy)
-            keep("cold", compared("cold", cold, stream))
+            in_order = stream_of(given.seed + 2, n_images, shape, 0.0)
+            first = 200 if given.smoke else FIRST
+            for name, some in (("cold", stream), ("cold, in order", in_order)):
+                keep(name, compared(name, cold, some))
+                anew = fitted_to_first(one, some, series.signals[0], first)
+                fast = anew.compile(anew.preprocessor, energy=energy)
+                keep(f"{name}, anew", compared(f"{name}, anew", fast, some, first))
         else:
             with threadpool_limits(1):
                 keep("latency", latency(fast, stream, given.patience, smoke=given.smoke))

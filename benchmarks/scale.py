@@ -13,7 +13,10 @@ map      `FastClassifier.map` to a folder: peak memory beyond that of the import
 kill     The process is killed when half of the blocks are there; the same call goes on. The result
          is compared with an uninterrupted one, bit by bit.
 workers  One worker of dask and two, by processes; and two of which one is killed in the middle.
-         Two workers need two idle cores.
+         Two workers need two idle cores. Other programs lengthen the wall time, and the processor
+         time less: of all workers together, and of this process, where dask's scheduler runs. Of
+         two cores that do nothing else, two workers and the scheduler need half of the sum at the
+         least, and one worker its own: `limit` is the ratio.
 fit      A fit to a sample of the tiled series, read lazily, beside one to the series in memory: NLL
          of other spectra against the truth, time and peak memory.
 kept     What is kept of a pixel, and the peak beside it, by edge spectra with and without their
@@ -203,6 +206,7 @@ def by_workers(folder: Path, name: str, n_workers: int, killed: bool) -> Row:
         fast.map(warm, folder / f"{name}.warm", show_progressbar=False)
         shutil.rmtree(folder / f"{name}.warm")
         pids = client.run(os.getpid)
+        before = (sum(client.run(time.process_time).values()), time.process_time())
         began = time.perf_counter()
         if killed:
             wanted = done_blocks(folder / name, 0.25)
@@ -212,7 +216,16 @@ def by_workers(folder: Path, name: str, n_workers: int, killed: bool) -> Row:
         seconds = time.perf_counter() - began
         if killed:
             killer.join()
-    return {"workers": n_workers, "seconds": seconds, "killed": killed}
+        after = (sum(client.run(time.process_time).values()), time.process_time())
+    n = int(np.prod(counts.shape[:-1]))
+    of_workers, of_scheduler = (1e6 * (b - a) / n for a, b in zip(before, after, strict=True))
+    return {
+        "workers": n_workers,
+        "seconds": seconds,
+        "killed": killed,
+        "workers_us_a_spectrum": of_workers,
+        "scheduler_us_a_spectrum": of_scheduler,
+    }
 
 
 def done_blocks(path: Path, share: float) -> Any:
@@ -367,10 +380,12 @@ def measure(folder: Path, options: argparse.Namespace) -> Row:
             one = call(by_workers, folder, "one.zarr", 1, False)
             two = call(by_workers, folder, "two.zarr", 2, False)
             lost = call(by_workers, folder, "lost.zarr", 2, True)
+            us = "workers_us_a_spectrum"
             result["workers"] = {
-                "one": one["seconds"],
-                "two": two["seconds"],
+                "one": one,
+                "two": two,
                 "ratio": one["seconds"] / two["seconds"],
+                "limit": 2.0 * one[us] / (two[us] + two["scheduler_us_a_spectrum"]),
                 "one_lost": lost["seconds"],
                 "equal": call(same, folder, "one.zarr", "two.zarr"),
                 "equal_with_one_lost": call(same, folder, "one.zarr", "lost.zarr"),
