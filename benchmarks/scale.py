@@ -14,9 +14,9 @@ kill     The process is killed when half of the blocks are there; the same call 
          is compared with an uninterrupted one, bit by bit.
 workers  One worker of dask and two, by processes; and two of which one is killed in the middle.
          Two workers need two idle cores. Other programs lengthen the wall time, and the processor
-         time less: of all workers together, and of this process, where dask's scheduler runs. Of
-         two cores that do nothing else, two workers and the scheduler need half of the sum at the
-         least, and one worker its own: `limit` is the ratio.
+         time less: of all workers together, and of this process, which measures the drifts first
+         and where dask's scheduler runs. `limit` is the ratio of the wall times if all that this
+         process does stands beside the workers' work, which two of them share evenly.
 fit      A fit to a sample of the tiled series, read lazily, beside one to the series in memory: NLL
          of other spectra against the truth, time and peak memory.
 kept     What is kept of a pixel, and the peak beside it, by edge spectra with and without their
@@ -218,13 +218,13 @@ def by_workers(folder: Path, name: str, n_workers: int, killed: bool) -> Row:
             killer.join()
         after = (sum(client.run(time.process_time).values()), time.process_time())
     n = int(np.prod(counts.shape[:-1]))
-    of_workers, of_scheduler = (1e6 * (b - a) / n for a, b in zip(before, after, strict=True))
+    of_workers, here = (1e6 * (b - a) / n for a, b in zip(before, after, strict=True))
     return {
         "workers": n_workers,
         "seconds": seconds,
         "killed": killed,
         "workers_us_a_spectrum": of_workers,
-        "scheduler_us_a_spectrum": of_scheduler,
+        "here_us_a_spectrum": here,
     }
 
 
@@ -380,12 +380,12 @@ def measure(folder: Path, options: argparse.Namespace) -> Row:
             one = call(by_workers, folder, "one.zarr", 1, False)
             two = call(by_workers, folder, "two.zarr", 2, False)
             lost = call(by_workers, folder, "lost.zarr", 2, True)
-            us = "workers_us_a_spectrum"
+            shared, alone = (one[f"{who}_us_a_spectrum"] for who in ("workers", "here"))
             result["workers"] = {
                 "one": one,
                 "two": two,
                 "ratio": one["seconds"] / two["seconds"],
-                "limit": 2.0 * one[us] / (two[us] + two["scheduler_us_a_spectrum"]),
+                "limit": (alone + shared) / (alone + shared / 2.0),
                 "one_lost": lost["seconds"],
                 "equal": call(same, folder, "one.zarr", "two.zarr"),
                 "equal_with_one_lost": call(same, folder, "one.zarr", "lost.zarr"),
