@@ -130,7 +130,8 @@ def followed(fast: eb.FastClassifier, stream: Stream, adapt: eb.Adaptation) -> t
         frozen.append(fast(some, shift).probabilities)
         rows = [(row, shift) for row, odd in zip(some, reading.flag, strict=True) if odd == 0]
         began = time.thread_time()
-        adapter.learn(rows)
+        if rows:
+            adapter.learn(rows)
         seconds += time.thread_time() - began
         adapter.take(start + adapt.step)
     row = {
@@ -321,8 +322,8 @@ def run(given: argparse.Namespace) -> Row:
             for name, some in (("cold", stream), ("cold, in order", in_order)):
                 keep(name, compared(name, cold, some))
                 anew = fitted_to_first(one, some, series.signals[0], first)
-                fast = anew.compile(anew.preprocessor, energy=energy)
-                keep(f"{name}, anew", compared(f"{name}, anew", fast, some, first))
+                its = anew.compile(anew.preprocessor, energy=energy)
+                keep(f"{name}, anew", compared(f"{name}, anew", its, some, first))
         else:
             with threadpool_limits(1):
                 keep("latency", latency(fast, stream, given.patience, smoke=given.smoke))
