@@ -240,8 +240,8 @@ def _joint(pred: Prediction) -> JointPosterior:
     """What draws pixels jointly; ValueError where there is nothing."""
     if pred.joint is None:
         raise ValueError(
-            "pred cannot draw pixels jointly; use one that EELSClassifier.predict made, and not with "
-            "joint=False: joint='float16' takes half of the memory"
+            "pred cannot draw pixels jointly; use one that EELSClassifier.predict made, and not "
+            "with joint=False: joint='float16' takes half of the memory"
         )
     return pred.joint
 
