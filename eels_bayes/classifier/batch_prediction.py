@@ -46,7 +46,9 @@ def predict(
         )
     if displacement is not None and context != "series":
         raise ValueError(f"displacement is for context='series'; leave it out with {context!r}")
-    if not (isinstance(joint, bool) or joint == "float16"):
+    if isinstance(joint, np.bool_):
+        joint = bool(joint)
+    if not (isinstance(joint, bool) or (isinstance(joint, str) and joint == "float16")):
         raise ValueError(f"joint must be True, False or 'float16'; got {joint!r}")
     overall = fitted.class_weights
     given = checked_weights(class_weights, len(fitted.class_names))

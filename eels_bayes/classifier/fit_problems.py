@@ -96,10 +96,11 @@ def _few(report: FitReport) -> str:
 def _undecided(report: FitReport) -> str:
     n_classes = len(report.class_names)
     error = float(np.sqrt((report.share_error[:n_classes] ** 2).mean()))
-    if error * n_classes < UNDECIDED:
+    # a few others that are looked at say nothing of the shares that were fitted
+    if error * n_classes < UNDECIDED or report.n_pixels < FEW_PIXELS:
         return ""
     return (
-        f"these pixels hardly tell {n_classes} classes apart: their shares are known to within "
+        f"these pixels leave open how frequent {n_classes} classes are: shares are known to within "
         f"{100 * error:.1f} %, where equal ones are {100 / n_classes:.1f} %, and probabilities of "
         "single pixels lean on them; fewer classes, more pixels or a higher dose would help"
     )

@@ -13,7 +13,7 @@ import eels_bayes as eb
 from eels_bayes.classifier import fitting
 from eels_bayes.classifier.fit_library import AS_WELL, rise_length
 from eels_bayes.classifier.fit_misfits import misfitting
-from eels_bayes.classifier.fit_problems import FEW_PIXELS, notes, problems
+from eels_bayes.classifier.fit_problems import FEW_PIXELS, UNDECIDED, notes, problems
 from eels_bayes.classifier.fit_report import NO_PIXEL
 from eels_bayes.classifier.reporting import (
     MOST_PIXELS,
@@ -268,6 +268,12 @@ def test_single_signs_of_trouble(report):
     (sentence,) = bad(**calm, n_fitted=FEW_PIXELS - 1)
     assert f"{FEW_PIXELS - 1} pixels are too few" in sentence
     assert bad(**calm, n_fitted=FEW_PIXELS) == ()
+    open_shares = np.full_like(report.share_error, UNDECIDED / len(report.class_names))
+    (sentence,) = bad(**calm, share_error=open_shares)
+    assert "leave open how frequent 4 classes are: shares are known to within 12.5 %" in sentence
+    assert bad(**calm, share_error=0.99 * open_shares) == ()
+    few = {"n_pixels": FEW_PIXELS - 1}  # others than those of the fit
+    assert bad(**calm, **few, share_error=open_shares) == bad(**calm, **few)
     rise = rise_length(report.energy, report.fingerprint)
     assert 1.0 < rise < 20.0
     (sentence,) = bad(**calm, shift_sd=1.1 * rise)

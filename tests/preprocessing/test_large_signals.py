@@ -211,10 +211,17 @@ def test_the_joint_posterior_may_be_kept_in_half_precision(is_lazy):
     np.testing.assert_array_equal(*chosen)
 
 
-@pytest.mark.parametrize("joint", ["float32", 1, None])
+@pytest.mark.parametrize("joint", ["float32", 1, None, np.zeros(2), ["float16"]])
 def test_how_the_joint_posterior_is_kept_is_checked(joint):
     with pytest.raises(ValueError, match=r"joint must be True, False or 'float16'; got"):
         tiny_models.fitted().predict(tiny_models.spectra(), joint=joint)
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_numpy_says_as_well_whether_the_joint_posterior_is_kept(joint):
+    clf, spectra = tiny_models.fitted(), tiny_models.spectra()
+    pred = clf.predict(spectra, joint=np.bool_(joint), show_progressbar=False)
+    assert (pred.joint is not None) is joint
 
 
 @pytest.mark.usefixtures("small_parts")
