@@ -242,7 +242,7 @@ class EELSClassifier:
             How far structures of a series stand in each image from where they do in the first,
             pixels along each axis; measured by default (`eels_bayes.field.displacement`).
         joint : bool or "float16"
-            Whether `Prediction.joint`, most of its memory, is kept for batches of labels, or half.
+            Whether `Prediction.joint` is kept for batches of labels: most memory, or half of that.
         show_progressbar : bool
             Shown where it takes more than a few seconds.
 
@@ -255,8 +255,8 @@ class EELSClassifier:
         ------
         RuntimeError, TypeError, ValueError
             Before ``fit``; if spectra are none, lie on another axis or were made otherwise than
-            those of the fit, the context is unknown, weights or displacement are not what they
-            should be, with neighbours two rows are of one place, or `joint` is none of these.
+            those of the fit, the context is unknown, weights, displacement or joint are not what
+            they should be, rows with neighbours are of one place, or of a series without counts.
         """
         fitted, settings = required(self.fitted), self._settings(show_progressbar)
         return predict(fitted, spectra, settings, context, class_weights, displacement, joint)

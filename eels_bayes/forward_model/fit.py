@@ -206,8 +206,6 @@ def _problem(
     pairs = pairs_at_once(library)
     basis = span(energy, library, fit, columns, whitened, white, float(np.median(noise)), pairs)
     variances = continuum.prior_variances(library, fit.gain)
-    shared = IMAGE_SHARE * variances
-    shared[len(shared) - len(library.nuisances) :] *= OVERLAP_SHARE
     return Problem(
         library=library,
         energy=energy,
@@ -221,7 +219,7 @@ def _problem(
         directions=replace(along, shape=basis.T @ whitened),
         image=pixels.image,
         prior_covariance=np.diag(variances),
-        offset_variances=shared,
+        offset_variances=image_variances(variances, library),
         class_weights=class_weights,
     )
 
@@ -276,3 +274,10 @@ def _fitted(
         log_likelihood=np.array(climb.likelihood),
         converged=climb.converged,
     )
+
+
+def image_variances(variances: Array, library: FingerprintLibrary) -> Array:
+    """Variances (P,) expected among images, of those (P,) that are expected beforehand."""
+    shared = IMAGE_SHARE * variances
+    shared[len(shared) - len(library.nuisances) :] *= OVERLAP_SHARE
+    return shared

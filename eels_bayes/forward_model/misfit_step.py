@@ -7,10 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from eels_bayes.arrays import Array
-from eels_bayes.forward_model.factor_moments import (
-    MisfitMoments,
-    ShiftMoments,
-)
+from eels_bayes.forward_model.factor_moments import MisfitMoments, ShiftMoments
 from eels_bayes.forward_model.misfit import LEAST_MISFIT, MOST_MISFIT, Misfit
 
 MOST_PIXEL = 0.1  # relative, of the pixels' own: beyond, a pixel is of no class

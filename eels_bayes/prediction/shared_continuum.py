@@ -26,7 +26,7 @@ from scipy.sparse import csr_array
 from eels_bayes.arrays import Array
 from eels_bayes.forward_model.directions import spanned
 from eels_bayes.forward_model.factor_mixture import Rotated
-from eels_bayes.forward_model.fit import IMAGE_SHARE, OVERLAP_SHARE
+from eels_bayes.forward_model.fit import image_variances
 from eels_bayes.forward_model.model import ForwardModel
 
 LEAST_SHARE = 1e-3  # of a pixel, of which a component that it is less likely of is left out
@@ -118,8 +118,7 @@ def _space(model: ForwardModel) -> _Space:
     parts = model.rotated_components()
     each = [np.column_stack([part.center, part.loadings]) for part in parts]
     basis = spanned(np.concatenate([columns, *each], axis=1))
-    variances = IMAGE_SHARE * model.continuum.prior_variances(model.library)
-    variances[len(variances) - len(model.library.nuisances) :] *= OVERLAP_SHARE
+    variances = image_variances(model.continuum.prior_variances(model.library), model.library)
     reduced = [
         part._replace(center=basis.T @ part.center, loadings=basis.T @ part.loadings)
         for part in parts

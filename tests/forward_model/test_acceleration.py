@@ -43,6 +43,20 @@ def stepping_to(best: float, stretch: float, seen: list[float]):
     return improve
 
 
+def test_what_all_pixels_miss_goes_as_far_as_the_library() -> None:
+    def missing(shift: float, shared: float) -> State:
+        whole = dataclasses.replace(start(shift), misfit=Misfit.unknown(4, 2))
+        return dataclasses.replace(
+            whole, misfit=dataclasses.replace(whole.misfit, shared=np.full((4, 2), shared))
+        )
+
+    before, after = missing(1.0, 0.3), missing(2.0, -0.1)
+    for share in (0.0, 0.25, 1.0):
+        found = after.with_library_near(before, share)
+        assert found.library_fit.shift == pytest.approx(1.0 + share)
+        np.testing.assert_allclose(found.misfit.shared, 0.3 - 0.4 * share)
+
+
 @pytest.mark.parametrize("stretch", [0.5, 1.0, 1.9, 2.5, 7.0])
 @pytest.mark.parametrize("memory", [1, 10])
 def test_steps_that_go_too_far_arrive(stretch: float, memory: int) -> None:
