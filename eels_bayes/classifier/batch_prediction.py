@@ -74,7 +74,7 @@ def predict(
             classes = _of_images(columns["probabilities"], spectra.image, weights)
             columns = columns_of(fitted, spectra, settings, states, states.of_classes(classes))
         else:
-            given_of = (columns["states"], weights, links)
+            given_of = (columns["states"], novelty, weights, links)
             columns, known = read_with_neighbours(fitted, spectra, settings, states, *given_of)
         columns["novelty"] = novelty  # of a pixel by itself, whatever its image is like
     ok = np.isfinite(columns["total"])

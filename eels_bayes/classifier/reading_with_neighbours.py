@@ -18,6 +18,11 @@ from eels_bayes.prediction.map_posterior import MapPosterior, map_posterior, sai
 from eels_bayes.prediction.pixel_states import PixelStates
 from eels_bayes.prediction.shared_continuum import shared_continuum
 
+# Of a pixel that tells what continua share: the model does not describe others, and a third of an
+# image that is 1.3 times as bright as any would turn the classes of all the rest. One pixel in a
+# hundred of those that it does describe is left out.
+MOST_NOVEL = 0.99
+
 
 def read_with_neighbours(
     fitted: Fitted,
@@ -25,6 +30,7 @@ def read_with_neighbours(
     settings: Settings,
     states: PixelStates,
     alone: NDArray[np.float32],
+    novelty: NDArray[np.float32],
     weights: NDArray[np.float64],
     links: Links | None,
 ) -> tuple[dict[str, NDArray[Any]], MapPosterior]:
@@ -41,6 +47,7 @@ def read_with_neighbours(
     states : PixelStates
     alone : (n, S) array
         Probabilities of states by each pixel itself; NaN where it is not read.
+    novelty : (n,) array
     weights : (K,) array
         How frequent each class is where nothing is known of a pixel.
     links : Links, optional
@@ -60,6 +67,7 @@ def read_with_neighbours(
     component = component_probabilities(fitted.encoder, usable, settings.device).numpy()
     component *= states.ratio_of_components(said_by_others(known)[rows])
     component /= component.sum(1, keepdims=True)
+    component[novelty[rows] > MOST_NOVEL] = 0.0
     profile = spectra.profile.copy()
     profile[rows] -= shared_continuum(
         fitted.forward, usable.profile, usable.level, usable.image, component

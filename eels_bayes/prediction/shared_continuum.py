@@ -30,7 +30,7 @@ from eels_bayes.forward_model.fit import image_variances
 from eels_bayes.forward_model.model import ForwardModel
 
 LEAST_SHARE = 1e-3  # of a pixel, of which a component that it is less likely of is left out
-LEAST_PIXELS = 30  # of an image of fewer, each is read by itself; chosen, not tuned
+LEAST_PIXELS = 30  # of an image that fewer tell of, each is read by itself; chosen, not tuned
 
 
 class _Space(NamedTuple):
@@ -82,29 +82,28 @@ def shared_continuum(
         As in `Spectra`.
     image : (n,) array of int
     component : (n, C) array
-        Probabilities of the model's components.
+        Probabilities of the model's components; zeros of a pixel that is not to tell anything.
 
     Returns
     -------
     (n, B) array
-        Units of the norm; 0 where an image has too few pixels to tell.
+        Units of the norm; 0 where too few pixels of an image tell.
     """
     if model not in _SPACES:
         _SPACES[model] = _space(model)
     space = _SPACES[model]
     deviation, noise = model.whiten(profile, level)
     image = np.unique(image, return_inverse=True)[1]
-    pixels = np.bincount(image)
+    tells = component.any(1)
+    pixels = np.bincount(image, tells)
     told = _told(space, deviation @ space.basis, noise, image, component)
     precision = told.information + np.diag(1.0 / space.variances)
     offset = np.linalg.solve(precision, _sums(told.score, image, len(pixels))[..., None])[..., 0]
     # a pixel's own part, as if all of an image told the same
-    by_others = np.linalg.inv(precision - told.information / pixels[:, None, None])
-    score = (
-        told.score
-        - np.einsum("npq,nq->np", told.information[image], offset[image]) / (pixels[image, None])
-    )
-    offset = offset[image] - np.einsum("npq,nq->np", by_others[image], score)
+    of_one = told.information / np.maximum(pixels, 1.0)[:, None, None]
+    by_others = np.linalg.inv(precision - of_one)
+    own = told.score - np.einsum("npq,nq->np", of_one[image], offset[image])
+    offset = offset[image] - tells[:, None] * np.einsum("npq,nq->np", by_others[image], own)
     offset[pixels[image] < LEAST_PIXELS] = 0.0
     columns = (space.basis @ space.columns) / model.white[:, None]
     shift: NDArray[np.float32] = (offset @ columns.T).astype(np.float32)

@@ -1,11 +1,13 @@
 """What continua of an image share: found where it was put in, and heard from other pixels alone."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from eels_bayes.forward_model.fit import IMAGE_SHARE
+from eels_bayes.data.flags import Flag
+from eels_bayes.forward_model.fit import IMAGE_SHARE, image_variances
 from eels_bayes.prediction.shared_continuum import LEAST_PIXELS, shared_continuum
 
 EXPONENT = 1  # of the continuum's columns
@@ -70,6 +72,64 @@ def test_few_pixels_and_other_images_tell_nothing(model):
     alone = image == 1
     only = shared_continuum(model, profile[alone], level[alone], image[alone], component[alone])
     np.testing.assert_allclose(only, shift[alone], atol=1e-6)
+
+
+def test_it_is_what_whole_matrices_give(model):
+    """Of pixels that are of two components; each by all others, whatever one tells."""
+    image = np.repeat([0, 1], 40)
+    profile, level, component, columns = drawn(model, image, offsets_of(model, 2))
+    component[:, :2] = [0.7, 0.3]
+    white, noise = model.whiten(profile, level)
+    columns = columns * model.white[:, None]
+    score, information = np.zeros((80, columns.shape[1])), np.zeros((80, *[columns.shape[1]] * 2))
+    for part, share in zip(model.rotated_components()[:2], (0.7, 0.3), strict=True):
+        for pixel, variance in enumerate(noise):
+            covariance = variance * np.eye(len(columns)) + part.loadings @ part.loadings.T
+            seen = np.linalg.solve(covariance, columns)
+            score[pixel] += share * (white[pixel] - part.center) @ seen
+            information[pixel] += share * columns.T @ seen
+    prior = image_variances(model.continuum.prior_variances(model.library), model.library)
+    expected = []
+    for pixel in range(80):
+        rows = (image == image[pixel]) & (np.arange(80) != pixel)
+        precision = np.diag(1.0 / prior) + information[rows].sum(0)
+        expected.append(np.linalg.solve(precision, score[rows].sum(0)))
+    expected = expected @ columns.T / model.white
+    found = shared_continuum(model, profile, level, image, component)
+    np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
+
+
+def test_pixels_that_are_not_to_tell_hear_all_the_same(model):
+    image = np.repeat([0, 1, 2], [200, 60, 40])
+    profile, level, component, _ = drawn(model, image, offsets_of(model, 3))
+    silent = np.r_[0:100, 260:300]
+    component[silent] = 0.0
+    profile[silent] *= 3.0
+    shift = shared_continuum(model, profile, level, image, component)
+    rest = np.setdiff1d(np.arange(len(image)), silent)
+    only = shared_continuum(model, profile[rest], level[rest], image[rest], component[rest])
+    np.testing.assert_allclose(shift[rest], only, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(shift[260:], 0.0)
+    heard = shift[:100]
+    np.testing.assert_allclose(heard, np.broadcast_to(heard[0], heard.shape))
+    assert np.abs(heard[0] - shift[100:200].mean(0)).max() < 0.1 * np.abs(heard[0]).max()
+
+
+@pytest.mark.parametrize("times", [0.7, 1.3])
+def test_what_the_model_does_not_describe_turns_no_classes(quick_classifier, spectra, times):
+    """A third of each image, of another continuum than any, is as if it were flagged."""
+    odd = spectra.position < len(spectra) / len(spectra.images) / 3
+    profile = np.where(odd[:, None], times * spectra.profile, spectra.profile)
+    strange = replace(spectra, profile=profile.astype(np.float32))
+    flagged = replace(spectra, flag=np.where(odd, int(Flag.DEAD), spectra.flag))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "predict: .* novelty above", UserWarning)
+        first, second = (
+            quick_classifier.predict(x, context="neighbours", show_progressbar=False)
+            for x in (strange, flagged)
+        )
+    change = np.abs(first.probabilities - second.probabilities)[~odd]
+    assert np.nanmean(change) < 0.02
 
 
 def test_images_are_read_without_what_they_share(quick_classifier, spectra):
