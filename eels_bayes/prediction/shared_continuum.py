@@ -94,7 +94,7 @@ def shared_continuum(
     space = _SPACES[model]
     deviation, noise = model.whiten(profile, level)
     image = np.unique(image, return_inverse=True)[1]
-    tells = component.any(1)
+    tells: NDArray[np.bool_] = component.sum(1) > 0.0
     pixels = np.bincount(image, tells)
     told = _told(space, deviation @ space.basis, noise, image, component)
     precision = told.information + np.diag(1.0 / space.variances)
