@@ -48,6 +48,7 @@ def read_with_neighbours(
     alone : (n, S) array
         Probabilities of states by each pixel itself; NaN where it is not read.
     novelty : (n,) array
+        Of each pixel itself: those above `MOST_NOVEL` tell nothing of their image's continuum.
     weights : (K,) array
         How frequent each class is where nothing is known of a pixel.
     links : Links, optional
