@@ -100,7 +100,7 @@ def predict(
         value_range=library.value_range,
         model=digest(fitted),
         **columns,
-        **({} if fitted.value is None else {"value_reach": fitted.value.reach.numpy()}),
+        **_value_reach(fitted, context),
     )
 
 
@@ -108,6 +108,15 @@ def _joint_posterior(gaussians: dict[str, NDArray[Any]], fitted: Fitted) -> Join
     """The latents' Gaussians, and the classifier that reads them."""
     weight, mean, sd = (gaussians[name] for name in COMPONENTS)
     return JointPosterior(weight, mean, sd, fitted.gp)
+
+
+def _value_reach(fitted: Fitted, context: Context) -> dict[str, NDArray[np.float64]]:
+    """How far the value's sd reaches; nothing where there are no values."""
+    if fitted.value is None:
+        return {}
+    near = context in ("neighbours", "series")
+    reach = fitted.value.reach_with_neighbours if near else fitted.value.reach
+    return {"value_reach": reach.numpy()}
 
 
 def _of_images(

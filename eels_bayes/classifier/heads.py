@@ -15,11 +15,13 @@ from eels_bayes.classifier.labels import Labelled
 from eels_bayes.classifier.training_latents import FINGERPRINT_LABELS, simulated
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.effort import FULL, Effort
+from eels_bayes.forward_model.clean_edges import Clean
 from eels_bayes.forward_model.reinsertion import Reinsertion
 from eels_bayes.gp.classifier import GPClassifier
 from eels_bayes.gp.fit import fit_gp
 from eels_bayes.gp.relearning import relearn
 from eels_bayes.gp.value_regression import (
+    Known,
     ValueRegression,
     fit_value,
     value_moments,
@@ -127,12 +129,17 @@ def fit_values(
         steps=effort.value_steps,
         seed=seed,
     )
-    rng = stream(seed, Stream.VALUE_CALIBRATION)
-    clean = source.edges(effort.simulated_pixels, rng)
-    pairs = source.draw(effort.simulated_pixels, rng, edge=clean.spectra)
-    log_weight, mean, sd, _ = (x.cpu().double() for x in posterior(encoder, pairs, device))
-    mean, sd = value_moments(log_weight.exp(), mean, sd**2, value)
-    return with_conformal_reach(value, mean, sd, torch.as_tensor(clean.values))
+    rng, n = stream(seed, Stream.VALUE_CALIBRATION), effort.simulated_pixels
+
+    def known(clean: Clean) -> Known:
+        """What is said of the value of these edges in as many pixels."""
+        pairs = source.draw(n, rng, edge=clean.spectra)
+        log_weight, mean, sd, _ = (x.cpu().double() for x in posterior(encoder, pairs, device))
+        moments = value_moments(log_weight.exp(), mean, sd**2, value)
+        return Known(*moments, torch.as_tensor(clean.values))
+
+    pixels, mixtures = known(source.edges(n, rng)), source.mixture_edges(n, rng)
+    return with_conformal_reach(value, pixels, None if mixtures is None else known(mixtures))
 
 
 def fit_novelty(

@@ -70,7 +70,10 @@ def value_tensors(value: ValueRegression | None) -> dict[str, Tensor]:
     if value is None:
         return {}
     constants = {f"value.{k}": v for k, v in value.constants._asdict().items()}
-    return constants | {"value.noise_var": value.noise_var, "value.reach": value.reach}
+    found = constants | {"value.noise_var": value.noise_var, "value.reach": value.reach}
+    if value.reach_of_mixed is not None:
+        found["value.reach_of_mixed"] = value.reach_of_mixed
+    return found
 
 
 def value_from(tensors: dict[str, Tensor]) -> ValueRegression | None:
@@ -79,7 +82,8 @@ def value_from(tensors: dict[str, Tensor]) -> ValueRegression | None:
     if not state:
         return None
     noise_var, reach = state.pop("noise_var"), state.pop("reach")
-    return ValueRegression(GPConstants(**state), noise_var, reach)
+    of_mixed = state.pop("reach_of_mixed", None)  # not in files of before
+    return ValueRegression(GPConstants(**state), noise_var, reach, of_mixed)
 
 
 def novelty_tensors(novelty: NoveltyScale) -> dict[str, Tensor]:

@@ -121,7 +121,8 @@ _PARTS = {
     "novelty": NOVELTY,
     "preprocessor": PREPROCESSOR,
     "value": VALUE
-    | {"noise_var": Expected("", F64, NOT_NEGATIVE), "reach": Expected("?", F64, COUNTED)},
+    | {"noise_var": Expected("", F64, NOT_NEGATIVE)}
+    | dict.fromkeys(("reach", "reach_of_mixed"), Expected("?", F64, COUNTED)),
 }
 TENSORS = {
     "energy": Expected("L", F64, ASCENDING),

@@ -48,6 +48,16 @@ def population_edges(model: ForwardModel, n: int, rng: np.random.Generator) -> C
     return blended_edges(model, first, second, share, rng)
 
 
+def mixture_edges(model: ForwardModel, n: int, rng: np.random.Generator) -> Clean | None:
+    """Edges of ``n`` pixels of two classes each, pairs as frequent as in the data, if any is."""
+    n_classes = model.library.n_classes
+    weights = model.pair_weights * (1.0 - np.eye(n_classes))
+    if not weights.any():
+        return None
+    flat = rng.choice(n_classes**2, size=n, p=weights.ravel() / weights.sum())
+    return blended_edges(model, *np.divmod(flat, n_classes), rng.uniform(*SHARES, n), rng)
+
+
 def class_edges(model: ForwardModel, k: int, n: int, rng: np.random.Generator) -> Clean:
     """Edges of ``n`` pixels that class ``k`` dominates, mixed ones as frequent as in the data."""
     pairs, none = model.pair_weights, absent(model.library)

@@ -44,11 +44,25 @@ class ValueRegression(NamedTuple):
     reach : Tensor (T,)
         Quantiles of |value - posterior mean| / sd among pixels of known value, at the levels
         (i + 1/2) / T: intervals of a posterior with several modes are not a Gaussian's.
+    reach_of_mixed : Tensor (T,), optional
+        The same for intervals that hold the value of mixed pixels as often as of all.
     """
 
     constants: GPConstants
     noise_var: Tensor
     reach: Tensor
+    reach_of_mixed: Tensor | None = None
+
+    @property
+    def reach_with_neighbours(self) -> Tensor:
+        """Of pixels read with others: a normal distribution's, where that of mixed is not known.
+
+        A pure pixel's value is known as soon as its class is, and neighbours tell most classes.
+        Quantiles over all single pixels say how often a class is missed, and are too small for the
+        mixed, which the intervals are for then.
+        """
+        found = self.reach_of_mixed
+        return torch.from_numpy(gaussian_reach()) if found is None else found
 
 
 class _SparseGP(nn.Module):
@@ -150,28 +164,45 @@ def fit_value(
     return ValueRegression(constants, noise, torch.from_numpy(gaussian_reach()))
 
 
+class Known(NamedTuple):
+    """Pixels (n,) of known value, and what `value_moments` says of them, in the library's unit."""
+
+    mean: Tensor
+    sd: Tensor
+    truth: Tensor
+
+
 def with_conformal_reach(
-    regression: ValueRegression, mean: Tensor, sd: Tensor, truth: Tensor
+    regression: ValueRegression, pixels: Known, mixed: Known | None
 ) -> ValueRegression:
     """The regression with its ``reach`` from pixels of known value.
 
     Intervals of mean +- reach sd then cover as they should among such pixels: split conformal
-    prediction with a normalised score (Lei et al., J. Am. Stat. Assoc. 113, 1094 (2018)).
+    prediction with a normalised score (Lei et al., J. Am. Stat. Assoc. 113, 1094 (2018)). Those
+    that reach as far as the mixed need, too, cover among these by themselves: conformal prediction
+    by category (Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2005, ch. 4).
 
     Parameters
     ----------
     regression : ValueRegression
-    mean, sd : Tensor (n,)
-        What `value_moments` says of the pixels, in the library's unit.
-    truth : Tensor (n,)
-        Their values.
+    pixels : Known
+        As frequent as in the data.
+    mixed : Known or None
+        Those that two classes share, where there are any.
 
     Returns
     -------
     ValueRegression
     """
-    score = ((truth - mean) / sd).abs().double()
-    return regression._replace(reach=torch.quantile(score, torch.from_numpy(reach_levels())))
+    reach = _quantiles(pixels)
+    of_mixed = reach if mixed is None else torch.maximum(reach, _quantiles(mixed))
+    return regression._replace(reach=reach, reach_of_mixed=of_mixed)
+
+
+def _quantiles(known: Known) -> Tensor:
+    """Of distances in sd between means and truths, at the levels of intervals."""
+    score = ((known.truth - known.mean) / known.sd).abs().double()
+    return torch.quantile(score, torch.from_numpy(reach_levels()))
 
 
 def value_moments(

@@ -211,8 +211,10 @@ class Prediction:
         """Central interval of the value that holds it with probability `level`.
 
         As many sd around the mean as hold it among pixels drawn from the forward model; the
-        posterior has several modes, so this is not a Gaussian's number. What lies beyond
-        `value_range` is cut off, which no true value can be lost by.
+        posterior has several modes, so this is not a Gaussian's number. Of a pixel by itself, or
+        with its image, that is meant on average: pure pixels are held more often, mixed ones less.
+        With neighbours the intervals hold mixed pixels as often, and pure ones nearly always. What
+        lies beyond `value_range` is cut off, which no true value can be lost by.
 
         Parameters
         ----------

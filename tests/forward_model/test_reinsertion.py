@@ -539,3 +539,14 @@ def test_readout_noise_is_put_back(series):
     assert float(drawn.sd.mean()) == pytest.approx(spectra.sd.mean(), rel=0.05)
     assert scatter(drawn.intensity) == pytest.approx(scatter(spectra.intensity), rel=0.05)
     assert scatter(pairs.profile) == pytest.approx(scatter(spectra.profile), rel=0.05)
+
+
+def test_mixtures_are_of_two_classes_as_frequent_as_in_the_data(source, rng):
+    fractions = source.mixture_edges(4000, rng).fractions
+    np.testing.assert_allclose(fractions.sum(1), 1.0)
+    assert ((fractions > 0.05).sum(1) == 2).all()
+    first = (fractions[:, 0] > 0) & (fractions[:, 1] > 0)
+    assert first.mean() == pytest.approx(0.5, abs=0.03)
+    assert ((fractions[:, 1] > 0) & (fractions[:, 3] > 0))[~first].all()
+    pure = dataclasses.replace(source.model, pair_weights=np.diag(source.model.class_weights))
+    assert dataclasses.replace(source, model=pure).mixture_edges(10, rng) is None

@@ -8,7 +8,14 @@ import torch
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
-from eels_bayes.gp.value_regression import ValueRegression, fit_value, value_moments
+from eels_bayes.gp.reach import gaussian_reach
+from eels_bayes.gp.value_regression import (
+    Known,
+    ValueRegression,
+    fit_value,
+    value_moments,
+    with_conformal_reach,
+)
 
 D, N_INDUCING = 2, 24
 
@@ -163,3 +170,35 @@ def test_degenerate_data_are_harmless():
         assert torch.isfinite(mean).all() and torch.isfinite(sd).all() and (sd >= 0).all()
     mean, _ = at_points(fit(z, torch.full_like(y, 0.25), steps=60), z)
     torch.testing.assert_close(mean, torch.full_like(mean, 0.25))
+
+
+def test_intervals_hold_all_on_average_and_the_mixed_by_themselves(fitted):
+    """Nine in ten are known far better than their sd says, the others worse."""
+    generator = torch.Generator().manual_seed(3)
+
+    def known(n, width):
+        sd = 0.1 + 0.2 * torch.rand(n, generator=generator)
+        return Known(torch.zeros(n), sd, width * sd * torch.randn(n, generator=generator))
+
+    def together(mixed, pure):
+        return Known(*map(torch.cat, zip(mixed, pure, strict=True)))
+
+    found = with_conformal_reach(
+        fitted, together(known(400, 1.5), known(3600, 0.3)), known(4000, 1.5)
+    )
+    mixed, pure = known(4000, 1.5), known(36_000, 0.3)
+    at = 180  # of 200 levels: 0.9025
+
+    def held(pixels, reach):
+        return float(((pixels.truth / pixels.sd).abs() <= reach[at]).double().mean())
+
+    assert held(together(mixed, pure), found.reach) == pytest.approx(0.9025, abs=0.02)
+    assert held(mixed, found.reach) < 0.5
+    assert held(mixed, found.reach_with_neighbours) == pytest.approx(0.9025, abs=0.02)
+    # never shorter than what all need, and the same where nothing is mixed
+    assert (found.reach_of_mixed >= found.reach).all()
+    easy = with_conformal_reach(fitted, known(4000, 1.0), known(4000, 0.1))
+    torch.testing.assert_close(easy.reach_of_mixed, easy.reach)
+    none = with_conformal_reach(fitted, known(4000, 1.0), None)
+    torch.testing.assert_close(none.reach_of_mixed, none.reach)
+    np.testing.assert_array_equal(fitted.reach_with_neighbours, gaussian_reach())
