@@ -15,7 +15,7 @@ from eels_bayes.classifier.labels import Labelled
 from eels_bayes.classifier.training_latents import FINGERPRINT_LABELS, simulated
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.effort import FULL, Effort
-from eels_bayes.forward_model.clean_edges import Clean
+from eels_bayes.forward_model.clean_edges import Clean, mixture_edges
 from eels_bayes.forward_model.reinsertion import Reinsertion
 from eels_bayes.gp.classifier import GPClassifier
 from eels_bayes.gp.fit import fit_gp
@@ -138,7 +138,7 @@ def fit_values(
         moments = value_moments(log_weight.exp(), mean, sd**2, value)
         return Known(*moments, torch.as_tensor(clean.values))
 
-    pixels, mixtures = known(source.edges(n, rng)), source.mixture_edges(n, rng)
+    pixels, mixtures = known(source.edges(n, rng)), mixture_edges(source.model, n, rng)
     return with_conformal_reach(value, pixels, None if mixtures is None else known(mixtures))
 
 

@@ -23,7 +23,6 @@ from eels_bayes.forward_model.clean_edges import (
     blended_edges,
     class_edges,
     continuum_coefficients,
-    mixture_edges,
     noise_free_profile,
     overlapping_shapes,
     population_edges,
@@ -112,10 +111,6 @@ class Reinsertion:
         Fingerprints under their variations, classes and mixtures as frequent as in the data.
         """
         return population_edges(self.model, n, rng)
-
-    def mixture_edges(self, n: int, rng: np.random.Generator) -> Clean | None:
-        """As `edges`, of pixels that two classes share; None where there are none in the data."""
-        return mixture_edges(self.model, n, rng)
 
     def class_edges(self, k: int, n: int, rng: np.random.Generator) -> Clean:
         """Edges of ``n`` pixels that class ``k`` dominates, mixed as often as in the data."""
