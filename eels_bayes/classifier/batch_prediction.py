@@ -115,7 +115,7 @@ def _value_reach(fitted: Fitted, context: Context) -> dict[str, NDArray[np.float
     if fitted.value is None:
         return {}
     near = context in ("neighbours", "series")
-    reach = fitted.value.reach_with_neighbours if near else fitted.value.reach
+    reach = fitted.value.reach_of_mixed if near else fitted.value.reach
     return {"value_reach": reach.numpy()}
 
 

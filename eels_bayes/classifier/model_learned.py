@@ -70,10 +70,8 @@ def value_tensors(value: ValueRegression | None) -> dict[str, Tensor]:
     if value is None:
         return {}
     constants = {f"value.{k}": v for k, v in value.constants._asdict().items()}
-    found = constants | {"value.noise_var": value.noise_var, "value.reach": value.reach}
-    if value.reach_of_mixed is not None:
-        found["value.reach_of_mixed"] = value.reach_of_mixed
-    return found
+    tables = ("noise_var", "reach", "reach_of_mixed")
+    return constants | {f"value.{name}": getattr(value, name) for name in tables}
 
 
 def value_from(tensors: dict[str, Tensor]) -> ValueRegression | None:
@@ -81,8 +79,7 @@ def value_from(tensors: dict[str, Tensor]) -> ValueRegression | None:
     state = below("value.", tensors)
     if not state:
         return None
-    noise_var, reach = state.pop("noise_var"), state.pop("reach")
-    of_mixed = state.pop("reach_of_mixed", None)  # not in files of before
+    noise_var, reach, of_mixed = map(state.pop, ("noise_var", "reach", "reach_of_mixed"))
     return ValueRegression(GPConstants(**state), noise_var, reach, of_mixed)
 
 

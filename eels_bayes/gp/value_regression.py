@@ -44,25 +44,16 @@ class ValueRegression(NamedTuple):
     reach : Tensor (T,)
         Quantiles of |value - posterior mean| / sd among pixels of known value, at the levels
         (i + 1/2) / T: intervals of a posterior with several modes are not a Gaussian's.
-    reach_of_mixed : Tensor (T,), optional
-        The same for intervals that hold the value of mixed pixels as often as of all.
+    reach_of_mixed : Tensor (T,)
+        The same for intervals that hold the value of mixed pixels as often as of all: with
+        neighbours. A pure pixel's value is known as soon as its class is, and neighbours tell most
+        classes; quantiles over all single pixels are too small for the mixed ones.
     """
 
     constants: GPConstants
     noise_var: Tensor
     reach: Tensor
-    reach_of_mixed: Tensor | None = None
-
-    @property
-    def reach_with_neighbours(self) -> Tensor:
-        """Of pixels read with others: a normal distribution's, where that of mixed is not known.
-
-        A pure pixel's value is known as soon as its class is, and neighbours tell most classes.
-        Quantiles over all single pixels say how often a class is missed, and are too small for the
-        mixed, which the intervals are for then.
-        """
-        found = self.reach_of_mixed
-        return torch.from_numpy(gaussian_reach()) if found is None else found
+    reach_of_mixed: Tensor
 
 
 class _SparseGP(nn.Module):
@@ -161,7 +152,8 @@ def fit_value(
         weights[:, None],
         (torch.linalg.inv(k_uu) - torch.linalg.inv(sigma))[None],
     )
-    return ValueRegression(constants, noise, torch.from_numpy(gaussian_reach()))
+    usual = torch.from_numpy(gaussian_reach())
+    return ValueRegression(constants, noise, usual, usual)
 
 
 class Known(NamedTuple):

@@ -9,7 +9,6 @@ import torch
 from matplotlib.text import Text
 
 from eels_bayes import Flag, load_model
-from eels_bayes.gp.reach import gaussian_reach
 from helpers import tiny_models
 
 pytestmark = [
@@ -134,7 +133,7 @@ def test_classes_that_labels_alone_tell_of_are_read(spectra):
 
 
 def test_intervals_of_the_value_are_those_that_hold_mixed_pixels(spectra, prediction, tmp_path):
-    """A model file has them; one of before has none, and those of a normal distribution serve."""
+    """A model file has them, too."""
     clf = tiny_models.fitted()
     alone, value = read(spectra, "pixel"), clf.fitted.value
     np.testing.assert_array_equal(alone.value_reach, value.reach)
@@ -147,10 +146,3 @@ def test_intervals_of_the_value_are_those_that_hold_mixed_pixels(spectra, predic
     torch.testing.assert_close(
         again.fitted.value.reach_of_mixed, value.reach_of_mixed, rtol=0, atol=0
     )
-    before = value._replace(reach_of_mixed=None)
-    again.fitted = dataclasses.replace(clf.fitted, value=before)
-    again.save(tmp_path / "before.eels")
-    old = load_model(tmp_path / "before.eels")
-    assert old.fitted.value.reach_of_mixed is None
-    found = old.predict(spectra, context="neighbours", show_progressbar=False)
-    np.testing.assert_array_equal(found.value_reach, gaussian_reach())

@@ -8,7 +8,6 @@ import torch
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
-from eels_bayes.gp.reach import gaussian_reach
 from eels_bayes.gp.value_regression import (
     Known,
     ValueRegression,
@@ -194,11 +193,10 @@ def test_intervals_hold_all_on_average_and_the_mixed_by_themselves(fitted):
 
     assert held(together(mixed, pure), found.reach) == pytest.approx(0.9025, abs=0.02)
     assert held(mixed, found.reach) < 0.5
-    assert held(mixed, found.reach_with_neighbours) == pytest.approx(0.9025, abs=0.02)
+    assert held(mixed, found.reach_of_mixed) == pytest.approx(0.9025, abs=0.02)
     # never shorter than what all need, and the same where nothing is mixed
     assert (found.reach_of_mixed >= found.reach).all()
     easy = with_conformal_reach(fitted, known(4000, 1.0), known(4000, 0.1))
     torch.testing.assert_close(easy.reach_of_mixed, easy.reach)
     none = with_conformal_reach(fitted, known(4000, 1.0), None)
     torch.testing.assert_close(none.reach_of_mixed, none.reach)
-    np.testing.assert_array_equal(fitted.reach_with_neighbours, gaussian_reach())
