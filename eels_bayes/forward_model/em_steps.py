@@ -98,7 +98,12 @@ class Problem:
         of_images = offsets(step, population, images, self.offset_variances)
         step = recentred(step, population, images, of_images)
         new = maximisation(step, population, self.prior_covariance)
-        weight, weights = self.weights(step.responsibility)
+        weight, weights = shared_out(
+            step.responsibility,
+            step.responsibility.sum(1),
+            dominant(self.library, ()),
+            self.class_weights,
+        )
         if not self.mixing:  # as much is expected when pixels may mix again
             n_classes = self.library.n_classes
             weight = with_mixed(weight, population.weight, n_classes)
@@ -151,14 +156,6 @@ class Problem:
             self.others(old, shapes),
             quick=len(self.target) > FEW,  # of few, single precision saves nothing
         )
-
-    def weights(self, responsibility: Array) -> tuple[Array, Array]:
-        """Weights of the components overall (C,) and in each image (I, C).
-
-        After an E-step with these sums (I, C) over the pixels of each image.
-        """
-        pixels, of_one = responsibility.sum(1), dominant(self.library, ())
-        return shared_out(responsibility, pixels, of_one, self.class_weights)
 
     def _foreign(self, old: State, step: Expectation) -> foreign.Foreign:
         """The structures beside the library after an E-step; what may be anything comes last."""

@@ -24,7 +24,9 @@ from eels_bayes.forward_model.factor_mixture import (
     LEAST_WEIGHT,
     Shape,
     log_likelihood,
+    overall_weights,
     rotated,
+    weights_of_images,
 )
 from eels_bayes.forward_model.factor_moments import MisfitMoments
 from eels_bayes.forward_model.foreign import (
@@ -191,8 +193,7 @@ def _followed(problem: Problem, state: State, seen: _Seen, guess: Found, steps: 
     """Share and shape of a structure fitted in so many steps, all else as it is.
 
     But for the weights of the classes in each image: what a structure takes from one of them is not
-    to be paid for by all. They follow as in the fit, held where they are held there: what the
-    pixels would gain by other ones is no structure's.
+    to be paid for by all.
     """
     misfit = replace(state.misfit, pixel=max(state.misfit.pixel, PIXEL_MISFIT))
     to = Projection(problem.white, problem.basis)
@@ -218,6 +219,7 @@ def _followed(problem: Problem, state: State, seen: _Seen, guess: Found, steps: 
         new = learned(foreign, of_it.sum()[None], n, moments, misfit.pixel)
         gain = float((total - seen.likelihood).sum()) + log_density(foreign, new.covariance)
         responsibility = np.array([share[problem.image == i, :-1].sum(0) for i in range(n_images)])
-        _, weights = problem.weights(responsibility)
+        overall = overall_weights(responsibility.sum(0))
+        weights = weights_of_images(responsibility, responsibility.sum(1), overall)
         foreign = new
     return Found(foreign, gain)

@@ -179,13 +179,6 @@ def test_nothing_is_found_where_nothing_is_lacking():
         assert len(fit(spectra, iterations=30).foreign) == 0
 
 
-@pytest.mark.parametrize("weights", [(0.9, 0.05, 0.05), (0.05, 0.05, 0.9)])
-def test_class_weights_that_are_held_far_off_make_no_structure(weights):
-    spectra, _ = simulate(n=400, seed=0, weights=np.array(weights), dose=1.0)
-    found = fit(spectra, iterations=30, class_weights=np.full(3, 1 / 3))
-    assert len(found.foreign) == 0
-
-
 def test_a_structure_is_found_beside_a_fingerprint_that_is_off():
     """Most pixels would rather be of a free shape than of that class, which is no structure."""
     whole = library()
