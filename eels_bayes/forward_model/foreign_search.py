@@ -20,14 +20,7 @@ from eels_bayes.arrays import Array
 from eels_bayes.forward_model.acceleration import LOG_MOST_FOREIGN, State
 from eels_bayes.forward_model.components import n_single, shares
 from eels_bayes.forward_model.em_steps import Problem
-from eels_bayes.forward_model.factor_mixture import (
-    LEAST_WEIGHT,
-    Shape,
-    log_likelihood,
-    overall_weights,
-    rotated,
-    weights_of_images,
-)
+from eels_bayes.forward_model.factor_mixture import LEAST_WEIGHT, Shape, log_likelihood, rotated
 from eels_bayes.forward_model.factor_moments import MisfitMoments
 from eels_bayes.forward_model.foreign import (
     GAIN,
@@ -51,13 +44,12 @@ BEST = 3  # guesses that are followed
 class _Seen(NamedTuple):
     """The pixels before there is anything beside the classes, and the components' ``shapes``.
 
-    ``target`` (n, R) is without the images' offsets; ``fits`` (n, C) are log-likelihoods of the
-    components, ``likelihood`` (n,) of all of them together, nats; ``responsibility`` (n, C).
+    ``target`` (n, R) is without the images' offsets; ``likelihood`` (n,) of all components
+    together, nats; ``responsibility`` (n, C).
     """
 
     shapes: list[Shape]
     target: Array
-    fits: Array
     likelihood: Array
     responsibility: Array
 
@@ -120,10 +112,9 @@ def _seen(problem: Problem, state: State) -> _Seen:
         for shape in shapes
     ]
     weight = np.maximum(state.images.weight, LEAST_WEIGHT)
-    fits = np.stack(found, axis=1)
-    joint = fits + np.log(weight)[problem.image]
+    joint = np.stack(found, axis=1) + np.log(weight)[problem.image]
     likelihood = logsumexp(joint, axis=1)
-    return _Seen(shapes, target, fits, likelihood, np.exp(joint - likelihood[:, None]))
+    return _Seen(shapes, target, likelihood, np.exp(joint - likelihood[:, None]))
 
 
 def _guesses(problem: Problem, state: State, seen: _Seen) -> list[Foreign]:
@@ -190,26 +181,18 @@ def _scatter(
 
 
 def _followed(problem: Problem, state: State, seen: _Seen, guess: Found, steps: int) -> Found:
-    """Share and shape of a structure fitted in so many steps, all else as it is.
-
-    But for the weights of the classes in each image: what a structure takes from one of them is not
-    to be paid for by all.
-    """
+    """Share and shape of a structure fitted in so many steps, all else as it is."""
     misfit = replace(state.misfit, pixel=max(state.misfit.pixel, PIXEL_MISFIT))
     to = Projection(problem.white, problem.basis)
     n, n_modes = len(seen.target), problem.along.shape.shape[1]
     foreign, gain = guess
-    weights, n_images = state.images.weight, len(state.images.weight)
     for _ in range(steps):
         (shape,) = foreign_shapes(foreign, problem.along, misfit, to)
         part = rotated(problem.columns, state.population, shape)
         own, mean, variance = log_likelihood(seen.target, problem.noise, part)
-        among = (1.0 - foreign.share[0]) * np.maximum(weights, LEAST_WEIGHT)
-        known = seen.fits + np.log(among)[problem.image]
-        joint = np.column_stack([known, own + np.log(foreign.share[0])])
-        total = logsumexp(joint, axis=1)
-        share = np.exp(joint - total[:, None])
-        of_it = share[:, -1]
+        known = seen.likelihood + np.log1p(-foreign.share[0])
+        total = np.logaddexp(known, own + np.log(foreign.share[0]))
+        of_it = np.exp(own + np.log(foreign.share[0]) - total)
         last = part.basis[-n_modes:]
         moments = MisfitMoments(
             ((of_it @ mean) @ last.T)[None],
@@ -218,8 +201,5 @@ def _followed(problem: Problem, state: State, seen: _Seen, guess: Found, steps: 
         )
         new = learned(foreign, of_it.sum()[None], n, moments, misfit.pixel)
         gain = float((total - seen.likelihood).sum()) + log_density(foreign, new.covariance)
-        responsibility = np.array([share[problem.image == i, :-1].sum(0) for i in range(n_images)])
-        overall = overall_weights(responsibility.sum(0))
-        weights = weights_of_images(responsibility, responsibility.sum(1), overall)
         foreign = new
     return Found(foreign, gain)
