@@ -116,7 +116,8 @@ def window_fit(model: ForwardModel, profile: Array, level: Array) -> WindowFit:
         residual[k] = of_class.sum(0)
         variance[k] = (of_class**2).sum(0)
         off[k] = np.sqrt(noise) @ of_class / white[inside]
-    class_pixels = share.sum(0) @ dominance
+    probability = share @ dominance
+    class_pixels = probability.sum(0)
     known = np.maximum(class_pixels, NO_PIXELS)[:, None]
     chi, error = _ratio(squares, expected)
     total, total_error = _ratio(squares.sum(1, keepdims=True), expected.sum(1, keepdims=True))
@@ -126,7 +127,7 @@ def window_fit(model: ForwardModel, profile: Array, level: Array) -> WindowFit:
         chi_square=float(total[0]),
         chi_square_error=float(total_error[0]),
         class_pixels=class_pixels,
-        share_error=share_error(share @ dominance),
+        share_error=share_error(probability),
         class_chi_square=chi,
         class_chi_square_error=error,
         residual=residual / known,
