@@ -20,14 +20,15 @@ from eels_bayes.fast.backends import BACKENDS, Backend
 from eels_bayes.fast.graph import CHUNK, N_COLUMNS, FastGraph, Run
 from eels_bayes.fast.parts import FastParts, Head
 from eels_bayes.fast.population import Population
-from eels_bayes.fast.torchscript_backend import scripted
+from eels_bayes.fast.plan import kept_plans
+from eels_bayes.fast.torchscript_backend import frozen, scripted
 from eels_bayes.fast.whole_signal import map_signal
 from eels_bayes.preprocessing.alignment import FADED, SEARCH, align_axis, find_shift
 from eels_bayes.preprocessing.borders import without_borders
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 from eels_bayes.randomness import alone
 
-DRIFT_WARM_UP = 2  # estimates: TorchScript optimises itself in its first calls
+DRIFT_WARM_UP = 2  # estimates and plans: TorchScript optimises itself in its first calls
 
 
 class FastReading(NamedTuple):
@@ -123,9 +124,11 @@ class FastClassifier:
         self._ceiling = float(preprocessor.ceiling)
         with alone():  # compilers and their warnings are the process's
             self._find_shift = scripted(find_shift)
+            self._plan = kept_plans(frozen(self.graph.plan))
             self._run = BACKENDS[backend](self.graph, program_export.description(self._parts))
-        for _ in range(DRIFT_WARM_UP):
+        for k in range(DRIFT_WARM_UP):
             self._drift(np.ones((1, len(self.energy)), dtype=np.float32))
+            self._plan(float(k))
 
     def __repr__(self) -> str:
         return (
@@ -168,7 +171,7 @@ class FastClassifier:
         if shift is None:
             shift = self._drift(rows)
         if isinstance(shift, float) and 0 < len(rows) <= CHUNK:
-            columns, labels, flag = run(rows, shift)
+            columns, labels, flag = run(rows, self._plan(shift))
         else:
             columns, labels, flag = self._in_chunks(run, rows, shift)
         k = len(self.class_names)
@@ -222,7 +225,7 @@ class FastClassifier:
         columns = np.empty((n, len(self.class_names) + N_COLUMNS), dtype=np.float32)
         labels, flag = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
         for index, value in _together(shifts, n):
-            columns[index], labels[index], flag[index] = run(rows[index], value)
+            columns[index], labels[index], flag[index] = run(rows[index], self._plan(value))
         return columns, labels, flag
 
     map = map_signal
@@ -264,7 +267,9 @@ class FastClassifier:
                 align_axis(pre.align, pre.step),
                 SEARCH,
             )
-        return float(shift[0]) if float(seen[0]) >= FADED else 0.0
+        found = float(shift[0]) if float(seen[0]) >= FADED else 0.0
+        self._plan(found)  # which is what it is asked for
+        return found
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one file of tensors and JSON: data, not a program; `load_fast` scripts it again.

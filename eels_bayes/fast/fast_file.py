@@ -187,7 +187,7 @@ def _try_out(
 def _columns(graph: FastGraph, plan: Plan, counts: Tensor) -> Tensor:
     """What the graph says of counts (n, E), where it is."""
     with torch.inference_mode():
-        columns, _, _ = graph(counts.to(graph.typical.device), *plan)
+        columns, _, _ = graph(counts.to(graph.near.device), *plan)
     return columns
 
 

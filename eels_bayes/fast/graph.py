@@ -1,13 +1,12 @@
 """Raw counts to a decision as one module of plain tensors: script-safe, and exportable.
 
-What depends on the energy axis and its drift alone is a *plan*, computed once a drift and not once
-a spectrum; what depends on the fitted model alone is computed once and for all (see
-`packed_gp.pack`).
+What depends on the energy axis and its drift alone is a *plan* (see `plan`); what depends on the
+fitted model alone is computed once and for all (see `packed_gp.pack`).
 """
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,60 +14,25 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from eels_bayes.data.detector_noise import Noise
-from eels_bayes.data.energy_axis import EnergyAxis, common_limits, limits
+from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.data.flags import Flag
+from eels_bayes.fast.plan import Plan, Planner
 from eels_bayes.prediction.pixel_reader import Reader, unanswered
 from eels_bayes.preprocessing import noise
 from eels_bayes.preprocessing.preprocessor import Preprocessor
-from eels_bayes.preprocessing.rebinning import overlap
 from eels_bayes.preprocessing.reference import planned_norm
 from eels_bayes.preprocessing.spikes import (
     BLOCK,
     Expected,
     excess,
-    expected,
-    expected_shape,
     in_blocks,
     neighbours,
 )
 
 N_COLUMNS = 7  # beside the K probabilities
 CHUNK = 64  # spectra at a time: enough to pay for the calls, and few enough for the caches
-Run = Callable[[NDArray[np.float32], float], tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]
-
-
-class Plan(NamedTuple):
-    """What one drift of the energy axis fixes.
-
-    Attributes
-    ----------
-    read : Tensor (E, 1) of bool
-        Detector channels that anything is made of: beyond, odd counts are allowed, and say nothing.
-    sums : Tensor (2, E)
-        The mean over the normalize window, then the sum of all that is read.
-    picked : Tensor (S B + T C + N,) of int64
-        Channels that the B bins of the profile are made of, S each, and the C canonical channels,
-        T each, then the N channels of the normalize window.
-    bins, canonical : Tensor (S, B, 1) and (T, C, 1)
-        How much of each.
-    band : Tensor (N, 1)
-        Weights of the normalize window's channels; they sum to one.
-    some, root, per_root : Tensor (E / 16, 16, 1)
-        What is expected in every channel, see `spikes.Expected`.
-    flag : Tensor, scalar int64
-        `Flag.OFF_AXIS` where energies that are needed leave the axis, else 0.
-    """
-
-    read: Tensor
-    sums: Tensor
-    picked: Tensor
-    bins: Tensor
-    canonical: Tensor
-    band: Tensor
-    some: Tensor
-    root: Tensor
-    per_root: Tensor
-    flag: Tensor
+# Of counts (n, E): columns, labels and flags.
+Run = Callable[[NDArray[np.float32], Plan], tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]
 
 
 class FastGraph(nn.Module):
@@ -89,9 +53,7 @@ class FastGraph(nn.Module):
     """
 
     axis: EnergyAxis  # scripting would take it for a plain tuple otherwise
-    canonical: EnergyAxis
     bins: EnergyAxis
-    typical_axis: EnergyAxis
 
     def __init__(
         self,
@@ -103,23 +65,20 @@ class FastGraph(nn.Module):
         super().__init__()
         pre = preprocessor
         self.reader, self.extractor = reader, pre.extractor
+        self.plan = Planner(pre, axis)
         self.axis = axis
         # plain numbers, which TorchScript can read
         self.gain, self.readout, self.offset, self.correlation_factor = map(float, detector_noise)
         self.step, self.unit = pre.step, pre.unit
-        self.canonical = pre.extractor.axis()
         self.bins = pre.profile_axis()
         self.normalized = pre.normalize is not None
-        self.band_low, self.band_high = pre.normalize or (0.0, 0.0)
-        self.off_axis, self.non_finite = int(Flag.OFF_AXIS), int(Flag.NON_FINITE)
-        self.no_answer, self.has_value = int(Flag.NO_ANSWER), bool(reader.heads.has_value)
-        first = float(pre.typical_first)
-        self.typical_axis = EnergyAxis(first, pre.step, pre.typical.shape[0])
+        low, high = pre.normalize or (0.0, 0.0)
+        self.width = high - low  # of the normalize window, eV
+        self.non_finite, self.no_answer = int(Flag.NON_FINITE), int(Flag.NO_ANSWER)
+        self.has_value = bool(reader.heads.has_value)
         near = neighbours(math.ceil(axis.n / BLOCK))
         self.register_buffer("near", near, persistent=False)
         self.near: Tensor
-        self.register_buffer("typical", pre.typical.float())
-        self.typical: Tensor
         # tensors, as scalars would be made tensors at each call
         self.register_buffer(
             "nothing", torch.tensor(math.nan, dtype=torch.float32), persistent=False
@@ -129,55 +88,6 @@ class FastGraph(nn.Module):
         self.nothing: Tensor
         self.none: Tensor
         self.no_class: Tensor
-
-    @torch.jit.export
-    def plan(self, shift: float) -> Plan:
-        """The plan for a drift (eV) to be removed; see `Preprocessor.forward`."""
-        finite = math.isfinite(shift)
-        shift = shift if finite else 0.0
-        shifts = torch.full((1,), shift, dtype=torch.float64)
-        picked: list[Tensor] = []
-        weights: list[Tensor] = []
-        for new in (self.bins, self.canonical):
-            index, weight = overlap(self.axis, shifts, new)
-            index, weight = index[:, 0], weight[:, 0]
-            # what has no weight must not bring in another channel's NaN
-            index = torch.where(weight > 0, index, index.gather(0, weight.argmax(0, keepdim=True)))
-            picked.append(index.flatten())
-            if not finite:  # it makes all that is read of a spectrum not finite
-                weight = torch.full_like(weight, math.nan)
-            weights.append(weight.float())
-        band = torch.zeros(0, dtype=torch.float32)
-        if self.normalized:
-            width = self.band_high - self.band_low
-            center = 0.5 * (self.band_low + self.band_high)
-            channels, parts = overlap(self.axis, shifts, EnergyAxis(center, width, 1))
-            inside = parts.flatten() > 0
-            picked.append(channels.flatten()[inside])
-            band = parts.flatten()[inside] * (self.axis.scale / width)
-        low, high = self.needed()
-        lowest, highest = limits(self.axis)
-        off_axis = low + shift < lowest or high + shift > highest
-        shape = expected_shape(self.axis, shifts, self.typical.cpu(), self.typical_axis)
-        channels_read = torch.cat(picked)
-        sums = torch.zeros(2, self.axis.n, dtype=torch.float32)
-        sums[0, channels_read[len(channels_read) - len(band) :]] = band.float()
-        sums[1, channels_read] = 1.0
-        some, root, per_root = expected(shape * sums[1])
-        flag = torch.tensor(self.off_axis if off_axis else 0)
-        device = self.typical.device
-        return Plan(
-            (sums[1:] > 0).t().to(device),
-            sums.to(device),
-            channels_read.to(device),
-            weights[0].unsqueeze(2).to(device),
-            weights[1].unsqueeze(2).to(device),
-            band.float().unsqueeze(1).to(device),
-            some.to(device),
-            root.to(device),
-            per_root.to(device),
-            flag.to(device),
-        )
 
     def forward(
         self,
@@ -211,7 +121,7 @@ class FastGraph(nn.Module):
         canonical = (canonical * canonical_weight).sum(0).t()
         if self.normalized:
             reference = picked[of_bins + of_canonical :]
-            n = self._width() / self.axis.scale
+            n = self.width / self.axis.scale
             width = self.step * self.unit / self.axis.scale
             norm = planned_norm(mean, reference, band, n, width)
         else:
@@ -251,18 +161,6 @@ class FastGraph(nn.Module):
         columns = torch.where(bad.unsqueeze(1), self.nothing, columns)
         labels = torch.where(bad, self.no_class, reading.probabilities.argmax(1))
         return columns, labels, flag
-
-    @torch.jit.export
-    def needed(self) -> tuple[float, float]:
-        """Energies (low, high) that spectra must cover, eV."""
-        low, high = common_limits(self.canonical, self.bins)
-        if self.normalized:
-            low, high = min(low, self.band_low), max(high, self.band_high)
-        return low, high
-
-    def _width(self) -> float:
-        """Width of the normalize window, eV."""
-        return self.band_high - self.band_low
 
 
 class Program(nn.Module):
@@ -314,18 +212,3 @@ class Program(nn.Module):
             self.plan_per_root,
             self.plan_flag,
         )
-
-
-def cached_plan(graph: FastGraph) -> Callable[[float], Plan]:
-    """Plans by drift, the last one kept."""
-    plans: dict[float, Plan] = {}
-
-    def plan(shift: float) -> Plan:
-        found = plans.get(shift)
-        if found is None:
-            found = graph.plan(shift)
-            plans.clear()  # other threads may ask meanwhile: each has its own
-            plans[shift] = found
-        return found
-
-    return plan

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eels_bayes.fast.graph import FastGraph, cached_plan
+from eels_bayes.fast.graph import FastGraph
+from eels_bayes.fast.plan import Plan
 
 COMPILERS = {"darwin": "clang++", "win32": "cl"}  # by platform, where it is not g++
 
@@ -108,13 +109,12 @@ class MachineCode:
 
             self._one, self._several = (aoti_load_package(str(path)) for path in (one, several))
             self.package = several.read_bytes()
-        self._planned = cached_plan(graph)
 
     def __call__(
-        self, rows: NDArray[np.float32], shift: float
+        self, rows: NDArray[np.float32], plan: Plan
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """Columns, labels and flags of counts (n, E), by a drift (eV)."""
+        """Columns, labels and flags of counts (n, E)."""
         program = self._one if len(rows) == 1 else self._several
         with torch.inference_mode():
-            columns, labels, flag = program(torch.from_numpy(rows), *self._planned(shift))
+            columns, labels, flag = program(torch.from_numpy(rows), *plan)
         return columns.numpy(), labels.numpy(), flag.numpy()

@@ -99,8 +99,9 @@ class LiveClassifier:
     drift : int, optional
         Recent spectra that the running estimate of the energy shift is a mean of: their raw counts,
         weights falling by a factor of e every `drift` spectra. It follows a steady drift `drift`
-        spectra late, and is renewed after 1, 2, 4, ... and then every ``drift / 4`` spectra, once
-        their results are out. None: nothing is aligned. Without effect where `fast` does not align.
+        spectra late, and is renewed after 1, 2, 4, ... and then every ``drift / 4`` spectra, in a
+        thread of its own: a new one holds from a quarter as many spectra later on as there were, 8
+        at most. None: nothing is aligned. Without effect where `fast` does not align.
     threads : int
         Threads that torch may use while it classifies, so that the acquisition keeps the other
         cores. Its setting is put back after every call.
@@ -241,7 +242,7 @@ class LiveClassifier:
         """What `run` gives, from single items of the source."""
         n_channels = len(self.fast.energy)
         follows = self.drift is not None and self.fast.aligned
-        drift = RunningDrift(self.fast, self.drift or 1, n_channels) if follows else None
+        drift = RunningDrift(self.fast, self.drift or 1, n_channels, self.threads) if follows else None
         # A daemon, and without a reference to this generator: neither a silent source nor a
         # forgotten run keeps the program from ending.
         reader = threading.Thread(
@@ -279,6 +280,8 @@ class LiveClassifier:
         finally:
             if adapter is not None:
                 adapter.stop()
+            if drift is not None:
+                drift.close()
             inbox.close()
             reader.join(LEAVE)
 

@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eels_bayes.fast.graph import FastGraph, Plan, Run, cached_plan
+from eels_bayes.fast.graph import FastGraph, Run
+from eels_bayes.fast.plan import Plan
 from eels_bayes.randomness import alone
 
 OPSET = 18  # of ONNX: from 16 on ScatterND adds up; chosen among those, not tuned
 COUNTS = "counts"  # name of the input that is no plan
 OUTPUTS = ("columns", "labels", "flags")  # names of what the graph gives
 ERRORS_ONLY = 3  # severity from which ONNX Runtime speaks
-Session = Callable[[NDArray[np.float32], Plan], tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]
 
 
 def _expm1(g: Any, x: Any) -> Any:
@@ -75,8 +75,8 @@ def exported(graph: FastGraph, about: Mapping[str, str]) -> bytes:
     return data
 
 
-def session(graph: FastGraph) -> Session:
-    """Run the graph by ONNX Runtime, on one thread as the stream wants it.
+def onnx_runner(graph: FastGraph) -> Run:
+    """What runs the graph by ONNX Runtime, on one thread as the stream wants it.
 
     Raises
     ------
@@ -146,15 +146,3 @@ def _needed(name: str) -> Any:
         return import_module(name)
     except ImportError as error:
         raise ImportError(f"backend='onnx' needs {name}: pip install 'eels-bayes[onnx]'") from error
-
-
-def onnx_runner(graph: FastGraph) -> Run:
-    """What runs the graph by ONNX Runtime."""
-    model, planned = session(graph), cached_plan(graph)
-
-    def run(
-        rows: NDArray[np.float32], shift: float
-    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        return model(rows, planned(shift))
-
-    return run

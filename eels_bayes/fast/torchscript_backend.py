@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from eels_bayes.fast.graph import CHUNK, FastGraph, Program, Run, cached_plan
+from eels_bayes.fast.graph import CHUNK, FastGraph, Program, Run
+from eels_bayes.fast.plan import Plan
 
 # What is computed with a number as second operand.
 TAKES_A_NUMBER = {
@@ -24,17 +25,18 @@ WARM_UP = (1, 1, 1, CHUNK, CHUNK)  # spectra: TorchScript optimises itself in it
 def torchscript_runner(graph: FastGraph) -> Run:
     """What runs the graph as frozen TorchScript, warmed up, for one spectrum and for several."""
     several = frozen(graph)
-    single, planned = _static(several), cached_plan(graph)
+    single = _static(several)
     with torch.inference_mode():
+        plan = graph.plan(0.0)
         for n in WARM_UP:
-            several(torch.ones(n, graph.axis.n, dtype=torch.float32), *planned(0.0))
+            several(torch.ones(n, graph.axis.n, dtype=torch.float32), *plan)
 
     def run(
-        rows: NDArray[np.float32], shift: float
+        rows: NDArray[np.float32], plan: Plan
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         program = single if len(rows) == 1 else several
         with torch.inference_mode():
-            columns, labels, flag = program(torch.from_numpy(rows), *planned(shift))
+            columns, labels, flag = program(torch.from_numpy(rows), *plan)
         return columns.numpy(), labels.numpy(), flag.numpy()
 
     return run
@@ -46,19 +48,19 @@ def changing_runner(graph: FastGraph, changing: Sequence[str]) -> Run:
     All else is frozen. The program reads the graph's own buffers, which nothing is computed from
     beforehand.
     """
-    several, planned = frozen(graph, changing), cached_plan(graph)
+    several = frozen(graph, changing)
     single, buffers = _static_with(several, graph)
 
     def run(
-        rows: NDArray[np.float32], shift: float
+        rows: NDArray[np.float32], plan: Plan
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         program, more = (single, buffers) if len(rows) == 1 else (several, [])
         with torch.inference_mode():
-            columns, labels, flag = program(torch.from_numpy(rows), *planned(shift), *more)
+            columns, labels, flag = program(torch.from_numpy(rows), *plan, *more)
         return columns.numpy(), labels.numpy(), flag.numpy()
 
     for n in WARM_UP:
-        run(np.ones((n, graph.axis.n), dtype=np.float32), 0.0)
+        run(np.ones((n, graph.axis.n), dtype=np.float32), graph.plan(0.0))
     return run
 
 
