@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from eels_bayes.fast.graph import FastGraph
 from eels_bayes.fast.plan import Plan
@@ -75,40 +76,55 @@ def compiled(
             inductor_configs={
                 "cpp.threads": 1,  # as the stream wants it
                 "assert_indirect_indexing": False,  # a plan's channels are on the axis
+                "always_keep_tensor_constants": True,  # so that they may change, see `MachineCode`
                 "aot_inductor.metadata": dict(about),
             },
         )
 
 
 class MachineCode:
-    """Runs a graph as machine code, which is compiled here and now.
+    """Runs a graph as machine code.
 
     Parameters
     ----------
-    graph : FastGraph
-    about : mapping of str
-        What the package says of itself.
-
-    Attributes
-    ----------
-    package : bytes
-        The program for any number of spectra, as a file (.pt2) holds it; see `compiled`.
+    single, package : bytes
+        The programs for one spectrum and for any number of them, as files (.pt2) hold them; see
+        `compiled`.
+    changing : mapping of str to Tensor
+        Buffers of the graph, by their names, that programs read where these are: they may change,
+        in place, between calls.
 
     Raises
     ------
     RuntimeError
-        Without a C++ compiler.
+        If one of these was compiled in.
     """
 
-    def __init__(self, graph: FastGraph, about: Mapping[str, str]):
+    def __init__(self, single: bytes, package: bytes, changing: Mapping[str, Tensor] | None = None):
+        self.single, self.package = single, package
+        self._one, self._several = (_loaded(program) for program in (single, package))
+        for program in (self._one, self._several) if changing else ():
+            if fixed := changing.keys() - set(program.get_constant_fqns()):
+                raise RuntimeError(
+                    f"PyTorch {torch.__version__} compiled {', '.join(sorted(fixed))} in, which is "
+                    "to follow the stream: use backend='torchscript'"
+                )
+            program.load_constants(dict(changing), check_full_update=False, user_managed=True)
+
+    @classmethod
+    def of(cls, graph: FastGraph, about: Mapping[str, str]) -> MachineCode:
+        """Compile a graph, here and now; the package says ``about`` of itself.
+
+        Raises
+        ------
+        RuntimeError
+            Without a C++ compiler.
+        """
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             one, several = (Path(folder) / name for name in ("one.pt2", "several.pt2"))
             compiled(graph, one, {}, single=True)
             compiled(graph, several, about)
-            from torch._inductor import aoti_load_package
-
-            self._one, self._several = (aoti_load_package(str(path)) for path in (one, several))
-            self.package = several.read_bytes()
+            return cls(one.read_bytes(), several.read_bytes())
 
     def __call__(
         self, rows: NDArray[np.float32], plan: Plan
@@ -118,3 +134,13 @@ class MachineCode:
         with torch.inference_mode():
             columns, labels, flag = program(torch.from_numpy(rows), *plan)
         return columns.numpy(), labels.numpy(), flag.numpy()
+
+
+def _loaded(package: bytes) -> Any:
+    """A program, ready to be called."""
+    from torch._inductor import aoti_load_package
+
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        path = Path(folder) / "program.pt2"
+        path.write_bytes(package)
+        return aoti_load_package(str(path))

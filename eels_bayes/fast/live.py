@@ -91,17 +91,17 @@ class LiveClassifier:
     policy : {"block", "drop_oldest", "batch"}
         What happens when the source is faster than the classifier. "block": nothing is lost, the
         source waits for a free place. "drop_oldest": the source never waits, what has waited
-        longest gives its place to the newest, so that results stay recent. "batch": all that
-        wait are classified in one call, which is faster a spectrum; a full queue blocks.
+        longest gives its place to the newest, so that results stay recent. "batch": a full queue
+        blocks, too, but as by "drop_oldest" all that wait are classified in one call, which is
+        faster a spectrum; by "block" only spectra that the source gave together are.
     batch_size : int
-        Spectra that are classified at most in one call. Except by "batch", only spectra that the
-        source gave together share a call.
+        Spectra that are classified at most in one call.
     drift : int, optional
         Recent spectra that the running estimate of the energy shift is a mean of: their raw counts,
         weights falling by a factor of e every `drift` spectra. It follows a steady drift `drift`
         spectra late, and is renewed after 1, 2, 4, ... and then every ``drift / 4`` spectra, in a
-        thread of its own: a new one holds from a quarter as many spectra later on as there were, 8
-        at most. None: nothing is aligned. Without effect where `fast` does not align.
+        thread of its own: it holds from ``drift / 16`` spectra later on, or a sixteenth of those
+        that there were. None: nothing is aligned. Without effect where `fast` does not align.
     threads : int
         Threads that torch may use while it classifies, so that the acquisition keeps the other
         cores. Its setting is put back after every call.

@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 
 from eels_bayes.fast.adaptation import Adaptation, Follower, Proposal, Swap
+from eels_bayes.fast.backends import following
 from eels_bayes.fast.following import FOLLOWING
 from eels_bayes.fast.torch_threads import thread_limit
-from eels_bayes.fast.torchscript_backend import changing_runner
 
 if TYPE_CHECKING:
     from eels_bayes.fast.classifier import FastClassifier, FastReading
@@ -55,8 +55,8 @@ class LiveAdapter:
         self._graph = copy.deepcopy(fast.graph)
         encoder = self._graph.reader.encoder
         self._buffers = {name: _buffer(encoder, name) for name in FOLLOWING}
-        names = [f"reader.encoder.{name}" for name in FOLLOWING]
-        self._run = changing_runner(self._graph, names)
+        named = {f"reader.encoder.{name}": buffer for name, buffer in self._buffers.items()}
+        self._run = following(fast._run, self._graph, named)
         self._anew()
 
     def _anew(self) -> None:

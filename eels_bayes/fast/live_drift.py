@@ -18,7 +18,7 @@ BESIDE = 3
 SPIKE_FACTOR = 3.0  # times what is usual that a channel may hold: chosen, not tuned
 SPIKE_FLOOR = 30.0  # counts that a channel may hold beside empty ones: chosen, not tuned
 RENEWALS = 4  # new estimates of the shift in one span of the mean: chosen, not tuned
-LATE = 8  # spectra after which an estimate holds at the latest: 20 ms at 400 a second; chosen
+LATE = 16  # estimates hold from this part of the mean's spectra later on: chosen, not tuned
 
 
 class RunningDrift:
@@ -61,7 +61,7 @@ class RunningDrift:
         self.mean += (np.clip(counts, -limit, limit) - self.mean) / min(self.seen, self.span)
         if self.seen == self.due:
             estimate = self._thread.submit(self.fast.drift, self.mean[None].copy())
-            self._coming.append((self.seen + min(self.seen // 4, LATE), estimate))
+            self._coming.append((self.seen + min(self.seen, self.span) // LATE, estimate))
             self.due += min(self.seen, max(1, self.span // RENEWALS))
 
     def close(self) -> None:

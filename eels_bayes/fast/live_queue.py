@@ -82,7 +82,7 @@ class Inbox:
                 pass
             batch: list[Waiting] = []
             while self._waiting and len(batch) < self.batch_size:
-                if self.policy != "batch" and batch and self._waiting[0].item != batch[0].item:
+                if self.policy == "block" and batch and self._waiting[0].item != batch[0].item:
                     break
                 batch.append(self._waiting.popleft())
             self._changed.notify_all()

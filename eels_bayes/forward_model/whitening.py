@@ -111,9 +111,8 @@ def whiten_tensors(
     deviation, noise : Tensor
         (n, B) and (n,).
     """
+    noise = level * (profile.mean(1) / brightness).clamp(least_brightness, most_brightness)
     # What is of constants alone is computed once where a graph is frozen.
-    whole = brightness * center.size(0)
-    noise = level * (profile.sum(1) / whole).clamp(least_brightness, most_brightness)
     wide = outlier**2
     reach = torch.add(wide * spread**2, noise.unsqueeze(1), alpha=wide).sqrt()
     usual = center * white + middle

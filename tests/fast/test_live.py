@@ -9,7 +9,8 @@ import itertools
 import math
 import queue
 import threading
-from typing import NamedTuple
+import time
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pytest
@@ -89,7 +90,7 @@ def spectra(n, seed=0):
 
 
 def reader_threads():
-    return [one for one in threading.enumerate() if one.name == "eels_bayes live"]
+    return [one for one in threading.enumerate() if one.name.startswith("eels_bayes ")]
 
 
 @pytest.fixture(autouse=True)
@@ -552,7 +553,7 @@ def test_the_estimate_follows_a_moving_line_with_the_stated_lag():
     moving = [rng.poisson(line(rate * k - 2.0)) for k in range(400)]
     results = list(LiveClassifier(StandIn(aligned=True), drift=span).run(moving))
     lag = np.array([(rate * r.number - 2.0 - r.shift) / rate for r in results[4 * span :]])
-    # the mean is `span` spectra old, and waits up to a quarter of that for its renewal
+    # the mean is `span` spectra old, waits up to a quarter of that for its renewal, and a sixteenth
     assert lag.min() > 0.9 * span and lag.max() < 1.4 * span
 
 
@@ -571,8 +572,27 @@ def test_the_estimate_is_renewed_seldom():
     moving = [line(0.01 * k - 1.0) for k in range(200)]
     shift = [r.shift for r in LiveClassifier(fast, drift=40).run(moving)]
     changed = [k for k in range(1, 200) if shift[k] != shift[k - 1]]
-    assert set(changed) <= {2, 4, 8, 16, *range(26, 201, 10)}
+    # made of 1, 2, 4, 8, 16, 26, 36, ... spectra, and in use a sixteenth of these, or of 40, later
+    assert set(changed) <= {2, 4, 8, 17, 27, *range(38, 201, 10)}
     assert fast.estimates == 5 + len(range(26, 201, 10))
+
+
+def test_estimates_are_made_beside_the_reading_and_hold_from_the_same_spectrum_on():
+    rng = np.random.default_rng(1)
+    moving = [rng.poisson(line(0.01 * k - 1.0)) for k in range(120)]
+
+    class Slow(StandIn):
+        made_by: ClassVar[set[str]] = set()
+
+        def drift(self, counts):
+            self.made_by.add(threading.current_thread().name)
+            time.sleep(0.005)
+            return super().drift(counts)
+
+    slow = [r.shift for r in LiveClassifier(Slow(aligned=True), drift=32).run(moving)]
+    assert slow == [r.shift for r in LiveClassifier(StandIn(aligned=True), drift=32).run(moving)]
+    assert len(set(slow)) > 5
+    assert all(name.startswith("eels_bayes drift") for name in Slow.made_by)
 
 
 def test_spectra_that_are_not_finite_do_not_spoil_the_estimate():
