@@ -1,7 +1,7 @@
 """A stream that drifts: read by the frozen model, by one that follows it, and by refitted ones.
 
     python benchmarks/adaptive.py [--parts drift still cold latency] [--models DIR] [--seed 9611]
-        [--patience S] [--json FILE] [--smoke]
+        [--backends torchscript inductor] [--patience S] [--json FILE] [--smoke]
 
 Frozen is a model that is fitted to a simulated annealing series. *drift*: the stream is another
 such series of 36 images, in which the class mix passes from the first class to the last one, the
@@ -15,10 +15,11 @@ stretch holds few of the classes.
 
 These three learn from each step when it was read, in one thread, so that the scores do not depend
 on the clock. *latency* reads the drifting stream by `LiveClassifier` at 400 spectra a second,
-frozen and adapting in turns: wall time from source to result, which other programs lengthen, and
-the processor time of the loop that reads, which they lengthen less. Each turn notes how much of a
-core other programs took; those in which they took less than a tenth are told apart. With
-`--patience`, a turn waits so many seconds at most for a moment without other programs.
+frozen and adapting in turns, by TorchScript and as machine code (``--backends``): wall time from
+source to result, which other programs lengthen, and the processor time of the loop that reads,
+which they lengthen less. Each turn notes how much of a core other programs took; those in which
+they took less than a tenth are told apart. With `--patience`, a turn waits so many seconds at most
+for a moment without other programs.
 """
 
 from __future__ import annotations
@@ -244,11 +245,16 @@ def wait_for_quiet(patience: float) -> None:
             return
 
 
-def latency(fast: eb.FastClassifier, stream: Stream, patience: float, *, smoke: bool) -> Row:
-    """Frozen and adaptive in turns, at the detector's rate."""
+def latency(
+    compiled: dict[str, eb.FastClassifier], stream: Stream, patience: float, *, smoke: bool
+) -> Row:
+    """Frozen and adaptive in turns, by each backend, at the detector's rate."""
     readers = {
-        "frozen": eb.LiveClassifier(fast, policy="drop_oldest", queue_size=400),
-        "adaptive": eb.LiveClassifier(fast, policy="drop_oldest", queue_size=400, adapt=True),
+        f"{name}, {kind}": eb.LiveClassifier(
+            fast, policy="drop_oldest", queue_size=400, adapt=kind == "adaptive"
+        )
+        for name, fast in compiled.items()
+        for kind in ("frozen", "adaptive")
     }
     turn, rounds = (400, 1) if smoke else (TURN, ROUNDS)
     turns: dict[str, list[Row]] = {name: [] for name in readers}
@@ -265,7 +271,7 @@ def latency(fast: eb.FastClassifier, stream: Stream, patience: float, *, smoke: 
             }
             turns[name].append(row)
             print(name, json.dumps(row), flush=True)
-    row = {"cores": os.cpu_count(), "swaps": len(readers["adaptive"].swaps)}
+    row = {"cores": os.cpu_count(), "swaps": {k: len(one.swaps) for k, one in readers.items()}}
     for name, rows in turns.items():
         row[name] = {"all": medians(rows)}
         if quiet := [one for one in rows if one["others"] < QUIET]:
@@ -325,8 +331,12 @@ def run(given: argparse.Namespace) -> Row:
                 its = anew.compile(anew.preprocessor, energy=energy)
                 keep(f"{name}, anew", compared(f"{name}, anew", its, some, first))
         else:
+            compiled = {
+                name: clf.compile(clf.preprocessor, energy=energy, backend=name)
+                for name in given.backends
+            }
             with threadpool_limits(1):
-                keep("latency", latency(fast, stream, given.patience, smoke=given.smoke))
+                keep("latency", latency(compiled, stream, given.patience, smoke=given.smoke))
     return results
 
 
@@ -337,6 +347,8 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     parser.add_argument("--models", type=Path, help="directory of fitted models")
     parser.add_argument("--seed", type=int, default=9611)
+    backends = ("torchscript", "inductor")
+    parser.add_argument("--backends", nargs="+", choices=backends, default=backends)
     parser.add_argument("--patience", type=float, default=0.0, help="s, for a quiet moment")
     parser.add_argument("--json", type=Path, help="where results are written")
     parser.add_argument("--smoke", action="store_true", help="small, and short training")

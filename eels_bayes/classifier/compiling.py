@@ -64,7 +64,7 @@ def compiled(
     own = copy.deepcopy(preprocessor)
     graph = FastGraph(own, reader, axis, own_noise)
     if int(graph.plan(0.0).flag):
-        (low, high), needed = limits(axis, 0.0), graph.needed()
+        (low, high), needed = limits(axis, 0.0), graph.plan.needed()
         raise ValueError(
             f"energy covers {low:g} to {high:g} eV; {needed[0]:g} to {needed[1]:g} eV are needed"
         )

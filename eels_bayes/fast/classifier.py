@@ -19,8 +19,8 @@ from eels_bayes.fast import fast_file, program_export
 from eels_bayes.fast.backends import BACKENDS, Backend
 from eels_bayes.fast.graph import CHUNK, N_COLUMNS, FastGraph, Run
 from eels_bayes.fast.parts import FastParts, Head
-from eels_bayes.fast.population import Population
 from eels_bayes.fast.plan import kept_plans
+from eels_bayes.fast.population import Population
 from eels_bayes.fast.torchscript_backend import frozen, scripted
 from eels_bayes.fast.whole_signal import map_signal
 from eels_bayes.preprocessing.alignment import FADED, SEARCH, align_axis, find_shift

@@ -103,7 +103,9 @@ class MachineCode:
     def __init__(self, single: bytes, package: bytes, changing: Mapping[str, Tensor] | None = None):
         self.single, self.package = single, package
         self._one, self._several = (_loaded(program) for program in (single, package))
-        for program in (self._one, self._several) if changing else ():
+        if changing is None:
+            return
+        for program in (self._one, self._several):
             if fixed := changing.keys() - set(program.get_constant_fqns()):
                 raise RuntimeError(
                     f"PyTorch {torch.__version__} compiled {', '.join(sorted(fixed))} in, which is "

@@ -241,8 +241,9 @@ class LiveClassifier:
     def _results(self, items: Iterator[Any], inbox: Inbox) -> Generator[LiveResult, None, None]:
         """What `run` gives, from single items of the source."""
         n_channels = len(self.fast.energy)
-        follows = self.drift is not None and self.fast.aligned
-        drift = RunningDrift(self.fast, self.drift or 1, n_channels, self.threads) if follows else None
+        drift = (
+            RunningDrift(self.fast, self.drift or 1, n_channels, self.threads) if follows else None
+        )
         # A daemon, and without a reference to this generator: neither a silent source nor a
         # forgotten run keeps the program from ending.
         reader = threading.Thread(

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import io
 import json
+import math
 import os
 import pickle
 import struct
@@ -22,8 +23,10 @@ from eels_bayes import tensor_file
 from eels_bayes.data.energy_axis import EnergyAxis
 from eels_bayes.data.flags import Flag
 from eels_bayes.fast import fast_file, inductor_backend
+from eels_bayes.fast.backends import following
 from eels_bayes.fast.classifier import load_fast
 from eels_bayes.fast.fast_file import KIND
+from eels_bayes.fast.following import FOLLOWING
 from eels_bayes.fast.graph import CHUNK, N_COLUMNS
 from eels_bayes.prediction.known_readings import N_VALUES
 from eels_bayes.prediction.novelty import N_TABLE
@@ -546,7 +549,7 @@ def test_counts_beyond_single_precision(fast, counts):
 
 
 def test_odd_channels_that_nothing_needs(fast, clf, counts, energy):
-    low, _ = fast.graph.needed()
+    low, _ = fast.graph.plan.needed()
     outside = np.flatnonzero(energy < low - 1.0)
     assert len(outside) > 10
     rows = counts[:3].astype(np.float32)
@@ -561,7 +564,7 @@ def test_odd_channels_that_nothing_needs(fast, clf, counts, energy):
 
 
 def test_shifts_off_the_axis_are_flagged(fast, clf, counts, energy):
-    low, high = fast.graph.needed()
+    low, high = fast.graph.plan.needed()
     shifts = np.array([0.0, 300.0, -300.0, 789.875 - high + 0.1, 389.875 - low - 0.1])
     found = fast(counts[:5], shifts)
     assert found.flag[0] == 0 and (found.flag[1:] & Flag.OFF_AXIS).all()
@@ -1138,6 +1141,37 @@ def test_the_torchscript_archive_needs_torch_alone(scripted, counts, tmp_path):
     with torch.inference_mode():
         again = torch.jit.load(tmp_path / "again.ts.pt")(torch.from_numpy(rows))
     assert_columns(again, scripted(rows, 0.0))
+
+
+def test_machine_code_reads_buffers_that_change(machine_code, counts):
+    graph = copy.deepcopy(machine_code.graph)
+    names = [f"reader.encoder.{name}" for name in FOLLOWING]
+    buffers = dict(graph.named_buffers())
+    run = following(machine_code._run, graph, {name: buffers[name] for name in names})
+    rows, plan = counts[:9].astype(np.float32), graph.plan(0.0)
+    rows[:, plan.picked[::40]] *= 5.0  # beyond the reach of a bin, which some buffers say
+    before, _, _ = machine_code._run(rows, plan)
+    np.testing.assert_array_equal(run(rows, plan)[0], before)
+    for name in names:  # each by itself, as one that is compiled in would stay what it was
+        kept = buffers[name].clone()
+        buffers[name] *= 0.5
+        expected = graph(torch.from_numpy(rows), *plan)[0].numpy()
+        assert abs(expected - before).max() > 1e-5, name
+        several = run(rows, plan)[0]
+        np.testing.assert_allclose(several, expected, atol=1e-4)
+        np.testing.assert_allclose(run(rows[:1], plan)[0], several[:1], atol=1e-5)
+        buffers[name].copy_(kept)
+    np.testing.assert_array_equal(run(rows, plan)[0], before)
+    with pytest.raises(RuntimeError, match=r"compiled no\.such in, .*backend='torchscript'"):
+        following(machine_code._run, graph, {"no.such": buffers[names[0]]})
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.37, -4.2, 300.0, math.inf])
+def test_compiled_plans_are_plans(scripted, shift):
+    for found, expected in zip(scripted._plan(shift), scripted.graph.plan(shift), strict=True):
+        assert found.dtype == expected.dtype
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6, equal_nan=True)
+    assert scripted._plan(shift)[0] is scripted._plan(shift)[0]  # it is kept
 
 
 def test_the_package_of_machine_code_needs_torch_alone(machine_code, counts, tmp_path):

@@ -257,6 +257,18 @@ def test_drop_oldest_keeps_the_newest():
     assert (end.received, end.classified, end.dropped, end.waiting) == (21, 5, 16, 0)
 
 
+@pytest.mark.parametrize(
+    ("policy", "sizes"), [("block", [1, 1, 1, 1, 1]), ("drop_oldest", [1, 4]), ("batch", [1, 4])]
+)
+def test_what_waits_is_read_together_where_nothing_else_is_asked(policy, sizes):
+    source, fast = Gated(spectra(5)), StandIn()
+    run = LiveClassifier(fast, queue_size=4, policy=policy).run(source)
+    next(run)
+    source.let_all_come()
+    assert [r.number for r in run] == [1, 2, 3, 4]
+    assert fast.sizes == sizes
+
+
 def test_drop_oldest_keeps_the_newest_of_a_large_item():
     live = LiveClassifier(StandIn(), queue_size=4, policy="drop_oldest")
     assert [r.number for r in live.run([spectra(10)])] == [6, 7, 8, 9]
