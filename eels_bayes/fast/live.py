@@ -241,9 +241,8 @@ class LiveClassifier:
     def _results(self, items: Iterator[Any], inbox: Inbox) -> Generator[LiveResult, None, None]:
         """What `run` gives, from single items of the source."""
         n_channels = len(self.fast.energy)
-        drift = (
-            RunningDrift(self.fast, self.drift or 1, n_channels, self.threads) if follows else None
-        )
+        span = self.drift if self.fast.aligned else None
+        drift = None if span is None else RunningDrift(self.fast, span, n_channels, self.threads)
         # A daemon, and without a reference to this generator: neither a silent source nor a
         # forgotten run keeps the program from ending.
         reader = threading.Thread(
