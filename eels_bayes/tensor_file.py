@@ -28,6 +28,7 @@ from eels_bayes.whole_file import write_whole
 
 FORMAT = "eels_bayes"  # under which the metadata are found
 VERSION = 2  # of the layout: raised when an older version could not read it
+OPENED_BY = {"classifier": "load_model", "fast": "load_fast"}  # by what a file holds
 HEADER_LENGTH = 8  # bytes at the start of a safetensors file that say how long its header is
 FIELDS = {"version", "kind", "config", "package", "sha256"}  # what the header holds
 
@@ -116,8 +117,24 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], di
     path = validation.path("path", path)
     tensors, header = _opened(path)
     if header["kind"] != kind:
-        raise ValueError(f"{path}: holds {header['kind']!r}, but {kind!r} is asked for")
+        raise ValueError(
+            f"{path}: {kind!r} is asked for, and it holds {_described(header['kind'])}"
+        )
     return tensors, header["config"]
+
+
+def held(path: str | os.PathLike[str]) -> str:
+    """What a file of this package holds, in words; '' where it is no such file."""
+    try:
+        return _described(kind_of(path))
+    except (OSError, ValueError):
+        return ""
+
+
+def _described(kind: str) -> str:
+    """A kind of file, and what opens it."""
+    opened = f", which eels_bayes.{OPENED_BY[kind]} opens" if kind in OPENED_BY else ""
+    return f"{kind!r}{opened}"
 
 
 def kind_of(path: str | os.PathLike[str]) -> str:

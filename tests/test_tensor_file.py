@@ -217,7 +217,7 @@ def test_a_missing_file_is_named(path: Path) -> None:
 
 
 def test_wrong_kind_is_named(path: Path, good: bytes) -> None:
-    with pytest.raises(ValueError, match="holds 'classifier', but 'fast' is asked for"):
+    with pytest.raises(ValueError, match="'fast' is asked for, and it holds 'classifier'"):
         tensor_file.read(path, "fast")
 
 

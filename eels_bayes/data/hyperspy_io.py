@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from eels_bayes import tensor_file
 from eels_bayes.data.detector_limits import Limits, measured_counts
 from eels_bayes.data.detector_noise import Noise, stated_noise
 from eels_bayes.data.energy_axis import EnergyAxis
@@ -168,6 +169,8 @@ def _loaded(file: str, options: dict[str, Any]) -> list[Any]:
     import_quietly("exspy.signals")
     import hyperspy.api as hs
 
+    if own := tensor_file.held(file):
+        raise ValueError(f"{file} holds no spectra but {own}")
     options = {"escape_square_brackets": True} | options  # a name is a name here, no pattern
     try:
         try:

@@ -519,7 +519,7 @@ def test_files_that_are_no_models(saved, tmp_path):
             load_model(path)
     assert not _Bomb.exploded
     tensor_file.write(tmp_path / "other", "library", {}, {})
-    with pytest.raises(ValueError, match="holds 'library', but 'classifier' is asked for"):
+    with pytest.raises(ValueError, match="'classifier' is asked for, and it holds 'library'"):
         load_model(tmp_path / "other")
     with pytest.raises(FileNotFoundError):
         load_model(tmp_path / "none")

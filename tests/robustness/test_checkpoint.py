@@ -188,7 +188,7 @@ def test_a_model_file_is_no_checkpoint_and_is_not_written_over(whole, tmp_path):
     path = tmp_path / "model.eels"
     whole.save(path)
     before = path.read_bytes()
-    with pytest.raises(ValueError, match="holds 'classifier', but 'fit under way' is asked for"):
+    with pytest.raises(ValueError, match="'fit under way' is asked for, and it holds 'classifier'"):
         new().fit(tiny_models.spectra(), checkpoint=path, show_progressbar=False)
     assert path.read_bytes() == before
 
