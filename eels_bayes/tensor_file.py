@@ -123,7 +123,7 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], di
     return tensors, header["config"]
 
 
-def held(path: str | os.PathLike[str]) -> str:
+def own_kind(path: str | os.PathLike[str]) -> str:
     """What a file of this package holds, in words; '' where it is no such file."""
     try:
         return _described(kind_of(path))

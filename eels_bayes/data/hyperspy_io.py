@@ -169,7 +169,7 @@ def _loaded(file: str, options: dict[str, Any]) -> list[Any]:
     import_quietly("exspy.signals")
     import hyperspy.api as hs
 
-    if own := tensor_file.held(file):
+    if own := tensor_file.own_kind(file):
         raise ValueError(f"{file} holds no spectra but {own}")
     options = {"escape_square_brackets": True} | options  # a name is a name here, no pattern
     try:

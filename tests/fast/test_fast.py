@@ -884,11 +884,11 @@ def test_files_that_are_no_models(saved, clf, scripted, tmp_path):
             load_fast(path)
     assert not _Bomb.exploded
     clf.save(tmp_path / "other")
-    with pytest.raises(ValueError, match="it holds 'classifier', which eels_bayes.load_model"):
+    with pytest.raises(ValueError, match=r"it holds 'classifier', which eels_bayes\.load_model"):
         load_fast(tmp_path / "other")
-    with pytest.raises(ValueError, match="it holds 'fast', which eels_bayes.load_fast opens"):
+    with pytest.raises(ValueError, match=r"it holds 'fast', which eels_bayes\.load_fast opens"):
         eb.load_model(saved)
-    with pytest.raises(ValueError, match="no spectra but 'fast', which eels_bayes.load_fast"):
+    with pytest.raises(ValueError, match=r"no spectra but 'fast', which eels_bayes\.load_fast"):
         eb.load(saved)
     with pytest.raises(FileNotFoundError):
         load_fast(tmp_path / "none")
