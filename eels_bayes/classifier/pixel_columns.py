@@ -104,9 +104,7 @@ def columns_again(
     return _joined(parts, pixels.rows, n)
 
 
-def _batches(
-    rows: NDArray[np.intp], size: int, settings: Settings
-) -> Iterable[NDArray[np.intp]]:
+def _batches(rows: NDArray[np.intp], size: int, settings: Settings) -> Iterable[NDArray[np.intp]]:
     """Rows, about so many at a time."""
     return tqdm(
         np.array_split(rows, max(1, -(-len(rows) // size))),

@@ -74,8 +74,8 @@ def read_with_image(fitted: Fitted, pixels: Pixels, settings: Settings) -> Colum
         if again:
             before = known
             known = _left(fitted, pixels, known, prior)
-            classes = classes * _classes(states, known) / _classes(states, before)
-            classes /= classes.sum(1, keepdims=True)
+            moved = classes * _classes(states, known) / _classes(states, before)
+            classes = (moved / moved.sum(1, keepdims=True)).astype(np.float32)
     return columns_again(fitted, known, settings, states, prior, len(image))
 
 
@@ -113,7 +113,7 @@ def read_with_neighbours(
 
     found = field(_of_states(pixels, known, pixels.columns))
     known = _left(fitted, pixels, known, said_by_others(found)[known.rows])
-    columns = None
+    columns = pixels.columns
     if not states.by_component:  # only heads know of some classes
         prior = np.tile(pixels.prior, (len(known.rows), 1))
         columns = columns_again(fitted, known, settings, states, prior, len(spectra))
@@ -131,20 +131,18 @@ def _classes(states: PixelStates, known: Known) -> Array:
 
 def _left(fitted: Fitted, pixels: Pixels, known: Known, others: Array) -> Known:
     """Pixels without what their images' continua share, by what others (m, S) say of states."""
-    component = known.component * pixels.states.ratio_of_components(others)
-    component /= component.sum(1, keepdims=True)
-    component[pixels.columns["novelty"][known.rows] > MOST_NOVEL] = 0.0
+    told = known.component * pixels.states.ratio_of_components(others)
+    told /= told.sum(1, keepdims=True)
+    told[pixels.columns["novelty"][known.rows] > MOST_NOVEL] = 0.0
     image = pixels.spectra.image[known.rows]
-    shift, likelier = shared_continuum(
-        fitted.forward, known.profile, known.level, image, component
-    )
+    shift, likelier = shared_continuum(fitted.forward, known.profile, known.level, image, told)
     likelier -= likelier.max(1, keepdims=True)
     component = known.component * np.exp(likelier)
     component /= component.sum(1, keepdims=True)
     return known._replace(profile=known.profile - shift, component=component)
 
 
-def _of_states(pixels: Pixels, known: Known, columns: Columns | None) -> NDArray[np.float32]:
+def _of_states(pixels: Pixels, known: Known, columns: Columns) -> NDArray[np.float32]:
     """Probabilities of states (n, S) by each pixel itself, with these weights of all."""
     states = pixels.states
     if not states.by_component:

@@ -236,16 +236,16 @@ def _climbed(
         coupling = coupling_of(place + BESIDE * aside)
         penalty = with_alone(penalties(coupling.strength, coupling.growth, distance))
         beside = torch.exp(-penalty).float()
+        prior, local = pixels.states(known, coupling.alone)
+        kernel = Kernel(beside, pixels.in_time(known))
         for _ in range(SWEEPS):
-            kernel = Kernel(beside, pixels.in_time(known))
-            prior, local = pixels.states(known, coupling.alone)
             first, second = swept((first, second), local, pixels, kernel)
-            here, states = (first[0], second[0]), (prior[0], local[0])
-            known = relearned(pixels, known, here, states, kernel.in_time)
             n_sweeps += 1
             after_each()
         by_all = said((first, second))
         score = ((local * by_all).sum(-2) / (prior * by_all).sum(-2)).log().double()
+        here, states = (first[0], second[0]), (prior[0], local[0])
+        known = relearned(pixels, known, here, states, kernel.in_time)
         slope = of_logs @ ((score[1:] - score[0]) / BESIDE)
         curvature = slope @ slope.T + torch.diag(width**-2)
         uphill = slope.sum(1) - (place - middle) / width**2

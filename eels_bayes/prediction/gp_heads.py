@@ -14,11 +14,9 @@ from eels_bayes.uncertainty.psi_statistics import distinct_moments
 from eels_bayes.uncertainty.quadrature import default_nodes, normal_nodes
 from eels_bayes.uncertainty.softmax_averages import contrasts, node_averages
 
-
 # Of a pixel's probability with prior weights of its own: what is averaged over few nodes only.
 SMALL_SHARE = 0.05
 CHUNK = 256  # Gaussians whose nodes stay in a core's cache
-FEW_NODES = 8  # of encoder and classifier each, for these: a sixteenth of the work
 
 
 class Gaussians(NamedTuple):
@@ -111,7 +109,8 @@ class GPHeads(nn.Module):
             self.register_buffer(f"packed_{field}", tensor.float(), persistent=False)
         for name, nodes in zip(("encoder", "classifier"), default_nodes(n_classes), strict=True):
             self.register_buffer(f"{name}_nodes", nodes.float(), persistent=False)
-        few = normal_nodes(FEW_NODES, n_classes - 1).float()
+        # as few nodes as have the mean and the covariance
+        few = normal_nodes(n_classes, n_classes - 1).float()
         self.register_buffer("few_nodes", few, persistent=False)
         self.small_share, self.chunk = SMALL_SHARE, CHUNK
         self.few_nodes: Tensor
@@ -144,7 +143,7 @@ class GPHeads(nn.Module):
         self.contrasts: Tensor
         self.of_value: Tensor
 
-    def tilted(
+    def quick_averages(
         self, logits: Tensor, contrasts: Tensor, read: Gaussians, n: int, ratio: Tensor
     ) -> Tensor:
         """Averages (m, K + 2) as `node_averages` has them, over few nodes where they weigh little.
@@ -166,7 +165,9 @@ class GPHeads(nn.Module):
             rows.index_copy_(0, chosen, averages)
         return rows
 
-    def forward(self, read: Gaussians, n: int, ratio: Tensor | None) -> HeadOutputs:
+    def forward(
+        self, read: Gaussians, n: int, ratio: Tensor | None, quick: bool = False
+    ) -> HeadOutputs:
         """Read n pixels.
 
         Parameters
@@ -175,6 +176,8 @@ class GPHeads(nn.Module):
         n : int
         ratio : Tensor (m, K) or None
             Prior weights of the classes in each Gaussian over those of the fit.
+        quick : bool
+            Whether Gaussians that weigh little with such a ratio are averaged over few nodes.
         """
         n_classes = self.encoder_nodes.size(1) + 1
         moments = distinct_moments(
@@ -194,10 +197,11 @@ class GPHeads(nn.Module):
             ),
         )
         logits, contrasts = moments.narrow(1, 0, n_classes), self.contrasts @ moments.t()
-        if ratio is None:
-            rows = node_averages(logits, contrasts, self.encoder_nodes, self.classifier_nodes)
+        if quick and ratio is not None:
+            rows = self.quick_averages(logits, contrasts, read, n, ratio)
         else:
-            rows = self.tilted(logits, contrasts, read, n, ratio)
+            nodes = self.encoder_nodes, self.classifier_nodes
+            rows = node_averages(logits, contrasts, nodes[0], nodes[1], ratio)
         probabilities = rows.narrow(1, 0, n_classes)
         if self.has_value:
             # from the prior's mean, so that the square is no large number

@@ -23,8 +23,8 @@ from eels_bayes.prediction.novelty import NoveltyScale
 LIGHT = 2e-3
 MOST_LEFT_OUT = 0.05  # weight in a pixel of all Gaussians that are not read, where they are many
 # Probability of other classes than the one that dominates a component, as far as it decides which
-# of its Gaussians are read: what heads say of it at most counts for a fifth at least.
-OTHERWISE = 0.2
+# Gaussians are read; of 0.2 no score changed, and one Gaussian more was read in five.
+OTHERWISE = 0.05
 
 
 class Reading(NamedTuple):
@@ -80,7 +80,8 @@ class Reader(nn.Module):
     encoder : NoisyEncoder
         Gives the latents' posterior.
     heads : nn.Module
-        From `Gaussians`, the number of pixels n and their ratio (m, K) or None to `HeadOutputs`.
+        From `Gaussians`, the number of pixels n, their ratio (m, K) or None, and whether what
+        weighs little is averaged roughly to `HeadOutputs`.
     scale : NoveltyScale
         Of the novelty.
     """
@@ -126,10 +127,10 @@ class Reader(nn.Module):
             self.whitening, self.center, self.usual, self.scatter, self.table, self.dominant
         )
         new = novelty.of_pixels(evidence.residual, evidence.unknown, spike, component, scale)
-        return self.of_mixture(self.heavy(component, ratio), mixture, new, ratio)
+        return self.of_mixture(self.heavy(component, ratio, self.light), mixture, new, ratio)
 
-    def heavy(self, component: Tensor, ratio: Tensor | None = None) -> Tensor:
-        """Probabilities (n, R) of components without those whose Gaussians need not be read.
+    def heavy(self, component: Tensor, ratio: Tensor | None, light: float) -> Tensor:
+        """Probabilities (n, R) of components, 0 of those whose Gaussians are too light to be read.
 
         With a ratio a component weighs about as much more as its classes do.
         """
@@ -140,14 +141,19 @@ class Reader(nn.Module):
             mostly = nn.functional.pad(self.dominant, others) * (1.0 - self.otherwise)
             likely = component * (ratio * (mostly + self.otherwise / n_classes)).sum(2)
             likely = likely / likely.sum(1, keepdim=True)
-        return component * (likely / self.light - 1.0).clamp(0.0, 1.0)
+        return component * (likely / light - 1.0).clamp(0.0, 1.0)
 
     def of_mixture(
-        self, weights: Tensor, mixture: GaussianMixture, new: Tensor, ratio: Tensor | None
+        self,
+        weights: Tensor,
+        mixture: GaussianMixture,
+        new: Tensor,
+        ratio: Tensor | None,
+        quick: bool = False,
     ) -> Reading:
         """Read pixels by the Gaussians of their latents, of novelty ``new`` (n,).
 
-        Those that weigh nothing, by ``weights`` (n, R), are not read.
+        Those that weigh nothing, by ``weights`` (n, R), are not read; ``quick`` is the heads'.
         """
         n, n_components, dim = mixture.mean.size()
         weights = weights.flatten()
@@ -160,7 +166,7 @@ class Reader(nn.Module):
         )
         if ratio is not None:
             ratio = ratio.expand(n, n_components, -1).flatten(0, 1).index_select(0, rows)
-        outputs = self.heads(read, n, ratio)
+        outputs = self.heads(read, n, ratio, quick)
         parts = outputs.classes
         kept = torch.zeros_like(weights).index_copy(0, rows, parts.weights)
         kept = kept.view(n, n_components)

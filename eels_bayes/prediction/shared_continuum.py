@@ -163,7 +163,9 @@ def _told(
         inverse = 1.0 / (noise[rows, None] + part.value)
         left = residual @ columns - ((residual @ part.loadings) * inverse) @ along.T
         score[rows] += weight * left
-        hidden = _sums(weight * np.column_stack([inverse, np.ones(len(rows))]), image[rows], n_images)
+        hidden = _sums(
+            weight * np.column_stack([inverse, np.ones(len(rows))]), image[rows], n_images
+        )
         information += hidden[:, -1, None, None] * gram
         information -= (along * hidden[:, None, :-1]) @ along.T
     return _Told(score, information)
