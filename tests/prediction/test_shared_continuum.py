@@ -176,4 +176,4 @@ def test_images_are_read_without_what_they_share(quick_classifier, spectra):
         return np.nanmean(np.abs(first.probabilities - second.probabilities))
 
     alone = changed("pixel")
-    assert changed("neighbours") < 0.5 * alone and changed("image") < 0.5 * alone
+    assert changed("neighbours") < 0.7 * alone and changed("image") < 0.7 * alone
