@@ -12,12 +12,15 @@ from eels_bayes.classifier.compatibility import Signals, checked_weights, read_s
 from eels_bayes.classifier.digest import digest
 from eels_bayes.classifier.fitted import Fitted
 from eels_bayes.classifier.pixel_columns import COMPONENTS, Joint, columns_of, kept
-from eels_bayes.classifier.reading_in_parts import Pixels, is_large, read_in_parts
-from eels_bayes.classifier.reading_with_neighbours import read_with_neighbours
+from eels_bayes.classifier.reading_in_parts import Places, is_large, read_in_parts
+from eels_bayes.classifier.reading_with_neighbours import (
+    Pixels,
+    read_with_image,
+    read_with_neighbours,
+)
 from eels_bayes.classifier.settings import Settings
 from eels_bayes.data.flags import Flag
 from eels_bayes.data.spectra import Spectra
-from eels_bayes.prediction.image_context import image_weights
 from eels_bayes.prediction.joint_posterior import JointPosterior
 from eels_bayes.prediction.linked_images import linked_images
 from eels_bayes.prediction.pixel_states import pixel_states
@@ -58,7 +61,7 @@ def predict(
     else:
         moving = context == "series" and displacement is None  # is measured by the counts
         spectra = read_spectra(fitted, spectra, settings.show_progressbar, counts=moving)
-        pixels = Pixels(spectra.flag, spectra.image, spectra.position, spectra.images)
+        pixels = Places(spectra.flag, spectra.image, spectra.position, spectra.images)
         prior = None if given is None else states.of_classes(np.tile(given, (len(spectra), 1)))
         columns = columns_of(fitted, spectra, settings, states, prior)
     alone, known, links = columns["total"], None, None
@@ -69,18 +72,15 @@ def predict(
             warnings.warn(f"predict: {linked.problem}", stacklevel=WARNED_CALL)
     if context != "pixel" and np.isfinite(alone).any():
         weights = overall if given is None else given
-        novelty = columns["novelty"]
+        novelty, of_images = columns["novelty"], Pixels(spectra, columns, states, weights)
         if context == "image":
-            classes = _of_images(columns["probabilities"], spectra.image, weights)
-            columns = columns_of(fitted, spectra, settings, states, states.of_classes(classes))
+            columns = read_with_image(fitted, of_images, settings)
         else:
-            given_of = (columns["states"], novelty, weights, links)
-            columns, known = read_with_neighbours(fitted, spectra, settings, states, *given_of)
+            columns, known = read_with_neighbours(fitted, of_images, settings, links)
         columns["novelty"] = novelty  # of a pixel by itself, whatever its image is like
     ok = np.isfinite(columns["total"])
     if unlike := unlike_model(columns["novelty"][ok]):
         warnings.warn(f"predict: {unlike}", stacklevel=WARNED_CALL)
-    columns.pop("states", None)
     columns = kept(columns, joint)
     gaussians = {name: columns.pop(name) for name in COMPONENTS if name in columns}
     labels, library = np.full(len(ok), -1), fitted.forward.library
@@ -117,13 +117,3 @@ def _value_reach(fitted: Fitted, context: Context) -> dict[str, NDArray[np.float
     near = context in ("neighbours", "series")
     reach = fitted.value.reach_of_mixed if near else fitted.value.reach
     return {"value_reach": reach.numpy()}
-
-
-def _of_images(
-    probabilities: NDArray[np.float32], image: NDArray[np.int64], prior: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Class probabilities (n, K) of each pixel by the other pixels of its image."""
-    ok = np.isfinite(probabilities).all(1)
-    others = np.tile(prior, (len(image), 1))
-    others[ok] = image_weights(probabilities[ok], image[ok], prior).others
-    return others

@@ -232,9 +232,9 @@ class EELSClassifier:
             On the fit's energy axis, or signals to read as it did, lazy ones part by part.
         context : {"pixel", "image", "neighbours", "series"}
             Whether a pixel stands by itself, the other pixels of its image say how frequent each
-            class is there (`eels_bayes.prediction.image_context`), or also what lies beside it
-            counts, as far as neighbours in these spectra are alike (`eels_bayes.field`); in a
-            "series" of one area, the same place in the images before and after, too.
+            class is there and what their continua share, or also what lies beside it counts, as
+            far as neighbours in these spectra are alike (`eels_bayes.field`); in a "series" of
+            one area, the same place in the images before and after, too.
         class_weights : (K,) array, optional
             Prior weights of the classes in these spectra, where they are known to be others than
             those of the fit.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -10,16 +11,39 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from eels_bayes.arrays import tensor
+from eels_bayes.arrays import Array, tensor
 from eels_bayes.classifier.fitted import Fitted, reader_of
 from eels_bayes.classifier.settings import Settings
 from eels_bayes.data.spectra import Spectra
-from eels_bayes.prediction.pixel_reader import Reading, unanswered
+from eels_bayes.prediction.pixel_reader import Reader, Reading, unanswered
 from eels_bayes.prediction.pixel_states import PixelStates, in_states
+from eels_bayes.prediction.second_reading import read_again
 
 PATIENCE = 3  # seconds that a prediction may take before its progress is shown
 COMPONENTS = ("component_weight", "component_mean", "component_sd")  # of the latents' Gaussians
+FOR_OTHERS = ("states", "component")  # probabilities, by which pixels tell others of themselves
+AGAIN = 4  # batches that are read at a time where few Gaussians are; chosen on one machine
+Columns = dict[str, NDArray[np.float32]]
 Joint = bool | Literal["float16"]  # whether these are kept, or in half precision
+
+
+class Known(NamedTuple):
+    """What is known of m usable pixels.
+
+    Attributes
+    ----------
+    rows : ndarray (m,) of int
+        Which of n they are.
+    profile, level : ndarray (m, B) and (m,)
+        As in `Spectra`.
+    component : ndarray (m, C)
+        Probabilities of the forward model's components.
+    """
+
+    rows: NDArray[np.intp]
+    profile: NDArray[np.float32]
+    level: NDArray[np.float32]
+    component: NDArray[np.float32]
 
 
 def columns_of(
@@ -28,8 +52,8 @@ def columns_of(
     settings: Settings,
     states: PixelStates,
     prior: NDArray[np.float64] | None,
-) -> dict[str, NDArray[np.float32]]:
-    """Numbers of a Prediction (n rows), the Gaussians of each latent, and states' probabilities.
+) -> Columns:
+    """Numbers of a Prediction (n rows), the Gaussians of each latent, and what `FOR_OTHERS` names.
 
     NaN where a pixel is flagged, and all of a pixel to which the model has no finite answer.
     ``prior`` (n, S): weights of the states of every pixel, if other than those of the fit.
@@ -37,38 +61,92 @@ def columns_of(
     rows = np.flatnonzero(spectra.ok)
     if len(rows) == 0:
         return _nothing(fitted, len(spectra), len(states.label))
-    device, batch_size = settings.device, settings.effort.predict_batch
+    device = settings.device
     reader = reader_of(fitted).to(device)
-    batches = tqdm(
-        np.array_split(rows, max(1, -(-len(rows) // batch_size))),
+    parts: list[_Part] = []
+    for batch in _batches(rows, settings.effort.predict_batch, settings):
+        profile, level, spike = (
+            tensor(getattr(spectra, name)[batch]).to(device)
+            for name in ("profile", "level", "spike")
+        )
+        ratio = None if prior is None else tensor(states.ratio(prior[batch])).to(device)
+        with torch.inference_mode():
+            evidence = reader.encoder.evidence(profile, level)
+            reading = reader.read(evidence, spike, ratio)
+            parts.append(_part(reading, evidence.log_probability.exp(), reader, states))
+    return _joined(parts, rows, len(spectra))
+
+
+def columns_again(
+    fitted: Fitted, pixels: Known, settings: Settings, states: PixelStates, prior: Array, n: int
+) -> Columns:
+    """As `columns_of`, of n pixels of which some are known; the novelty is not found anew.
+
+    ``prior`` (m, S): weights of the states of each known pixel.
+    """
+    device = settings.device
+    reader = reader_of(fitted).to(device)
+    parts: list[_Part] = []
+    # several times as many: few Gaussians of each are read
+    for batch in _batches(np.arange(len(prior)), AGAIN * settings.effort.predict_batch, settings):
+        profile, level, component, ratio = (
+            tensor(x).to(device)
+            for x in (
+                pixels.profile[batch],
+                pixels.level[batch],
+                pixels.component[batch],
+                states.ratio(prior[batch]),
+            )
+        )
+        with torch.inference_mode():
+            reading = read_again(reader, profile, level, component, ratio)
+            parts.append(_part(reading, component, reader, states))
+    return _joined(parts, pixels.rows, n)
+
+
+def _batches(rows: NDArray[np.intp], size: int, settings: Settings) -> Iterable[NDArray[np.intp]]:
+    """Rows, about so many at a time."""
+    return tqdm(
+        np.array_split(rows, max(1, -(-len(rows) // size))),
         desc="predict",
         delay=PATIENCE,
         disable=not settings.show_progressbar,
     )
-    parts, silent, of_states = [], [], []
-    for batch in batches:
-        inputs = [getattr(spectra, name)[batch] for name in ("profile", "level", "spike")]
-        ratio = None if prior is None else tensor(states.ratio(prior[batch])).to(device)
-        with torch.inference_mode():
-            reading = reader(*(tensor(x).to(device) for x in inputs), ratio)
-            silent.append(unanswered(reading, bool(reader.heads.has_value)).cpu())
-            of_states.append(in_states(reading.component_classes, states).cpu().numpy())
-            parts.append(_heaviest(reading))
-    most = max(part.component_weight.shape[1] for part in parts)
-    columns = {
-        name: scatter(
-            torch.cat([padded(x, most) if "component" in name else x for x in parts_of])
-            .cpu()
-            .numpy(),
-            rows,
-            len(spectra),
-        )
-        for name, parts_of in zip(Reading._fields, zip(*parts, strict=True), strict=True)
+
+
+class _Part(NamedTuple):
+    """Some pixels: what is said of them, of which there is no answer, and for others."""
+
+    reading: Reading
+    silent: Tensor
+    states: Tensor
+    component: Tensor
+
+
+def _part(reading: Reading, component: Tensor, reader: Reader, states: PixelStates) -> _Part:
+    """Pixels that were read, and their components' probabilities (n, C)."""
+    return _Part(
+        _heaviest(reading),
+        unanswered(reading, bool(reader.heads.has_value)).cpu(),
+        in_states(reading.component_classes, states),
+        component,
+    )
+
+
+def _joined(parts: Sequence[_Part], rows: NDArray[np.intp], n: int) -> Columns:
+    """All parts, of rows of n pixels."""
+    readings = [part.reading for part in parts]
+    most = max(reading.component_weight.shape[1] for reading in readings)
+    of_all = {
+        name: torch.cat([padded(x, most) if name in COMPONENTS else x for x in parts_of])
+        for name, parts_of in zip(Reading._fields, zip(*readings, strict=True), strict=True)
         if name != "component_classes"
     }
-    columns["states"] = scatter(np.concatenate(of_states), rows, len(spectra))
+    for name in FOR_OTHERS:
+        of_all[name] = torch.cat([getattr(part, name) for part in parts])
+    columns = {name: scatter(x.cpu().numpy(), rows, n) for name, x in of_all.items()}
     for values in columns.values():
-        values[rows[torch.cat(silent).numpy()]] = np.nan
+        values[rows[torch.cat([part.silent for part in parts]).numpy()]] = np.nan
     return columns
 
 
@@ -92,15 +170,13 @@ def padded(columns: Tensor, most: int) -> Tensor:
 
 
 def kept(columns: dict[str, NDArray[np.float32]], joint: Joint) -> dict[str, NDArray[Any]]:
-    """Columns with the Gaussians of each latent, with them in half precision, or without them."""
-    if joint is True:
-        return dict(columns)
+    """Columns of a Prediction: Gaussians of each latent as they are, in half precision, or none."""
     found: dict[str, NDArray[Any]] = {}
     for name, values in columns.items():
-        if name not in COMPONENTS:
-            found[name] = values
-        elif joint:
+        if name in COMPONENTS and joint == "float16":
             found[name] = values.astype(np.float16, copy=False)
+        elif name not in FOR_OTHERS and (joint or name not in COMPONENTS):
+            found[name] = values
     return found
 
 
@@ -108,7 +184,7 @@ def _nothing(fitted: Fitted, n: int, n_states: int) -> dict[str, NDArray[np.floa
     """Columns of a Prediction of n flagged pixels."""
     latent_dim, n_components = fitted.vae.latent_dim, fitted.encoder.n_components
     wide = {"latent_mean": latent_dim, "latent_sd": latent_dim}
-    wide |= {"probabilities": fitted.gp.n_classes, "states": n_states}
+    wide |= {"probabilities": fitted.gp.n_classes, "states": n_states, "component": n_components}
     single = ("total", "aleatoric", "encoder", "classifier", "novelty", "value", "value_sd")
     shapes: dict[str, tuple[int, ...]] = {name: (n, size) for name, size in wide.items()}
     shapes |= dict.fromkeys(single, (n,))

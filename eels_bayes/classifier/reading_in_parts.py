@@ -27,7 +27,7 @@ from eels_bayes.data.unread_images import many_lazy_pixels
 from eels_bayes.prediction.pixel_states import PixelStates
 
 
-class Pixels(NamedTuple):
+class Places(NamedTuple):
     """Where n pixels lie, and their flags (n,): what is kept of `Spectra`."""
 
     flag: NDArray[np.int64]
@@ -48,7 +48,7 @@ def read_in_parts(
     states: PixelStates,
     class_weights: NDArray[np.float64] | None,
     joint: Joint,
-) -> tuple[Pixels, dict[str, NDArray[Any]]]:
+) -> tuple[Places, dict[str, NDArray[Any]]]:
     """Pixels of signals in their order, and the columns that `columns_of` gives.
 
     Parameters
@@ -78,12 +78,11 @@ def read_in_parts(
             if class_weights is not None:
                 prior = states.of_classes(np.tile(class_weights, (len(part), 1)))
             columns = columns_of(fitted, part, quiet, states, prior)
-            del columns["states"]  # neighbours are not asked here
             parts.append(kept(columns, joint))
             where.append((part.flag, np.full(len(part), len(images) - 1), part.position))
             bar.update(len(part))
     flag, image, position = (np.concatenate(rows) for rows in zip(*where, strict=True))
-    return Pixels(flag, image, position, tuple(images)), _joined(parts)
+    return Places(flag, image, position, tuple(images)), _joined(parts)
 
 
 def _joined(parts: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:

@@ -39,6 +39,7 @@ BESIDE = 0.05  # in logs, by which the fields beside differ
 WEIGHT_SWEEPS = 30  # in which the images' class weights are learned, too, at a known coupling
 MOST_SWEEPS = 60  # after which a message of a settled field no longer travels
 SETTLED = 1e-3  # largest change of a message, or a weight, in a sweep that ends it
+ROUGH_STEPS, ROUGH_SWEEPS = 6, 6  # where a field only says what each pixel is likely to be
 FEW, MANY = 4000, 16_000  # pixels that the coupling is learned from: whole images, evenly many
 MOSTLY = 0.5  # of the pixels linked in time: images that follow one another say more then
 PATIENCE = 3  # seconds that it may take before its progress is shown
@@ -102,6 +103,7 @@ def learn_field(
     label: NDArray[np.int64] | None = None,
     coupling: Coupling | None = None,
     near: Coupling | None = None,
+    rough: bool = False,
     show_progressbar: bool = False,
 ) -> Field:
     """The field of pixels of one or of many images, its coupling learned from them.
@@ -122,7 +124,10 @@ def learn_field(
     coupling : Coupling, optional
         Where it is known; weights of the images are learned all the same.
     near : Coupling, optional
-        From where it is looked for, where it is known roughly.
+        From where it is looked for, where the same pixels, read a little otherwise, told it. What
+        many told is taken as it is.
+    rough : bool
+        Whether to stop before all has settled.
     show_progressbar : bool
         Shown where it takes more than a few seconds.
 
@@ -133,21 +138,29 @@ def learn_field(
     base = torch.from_numpy(np.maximum(overall, LEAST)).float()
     of_state = torch.arange(len(base)) if label is None else torch.from_numpy(label)
     given = (likelihood, image, graph, base / base.sum(), of_state)
+    steps, sweeps = (ROUGH_STEPS, ROUGH_SWEEPS) if rough else (STEPS, MOST_SWEEPS)
     bar = tqdm(
-        total=SWEEPS * (STEPS + STEPS_OF_MANY) + MOST_SWEEPS,
+        total=SWEEPS * (steps + STEPS_OF_MANY) + sweeps,
         desc="neighbours",
         delay=PATIENCE,
         disable=not show_progressbar,
     )
     with bar, torch.no_grad():
         found = None
+        if near is not None and len(image) > FEW:
+            coupling = near
         if coupling is None:
-            coupling, found = _learned(given, distance, near, bar.update)
+            coupling, found = _learned(given, distance, near, steps, bar.update)
         if found is None or len(found.pixels.rows) < len(image):
-            pixels = pixels_of(*given)
-            found = _Found(pixels, pixels.as_all(), pixels.nothing_said())
+            found = _nothing_found(pixels_of(*given))
         penalty = with_alone(penalties(coupling.strength, coupling.growth, distance))
-        return _field(_settled(found, penalty, coupling.alone, bar.update), penalty, coupling)
+        settled = _settled(found, penalty, coupling.alone, sweeps, bar.update)
+        return _field(settled, penalty, coupling)
+
+
+def _nothing_found(pixels: Pixels) -> _Found:
+    """Before the first sweep."""
+    return _Found(pixels, pixels.as_all(), pixels.nothing_said())
 
 
 def _field(found: _Found, penalty: Tensor, coupling: Coupling) -> Field:
@@ -178,6 +191,7 @@ def _learned(
     given: tuple[NDArray[np.float64], NDArray[np.int64], Graph, Tensor, Tensor],
     distance: Tensor,
     near: Coupling | None,
+    n_steps: int,
     after_each: Callable[[], object],
 ) -> tuple[Coupling, _Found]:
     """The coupling that makes pixels foretell one another best: by few of them, then by many."""
@@ -189,21 +203,21 @@ def _learned(
         logs[0] = START
     else:
         logs = logs_of(near)
-    if near is None or len(few) == len(image):
-        logs, found = _climbed(pixels_of(*given, few), distance, logs, STEPS, after_each)
+    start = _nothing_found(pixels_of(*given, few))
+    coupling, found = _climbed(start, distance, logs, n_steps, after_each)
     if len(few) < len(image):
-        many = pixels_of(*given, _some_images(image, in_time, MANY))
-        logs, found = _climbed(many, distance, logs, STEPS_OF_MANY, after_each)
-    return coupling_of(logs), found
+        start = _nothing_found(pixels_of(*given, _some_images(image, in_time, MANY)))
+        coupling, found = _climbed(start, distance, logs_of(coupling), STEPS_OF_MANY, after_each)
+    return coupling, found
 
 
 def _climbed(
-    pixels: Pixels,
+    found: _Found,
     distance: Tensor,
     start: Tensor,
     n_steps: int,
     after_each: Callable[[], object],
-) -> tuple[Tensor, _Found]:
+) -> tuple[Coupling, _Found]:
     """The maximum of the score near logs of a coupling.
 
     One field and one beside it for growth, alone and each axis settle together; what is known of
@@ -215,23 +229,23 @@ def _climbed(
     aside[0, 0] = 0.0
     of_logs = aside[:, 1:].clone()
     of_logs[0, 2:] = 1.0
-    place, known, messages = start, pixels.as_all(), pixels.nothing_said()
+    place, (pixels, known, messages, n_sweeps) = start, found
     first, second = (x.expand(len(aside), -1, -1, -1) for x in messages)
-    n_sweeps, share, taken = 0, 1.0, torch.zeros_like(start)
+    share, taken = 1.0, torch.zeros_like(start)
     for _ in range(n_steps):
         coupling = coupling_of(place + BESIDE * aside)
         penalty = with_alone(penalties(coupling.strength, coupling.growth, distance))
         beside = torch.exp(-penalty).float()
+        prior, local = pixels.states(known, coupling.alone)
+        kernel = Kernel(beside, pixels.in_time(known))
         for _ in range(SWEEPS):
-            kernel = Kernel(beside, pixels.in_time(known))
-            prior, local = pixels.states(known, coupling.alone)
             first, second = swept((first, second), local, pixels, kernel)
-            here, states = (first[0], second[0]), (prior[0], local[0])
-            known = relearned(pixels, known, here, states, kernel.in_time)
             n_sweeps += 1
             after_each()
         by_all = said((first, second))
         score = ((local * by_all).sum(-2) / (prior * by_all).sum(-2)).log().double()
+        here, states = (first[0], second[0]), (prior[0], local[0])
+        known = relearned(pixels, known, here, states, kernel.in_time)
         slope = of_logs @ ((score[1:] - score[0]) / BESIDE)
         curvature = slope @ slope.T + torch.diag(width**-2)
         uphill = slope.sum(1) - (place - middle) / width**2
@@ -243,15 +257,19 @@ def _climbed(
         place = place + taken
         if gain < LEAST_GAIN:
             break
-    return place, _Found(pixels, known, (first[0], second[0]), n_sweeps)
+    return coupling_of(place), _Found(pixels, known, (first[0], second[0]), n_sweeps)
 
 
 def _settled(
-    found: _Found, penalty: Tensor, alone: Tensor, after_each: Callable[[], object]
+    found: _Found,
+    penalty: Tensor,
+    alone: Tensor,
+    most_sweeps: int,
+    after_each: Callable[[], object],
 ) -> _Found:
     """What is found of the images at a known coupling, when nothing of it changes any more."""
     beside, (pixels, known, messages, done) = torch.exp(-penalty).float(), found
-    for sweep in range(done, done + MOST_SWEEPS):
+    for sweep in range(done, done + most_sweeps):
         kernel = Kernel(beside, pixels.in_time(known))
         states, before = pixels.states(known, alone), (*messages, known.weight)
         messages = swept(messages, states[1], pixels, kernel)

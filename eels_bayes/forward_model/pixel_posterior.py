@@ -127,6 +127,20 @@ class PixelEvidence(nn.Module):
         shrink = shrink.narrow(1, 0, self.n_known)
         return Evidence(log_probability, noise, log_sum(unknown) - total, residual, known, shrink)
 
+    def along(self, profile: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+        """Deviations (n, S) of pixels along the span, and their noise (n,)."""
+        deviation, noise = whiten_tensors(
+            profile, level, self.center, self.white, self.middle, self.spread, self.brightness
+        )
+        return deviation @ self.span, noise
+
+    def of_component(self, along: Tensor, noise: Tensor, component: int) -> tuple[Tensor, Tensor]:
+        """What `Evidence` has of one component: factor and shrink (n, S), by `along`."""
+        n_span = self.variance.size(1)
+        mine = slice(component * n_span, (component + 1) * n_span)
+        shrink = (noise.unsqueeze(1) + self.variance[component]).reciprocal()
+        return (along @ self.axes[:, mine] - self.offset[mine]) * shrink, shrink
+
 
 def next_frame(
     evidence: PixelEvidence,

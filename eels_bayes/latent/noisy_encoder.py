@@ -71,6 +71,26 @@ class NoisyEncoder(nn.Module):
             self.axes,
         )
 
+    def read_some(self, profile: Tensor, level: Tensor, wanted: Tensor) -> GaussianMixture:
+        """As `forward`, of those components that are wanted, (n, C) of bool; others are zeros.
+
+        The evidence is not known then: nor are the weights, which are NaN.
+        """
+        evidence, dim = self.evidence, self.latent_dim
+        along, noise = evidence.along(profile, level)
+        mean, var = (along.new_zeros(len(along), self.n_components, dim) for _ in range(2))
+        for c in range(self.n_components):
+            rows = wanted[:, c].nonzero().squeeze(1)
+            if len(rows) == 0:
+                continue
+            factor, shrink = evidence.of_component(along[rows], noise[rows], c)
+            of_prior = evidence.variance[c].unsqueeze(1) * self.slope[c]
+            hidden = shrink @ (of_prior * self.slope[c])
+            mean[rows, c] = torch.addmm(self.offset[c], factor, of_prior)
+            var[rows, c] = torch.addcmul(self.spread[c].square(), hidden, noise[rows, None])
+        unknown = torch.full_like(mean[:, :, 0], torch.nan)
+        return GaussianMixture(unknown, mean, var.sqrt(), self.axes)
+
 
 def active_axes(encoder: NoisyEncoder) -> int:
     """How many of the leading axes tell structures apart; at least one.

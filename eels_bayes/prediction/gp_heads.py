@@ -11,8 +11,12 @@ from eels_bayes.data.value_range import ANY_VALUE, ValueRange
 from eels_bayes.uncertainty.decomposition import Decomposition, entropies
 from eels_bayes.uncertainty.packed_gp import GPConstants, PackedGP, pack, place
 from eels_bayes.uncertainty.psi_statistics import distinct_moments
-from eels_bayes.uncertainty.quadrature import default_nodes
+from eels_bayes.uncertainty.quadrature import default_nodes, normal_nodes
 from eels_bayes.uncertainty.softmax_averages import contrasts, node_averages
+
+# Of a pixel's probability with prior weights of its own: what is averaged over few nodes only.
+SMALL_SHARE = 0.05
+CHUNK = 256  # Gaussians whose nodes stay in a core's cache
 
 
 class Gaussians(NamedTuple):
@@ -105,6 +109,11 @@ class GPHeads(nn.Module):
             self.register_buffer(f"packed_{field}", tensor.float(), persistent=False)
         for name, nodes in zip(("encoder", "classifier"), default_nodes(n_classes), strict=True):
             self.register_buffer(f"{name}_nodes", nodes.float(), persistent=False)
+        # as few nodes as have the mean and the covariance
+        few = normal_nodes(n_classes, n_classes - 1).float()
+        self.register_buffer("few_nodes", few, persistent=False)
+        self.small_share, self.chunk = SMALL_SHARE, CHUNK
+        self.few_nodes: Tensor
         self.value_noise: Tensor
         self.value_center: Tensor
         self.encoder_nodes: Tensor
@@ -134,7 +143,31 @@ class GPHeads(nn.Module):
         self.contrasts: Tensor
         self.of_value: Tensor
 
-    def forward(self, read: Gaussians, n: int, ratio: Tensor | None) -> HeadOutputs:
+    def quick_averages(
+        self, logits: Tensor, contrasts: Tensor, read: Gaussians, n: int, ratio: Tensor
+    ) -> Tensor:
+        """Averages (m, K + 2) as `node_averages` has them, over few nodes where they weigh little.
+
+        Prior weights of their own leave most pixels one or two of the Gaussians.
+        """
+        rows = node_averages(logits, contrasts, self.few_nodes, self.few_nodes, ratio)
+        share = rows.narrow(1, 0, logits.size(1)).sum(1) * read.weight
+        of_pixel = share.new_zeros(n).index_add(0, read.pixel, share)
+        large = share > self.small_share * of_pixel.index_select(0, read.pixel)
+        for chosen in large.nonzero().squeeze(1).split(self.chunk):
+            averages = node_averages(
+                logits.index_select(0, chosen),
+                contrasts.index_select(2, chosen),
+                self.encoder_nodes,
+                self.classifier_nodes,
+                ratio.index_select(0, chosen),
+            )
+            rows.index_copy_(0, chosen, averages)
+        return rows
+
+    def forward(
+        self, read: Gaussians, n: int, ratio: Tensor | None, quick: bool = False
+    ) -> HeadOutputs:
         """Read n pixels.
 
         Parameters
@@ -143,6 +176,8 @@ class GPHeads(nn.Module):
         n : int
         ratio : Tensor (m, K) or None
             Prior weights of the classes in each Gaussian over those of the fit.
+        quick : bool
+            Whether Gaussians that weigh little with such a ratio are averaged over few nodes.
         """
         n_classes = self.encoder_nodes.size(1) + 1
         moments = distinct_moments(
@@ -161,13 +196,12 @@ class GPHeads(nn.Module):
                 self.packed_least,
             ),
         )
-        rows = node_averages(
-            moments.narrow(1, 0, n_classes),
-            self.contrasts @ moments.t(),
-            self.encoder_nodes,
-            self.classifier_nodes,
-            ratio,
-        )
+        logits, contrasts = moments.narrow(1, 0, n_classes), self.contrasts @ moments.t()
+        if quick and ratio is not None:
+            rows = self.quick_averages(logits, contrasts, read, n, ratio)
+        else:
+            nodes = self.encoder_nodes, self.classifier_nodes
+            rows = node_averages(logits, contrasts, nodes[0], nodes[1], ratio)
         probabilities = rows.narrow(1, 0, n_classes)
         if self.has_value:
             # from the prior's mean, so that the square is no large number

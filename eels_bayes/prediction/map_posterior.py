@@ -111,6 +111,7 @@ def map_posterior(
     *,
     links: Links | None = None,
     near: Coupling | None = None,
+    rough: bool = False,
     show_progressbar: bool = False,
 ) -> MapPosterior:
     """What neighbours know of one another, learned from what single pixels say.
@@ -130,7 +131,9 @@ def map_posterior(
     links : Links, optional
         Of images of a series, whose places are neighbours in time.
     near : Coupling, optional
-        From where the coupling is looked for, where it is known roughly.
+        Of the same pixels, read a little otherwise.
+    rough : bool
+        Whether it only says what each pixel is likely to be.
     show_progressbar : bool
         Shown where it takes more than a few seconds.
     """
@@ -152,6 +155,7 @@ def map_posterior(
         prior,
         label=states.label,
         near=near,
+        rough=rough,
         show_progressbar=show_progressbar,
     )
     return MapPosterior(field, graph, states, np.arange(n), ok, links)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from eels_bayes.forward_model.pixel_posterior import Evidence
 from eels_bayes.latent.mixtures import GaussianMixture, moments
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
 from eels_bayes.prediction import novelty
@@ -21,6 +22,9 @@ from eels_bayes.prediction.novelty import NoveltyScale
 # that nothing jumps where one of them comes or goes.
 LIGHT = 2e-3
 MOST_LEFT_OUT = 0.05  # weight in a pixel of all Gaussians that are not read, where they are many
+# Probability of other classes than the one that dominates a component, as far as it decides which
+# Gaussians are read; of 0.2 no score changed, and one Gaussian more was read in five.
+OTHERWISE = 0.05
 
 
 class Reading(NamedTuple):
@@ -76,7 +80,8 @@ class Reader(nn.Module):
     encoder : NoisyEncoder
         Gives the latents' posterior.
     heads : nn.Module
-        From `Gaussians`, the number of pixels n and their ratio (m, K) or None to `HeadOutputs`.
+        From `Gaussians`, the number of pixels n, their ratio (m, K) or None, and whether what
+        weighs little is averaged roughly to `HeadOutputs`.
     scale : NoveltyScale
         Of the novelty.
     """
@@ -85,6 +90,7 @@ class Reader(nn.Module):
         super().__init__()
         self.encoder, self.heads = encoder, heads
         self.light = min(LIGHT, MOST_LEFT_OUT / encoder.n_components)
+        self.otherwise = OTHERWISE
         for name, tensor in scale._asdict().items():
             self.register_buffer(name, tensor.float())
         self.whitening: Tensor
@@ -111,15 +117,46 @@ class Reader(nn.Module):
         -------
         Reading
         """
-        evidence = self.encoder.evidence(profile, level)
+        return self.read(self.encoder.evidence(profile, level), spike, ratio)
+
+    def read(self, evidence: Evidence, spike: Tensor, ratio: Tensor | None = None) -> Reading:
+        """Read pixels by what the forward model says of them; otherwise as `forward`."""
         mixture = self.encoder.read(evidence)
+        component = evidence.log_probability.exp()
+        scale = NoveltyScale(
+            self.whitening, self.center, self.usual, self.scatter, self.table, self.dominant
+        )
+        new = novelty.of_pixels(evidence.residual, evidence.unknown, spike, component, scale)
+        return self.of_mixture(self.heavy(component, ratio, self.light), mixture, new, ratio)
+
+    def heavy(self, component: Tensor, ratio: Tensor | None, light: float) -> Tensor:
+        """Probabilities (n, R) of components, 0 of those whose Gaussians are too light to be read.
+
+        With a ratio a component weighs about as much more as its classes do.
+        """
+        likely = component
+        if ratio is not None:
+            n_classes = ratio.size(2)
+            others = [0, n_classes - self.dominant.size(1)]  # those that heads alone know
+            mostly = nn.functional.pad(self.dominant, others) * (1.0 - self.otherwise)
+            likely = component * (ratio * (mostly + self.otherwise / n_classes)).sum(2)
+            likely = likely / likely.sum(1, keepdim=True)
+        return component * (likely / light - 1.0).clamp(0.0, 1.0)
+
+    def of_mixture(
+        self,
+        weights: Tensor,
+        mixture: GaussianMixture,
+        new: Tensor,
+        ratio: Tensor | None,
+        quick: bool = False,
+    ) -> Reading:
+        """Read pixels by the Gaussians of their latents, of novelty ``new`` (n,).
+
+        Those that weigh nothing, by ``weights`` (n, R), are not read; ``quick`` is the heads'.
+        """
         n, n_components, dim = mixture.mean.size()
-        weights = mixture.log_weight.exp()
-        at_most = weights
-        if ratio is not None:  # which makes no Gaussian heavier than this
-            widest = ratio.flatten(1).amax(1, keepdim=True) / ratio.flatten(1).amin(1, keepdim=True)
-            at_most = weights * widest
-        weights = (weights * (at_most / self.light - 1.0).clamp(0.0, 1.0)).flatten()
+        weights = weights.flatten()
         rows = weights.nonzero().squeeze(1)
         read = Gaussians(
             weights.index_select(0, rows),
@@ -129,13 +166,8 @@ class Reader(nn.Module):
         )
         if ratio is not None:
             ratio = ratio.expand(n, n_components, -1).flatten(0, 1).index_select(0, rows)
-        outputs = self.heads(read, n, ratio)
+        outputs = self.heads(read, n, ratio, quick)
         parts = outputs.classes
-        scale = NoveltyScale(
-            self.whitening, self.center, self.usual, self.scatter, self.table, self.dominant
-        )
-        component = evidence.log_probability.exp()
-        new = novelty.of_pixels(evidence.residual, evidence.unknown, spike, component, scale)
         kept = torch.zeros_like(weights).index_copy(0, rows, parts.weights)
         kept = kept.view(n, n_components)
         each = kept.new_zeros(n * n_components, outputs.each.size(1))

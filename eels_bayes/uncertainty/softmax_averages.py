@@ -147,7 +147,7 @@ def node_averages(
         # every node weighs as much more as its classes do; H = log sum - mean log, unnormalised
         factor_k = ratio.unsqueeze(2)
         tilted = torch.bmm((exp_inner * factor_k).transpose(1, 2), exp_outer)
-        log_inverse = -tilted * inverse * tilted.log()
+        log_inverse = tilted.mul(inverse).mul_(tilted.log_()).neg_()
         energy = factor_k * (energy + given_z * factor_k.clamp(min=smallest).log())
         given_z = factor_k * given_z
         weight_z = given_z.sum(1, keepdim=True)

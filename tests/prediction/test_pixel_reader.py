@@ -18,7 +18,7 @@ from eels_bayes.latent.noisy_encoder import NoisyEncoder
 from eels_bayes.prediction import novelty
 from eels_bayes.prediction.gp_heads import Gaussians, GPHeads
 from eels_bayes.prediction.novelty import NoveltyScale
-from eels_bayes.prediction.pixel_reader import LIGHT, MOST_LEFT_OUT, Reader, Reading
+from eels_bayes.prediction.pixel_reader import LIGHT, MOST_LEFT_OUT, OTHERWISE, Reader, Reading
 from eels_bayes.uncertainty.decomposition import decompose
 from eels_bayes.uncertainty.packed_gp import GPConstants
 from eels_bayes.uncertainty.psi_statistics import gp_moments
@@ -93,10 +93,12 @@ def in_parts(clf, profile, level, spike, ratio=None, light=LIGHT):
         found = encoder.evidence(profile.double(), level.double())
         mixture = encoder.read(found)
     weights = mixture.log_weight.exp()
-    at_most = weights
-    if ratio is not None:
-        at_most = weights * ratio.amax(1, keepdim=True) / ratio.amin(1, keepdim=True)
-    weights = weights * (at_most / light - 1).clamp(0, 1)  # none below, fading up to twice of it
+    likely = weights
+    if ratio is not None:  # mostly of the class that dominates a component
+        mostly = (1 - OTHERWISE) * fitted.novelty.dominant.double() + OTHERWISE / ratio.shape[-1]
+        likely = weights * (ratio @ mostly.T)
+        likely = likely / likely.sum(1, keepdim=True)
+    weights = weights * (likely / light - 1).clamp(0, 1)  # none below, fading up to twice of it
     weights = weights / weights.sum(1, keepdim=True)
     mean, sd = mixture.mean, mixture.sd
     n, r, dim = mean.shape

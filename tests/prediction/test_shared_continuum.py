@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from eels_bayes.data.flags import Flag
+from eels_bayes.forward_model.factor_mixture import log_likelihood
 from eels_bayes.forward_model.fit import IMAGE_SHARE, image_variances
-from eels_bayes.prediction.shared_continuum import LEAST_PIXELS, shared_continuum
+from eels_bayes.prediction import shared_continuum as module
+from eels_bayes.prediction.shared_continuum import LEAST_PIXELS
 
 EXPONENT = 1  # of the continuum's columns
 
@@ -17,6 +19,11 @@ EXPONENT = 1  # of the continuum's columns
 def model(quick_classifier):
     """Of a small series."""
     return quick_classifier.fitted.forward
+
+
+def shared_continuum(*given):
+    """What of each profile is its image's."""
+    return module.shared_continuum(*given)[0]
 
 
 def drawn(model, image, offset, seed=0, level=1e-3):
@@ -71,7 +78,7 @@ def test_few_pixels_and_other_images_tell_nothing(model):
     assert (shift[image == 0] == 0).all() and np.abs(shift[image == 1]).max() > 0
     alone = image == 1
     only = shared_continuum(model, profile[alone], level[alone], image[alone], component[alone])
-    np.testing.assert_allclose(only, shift[alone], atol=1e-6)
+    np.testing.assert_allclose(only, shift[alone], atol=2e-5)  # single precision
 
 
 def test_it_is_what_whole_matrices_give(model):
@@ -96,7 +103,28 @@ def test_it_is_what_whole_matrices_give(model):
         expected.append(np.linalg.solve(precision, score[rows].sum(0)))
     expected = expected @ columns.T / model.white
     found = shared_continuum(model, profile, level, image, component)
-    np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
+    # but for directions along which images hardly differ
+    np.testing.assert_allclose(found, expected, atol=3e-3 * np.abs(expected).max())
+
+
+def test_components_are_likelier_by_as_much_as_their_evidence(model):
+    """That of what is left of the profiles over that of the profiles."""
+    image = np.repeat([0, 1], [120, LEAST_PIXELS - 1])
+    profile, level, component, _ = drawn(model, image, offsets_of(model, 2))
+    shift, likelier = module.shared_continuum(model, profile, level, image, component)
+    (before, noise), (after, _) = (model.whiten(x, level) for x in (profile, profile - shift))
+    whole = np.isclose(before - after, shift * model.white, atol=1e-5).all(1)  # none drawn in
+    assert whole.mean() > 0.9
+    expected = np.stack(
+        [
+            log_likelihood(after, noise, part)[0] - log_likelihood(before, noise, part)[0]
+            for part in model.rotated_components()
+        ],
+        1,
+    )
+    assert np.ptp(expected[image == 0], axis=1).max() > 0.1
+    np.testing.assert_allclose(likelier[whole], expected[whole], atol=1e-2)
+    np.testing.assert_array_equal(likelier[image == 1], 0.0)
 
 
 def test_pixels_that_are_not_to_tell_hear_all_the_same(model):
@@ -111,7 +139,7 @@ def test_pixels_that_are_not_to_tell_hear_all_the_same(model):
     np.testing.assert_allclose(shift[rest], only, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(shift[260:], 0.0)
     heard = shift[:100]
-    np.testing.assert_allclose(heard, np.broadcast_to(heard[0], heard.shape))
+    np.testing.assert_allclose(heard, np.broadcast_to(heard[0], heard.shape), rtol=1e-4, atol=1e-6)
     assert np.abs(heard[0] - shift[100:200].mean(0)).max() < 0.1 * np.abs(heard[0]).max()
 
 
@@ -147,4 +175,5 @@ def test_images_are_read_without_what_they_share(quick_classifier, spectra):
         )
         return np.nanmean(np.abs(first.probabilities - second.probabilities))
 
-    assert changed("neighbours") < 0.5 * changed("image")
+    alone = changed("pixel")
+    assert changed("neighbours") < 0.7 * alone and changed("image") < 0.7 * alone
