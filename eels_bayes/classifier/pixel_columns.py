@@ -18,7 +18,8 @@ from eels_bayes.prediction.pixel_reader import Reading, unanswered
 from eels_bayes.prediction.pixel_states import PixelStates, in_states
 
 PATIENCE = 3  # seconds that a prediction may take before its progress is shown
-COMPONENTS = ("component_weight", "component_mean", "component_sd")  # of the latents' Gaussians
+# Of the latents' Gaussians; the last is which of the forward model's components each is
+COMPONENTS = ("component_weight", "component_mean", "component_sd", "component")
 Joint = bool | Literal["float16"]  # whether these are kept, or in half precision
 
 
@@ -53,36 +54,31 @@ def columns_of(
             reading = reader(*(tensor(x).to(device) for x in inputs), ratio)
             silent.append(unanswered(reading, bool(reader.heads.has_value)).cpu())
             of_states.append(in_states(reading.component_classes, states).cpu().numpy())
-            parts.append(_heaviest(reading))
-    most = max(part.component_weight.shape[1] for part in parts)
-    columns = {
-        name: scatter(
-            torch.cat([padded(x, most) if "component" in name else x for x in parts_of])
-            .cpu()
-            .numpy(),
-            rows,
-            len(spectra),
-        )
-        for name, parts_of in zip(Reading._fields, zip(*parts, strict=True), strict=True)
-        if name != "component_classes"
-    }
+            parts.append(_heaviest(reading, reader.light))
+    most = max(part["component"].shape[1] for part in parts)
+    columns = {}
+    for name in parts[0]:
+        of_name = [part[name] for part in parts]
+        whole = torch.cat([padded(x, most) for x in of_name] if name in COMPONENTS else of_name)
+        columns[name] = scatter(whole.cpu().numpy(), rows, len(spectra))
     columns["states"] = scatter(np.concatenate(of_states), rows, len(spectra))
     for values in columns.values():
         values[rows[torch.cat(silent).numpy()]] = np.nan
     return columns
 
 
-def _heaviest(reading: Reading) -> Reading:
-    """As many Gaussians as any pixel has of some weight, the heaviest first."""
-    weight = reading.component_weight
-    most = max(1, int((weight > 0).sum(1).max()))
-    weight, which = weight.topk(most, dim=1)
+def _heaviest(reading: Reading, light: float) -> dict[str, Tensor]:
+    """Its columns, with as many Gaussians as any pixel has of some weight, the heaviest first."""
+    most = max(1, int((reading.component_weight > light).sum(1).max()))
+    weight, which = reading.component_weight.topk(most, dim=1)
     index = which.unsqueeze(2).expand(-1, -1, reading.component_mean.size(2))
-    return reading._replace(
-        component_weight=weight,
-        component_mean=reading.component_mean.gather(1, index),
-        component_sd=reading.component_sd.gather(1, index),
-    )
+    columns = reading._asdict()
+    del columns["component_classes"]
+    columns["component_weight"] = weight / weight.sum(1, keepdim=True)
+    columns["component_mean"] = reading.component_mean.gather(1, index)
+    columns["component_sd"] = reading.component_sd.gather(1, index)
+    columns["component"] = which.to(weight.dtype)
+    return columns
 
 
 def padded(columns: Tensor, most: int) -> Tensor:
@@ -112,7 +108,7 @@ def _nothing(fitted: Fitted, n: int, n_states: int) -> dict[str, NDArray[np.floa
     single = ("total", "aleatoric", "encoder", "classifier", "novelty", "value", "value_sd")
     shapes: dict[str, tuple[int, ...]] = {name: (n, size) for name, size in wide.items()}
     shapes |= dict.fromkeys(single, (n,))
-    shapes |= {"component_weight": (n, n_components)}
+    shapes |= dict.fromkeys(("component_weight", "component"), (n, n_components))
     gaussians = (n, n_components, latent_dim)
     shapes |= dict.fromkeys(("component_mean", "component_sd"), gaussians)
     return {name: np.full(shape, np.nan, dtype=np.float32) for name, shape in shapes.items()}

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from eels_bayes.latent.mixtures import GaussianMixture, moments
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
 from eels_bayes.prediction import novelty
-from eels_bayes.prediction.gp_heads import Gaussians
+from eels_bayes.prediction.gp_heads import Gaussians, logits_against
 from eels_bayes.prediction.novelty import NoveltyScale
 
 # Weight of a Gaussian in a pixel below which it is not read; up to twice of it Gaussians fade, so
@@ -87,12 +87,20 @@ class Reader(nn.Module):
         self.light = min(LIGHT, MOST_LEFT_OUT / encoder.n_components)
         for name, tensor in scale._asdict().items():
             self.register_buffer(name, tensor.float())
+        against = logits_against(scale.dominant.float(), heads.n_classes)
+        self.register_buffer("against", against, persistent=False)
+        # what is of a class that labels alone tell of is in every component: none is certain then
+        complete = scale.dominant.shape[1] == heads.n_classes
+        of_class = scale.dominant.float() if complete else torch.zeros_like(against)
+        self.register_buffer("of_class", of_class.clone(), persistent=False)
         self.whitening: Tensor
         self.center: Tensor
         self.usual: Tensor
         self.scatter: Tensor
         self.table: Tensor
         self.dominant: Tensor
+        self.against: Tensor
+        self.of_class: Tensor
 
     def forward(
         self, profile: Tensor, level: Tensor, spike: Tensor, ratio: Tensor | None = None
@@ -119,13 +127,21 @@ class Reader(nn.Module):
         if ratio is not None:  # which makes no Gaussian heavier than this
             widest = ratio.flatten(1).amax(1, keepdim=True) / ratio.flatten(1).amin(1, keepdim=True)
             at_most = weights * widest
-        weights = (weights * (at_most / self.light - 1.0).clamp(0.0, 1.0)).flatten()
+        heavy = weights * (at_most / self.light - 1.0).clamp(0.0, 1.0)
+        unread = (weights - heavy).unsqueeze(2) * self.of_class
+        if ratio is not None:
+            unread = unread * ratio
+        weights = heavy.flatten()
         rows = weights.nonzero().squeeze(1)
+        pixel = torch.div(rows, n_components, rounding_mode="floor")
+        component = torch.sub(rows, pixel, alpha=n_components)
         read = Gaussians(
             weights.index_select(0, rows),
-            torch.div(rows, n_components, rounding_mode="floor"),
+            pixel,
             mixture.mean.reshape(-1, dim).index_select(0, rows),
             mixture.sd.reshape(-1, dim).index_select(0, rows).square(),
+            self.against.index_select(0, component),
+            unread.sum(1),
         )
         if ratio is not None:
             ratio = ratio.expand(n, n_components, -1).flatten(0, 1).index_select(0, rows)
@@ -134,12 +150,12 @@ class Reader(nn.Module):
         scale = NoveltyScale(
             self.whitening, self.center, self.usual, self.scatter, self.table, self.dominant
         )
-        component = evidence.log_probability.exp()
-        new = novelty.of_pixels(evidence.residual, evidence.unknown, spike, component, scale)
-        kept = torch.zeros_like(weights).index_copy(0, rows, parts.weights)
-        kept = kept.view(n, n_components)
-        each = kept.new_zeros(n * n_components, outputs.each.size(1))
-        each = each.index_copy(0, rows, outputs.each).view(n, n_components, outputs.each.size(1))
+        each = evidence.log_probability.exp()
+        new = novelty.of_pixels(evidence.residual, evidence.unknown, spike, each, scale)
+        # normalised as what is read
+        each = (unread / outputs.whole.unsqueeze(2)).flatten(0, 1)
+        each = each.index_add(0, rows, outputs.each).view_as(unread)
+        kept = each.sum(2)
         latent_mean, latent_sd = moments(
             GaussianMixture(kept.log(), mixture.mean, mixture.sd, mixture.axes)
         )

@@ -48,14 +48,18 @@ def points():
     return torch.cat([near, torch.tensor([[30.0, -30.0], [9.0, 9.0]], dtype=torch.float64)])
 
 
-def posterior(gp, mean, sd, weight=None):
+def posterior(gp, mean, sd, weight=None, against=None):
     """Of single Gaussians, or of the mixtures that ``mean`` (n, R, D) holds."""
     mean = np.asarray(mean, dtype=np.float32)
     mean = mean[:, None] if mean.ndim == 2 else mean
     if weight is None:
         weight = np.full(mean.shape[:2], 1 / mean.shape[1])
     sd = np.broadcast_to(np.float32(sd), mean.shape).copy()
-    return JointPosterior(np.asarray(weight, dtype=np.float32), mean, sd, gp)
+    against = np.zeros((1, gp.n_classes)) if against is None else against
+    component = np.broadcast_to(np.arange(mean.shape[1]) % len(against), mean.shape[:2])
+    return JointPosterior(
+        np.asarray(weight, dtype=np.float32), mean, sd, component.astype(np.float32), gp, against
+    )
 
 
 def brute_force(gp, pixels, n_draws, seed=0):
@@ -319,8 +323,9 @@ def test_information_given_the_latents_is_the_decompositions_classifier_part(gp,
 
 def test_flagged_pixels_have_no_draws_at_latents(gp, points):
     one = posterior(gp, points[:3], 0.3)
-    gone = JointPosterior(*(x.copy() for x in (one.weight, one.mean, one.sd)), gp)
-    for x in (gone.weight, gone.mean, gone.sd):
+    of_pixels = [x.copy() for x in (one.weight, one.mean, one.sd, one.component)]
+    gone = JointPosterior(*of_pixels, gp, one.against)
+    for x in of_pixels:
         x[1] = np.nan
     found = gone.draw_at_latents(5, 2)
     assert np.isnan(found[:, :, 1]).all() and np.isfinite(found[:, :, [0, 2]]).all()
