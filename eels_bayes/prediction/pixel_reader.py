@@ -89,10 +89,9 @@ class Reader(nn.Module):
             self.register_buffer(name, tensor.float())
         against = logits_against(scale.dominant.float(), heads.n_classes)
         self.register_buffer("against", against, persistent=False)
-        # what is of a class that labels alone tell of is in every component: none is certain then
-        complete = scale.dominant.shape[1] == heads.n_classes
-        of_class = scale.dominant.float() if complete else torch.zeros_like(against)
-        self.register_buffer("of_class", of_class.clone(), persistent=False)
+        more = heads.n_classes - scale.dominant.shape[1]  # classes that labels alone tell of
+        of_class = nn.functional.pad(scale.dominant.float(), [0, more])
+        self.register_buffer("of_class", of_class, persistent=False)
         self.whitening: Tensor
         self.center: Tensor
         self.usual: Tensor

@@ -16,7 +16,7 @@ from eels_bayes.latent import mixtures
 from eels_bayes.latent.mixtures import GaussianMixture
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
 from eels_bayes.prediction import novelty
-from eels_bayes.prediction.gp_heads import CERTAINTY, Gaussians, GPHeads
+from eels_bayes.prediction.gp_heads import CERTAINTY, Gaussians, GPHeads, logits_against
 from eels_bayes.prediction.novelty import NoveltyScale
 from eels_bayes.prediction.pixel_reader import LIGHT, MOST_LEFT_OUT, Reader, Reading
 from eels_bayes.uncertainty.decomposition import decompose
@@ -225,6 +225,75 @@ def test_without_values_there_is_none(clf, pixels, reading):
     assert_close(found, rest, scale=0.03)
 
 
+# --- what components say themselves
+
+
+def test_a_component_speaks_against_the_librarys_other_classes():
+    dominant = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    found = logits_against(dominant, 3, certainty=2.0)
+    assert found.tolist() == [[0.0, 2.0, 0.0], [2.0, 0.0, 0.0], [0.0, 2.0, 0.0]]
+
+
+def told_and_lost(clf, reader, pixels):
+    """The forward model's posterior (n, K), and what a reading loses of it, nats a pixel."""
+    with torch.no_grad():
+        component = reader.encoder.evidence(*pixels[:2]).log_probability.double().exp()
+    told = component @ torch.from_numpy(clf.fitted.forward.dominance())
+    read = reader(*pixels).probabilities.double()
+    return told, float((torch.special.xlogy(told, told) - told * read.log()).sum(1).mean())
+
+
+def test_a_prediction_is_what_the_forward_model_tells(clf, reader, pixels):
+    told, lost = told_and_lost(clf, reader, pixels)
+    silent = copy.deepcopy(reader)
+    silent.against.zero_()
+    silent.of_class.zero_()
+    _, lost_before = told_and_lost(clf, silent, pixels)
+    assert lost < 0.5 * lost_before and lost < 0.02
+    assert told.max(1).values.mean() < 0.95  # of pixels that are not clear anyway
+
+
+@given(component=st.integers(0, 3), seed=st.integers(0, 1000))
+@settings(max_examples=20)
+def test_where_nothing_is_known_a_component_says_nothing(reader, component, seed):
+    generator = torch.Generator().manual_seed(seed)
+    dim = reader.heads.classes_inducing.shape[1]
+    away = torch.nn.functional.normalize(torch.randn(1, dim, generator=generator))
+    heads, none = reader.heads, torch.zeros(1, 4)
+    against = logits_against(torch.eye(4)[[component]], 4)
+
+    def said(mean, against):
+        read = Gaussians(torch.ones(1), torch.zeros(1).long(), mean, 0.01 * mean**2, against, none)
+        return heads(read, 1, None).classes
+
+    far = float(heads.classes_lengthscale.max()) * 1e3 * away
+    plain, spoken = said(far, none), said(far, against)
+    for one, other in zip(spoken, plain, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
+    torch.testing.assert_close(spoken.probabilities, torch.full((1, 4), 0.25), rtol=0, atol=0.02)
+    near = heads.classes_inducing[:1].float()
+    more = said(near, against).probabilities - said(near, none).probabilities
+    assert more[0, component] > 0
+
+
+def test_against_a_class_known_by_labels_alone_components_say_nothing(clf, reader, pixels, reading):
+    constants = clf.fitted.gp.constants()
+    A = torch.cat([constants.A, constants.A[:, :1]], 1)
+    B = torch.cat([constants.B, constants.B[:1]])
+    more = constants._replace(mean=torch.zeros(5, dtype=torch.float64), A=A, B=B)
+    heads = GPHeads(more, None, torch.tensor(0.0))
+    wider = Reader(clf.fitted.encoder, heads, clf.fitted.novelty).requires_grad_(False)
+    torch.testing.assert_close(wider.against[:, :4], reader.against)
+    assert not wider.against[:, 4].any() and not wider.of_class[:, 4].any()
+    found = wider(*pixels)
+    torch.testing.assert_close(found.probabilities.sum(1), torch.ones(320))
+    torch.testing.assert_close(found.component_weight.sum(1), torch.ones(320))
+    torch.testing.assert_close(found.latent_mean, reading.latent_mean)
+    # it is a copy of the first class, against which other components speak
+    other = found.component_classes[:, reader.against[:, 0] > 0]
+    assert (other[..., 4] >= other[..., 0] - 1e-6).all() and other[..., 4].max() > 0.02
+
+
 # --- Gaussians that weigh next to nothing
 
 
@@ -279,8 +348,8 @@ def test_readers_of_any_size_say_what_their_parts_say(n_components):
     mixture = encoder(*(x.double() for x in given[:2]))
     weights = mixture.log_weight.exp()
     heavy = weights * (weights / LIGHT - 1).clamp(0, 1)
-    n, r, dim = mixture.mean.shape
-    assert r == n_components
+    dim = mixture.mean.shape[2]
+    assert mixture.mean.shape[1] == n_components
     constants = GPConstants(
         *(getattr(reader.heads, f"classes_{field}") for field in GPConstants._fields)
     )
