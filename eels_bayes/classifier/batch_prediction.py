@@ -106,8 +106,9 @@ def predict(
 
 def _joint_posterior(gaussians: dict[str, NDArray[Any]], fitted: Fitted) -> JointPosterior:
     """The latents' Gaussians, and the classifier that reads them."""
+    weight, mean, sd, component = (gaussians[name] for name in COMPONENTS)
     against = reader_of(fitted).against.cpu().numpy()
-    return JointPosterior(*(gaussians[name] for name in COMPONENTS), fitted.gp, against)
+    return JointPosterior(weight, mean, sd, component, fitted.gp, against)
 
 
 def _value_reach(fitted: Fitted, context: Context) -> dict[str, NDArray[np.float64]]:

@@ -55,8 +55,9 @@ class JointPosterior:
 
     def __getitem__(self, index: slice | NDArray[Any] | Sequence[int]) -> JointPosterior:
         """Some of the pixels, by a slice, indices or a mask."""
-        some = (x[index] for x in (self.weight, self.mean, self.sd, self.component))
-        return JointPosterior(*some, self.gp, self.against)
+        of_pixels = (self.weight, self.mean, self.sd, self.component)
+        weight, mean, sd, component = (column[index] for column in of_pixels)
+        return JointPosterior(weight, mean, sd, component, self.gp, self.against)
 
     def draw(
         self, n_draws: int, *, seed: int = 0, n_nodes: int = N_NODES, chunk_size: int = CHUNK

@@ -6,7 +6,7 @@ Script-safe, and built from plain tensors alone.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -77,6 +77,7 @@ class Reader(nn.Module):
         Gives the latents' posterior.
     heads : nn.Module
         From `Gaussians`, the number of pixels n and their ratio (m, K) or None to `HeadOutputs`.
+        Its ``n_classes`` is K.
     scale : NoveltyScale
         Of the novelty.
     """
@@ -87,10 +88,12 @@ class Reader(nn.Module):
         self.light = min(LIGHT, MOST_LEFT_OUT / encoder.n_components)
         for name, tensor in scale._asdict().items():
             self.register_buffer(name, tensor.float())
-        against = logits_against(scale.dominant.float(), heads.n_classes)
+        n_classes: Any = heads.n_classes
+        dominant = scale.dominant.float()
+        against = logits_against(dominant, n_classes)
         self.register_buffer("against", against, persistent=False)
-        more = heads.n_classes - scale.dominant.shape[1]  # classes that labels alone tell of
-        of_class = nn.functional.pad(scale.dominant.float(), [0, more])
+        more = n_classes - dominant.shape[1]  # classes that labels alone tell of
+        of_class = nn.functional.pad(dominant, [0, more])
         self.register_buffer("of_class", of_class, persistent=False)
         self.whitening: Tensor
         self.center: Tensor
