@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from eels_bayes.classifier.compatibility import Signals, checked_weights, read_spectra
 from eels_bayes.classifier.digest import digest
-from eels_bayes.classifier.fitted import Fitted
+from eels_bayes.classifier.fitted import Fitted, reader_of
 from eels_bayes.classifier.pixel_columns import COMPONENTS, Joint, columns_of, kept
 from eels_bayes.classifier.reading_in_parts import Places, is_large, read_in_parts
 from eels_bayes.classifier.reading_with_neighbours import (
@@ -106,8 +106,9 @@ def predict(
 
 def _joint_posterior(gaussians: dict[str, NDArray[Any]], fitted: Fitted) -> JointPosterior:
     """The latents' Gaussians, and the classifier that reads them."""
-    weight, mean, sd = (gaussians[name] for name in COMPONENTS)
-    return JointPosterior(weight, mean, sd, fitted.gp)
+    weight, mean, sd, component = (gaussians[name] for name in COMPONENTS)
+    against = reader_of(fitted).against.cpu().numpy()
+    return JointPosterior(weight, mean, sd, component, fitted.gp, against)
 
 
 def _value_reach(fitted: Fitted, context: Context) -> dict[str, NDArray[np.float64]]:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from eels_bayes.classifier.fitted import Fitted, reader_of
 from eels_bayes.prediction.gp_heads import Gaussians
+from eels_bayes.prediction.pixel_reader import Reader
 
 # Norms of the farthest structure's latent: a label at 60 of them changes no pixel's
 # probabilities by 0.01, at 200 some by half, and at 2000 the GP's moments overflow.
@@ -37,7 +38,7 @@ def check_finite(fitted: Fitted) -> None:
         for part, values in module.state_dict().items()
         if not torch.isfinite(values).all()
     ]
-    if not broken and not _reads_components(fitted, reader.heads):
+    if not broken and not _reads_components(fitted, reader):
         broken = ["class probabilities at the structures themselves"]
     if broken:
         raise FloatingPointError(
@@ -46,12 +47,14 @@ def check_finite(fitted: Fitted) -> None:
         )
 
 
-def _reads_components(fitted: Fitted, heads: torch.nn.Module) -> bool:
+def _reads_components(fitted: Fitted, reader: Reader) -> bool:
     """Whether the heads have finite probabilities where the encoder has its Gaussians."""
     encoder = fitted.encoder
     n = encoder.n_components
     one = torch.ones(n, dtype=torch.float32, device=encoder.offset.device)
     pixel = torch.arange(n, device=one.device)
+    var, none = encoder.spread.square(), torch.zeros_like(reader.against)
+    read = Gaussians(one, pixel, encoder.offset, var, reader.against, none)
     with torch.no_grad():
-        outputs = heads(Gaussians(one, pixel, encoder.offset, encoder.spread.square()), n, None)
+        outputs = reader.heads(read, n, None)
     return bool(torch.isfinite(outputs.classes.probabilities).all())

@@ -20,8 +20,9 @@ from eels_bayes.prediction.pixel_states import PixelStates, in_states
 from eels_bayes.prediction.second_reading import read_again
 
 PATIENCE = 3  # seconds that a prediction may take before its progress is shown
-COMPONENTS = ("component_weight", "component_mean", "component_sd")  # of the latents' Gaussians
-FOR_OTHERS = ("states", "component")  # probabilities, by which pixels tell others of themselves
+# Of the latents' Gaussians; the last is which of the forward model's components each is
+COMPONENTS = ("component_weight", "component_mean", "component_sd", "component")
+FOR_OTHERS = ("states", "components")  # probabilities, by which pixels tell others of themselves
 AGAIN = 4  # batches that are read at a time where few Gaussians are; chosen on one machine
 Columns = dict[str, NDArray[np.float32]]
 Joint = bool | Literal["float16"]  # whether these are kept, or in half precision
@@ -117,16 +118,16 @@ def _batches(rows: NDArray[np.intp], size: int, settings: Settings) -> Iterable[
 class _Part(NamedTuple):
     """Some pixels: what is said of them, of which there is no answer, and for others."""
 
-    reading: Reading
+    columns: dict[str, Tensor]
     silent: Tensor
     states: Tensor
-    component: Tensor
+    components: Tensor
 
 
 def _part(reading: Reading, component: Tensor, reader: Reader, states: PixelStates) -> _Part:
     """Pixels that were read, and their components' probabilities (n, C)."""
     return _Part(
-        _heaviest(reading),
+        _heaviest(reading, reader.light),
         unanswered(reading, bool(reader.heads.has_value)).cpu(),
         in_states(reading.component_classes, states),
         component,
@@ -135,13 +136,13 @@ def _part(reading: Reading, component: Tensor, reader: Reader, states: PixelStat
 
 def _joined(parts: Sequence[_Part], rows: NDArray[np.intp], n: int) -> Columns:
     """All parts, of rows of n pixels."""
-    readings = [part.reading for part in parts]
-    most = max(reading.component_weight.shape[1] for reading in readings)
-    of_all = {
-        name: torch.cat([padded(x, most) if name in COMPONENTS else x for x in parts_of])
-        for name, parts_of in zip(Reading._fields, zip(*readings, strict=True), strict=True)
-        if name != "component_classes"
-    }
+    most = max(part.columns["component"].shape[1] for part in parts)
+    of_all: dict[str, Tensor] = {}
+    for name in parts[0].columns:
+        of_name = [part.columns[name] for part in parts]
+        of_all[name] = torch.cat(
+            [padded(x, most) for x in of_name] if name in COMPONENTS else of_name
+        )
     for name in FOR_OTHERS:
         of_all[name] = torch.cat([getattr(part, name) for part in parts])
     columns = {name: scatter(x.cpu().numpy(), rows, n) for name, x in of_all.items()}
@@ -150,17 +151,20 @@ def _joined(parts: Sequence[_Part], rows: NDArray[np.intp], n: int) -> Columns:
     return columns
 
 
-def _heaviest(reading: Reading) -> Reading:
-    """As many Gaussians as any pixel has of some weight, the heaviest first."""
-    weight = reading.component_weight
-    most = max(1, int((weight > 0).sum(1).max()))
+def _heaviest(reading: Reading, light: float) -> dict[str, Tensor]:
+    """Its columns, with as many Gaussians as any pixel has of some weight, the heaviest first."""
+    # what was not read has no width where it was not looked for
+    weight = reading.component_weight * (reading.component_sd[:, :, 0] > 0.0)
+    most = max(1, int((weight > light).sum(1).max()))
     weight, which = weight.topk(most, dim=1)
     index = which.unsqueeze(2).expand(-1, -1, reading.component_mean.size(2))
-    return reading._replace(
-        component_weight=weight,
-        component_mean=reading.component_mean.gather(1, index),
-        component_sd=reading.component_sd.gather(1, index),
-    )
+    columns = reading._asdict()
+    del columns["component_classes"]
+    columns["component_weight"] = weight / weight.sum(1, keepdim=True)
+    columns["component_mean"] = reading.component_mean.gather(1, index)
+    columns["component_sd"] = reading.component_sd.gather(1, index)
+    columns["component"] = which.to(weight.dtype)
+    return columns
 
 
 def padded(columns: Tensor, most: int) -> Tensor:
@@ -184,11 +188,11 @@ def _nothing(fitted: Fitted, n: int, n_states: int) -> dict[str, NDArray[np.floa
     """Columns of a Prediction of n flagged pixels."""
     latent_dim, n_components = fitted.vae.latent_dim, fitted.encoder.n_components
     wide = {"latent_mean": latent_dim, "latent_sd": latent_dim}
-    wide |= {"probabilities": fitted.gp.n_classes, "states": n_states, "component": n_components}
+    wide |= {"probabilities": fitted.gp.n_classes, "states": n_states, "components": n_components}
     single = ("total", "aleatoric", "encoder", "classifier", "novelty", "value", "value_sd")
     shapes: dict[str, tuple[int, ...]] = {name: (n, size) for name, size in wide.items()}
     shapes |= dict.fromkeys(single, (n,))
-    shapes |= {"component_weight": (n, n_components)}
+    shapes |= dict.fromkeys(("component_weight", "component"), (n, n_components))
     gaussians = (n, n_components, latent_dim)
     shapes |= dict.fromkeys(("component_mean", "component_sd"), gaussians)
     return {name: np.full(shape, np.nan, dtype=np.float32) for name, shape in shapes.items()}

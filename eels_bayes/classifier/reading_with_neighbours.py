@@ -54,7 +54,7 @@ class Pixels(NamedTuple):
         """Those that were read."""
         rows = np.flatnonzero(np.isfinite(self.columns["total"]))
         of_spectra = self.spectra.profile, self.spectra.level
-        return Known(rows, *(x[rows] for x in (*of_spectra, self.columns["component"])))
+        return Known(rows, *(x[rows] for x in (*of_spectra, self.columns["components"])))
 
 
 def read_with_image(fitted: Fitted, pixels: Pixels, settings: Settings) -> Columns:

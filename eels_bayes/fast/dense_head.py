@@ -35,7 +35,7 @@ class DenseHeads(nn.Module):
     def __init__(self, latent_dim: int, n_classes: int):
         super().__init__()
         self.floor = PROBABILITY_FLOOR  # scripting sees no globals
-        self.has_value = False
+        self.has_value, self.n_classes = False, n_classes
         self.register_buffer("center", torch.zeros(latent_dim, dtype=torch.float32))
         self.register_buffer("width", torch.ones(latent_dim, dtype=torch.float32))
         self.center: Tensor
@@ -63,14 +63,14 @@ class DenseHeads(nn.Module):
         joint = read.weight.unsqueeze(1) * torch.softmax(self.logits(read.mean), 1)
         if ratio is not None:
             joint = joint * ratio
-        of_pixel = summed(joint, read.pixel, n)
+        of_pixel = summed(joint, read.pixel, n) + read.unread
         whole = of_pixel.sum(1, keepdim=True)
         probabilities = of_pixel / whole
         total = -(probabilities * probabilities.clamp(min=self.floor).log()).sum(1)
         unknown = torch.full_like(total, math.nan)
         each = joint / whole.index_select(0, read.pixel)
         parts = Decomposition(probabilities, total, unknown, unknown, unknown, each.sum(1))
-        return HeadOutputs(parts, each, unknown, unknown)
+        return HeadOutputs(parts, each, whole, unknown, unknown)
 
 
 def fit_dense(

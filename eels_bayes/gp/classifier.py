@@ -151,6 +151,22 @@ class GPClassifier:
         half = torch.linalg.solve_triangular(self._root(), kernel.mT, upper=False)
         return (self.outputscale - half.square().sum(0)).clamp(min=0.0)
 
+    def known_share(self, kernel: Tensor) -> Tensor:
+        """Share of the functions' prior variance that training has taken away.
+
+        Parameters
+        ----------
+        kernel : Tensor
+            (n, M), of `kernel`.
+
+        Returns
+        -------
+        Tensor
+            (n, K); one where a function is known, zero where nothing is.
+        """
+        taken = torch.einsum("nm,kml,nl->nk", kernel, self.constants().B, kernel)
+        return taken / self.outputscale
+
     def draw_weights(self, n_draws: int, generator: torch.Generator) -> Tensor:
         """Draws of the functions as weights of the kernel: ``f_k(z) = weights_k' k(U, z)``.
 

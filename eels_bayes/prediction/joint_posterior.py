@@ -36,20 +36,28 @@ class JointPosterior:
     weight : ndarray (n, R)
         Of the R Gaussians of each pixel's latent; they sum to one.
     mean, sd : ndarray (n, R, D)
-        Of these Gaussians, along the encoder's axes. All three are NaN where flagged; in single or
-        half precision.
+        Of these Gaussians, along the encoder's axes.
+    component : ndarray (n, R)
+        Which of the forward model's C components each Gaussian is of. All four are NaN where
+        flagged; in single or half precision.
     gp : GPClassifier
         What reads the latents.
+    against : ndarray (C, K)
+        Logits that speak against each class in each component, as far as the functions are known.
     """
 
     weight: NDArray[np.floating]
     mean: NDArray[np.floating]
     sd: NDArray[np.floating]
+    component: NDArray[np.floating]
     gp: GPClassifier
+    against: NDArray[np.floating]
 
     def __getitem__(self, index: slice | NDArray[Any] | Sequence[int]) -> JointPosterior:
         """Some of the pixels, by a slice, indices or a mask."""
-        return JointPosterior(self.weight[index], self.mean[index], self.sd[index], self.gp)
+        of_pixels = (self.weight, self.mean, self.sd, self.component)
+        weight, mean, sd, component = (column[index] for column in of_pixels)
+        return JointPosterior(weight, mean, sd, component, self.gp, self.against)
 
     def draw(
         self, n_draws: int, *, seed: int = 0, n_nodes: int = N_NODES, chunk_size: int = CHUNK
@@ -81,7 +89,7 @@ class JointPosterior:
         parts = [torch.zeros(n_draws, 0, gp.n_classes, dtype=torch.float64)]
         for start in range(0, n, chunk_size):
             rows = slice(start, start + chunk_size)
-            weight, mean, sd = self._gaussians(rows)
+            weight, mean, sd, against = self._gaussians(rows)
             z = mean.unsqueeze(2) + sd.unsqueeze(2) * nodes  # (n, R, Q, D)
             kernel = gp.kernel(z.reshape(-1, d))
             residual_variance = gp.left_variance(kernel).view(len(mean), r, -1).mean(2)  # (n, R)
@@ -91,6 +99,8 @@ class JointPosterior:
                 n_draws, len(mean), r, f.shape[-1], generator=generator, dtype=torch.float32
             ).double()
             f = f + (noise * residual_variance.sqrt().unsqueeze(-1)).unsqueeze(3)
+            share = gp.known_share(kernel).view(len(mean), r, n_nodes, -1)
+            f = f - against.unsqueeze(2) * share
             parts.append(_averaged(torch.softmax(f, -1), weight))
         return torch.cat(parts, 1).numpy()
 
@@ -118,7 +128,7 @@ class JointPosterior:
         weights = gp.draw_weights(n_draws, generator)
         usable = np.isfinite(self.weight).all(1)
         probabilities = np.full((n_latents, n_draws, n, gp.n_classes), np.nan)
-        weight, mean, sd = self._gaussians(usable)
+        weight, mean, sd, against = self._gaussians(usable)
         for t in range(n_latents if usable.any() else 0):
             which = torch.multinomial(weight, 1, generator=generator)[:, 0]
             rows = torch.arange(len(which))
@@ -127,15 +137,21 @@ class JointPosterior:
             f = torch.einsum("nm,skm->snk", kernel, weights)
             noise = torch.randn(f.shape, generator=generator, dtype=torch.float64)
             f = f + noise * gp.left_variance(kernel).sqrt().unsqueeze(-1)
+            f = f - against[rows, which] * gp.known_share(kernel)
             probabilities[t][:, usable] = torch.softmax(f, -1).numpy()
         return probabilities
 
-    def _gaussians(self, rows: slice | NDArray[Any]) -> tuple[Tensor, Tensor, Tensor]:
-        """Weights, means and sd of some pixels; of half precision, too, weights sum to one."""
+    def _gaussians(self, rows: slice | NDArray[Any]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Weights, means, sd and logits against classes of the Gaussians of some pixels.
+
+        Weights sum to one, also where they are stored in half precision.
+        """
         weight, mean, sd = (
             torch.as_tensor(x[rows], dtype=torch.float64) for x in (self.weight, self.mean, self.sd)
         )
-        return weight / weight.sum(1, keepdim=True), mean, sd
+        component = torch.as_tensor(np.nan_to_num(self.component[rows])).long()
+        against = torch.as_tensor(self.against, dtype=torch.float64)[component]
+        return weight / weight.sum(1, keepdim=True), mean, sd, against
 
 
 def _averaged(probability: Tensor, weight: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ Script-safe, and built from plain tensors alone.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from eels_bayes.forward_model.pixel_posterior import Evidence
 from eels_bayes.latent.mixtures import GaussianMixture, moments
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
 from eels_bayes.prediction import novelty
-from eels_bayes.prediction.gp_heads import Gaussians
+from eels_bayes.prediction.gp_heads import Gaussians, logits_against
 from eels_bayes.prediction.novelty import NoveltyScale
 
 # Weight of a Gaussian in a pixel below which it is not read; up to twice of it Gaussians fade, so
@@ -81,7 +81,7 @@ class Reader(nn.Module):
         Gives the latents' posterior.
     heads : nn.Module
         From `Gaussians`, the number of pixels n, their ratio (m, K) or None, and whether what
-        weighs little is averaged roughly to `HeadOutputs`.
+        weighs little is averaged roughly to `HeadOutputs`. Its ``n_classes`` is K.
     scale : NoveltyScale
         Of the novelty.
     """
@@ -93,12 +93,21 @@ class Reader(nn.Module):
         self.otherwise = OTHERWISE
         for name, tensor in scale._asdict().items():
             self.register_buffer(name, tensor.float())
+        n_classes: Any = heads.n_classes
+        dominant = scale.dominant.float()
+        against = logits_against(dominant, n_classes)
+        self.register_buffer("against", against, persistent=False)
+        more = n_classes - dominant.shape[1]  # classes that labels alone tell of
+        of_class = nn.functional.pad(dominant, [0, more])
+        self.register_buffer("of_class", of_class, persistent=False)
         self.whitening: Tensor
         self.center: Tensor
         self.usual: Tensor
         self.scatter: Tensor
         self.table: Tensor
         self.dominant: Tensor
+        self.against: Tensor
+        self.of_class: Tensor
 
     def forward(
         self, profile: Tensor, level: Tensor, spike: Tensor, ratio: Tensor | None = None
@@ -127,7 +136,8 @@ class Reader(nn.Module):
             self.whitening, self.center, self.usual, self.scatter, self.table, self.dominant
         )
         new = novelty.of_pixels(evidence.residual, evidence.unknown, spike, component, scale)
-        return self.of_mixture(self.heavy(component, ratio, self.light), mixture, new, ratio)
+        heavy = self.heavy(component, ratio, self.light)
+        return self.of_mixture(component, heavy, mixture, new, ratio)
 
     def heavy(self, component: Tensor, ratio: Tensor | None, light: float) -> Tensor:
         """Probabilities (n, R) of components, 0 of those whose Gaussians are too light to be read.
@@ -145,6 +155,7 @@ class Reader(nn.Module):
 
     def of_mixture(
         self,
+        component: Tensor,
         weights: Tensor,
         mixture: GaussianMixture,
         new: Tensor,
@@ -153,27 +164,37 @@ class Reader(nn.Module):
     ) -> Reading:
         """Read pixels by the Gaussians of their latents, of novelty ``new`` (n,).
 
-        Those that weigh nothing, by ``weights`` (n, R), are not read; ``quick`` is the heads'.
+        Of components' probabilities (n, R) so much is read as ``weights`` (n, R) say; ``quick`` is
+        the heads'.
         """
         n, n_components, dim = mixture.mean.size()
+        unread = (component - weights).unsqueeze(2) * self.of_class
+        if ratio is not None:
+            unread = unread * ratio
         weights = weights.flatten()
         rows = weights.nonzero().squeeze(1)
+        pixel = torch.div(rows, n_components, rounding_mode="floor")
+        of_component = torch.sub(rows, pixel, alpha=n_components)
         read = Gaussians(
             weights.index_select(0, rows),
-            torch.div(rows, n_components, rounding_mode="floor"),
+            pixel,
             mixture.mean.reshape(-1, dim).index_select(0, rows),
             mixture.sd.reshape(-1, dim).index_select(0, rows).square(),
+            self.against.index_select(0, of_component),
+            unread.sum(1),
         )
         if ratio is not None:
             ratio = ratio.expand(n, n_components, -1).flatten(0, 1).index_select(0, rows)
         outputs = self.heads(read, n, ratio, quick)
         parts = outputs.classes
-        kept = torch.zeros_like(weights).index_copy(0, rows, parts.weights)
-        kept = kept.view(n, n_components)
-        each = kept.new_zeros(n * n_components, outputs.each.size(1))
-        each = each.index_copy(0, rows, outputs.each).view(n, n_components, outputs.each.size(1))
+        # normalised as what is read
+        each = (unread / outputs.whole.unsqueeze(2)).flatten(0, 1)
+        each = each.index_add(0, rows, outputs.each).view_as(unread)
+        kept = each.sum(2)
+        of_read = torch.zeros_like(weights).index_copy(0, rows, parts.weights).view_as(kept)
+        of_read = of_read / of_read.sum(1, keepdim=True)
         latent_mean, latent_sd = moments(
-            GaussianMixture(kept.log(), mixture.mean, mixture.sd, mixture.axes)
+            GaussianMixture(of_read.log(), mixture.mean, mixture.sd, mixture.axes)
         )
         return Reading(
             parts.probabilities,

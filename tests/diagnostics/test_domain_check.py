@@ -21,7 +21,7 @@ def test_held_out_pixels_are_in_the_domain(quick_classifier, spectra, rng):
 
 def test_unknown_structures_are_not(quick_classifier, spectra):
     process = eb.simulate.Process(unknown=1.0)
-    other = eb.simulate.annealing_series(2, (10, 8), seed=5, process=process, dose=3.0)
+    other = eb.simulate.annealing_series(4, (10, 8), seed=5, process=process, dose=3.0)
     new = quick_classifier.preprocessor(other.signals, show_progressbar=False)
     with pytest.warns(UserWarning, match="have a novelty above 0.95"):
         found = eb.diagnostics.in_domain(quick_classifier, new, spectra)

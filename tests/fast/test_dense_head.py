@@ -43,7 +43,8 @@ def gaussians(weights, mean, var):
     """The Gaussians of all mixtures, and how many mixtures there are."""
     pixel = torch.arange(len(weights)).repeat_interleave(weights.shape[1])
     flat = (weights.flatten(), pixel, mean.flatten(0, 1), var.flatten(0, 1))
-    return Gaussians(*flat), len(weights)
+    none = torch.zeros(weights.numel(), 4), torch.zeros(len(weights), 4)
+    return Gaussians(*flat, *none), len(weights)
 
 
 def test_probabilities_are_averaged_over_the_mixture():

@@ -48,14 +48,18 @@ def points():
     return torch.cat([near, torch.tensor([[30.0, -30.0], [9.0, 9.0]], dtype=torch.float64)])
 
 
-def posterior(gp, mean, sd, weight=None):
+def posterior(gp, mean, sd, weight=None, against=None):
     """Of single Gaussians, or of the mixtures that ``mean`` (n, R, D) holds."""
     mean = np.asarray(mean, dtype=np.float32)
     mean = mean[:, None] if mean.ndim == 2 else mean
     if weight is None:
         weight = np.full(mean.shape[:2], 1 / mean.shape[1])
     sd = np.broadcast_to(np.float32(sd), mean.shape).copy()
-    return JointPosterior(np.asarray(weight, dtype=np.float32), mean, sd, gp)
+    against = np.zeros((1, gp.n_classes)) if against is None else against
+    component = np.broadcast_to(np.arange(mean.shape[1]) % len(against), mean.shape[:2])
+    return JointPosterior(
+        np.asarray(weight, dtype=np.float32), mean, sd, component.astype(np.float32), gp, against
+    )
 
 
 def brute_force(gp, pixels, n_draws, seed=0):
@@ -247,6 +251,28 @@ def test_no_pixels_are_no_error(gp):
     assert nothing.draw(4).shape == (4, 0, 3)
 
 
+def test_components_speak_against_classes_in_draws_as_in_the_closed_form(gp):
+    """At known latents the draws' mean is that of logits which are moved by hand."""
+    generator = torch.Generator().manual_seed(4)
+    points = 1.5 + 1.5 * torch.randn(30, 2, generator=generator, dtype=torch.float64)
+    against = np.array([[0.0, 4.0, 4.0], [4.0, 0.0, 4.0]])
+    both = np.stack([points.numpy()] * 2, 1)
+    pixels = posterior(gp, both, 0.0, np.tile([0.3, 0.7], (30, 1)), against)
+    mean, var = gp.latent_function(points.float().double())
+    known = 1 - var / gp.outputscale
+    noise = torch.randn(4000, 30, 3, generator=generator, dtype=torch.float64)
+    f = mean + var.sqrt() * noise
+    moved = [torch.softmax(f - torch.from_numpy(one) * known, -1).mean(0) for one in against]
+    expected = (0.3 * moved[0] + 0.7 * moved[1]).numpy()
+    np.testing.assert_allclose(pixels.draw(4000, n_nodes=2).mean(0), expected, atol=0.03)
+    found = pixels.draw_at_latents(4000, 30).mean((0, 1))
+    of_components = 0.5 / np.sqrt(30)  # the sd of a share of 30 draws, at most
+    np.testing.assert_allclose(found, expected, atol=0.03 + 3 * of_components)
+    assert np.abs(found - expected).mean() < 0.05
+    silent = posterior(gp, both, 0.0).draw(400, n_nodes=2).mean(0)
+    assert np.abs(silent - expected).max() > 0.2
+
+
 # A fitted classifier's
 
 
@@ -319,8 +345,9 @@ def test_information_given_the_latents_is_the_decompositions_classifier_part(gp,
 
 def test_flagged_pixels_have_no_draws_at_latents(gp, points):
     one = posterior(gp, points[:3], 0.3)
-    gone = JointPosterior(*(x.copy() for x in (one.weight, one.mean, one.sd)), gp)
-    for x in (gone.weight, gone.mean, gone.sd):
+    of_pixels = [x.copy() for x in (one.weight, one.mean, one.sd, one.component)]
+    gone = JointPosterior(*of_pixels, gp, one.against)
+    for x in of_pixels:
         x[1] = np.nan
     found = gone.draw_at_latents(5, 2)
     assert np.isnan(found[:, :, 1]).all() and np.isfinite(found[:, :, [0, 2]]).all()

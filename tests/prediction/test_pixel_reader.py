@@ -16,7 +16,7 @@ from eels_bayes.latent import mixtures
 from eels_bayes.latent.mixtures import GaussianMixture
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
 from eels_bayes.prediction import novelty
-from eels_bayes.prediction.gp_heads import Gaussians, GPHeads
+from eels_bayes.prediction.gp_heads import CERTAINTY, Gaussians, GPHeads, logits_against
 from eels_bayes.prediction.novelty import NoveltyScale
 from eels_bayes.prediction.pixel_reader import LIGHT, MOST_LEFT_OUT, OTHERWISE, Reader, Reading
 from eels_bayes.uncertainty.decomposition import decompose
@@ -85,6 +85,34 @@ def assert_ranked_alike(found, expected):
 # --- what it is made of
 
 
+def beside_the_certain(moments, constants, of_class):
+    """Moments (n, 2 R, ...) of what is read, by its component, and of what is certain of its class.
+
+    Components (R, K) speak against the classes that they are not of as far as functions are known.
+    """
+    r, k = of_class.shape
+    known = 1 - moments.var_classifier / constants.outputscale
+    mean = moments.mean.reshape(-1, r, k) - CERTAINTY * (1 - of_class) * known.reshape(-1, r, k)
+    none = torch.zeros_like(mean)
+    return (
+        torch.cat([mean, (100 * of_class).expand_as(mean)], 1),
+        torch.cat([moments.cov_encoder.reshape(-1, r, k, k), none.unsqueeze(3) * none[0, 0]], 1),
+        torch.cat([moments.var_classifier.reshape(-1, r, k), none], 1),
+    )
+
+
+def each_alone(moments, weights, ratio):
+    """What each Gaussian adds (n, R, K) to the probabilities of its pixel, one by one."""
+    n, r, k = moments[0].shape
+    alone = decompose(
+        torch.ones(n * r, 1, dtype=torch.float64),
+        *(x.flatten(0, 1).unsqueeze(1) for x in moments),
+        *default_nodes(k),
+        None if ratio is None else ratio.expand(n, k).repeat_interleave(r, 0),
+    )
+    return alone.probabilities.view(n, r, k) * weights.unsqueeze(2)
+
+
 def in_parts(clf, profile, level, spike, ratio=None, light=LIGHT):
     """A reading put together from the parts' own functions, in double precision."""
     fitted = clf.fitted
@@ -98,48 +126,34 @@ def in_parts(clf, profile, level, spike, ratio=None, light=LIGHT):
         mostly = (1 - OTHERWISE) * fitted.novelty.dominant.double() + OTHERWISE / ratio.shape[-1]
         likely = weights * (ratio @ mostly.T)
         likely = likely / likely.sum(1, keepdim=True)
-    weights = weights * (likely / light - 1).clamp(0, 1)  # none below, fading up to twice of it
-    weights = weights / weights.sum(1, keepdim=True)
+    heavy = weights * (likely / light - 1).clamp(0, 1)  # none below, fading up to twice of it
     mean, sd = mixture.mean, mixture.sd
     n, r, dim = mean.shape
     latents = mean.reshape(n * r, dim), sd.reshape(n * r, dim) ** 2
 
     classes = GPConstants(*(x.double() for x in fitted.gp.constants()))
-    moments = gp_moments(*latents, classes)
-    k = len(classes.mean)
-    parts = decompose(
-        weights,
-        moments.mean.reshape(n, r, k),
-        moments.cov_encoder.reshape(n, r, k, k),
-        moments.var_classifier.reshape(n, r, k),
-        *default_nodes(k),
-        ratio,
-    )
-    weights = parts.weights  # as the ratio has them
-    one_by_one = decompose(
-        torch.ones(n * r, 1, dtype=torch.float64),
-        moments.mean.reshape(n * r, 1, k),
-        moments.cov_encoder.reshape(n * r, 1, k, k),
-        moments.var_classifier.reshape(n * r, 1, k),
-        *default_nodes(k),
-        None if ratio is None else ratio.expand(n, k).repeat_interleave(r, 0),
-    )
-    probability = one_by_one.probabilities.reshape(n, r, k)
+    of_class = torch.from_numpy(fitted.forward.dominance())
+    moments = beside_the_certain(gp_moments(*latents, classes), classes, of_class)
+    both = torch.cat([heavy, weights - heavy], 1)
+    parts = decompose(both, *moments, *default_nodes(len(classes.mean)), ratio)
+    each = each_alone(moments, parts.weights, ratio)
+    kept = parts.weights[:, :r] + parts.weights[:, r:]
+    each = each[:, :r] + each[:, r:]
+    of_value = parts.weights[:, :r] / parts.weights[:, :r].sum(1, keepdim=True)
     one = gp_moments(*latents, GPConstants(*(x.double() for x in fitted.value.constants)))
     center = one.mean.reshape(n, r)
     spread = (one.cov_encoder[:, 0] + one.var_classifier).reshape(n, r)
-    value = (weights * center).sum(1)
-    second = (weights * (spread + center**2)).sum(1)
+    value = (of_value * center).sum(1)
+    second = (of_value * (spread + center**2)).sum(1)
     value_sd = (second - value**2 + fitted.value.noise_var).sqrt()
     value = value.clamp(*fitted.forward.library.value_range)
 
     scale = NoveltyScale(*(x.double() for x in fitted.novelty))
     energy = novelty.misfit_energy(found.residual, scale.whitening, scale.center)
     other = novelty.evidence_ratio(found.unknown, spike.double(), energy, len(scale.center))
-    latent = mixtures.moments(GaussianMixture(weights.log(), mean, sd, mixture.axes))
+    latent = mixtures.moments(GaussianMixture(of_value.log(), mean, sd, mixture.axes))
     new = novelty.score(other, found.log_probability.exp(), scale)
-    each = probability * weights[..., None]
-    return Reading(*parts[:5], new, value, value_sd, *latent, weights, mean, sd, each)
+    return Reading(*parts[:5], new, value, value_sd, *latent, kept, mean, sd, each)
 
 
 def test_a_reading_is_what_its_parts_say(clf, pixels, reading):
@@ -173,7 +187,7 @@ def test_a_prior_by_component_is_bayes_rule(reader, pixels, reading):
     found = reader(*pixels, ratio)
     joint = reader(*pixels, torch.ones(320, 1, 4)).component_classes * ratio
     expected = joint / joint.sum((1, 2), keepdim=True)
-    # what was too light to be read before is missing there
+    # what was too light to be read before is taken for certain of its class there
     away = (found.component_classes - expected).abs()
     assert away.mean() < 1e-3 and away.max() < 0.06
     assert (found.component_classes - reading.component_classes).abs().max() > 0.3
@@ -213,6 +227,75 @@ def test_without_values_there_is_none(clf, pixels, reading):
     assert_close(found, rest, scale=0.03)
 
 
+# --- what components say themselves
+
+
+def test_a_component_speaks_against_the_librarys_other_classes():
+    dominant = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    found = logits_against(dominant, 3, certainty=2.0)
+    assert found.tolist() == [[0.0, 2.0, 0.0], [2.0, 0.0, 0.0], [0.0, 2.0, 0.0]]
+
+
+def told_and_lost(clf, reader, pixels):
+    """The forward model's posterior (n, K), and what a reading loses of it, nats a pixel."""
+    with torch.no_grad():
+        component = reader.encoder.evidence(*pixels[:2]).log_probability.double().exp()
+    told = component @ torch.from_numpy(clf.fitted.forward.dominance())
+    read = reader(*pixels).probabilities.double()
+    return told, float((torch.special.xlogy(told, told) - told * read.log()).sum(1).mean())
+
+
+def test_a_prediction_is_what_the_forward_model_tells(clf, reader, pixels):
+    told, lost = told_and_lost(clf, reader, pixels)
+    silent = copy.deepcopy(reader)
+    silent.against.zero_()
+    silent.of_class.zero_()
+    _, lost_before = told_and_lost(clf, silent, pixels)
+    assert lost < 0.5 * lost_before and lost < 0.02
+    assert told.max(1).values.mean() < 0.95  # of pixels that are not clear anyway
+
+
+@given(component=st.integers(0, 3), seed=st.integers(0, 1000))
+@settings(max_examples=20)
+def test_where_nothing_is_known_a_component_says_nothing(reader, component, seed):
+    generator = torch.Generator().manual_seed(seed)
+    dim = reader.heads.classes_inducing.shape[1]
+    away = torch.nn.functional.normalize(torch.randn(1, dim, generator=generator))
+    heads, none = reader.heads, torch.zeros(1, 4)
+    against = logits_against(torch.eye(4)[[component]], 4)
+
+    def said(mean, against):
+        read = Gaussians(torch.ones(1), torch.zeros(1).long(), mean, 0.01 * mean**2, against, none)
+        return heads(read, 1, None).classes
+
+    far = float(heads.classes_lengthscale.max()) * 1e3 * away
+    plain, spoken = said(far, none), said(far, against)
+    for one, other in zip(spoken, plain, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
+    torch.testing.assert_close(spoken.probabilities, torch.full((1, 4), 0.25), rtol=0, atol=0.02)
+    near = heads.classes_inducing[:1].float()
+    more = said(near, against).probabilities - said(near, none).probabilities
+    assert more[0, component] > 0
+
+
+def test_against_a_class_known_by_labels_alone_components_say_nothing(clf, reader, pixels, reading):
+    constants = clf.fitted.gp.constants()
+    A = torch.cat([constants.A, constants.A[:, :1]], 1)
+    B = torch.cat([constants.B, constants.B[:1]])
+    more = constants._replace(mean=torch.zeros(5, dtype=torch.float64), A=A, B=B)
+    heads = GPHeads(more, None, torch.tensor(0.0))
+    wider = Reader(clf.fitted.encoder, heads, clf.fitted.novelty).requires_grad_(False)
+    torch.testing.assert_close(wider.against[:, :4], reader.against)
+    assert not wider.against[:, 4].any() and not wider.of_class[:, 4].any()
+    found = wider(*pixels)
+    torch.testing.assert_close(found.probabilities.sum(1), torch.ones(320))
+    torch.testing.assert_close(found.component_weight.sum(1), torch.ones(320))
+    torch.testing.assert_close(found.latent_mean, reading.latent_mean)
+    # it is a copy of the first class, against which other components speak
+    other = found.component_classes[:, reader.against[:, 0] > 0]
+    assert (other[..., 4] >= other[..., 0] - 1e-6).all() and other[..., 4].max() > 0.02
+
+
 # --- Gaussians that weigh next to nothing
 
 
@@ -221,9 +304,10 @@ def test_what_is_left_out_weighs_next_to_nothing(clf, pixels, reading):
     with torch.no_grad():
         log_weight = clf.fitted.encoder(profile, level).log_weight
     weight = log_weight.exp()
-    left_out = (weight * (reading.component_weight == 0)).sum(1)
+    left_out = (weight * (weight < LIGHT)).sum(1)
     assert left_out.mean() < 2e-3 and left_out.max() < 0.01
-    assert (reading.component_weight > 0).double().sum(1).mean() < 0.7 * weight.shape[1]
+    assert (weight > LIGHT).double().sum(1).mean() < 0.7 * weight.shape[1]
+    torch.testing.assert_close(reading.component_weight, weight)
     everything = in_parts(clf, *pixels, light=1e-30)
     assert (reading.probabilities - everything.probabilities).abs().max() < 0.02
     assert (reading.total - everything.total).abs().max() < 0.05
@@ -265,19 +349,16 @@ def test_readers_of_any_size_say_what_their_parts_say(n_components):
     encoder = copy.deepcopy(reader.encoder).double()
     mixture = encoder(*(x.double() for x in given[:2]))
     weights = mixture.log_weight.exp()
-    weights = weights * (weights / LIGHT - 1).clamp(0, 1)
-    weights = weights / weights.sum(1, keepdim=True)
-    n, r, dim = mixture.mean.shape
-    assert r == n_components
+    heavy = weights * (weights / LIGHT - 1).clamp(0, 1)
+    dim = mixture.mean.shape[2]
+    assert mixture.mean.shape[1] == n_components
     constants = GPConstants(
         *(getattr(reader.heads, f"classes_{field}") for field in GPConstants._fields)
     )
     moments = gp_moments(mixture.mean.reshape(-1, dim), mixture.sd.reshape(-1, dim) ** 2, constants)
     expected = decompose(
-        weights,
-        moments.mean.view(n, r, 3),
-        moments.cov_encoder.view(n, r, 3, 3),
-        moments.var_classifier.view(n, r, 3),
+        torch.cat([heavy, weights - heavy], 1),
+        *beside_the_certain(moments, constants, reader.dominant.double()),
         *default_nodes(3),
     )
     for name in ("probabilities", "total", "aleatoric", "encoder", "classifier"):
@@ -401,22 +482,31 @@ def test_packed_heads_say_what_each_gp_says(reader):
     var = 0.3 * torch.rand(40, 3, 4, generator=generator)
     weights = torch.softmax(torch.randn(40, 3, generator=generator), 1)
     pixel = torch.arange(40).repeat_interleave(3)
-    found = heads(Gaussians(weights.flatten(), pixel, mean.view(-1, 4), var.view(-1, 4)), 40, None)
+    against, unread = torch.rand(120, 4, generator=generator), 0.1 * torch.rand(40, 4)
+    flat = mean.view(-1, 4), var.view(-1, 4)
+    found = heads(Gaussians(weights.flatten(), pixel, *flat, against, unread), 40, None)
     gps = {
         name: GPConstants(*(getattr(heads, f"{name}_{field}") for field in GPConstants._fields))
         for name in ("classes", "value")
     }
     flat = mean.double().view(-1, 4), var.double().view(-1, 4)
     moments = gp_moments(*flat, gps["classes"])
+    known = 1 - moments.var_classifier / gps["classes"].outputscale
+    moments = moments._replace(mean=moments.mean - against * known)
+    certain = torch.eye(4, dtype=torch.float64)
+    shares = torch.cat([weights, unread], 1).double()
     parts = decompose(
-        weights.double(),
-        moments.mean.view(40, 3, 4),
-        moments.cov_encoder.view(40, 3, 4, 4),
-        moments.var_classifier.view(40, 3, 4),
+        shares / shares.sum(1, keepdim=True),
+        torch.cat([moments.mean.view(40, 3, 4), (100 * certain).expand(40, 4, 4)], 1),
+        torch.cat([moments.cov_encoder.view(40, 3, 4, 4), torch.zeros(40, 4, 4, 4)], 1),
+        torch.cat([moments.var_classifier.view(40, 3, 4), torch.zeros(40, 4, 4)], 1),
         *default_nodes(4),
     )
-    for one, other in zip(found.classes, parts, strict=True):
-        torch.testing.assert_close(one.double().view_as(other), other, rtol=0, atol=1e-4)
+    for one, other in zip(found.classes[:5], parts[:5], strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=0, atol=1e-4)
+    read = found.classes.weights.double().view(40, 3)
+    torch.testing.assert_close(read, parts.weights[:, :3], rtol=0, atol=1e-6)
+    torch.testing.assert_close(found.whole.double(), shares.sum(1, keepdim=True))
     moments = gp_moments(*flat, gps["value"])
     value = (weights * moments.mean.view(40, 3)).sum(1)
     torch.testing.assert_close(found.value.double(), value, rtol=0, atol=1e-4)
@@ -437,7 +527,8 @@ def test_a_value_within_its_range_is_never_further_from_what_is_possible(reader,
     rng = torch.Generator().manual_seed(0)
     dim = gps[0].inducing.shape[1]
     mean, var = torch.randn(20, dim, generator=rng), torch.rand(20, dim, generator=rng)
-    read = Gaussians(torch.ones(20), torch.arange(20), mean, var)
+    none = torch.zeros(20, len(gps[0].mean))
+    read = Gaussians(torch.ones(20), torch.arange(20), mean, var, none, none)
     noise = torch.tensor(0.01)
     free, bounded = (GPHeads(*gps, noise, r)(read, 20, None) for r in ((-np.inf, np.inf), ends))
     assert ((bounded.value >= np.float32(low)) & (bounded.value <= np.float32(high))).all()
