@@ -20,7 +20,6 @@ from eels_bayes.classifier.learning import learn
 from eels_bayes.classifier.reading_loss import (
     BEARABLE,
     LENGTHS,
-    first_round,
     reading_loss,
     warn_of_loss,
 )
@@ -87,7 +86,6 @@ def fit_run(run: Run, plan: Plan, settings: Settings, keep: Callable[[], None]) 
     left_out = held_out_rows(spectra, settings.seed)
     measured = measured_fit(run.forward, spectra), HeldOut(left_out, None)
     most = min(settings.effort.vae_rounds, len(LENGTHS))
-    run.rounds = max(run.rounds, first_round(plan.library, most))
     while True:
         fitted = _beyond_forward(run, plan, settings, source, measured, keep)
         lost = reading_loss(fitted, spectra, settings)

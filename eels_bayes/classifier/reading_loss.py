@@ -10,26 +10,16 @@ from eels_bayes.classifier.fitted import Fitted, component_probabilities
 from eels_bayes.classifier.pixel_columns import columns_of
 from eels_bayes.classifier.reporting import WARNED_CALL
 from eels_bayes.classifier.settings import Settings
-from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.prediction.pixel_states import pixel_states
 from eels_bayes.randomness import Stream, stream
 
 N_PIXELS = 400  # at most: the mean of some 1e-4 nats is known to its half then
 LENGTHS = (1, 5)  # of the VAE's training, in lengths of its schedule: by turns, where it loses
-# More classes without values than this are trained long at once: a training of one length left 8
-# classes with 0.13 nats too many, and more with more.
-LOSING = 6
 # Nats a pixel: more is worth a longer training. Of white lines and of F K 0.002 were lost at most.
 BEARABLE = 0.005
 WARNED = 0.1  # nats a pixel: more is said
 LEAST = 1e-12  # probability
-
-
-def first_round(library: FingerprintLibrary, most: int) -> int:
-    """Which of `LENGTHS` the VAE is trained for to begin with, ``most`` of them being allowed."""
-    many = library.values is None and library.n_classes > LOSING
-    return most - 1 if many else 0
 
 
 def reading_loss(fitted: Fitted, spectra: Spectra, settings: Settings) -> float:

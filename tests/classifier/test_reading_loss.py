@@ -122,18 +122,3 @@ def test_an_interrupted_one_ends_where_it_would_have(
         again.predict(spectra, show_progressbar=False).probabilities,
         longer.predict(spectra, show_progressbar=False).probabilities,
     )
-
-
-def test_many_classes_without_values_are_trained_long_at_once():
-    """And one alone of these says nothing; rounds that are not allowed are not begun with."""
-
-    def library(n, values):
-        rows = np.tile(LIBRARY.class_spectra[:1], (n, 1))
-        names = [f"class {k}" for k in range(n)]
-        what = (LIBRARY.energy, rows, range(n), names)
-        return eb.FingerprintLibrary.from_arrays(*what, values=range(n) if values else None)
-
-    assert reading_loss.first_round(library(7, False), 2) == 1
-    assert reading_loss.first_round(library(6, False), 2) == 0
-    assert reading_loss.first_round(library(24, True), 2) == 0
-    assert reading_loss.first_round(library(24, False), 1) == 0
