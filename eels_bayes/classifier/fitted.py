@@ -15,7 +15,7 @@ from torch import Tensor
 from eels_bayes.arrays import tensor
 from eels_bayes.classifier.fit_record import FitRecord
 from eels_bayes.classifier.held_out import HeldOut
-from eels_bayes.classifier.labels import Labelled
+from eels_bayes.classifier.labels import Labelled, labels_of_components
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.pixel_posterior import Evidence
@@ -185,4 +185,7 @@ def _new_reader(fitted: Fitted) -> Reader:
         torch.tensor(0.0, dtype=torch.float32) if value is None else value.noise_var,
         fitted.forward.library.value_range,
     )
-    return Reader(fitted.encoder, heads, fitted.novelty).eval()
+    labels = labels_of_components(
+        fitted.labelled, fitted.encoder, fitted.novelty.dominant.float(), fitted.class_names
+    )
+    return Reader(fitted.encoder, heads, fitted.novelty, labels.to(fitted.encoder.axes)).eval()

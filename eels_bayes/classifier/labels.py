@@ -9,7 +9,11 @@ from torch import Tensor
 
 from eels_bayes.latent.mixtures import GaussianMixture
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
+from eels_bayes.prediction.gp_heads import logits_against
 
+# Of expectation-maximisation, cut short: labels of doubtful pixels, of one class alone, would be
+# taken for a word against the other class in the end.
+N_STEPS = 3
 N_POSTERIOR = 8  # draws of a labelled pixel's latent: chosen, not tuned
 
 
@@ -62,6 +66,47 @@ class Labelled(NamedTuple):
         measured = _stratified(GaussianMixture(*(x.cpu() for x in mixture)), n_draws)
         given = (self.latent @ encoder.axes.cpu()).unsqueeze(1)
         return torch.cat([measured, given.expand(-1, n_draws, -1)])
+
+
+def labels_of_components(
+    labelled: Labelled, encoder: NoisyEncoder, dominant: Tensor, class_names: tuple[str, ...]
+) -> Tensor:
+    """How many labels of each class each component of the forward model has, (C, K): expected.
+
+    Which component a label is of is told by its pixel, and by the label as far as components are
+    of their classes: where a pixel may be of two classes, no label is a word against one of them.
+    Labels that go against a component again and again are believed (expectation-maximisation).
+
+    Parameters
+    ----------
+    labelled : Labelled
+    encoder : NoisyEncoder
+    dominant : Tensor (C, K')
+        As in `logits_against`.
+    class_names : tuple of str
+        K, those of the library first.
+    """
+    codes, device = labelled.codes(class_names), encoder.axes.device
+    labels = torch.zeros(len(dominant), len(class_names), dtype=torch.float32)
+    with torch.no_grad():
+        profile, level = labelled.profile.to(device), labelled.level.to(device)
+        of_pixels = encoder.evidence(profile, level).log_probability.cpu()
+    log_probability = torch.cat([of_pixels, _of_latents(labelled.latent, encoder)])
+    of_class = torch.nn.functional.one_hot(codes, len(class_names)).float()
+    for _ in range(N_STEPS if len(codes) else 0):
+        against = logits_against(dominant.cpu(), labels)
+        labels = (log_probability - against.T[codes]).softmax(1).T @ of_class
+    return labels
+
+
+def _of_latents(latent: Tensor, encoder: NoisyEncoder) -> Tensor:
+    """Log-probabilities (l, C) of the components by latents without noise."""
+    evidence = encoder.evidence
+    variance = evidence.variance[: encoder.n_components].unsqueeze(2)
+    sd = (encoder.spread.square() + (variance * encoder.slope.square()).sum(1)).sqrt()
+    density = torch.distributions.Normal(encoder.offset.cpu(), sd.cpu())
+    along = (latent @ encoder.axes.cpu()).unsqueeze(1)
+    return torch.log_softmax(density.log_prob(along).sum(2) + evidence.log_weight.cpu().float(), 1)
 
 
 def nothing_labelled(n_bins: int, latent_dim: int) -> Labelled:

@@ -197,6 +197,7 @@ def _checked(tensors: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Te
         raise ValueError(f"head is {config['head']!r}")
     table = named("preprocessor.", PREPROCESSOR) | KNOWN | named(PREFIX, TENSORS)
     parts = named("encoder.", ENCODER) | NOVELTY | named("heads.", _HEADS[config["head"]])
+    parts["labels"] = Expected("CG", F32, NOT_NEGATIVE)
     sizes = evidence_sizes(config["evidence"])
     sizes |= {"D": config["latent_dim"], "G": len(config["class_names"])}
     return check_tensors(tensors, table | named("reader.", parts), sizes)
@@ -233,7 +234,7 @@ def _reader(state: dict[str, Tensor], config: dict[str, Any]) -> Reader:
     encoder = NoisyEncoder(evidence, config["latent_dim"])
     heads = _gp_heads(state, config) if config["head"] == "gp" else _dense_heads(config)
     scale = NoveltyScale(*(state[name] for name in NoveltyScale._fields))
-    reader = Reader(encoder, heads, scale)
+    reader = Reader(encoder, heads, scale, state["labels"])
     reader.load_state_dict(state)
     return reader
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -22,6 +23,7 @@ CHUNK = 256  # Gaussians whose nodes stay in a core's cache
 # the forward model tells with 0, up to 0.008 with 4, 0.002 with 6 and 0.0004 with 8; where that
 # model was wrong at high dose (NLL 0.19), a prediction had 0.08, 0.09 and 0.11 with the last three.
 CERTAINTY = 6.0
+KNOWN = 40.0  # labels that say as much as the library does of a component: chosen, not tuned
 
 
 class Gaussians(NamedTuple):
@@ -72,24 +74,40 @@ class HeadOutputs(NamedTuple):
     value_sd: Tensor
 
 
-def logits_against(dominant: Tensor, n_classes: int, certainty: float = CERTAINTY) -> Tensor:
+def logits_against(
+    dominant: Tensor, labels: Tensor, certainty: float = CERTAINTY, known: float = KNOWN
+) -> Tensor:
     """Logits (C, K) that speak against each class in each component of the forward model.
 
     A component is of one class by construction, which its Gaussian in latent space shows but
     roughly: where two classes meet, the spread of the latents takes it across. The component
-    itself says which of the two it is. Of classes that labels alone tell of it says nothing.
+    itself says which of the two it is, as if it had been labelled ``known`` times, and with each
+    other class of the library ``known * exp(-certainty)`` times. Of classes that labels alone tell
+    of it says nothing.
 
     Parameters
     ----------
     dominant : Tensor (C, K')
         One where a component is of a class of the library, else zero.
-    n_classes : int
-        K, at least as many.
+    labels : Tensor (C, K)
+        How many labels of each class it has; there are at least as many classes.
     certainty : float
-        Logits.
+        Logits, without a label.
+    known : float
+        Labels.
     """
-    of_library = certainty * (1.0 - dominant)
-    return nn.functional.pad(of_library, [0, n_classes - dominant.shape[1]])
+    of_library = labels[:, : dominant.shape[1]]
+    own = (known + (of_library * dominant).sum(1, keepdim=True)).log()
+    against = (own - (known * math.exp(-certainty) + of_library).log()).clamp(min=0.0)
+    against = against * (1.0 - dominant)
+    return nn.functional.pad(against, [0, labels.shape[1] - dominant.shape[1]])
+
+
+def shares_of_classes(dominant: Tensor, labels: Tensor, known: float = KNOWN) -> Tensor:
+    """Probabilities (C, K) of the classes in a component by itself; see `logits_against`."""
+    others = [0, labels.shape[1] - dominant.shape[1]]
+    counts = known * nn.functional.pad(dominant, others) + labels
+    return counts / counts.sum(1, keepdim=True)
 
 
 def summed(rows: Tensor, pixel: Tensor, n: int) -> Tensor:

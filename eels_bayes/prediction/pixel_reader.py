@@ -15,7 +15,7 @@ from eels_bayes.forward_model.pixel_posterior import Evidence
 from eels_bayes.latent.mixtures import GaussianMixture, moments
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
 from eels_bayes.prediction import novelty
-from eels_bayes.prediction.gp_heads import Gaussians, logits_against
+from eels_bayes.prediction.gp_heads import Gaussians, logits_against, shares_of_classes
 from eels_bayes.prediction.novelty import NoveltyScale
 
 # Weight of a Gaussian in a pixel below which it is not read; up to twice of it Gaussians fade, so
@@ -84,9 +84,17 @@ class Reader(nn.Module):
         weighs little is averaged roughly to `HeadOutputs`. Its ``n_classes`` is K.
     scale : NoveltyScale
         Of the novelty.
+    labels : Tensor (C, K), optional
+        How many labels of each class each component has; none if left out.
     """
 
-    def __init__(self, encoder: NoisyEncoder, heads: nn.Module, scale: NoveltyScale):
+    def __init__(
+        self,
+        encoder: NoisyEncoder,
+        heads: nn.Module,
+        scale: NoveltyScale,
+        labels: Tensor | None = None,
+    ):
         super().__init__()
         self.encoder, self.heads = encoder, heads
         self.light = min(LIGHT, MOST_LEFT_OUT / encoder.n_components)
@@ -95,11 +103,11 @@ class Reader(nn.Module):
             self.register_buffer(name, tensor.float())
         n_classes: Any = heads.n_classes
         dominant = scale.dominant.float()
-        against = logits_against(dominant, n_classes)
-        self.register_buffer("against", against, persistent=False)
-        more = n_classes - dominant.shape[1]  # classes that labels alone tell of
-        of_class = nn.functional.pad(dominant, [0, more])
-        self.register_buffer("of_class", of_class, persistent=False)
+        if labels is None:
+            labels = dominant.new_zeros(len(dominant), n_classes)
+        self.register_buffer("labels", labels)
+        self.register_buffer("against", logits_against(dominant, labels), persistent=False)
+        self.register_buffer("of_class", shares_of_classes(dominant, labels), persistent=False)
         self.whitening: Tensor
         self.center: Tensor
         self.usual: Tensor

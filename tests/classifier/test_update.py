@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import eels_bayes as eb
+from eels_bayes.classifier.fitted import reader_of
 from eels_bayes.uncertainty import quadrature
 
 NEW = "one eighth"  # what users call the class that the library lacks
@@ -513,3 +514,25 @@ def test_spectra_that_are_others_than_the_fits(base, series):
     other = eb.Preprocessor((677, 737), 1.0, background=(600, 675), normalize=(570, 592.5))
     with pytest.raises(ValueError, match=r"use the fit's own, classifier\.preprocessor"):
         base.update(other(series.signals[0], show_progressbar=False)[:2], [0, 1])
+
+
+def test_labels_are_heard_where_the_other_class_is_possible_too(base, spectra):
+    before = predict(base, spectra).probabilities
+    order = np.argsort(before[:, 0])[::-1]
+    for row in order[[10, 80]]:
+        clf = updated(base, spectra[[row] * 40], [1] * 40)
+        assert predict(clf, spectra[[row]]).probabilities[0, 1] > 2 * before[row, 1]
+
+
+def test_labels_of_doubtful_pixels_are_no_word_against_components(base, spectra):
+    """Where two classes are possible, either label leaves the components' say as it was."""
+    fitted = base.fitted
+    before = reader_of(fitted).against
+    p = predict(base, spectra).probabilities
+    doubtful = np.flatnonzero((p[:, 0] > 0.2) & (p[:, 1] > 0.2))[:30]
+    assert len(doubtful) > 5
+    clf = updated(base, spectra[doubtful], np.arange(len(doubtful)) % 2)
+    after = reader_of(clf.fitted).against
+    assert (after - before).abs().max() < 2.0
+    assert after[before > 0].min() > 4.0
+    assert float(reader_of(clf.fitted).labels.sum()) == pytest.approx(len(doubtful), rel=1e-4)

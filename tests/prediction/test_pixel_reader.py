@@ -16,7 +16,13 @@ from eels_bayes.latent import mixtures
 from eels_bayes.latent.mixtures import GaussianMixture
 from eels_bayes.latent.noisy_encoder import NoisyEncoder
 from eels_bayes.prediction import novelty
-from eels_bayes.prediction.gp_heads import CERTAINTY, Gaussians, GPHeads, logits_against
+from eels_bayes.prediction.gp_heads import (
+    CERTAINTY,
+    Gaussians,
+    GPHeads,
+    logits_against,
+    shares_of_classes,
+)
 from eels_bayes.prediction.novelty import NoveltyScale
 from eels_bayes.prediction.pixel_reader import LIGHT, MOST_LEFT_OUT, OTHERWISE, Reader, Reading
 from eels_bayes.uncertainty.decomposition import decompose
@@ -232,8 +238,25 @@ def test_without_values_there_is_none(clf, pixels, reading):
 
 def test_a_component_speaks_against_the_librarys_other_classes():
     dominant = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
-    found = logits_against(dominant, 3, certainty=2.0)
-    assert found.tolist() == [[0.0, 2.0, 0.0], [2.0, 0.0, 0.0], [0.0, 2.0, 0.0]]
+    found = logits_against(dominant, torch.zeros(3, 3), certainty=2.0)
+    expected = torch.tensor([[0.0, 2.0, 0.0], [2.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
+    torch.testing.assert_close(found, expected)
+    shares = shares_of_classes(dominant, torch.zeros(3, 3))
+    assert shares.tolist() == [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
+
+
+def test_labels_take_back_what_a_component_says():
+    """As pixels that are counted: those of its class confirm it, those of others answer it."""
+    dominant = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    labels = torch.tensor([[0.0, 40.0, 7.0], [100.0, 5.0, 0.0]])
+    found = logits_against(dominant, labels, certainty=6.0, known=50.0)
+    assert found[0, 1] == pytest.approx(math.log(50 / (40 + 50 * math.exp(-6.0))), rel=1e-5)
+    assert found[1, 0] == 0.0  # where labels outnumber it, it speaks for nothing else
+    assert not found[:, 2].any()
+    shares = shares_of_classes(dominant, labels, known=50.0)
+    expected = torch.tensor([50.0, 40.0, 7.0]) / 97.0
+    torch.testing.assert_close(shares[0], expected)
+    torch.testing.assert_close(shares.sum(1), torch.ones(2))
 
 
 def told_and_lost(clf, reader, pixels):
@@ -262,7 +285,7 @@ def test_where_nothing_is_known_a_component_says_nothing(reader, component, seed
     dim = reader.heads.classes_inducing.shape[1]
     away = torch.nn.functional.normalize(torch.randn(1, dim, generator=generator))
     heads, none = reader.heads, torch.zeros(1, 4)
-    against = logits_against(torch.eye(4)[[component]], 4)
+    against = logits_against(torch.eye(4)[[component]], torch.zeros(1, 4))
 
     def said(mean, against):
         read = Gaussians(torch.ones(1), torch.zeros(1).long(), mean, 0.01 * mean**2, against, none)
