@@ -28,7 +28,7 @@ class Effort:
     vae_rounds : int
         2 trains the VAE on to five lengths of its schedule, and what is behind it anew, where
         predictions lose more than 0.005 nats a pixel of what the forward model tells of the
-        classes, and of more than six classes without values at once; 1 never does.
+        classes; 1 never does.
     vae_batch : int
         Clean spectra a step of it.
     clean_spectra : int

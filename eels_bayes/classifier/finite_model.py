@@ -30,7 +30,7 @@ def check_latents(fitted: Fitted, latents: Tensor) -> None:
 
 def check_finite(fitted: Fitted) -> None:
     """Raise FloatingPointError unless all numbers of a model are finite, and what it reads too."""
-    reader = reader_of(fitted)
+    reader = reader_of(fitted).to(fitted.encoder.offset.device)
     modules = {"VAE": fitted.vae, "reader": reader}
     broken = [
         f"{name}.{part}"

@@ -188,4 +188,4 @@ def _new_reader(fitted: Fitted) -> Reader:
     labels = labels_of_components(
         fitted.labelled, fitted.encoder, fitted.novelty.dominant.float(), fitted.class_names
     )
-    return Reader(fitted.encoder, heads, fitted.novelty, labels.to(fitted.encoder.axes)).eval()
+    return Reader(fitted.encoder, heads, fitted.novelty, labels).eval()

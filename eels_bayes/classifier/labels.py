@@ -85,6 +85,11 @@ def labels_of_components(
         As in `logits_against`.
     class_names : tuple of str
         K, those of the library first.
+
+    Returns
+    -------
+    Tensor
+        On the CPU.
     """
     codes, device = labelled.codes(class_names), encoder.axes.device
     labels = torch.zeros(len(dominant), len(class_names), dtype=torch.float32)

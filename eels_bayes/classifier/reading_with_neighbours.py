@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from eels_bayes.arrays import Array
 from eels_bayes.classifier.fitted import Fitted
@@ -136,9 +137,9 @@ def _left(fitted: Fitted, pixels: Pixels, known: Known, others: Array) -> Known:
     told[pixels.columns["novelty"][known.rows] > MOST_NOVEL] = 0.0
     image = pixels.spectra.image[known.rows]
     shift, likelier = shared_continuum(fitted.forward, known.profile, known.level, image, told)
-    likelier -= likelier.max(1, keepdims=True)
-    component = known.component * np.exp(likelier)
-    component /= component.sum(1, keepdims=True)
+    with np.errstate(divide="ignore"):
+        likelier = likelier + np.log(known.component)
+    component = softmax(likelier, axis=1).astype(known.component.dtype)
     return known._replace(profile=known.profile - shift, component=component)
 
 

@@ -97,7 +97,7 @@ class MachineCode:
     Raises
     ------
     RuntimeError
-        If one of these was compiled in.
+        If one of these is not among what the programs read, or PyTorch is too old for it.
     """
 
     def __init__(self, single: bytes, package: bytes, changing: Mapping[str, Tensor] | None = None):
@@ -111,7 +111,13 @@ class MachineCode:
                     f"PyTorch {torch.__version__} compiled {', '.join(sorted(fixed))} in, which is "
                     "to follow the stream: use backend='torchscript'"
                 )
-            program.load_constants(dict(changing), check_full_update=False, user_managed=True)
+            try:
+                program.load_constants(dict(changing), check_full_update=False, user_managed=True)
+            except TypeError as error:  # an earlier PyTorch has no such constants
+                raise RuntimeError(
+                    f"PyTorch {torch.__version__} cannot change what it compiled, which is to "
+                    "follow the stream: use backend='torchscript', or a later PyTorch"
+                ) from error
 
     @classmethod
     def of(cls, graph: FastGraph, about: Mapping[str, str]) -> MachineCode:

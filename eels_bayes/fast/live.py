@@ -113,9 +113,9 @@ class LiveClassifier:
         at the least. Where that is so no longer, it changes back. That spectra are more probable
         does not prove that classes are: see the page "Larger than memory". Swaps are kept in
         ``swaps`` and logged (``logging``, "eels_bayes.live"). Making it compiles the model once
-        more, for a second. What was learned stays for further runs, but is not pickled. What is
-        read by it is read by TorchScript, whatever the backend; from which spectrum on depends on
-        when the thread is done.
+        more, for a second; machine code is not compiled again. What was learned stays for further
+        runs, but is not pickled. With ONNX Runtime as the backend, what is read by it is read by
+        TorchScript. From which spectrum on it is depends on when the thread is done.
 
     Raises
     ------

@@ -11,6 +11,7 @@ import eels_bayes as eb
 from eels_bayes import training
 from eels_bayes.arrays import tensor
 from eels_bayes.classifier import fitting, reading_loss
+from eels_bayes.classifier.fitted import reader_of
 from eels_bayes.classifier.reading_loss import LENGTHS
 
 SEED = 0
@@ -58,15 +59,26 @@ def longer(spectra):
     return fitted(spectra, ROUNDS)
 
 
-def loss(clf, spectra):
+def loss(clf, spectra, silent=False):
+    """What is lost; where components are silent, by the latents alone."""
     settings = fitting.Settings(clf.effort, SEED, torch.device(clf.device), False)
-    return reading_loss.reading_loss(clf.fitted, spectra, settings)
+    reader = reader_of(clf.fitted)
+    say = reader.against.clone(), reader.of_class.clone()
+    if silent:
+        reader.against.zero_()
+        reader.of_class.zero_()
+    found = reading_loss.reading_loss(clf.fitted, spectra, settings)
+    reader.against.copy_(say[0])
+    reader.of_class.copy_(say[1])
+    return found
 
 
 def test_it_is_trained_for_longer_where_classes_are_lost(once, longer, spectra):
     assert len(once.history["VAE"]["training"]) == SCHEDULE.epochs
     assert len(longer.history["VAE"]["training"]) == SCHEDULE.epochs * LENGTHS[-1]
     assert loss(once, spectra) > BEARABLE
+    # of what components do not say themselves
+    assert loss(longer, spectra, silent=True) < 0.7 * loss(once, spectra, silent=True)
     # the first epochs are the very same
     first = longer.history["VAE"]["validation"][: SCHEDULE.epochs]
     assert first == once.history["VAE"]["validation"]
