@@ -153,9 +153,10 @@ def _joined(parts: Sequence[_Part], rows: NDArray[np.intp], n: int) -> Columns:
 
 def _heaviest(reading: Reading, light: float) -> dict[str, Tensor]:
     """Its columns, with as many Gaussians as any pixel has of some weight, the heaviest first."""
-    # what was not read has no width where it was not looked for
-    weight = reading.component_weight * (reading.component_sd[:, :, 0] > 0.0)
-    most = max(1, int((weight > light).sum(1).max()))
+    # the same whatever other pixels have; what was not looked for has no width
+    weight = reading.component_weight
+    weight = weight * ((weight > light) & (reading.component_sd[:, :, 0] > 0.0))
+    most = max(1, int((weight > 0.0).sum(1).max()))
     weight, which = weight.topk(most, dim=1)
     index = which.unsqueeze(2).expand(-1, -1, reading.component_mean.size(2))
     columns = reading._asdict()
