@@ -67,17 +67,18 @@ def read_with_image(fitted: Fitted, pixels: Pixels, settings: Settings) -> Colum
     pixels : Pixels
     settings : Settings
     """
-    known, states, image = pixels.known(), pixels.states, pixels.spectra.image
-    classes = pixels.columns["probabilities"][known.rows]
-    for again in (True, False):
-        others = image_weights(classes, image[known.rows], pixels.weights).others
-        prior = states.of_classes(others)
-        if again:
-            before = known
-            known = _left(fitted, pixels, known, prior)
-            moved = classes * _classes(states, known) / _classes(states, before)
-            classes = (moved / moved.sum(1, keepdims=True)).astype(np.float32)
-    return columns_again(fitted, known, settings, states, prior, len(image))
+    alone, states, image = pixels.known(), pixels.states, pixels.spectra.image
+
+    def said_by_image(classes: NDArray[np.float32]) -> Array:
+        """Weights of states of each pixel by those others whose classes are these."""
+        others = image_weights(classes, image[alone.rows], pixels.weights).others
+        return states.of_classes(others)
+
+    classes = pixels.columns["probabilities"][alone.rows]
+    left = _left(fitted, pixels, alone, said_by_image(classes))
+    moved = classes * _classes(states, left) / _classes(states, alone)
+    classes = (moved / moved.sum(1, keepdims=True)).astype(np.float32)
+    return columns_again(fitted, left, settings, states, said_by_image(classes), len(image))
 
 
 def read_with_neighbours(

@@ -267,9 +267,7 @@ class FastClassifier:
                 align_axis(pre.align, pre.step),
                 SEARCH,
             )
-        found = float(shift[0]) if float(seen[0]) >= FADED else 0.0
-        self._plan(found)  # which is what it is asked for
-        return found
+        return float(shift[0]) if float(seen[0]) >= FADED else 0.0
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one file of tensors and JSON: data, not a program; `load_fast` scripts it again.

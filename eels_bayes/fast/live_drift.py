@@ -60,9 +60,15 @@ class RunningDrift:
         self.seen += 1
         self.mean += (np.clip(counts, -limit, limit) - self.mean) / min(self.seen, self.span)
         if self.seen == self.due:
-            estimate = self._thread.submit(self.fast.drift, self.mean[None].copy())
+            estimate = self._thread.submit(self._estimated, self.mean[None].copy())
             self._coming.append((self.seen + min(self.seen, self.span) // LATE, estimate))
             self.due += min(self.seen, max(1, self.span // RENEWALS))
+
+    def _estimated(self, mean: NDArray[Any]) -> float:
+        """The shift of a mean (1, E), when all is ready to read by it."""
+        shift = self.fast.drift(mean)
+        self.fast._plan(shift)
+        return shift
 
     def close(self) -> None:
         """Estimate no more."""

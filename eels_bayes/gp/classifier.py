@@ -148,8 +148,7 @@ class GPClassifier:
         Tensor
             (n,), squared logits, not negative.
         """
-        half = torch.linalg.solve_triangular(self._root(), kernel.mT, upper=False)
-        return (self.outputscale - half.square().sum(0)).clamp(min=0.0)
+        return (self.outputscale - self._whitened(kernel).square().sum(0)).clamp(min=0.0)
 
     def known_share(self, kernel: Tensor) -> Tensor:
         """Share of the functions' prior variance that training has taken away.
@@ -164,8 +163,13 @@ class GPClassifier:
         Tensor
             (n, K); one where a function is known, zero where nothing is.
         """
-        taken = torch.einsum("nm,kml,nl->nk", kernel, self.constants().B, kernel)
-        return taken / self.outputscale
+        whitened = self._whitened(kernel)
+        left = (self.variational_factor.mT @ whitened).square().sum(1)
+        return (whitened.square().sum(0) - left).mT / self.outputscale
+
+    def _whitened(self, kernel: Tensor) -> Tensor:
+        """Rows of a kernel (n, M) in units of the inducing values' prior, (M, n)."""
+        return torch.linalg.solve_triangular(self._root(), kernel.mT, upper=False)
 
     def draw_weights(self, n_draws: int, generator: torch.Generator) -> Tensor:
         """Draws of the functions as weights of the kernel: ``f_k(z) = weights_k' k(U, z)``.

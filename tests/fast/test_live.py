@@ -76,6 +76,9 @@ class StandIn:
         rest = [entropy, entropy, 0 * entropy, 0 * entropy, 0 * entropy, centre, 0 * entropy]
         return Reading(share, labels, *rest, np.where(ok, 0, 1))
 
+    def _plan(self, shift):
+        """Nothing is to be made ready."""
+
     def drift(self, counts):
         """Maximum of the correlation with the line, to a hundredth of an eV."""
         self.estimates += 1
