@@ -7,7 +7,7 @@ import numpy as np
 from eels_bayes.arrays import Array
 from eels_bayes.classifier.fit_misfits import listed
 from eels_bayes.classifier.fit_report import FitReport
-from eels_bayes.forward_model.registration import NEAR, REACH
+from eels_bayes.forward_model.registration import BEGINS, NEAR, REACH
 
 AS_WELL = 1.5  # times what the class read leaves; chosen on benchmarks/white_lines.py alone
 
@@ -40,6 +40,37 @@ def another_class(report: FitReport) -> str:
         f"{names[only]} {100 * own:.0f} %). A shift of the axis by {report.shift:+.1f} eV speaks "
         f"for {names[only]}, one by {report.shift + rival.shift:+.1f} eV for {names[k]}: measure "
         "it at another edge (eb.calibrate_axis), or fit with pixels of a known class"
+    )
+
+
+def exchanged(report: FitReport) -> str:
+    """Of classes that stand for one another: others would explain the same pixels as well."""
+    found = report.exchange
+    if found is None or found.off >= AS_WELL * found.own:
+        return ""
+    of, by = (listed([report.class_names[k] for k in classes]) for classes in (found.of, found.by))
+    place = f"multiplied by {report.gain * found.factor:.2g}"
+    if found.shift:
+        place += f" and moved by {report.shift + found.shift:+.1f} eV"
+    return (
+        f"what is read as {of} would be explained as well by {by}, the library {place} "
+        f"({100 * found.off:.0f} % off, as read {100 * found.own:.0f} %): fingerprints fit so "
+        "badly that the size of an edge does not tell its class, and classes may be wrong and "
+        "sure. Thick specimens do that (library.scattered), and fingerprints in another unit or "
+        "broader than the edges; look at report().plot(), or fit with pixels of a known class"
+    )
+
+
+def no_onset(report: FitReport) -> str:
+    """Of a window that begins behind the edge's onset."""
+    edges = report.fingerprint[: len(report.class_names)]
+    strongest = edges[int(np.abs(edges).max(1).argmax())]
+    if np.abs(strongest[0]) <= BEGINS * np.abs(strongest).max():
+        return ""
+    return (
+        f"at {report.energy[0]:.0f} eV, where the window begins, the edge has "
+        f"{100 * abs(strongest[0]) / np.abs(strongest).max():.0f} % of its maximum already: "
+        "without an onset an edge is not told from its continuum; let the window begin before it"
     )
 
 

@@ -5,8 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from eels_bayes.classifier.fit_foreign import lacking
-from eels_bayes.classifier.fit_library import another_class, beyond_slope, far_off, scaled_away
-from eels_bayes.classifier.fit_misfits import by_class, listed, mean_residuals, misfitting, overall
+from eels_bayes.classifier.fit_library import (
+    another_class,
+    beyond_slope,
+    exchanged,
+    far_off,
+    no_onset,
+    scaled_away,
+)
+from eels_bayes.classifier.fit_misfits import (
+    by_class,
+    listed,
+    mean_residuals,
+    misfitting,
+    overall,
+    several_in_one,
+)
 from eels_bayes.classifier.fit_report import FitReport
 from eels_bayes.forward_model.registration import NEAR
 
@@ -33,10 +47,15 @@ def problems(report: FitReport, *, limited: bool = False) -> tuple[str, ...]:
     tuple of str
     """
     missed = misfitting(report)
+    of_all = overall(report, bool(missed))
     found = [
         far_off(report),
+        no_onset(report),
         another_class(report),
-        overall(report, bool(missed)) or lacking(report),
+        of_all or lacking(report),
+        exchanged(report),
+        # of a larger noise, anything stands out
+        "" if of_all else several_in_one(report),
         by_class(report),
         mean_residuals(report, missed),
         beyond_slope(report),

@@ -9,7 +9,7 @@ import numpy as np
 
 from eels_bayes.arrays import Array
 from eels_bayes.data.detector_noise import Noise
-from eels_bayes.forward_model.rivals import Rival
+from eels_bayes.forward_model.rivals import Exchange, Rival
 from eels_bayes.forward_model.window_fit import WindowFit
 from eels_bayes.plots.fit_figure import fit_overview
 from eels_bayes.preprocessing.inspection import in_words
@@ -46,6 +46,9 @@ class FitReport(WindowFit):
         single pixels leave open.
     class_chi_square, class_chi_square_error : (K + F,) arrays
         The chi-square of these pixels.
+    edge_scatter, edge_scatter_error : (K + F,) arrays
+        Variance among these pixels of how much they show of their edge, over what the model
+        expects, and its standard error: well above 1 where one class stands for several.
     residual, band : (K + F, W) arrays
         Mean residual of these pixels and its standard error, in sd of one pixel's noise.
     edge, edge_fit : (K + F, W) arrays
@@ -79,6 +82,9 @@ class FitReport(WindowFit):
     rivals : tuple of Rival
         Where next to all pixels are of one class: how well each of the K classes explains what
         they show, if the library stood elsewhere.
+    exchange : Exchange or None
+        Which classes would explain best what is read as others, where fingerprints do not explain
+        what is read as theirs.
     problems : tuple of str
         What is bad, the worst first, and what would help.
     notes : tuple of str
@@ -101,6 +107,7 @@ class FitReport(WindowFit):
     log_likelihood: Array
     held_out: str
     rivals: tuple[Rival, ...] = ()
+    exchange: Exchange | None = None
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -98,6 +98,7 @@ _REPORT = {
     "energy": Expected("U", F64, ASCENDING),
     **dict.fromkeys(("class_pixels", "share_error"), Expected("H", F64, NOT_NEGATIVE)),
     **dict.fromkeys(("class_chi_square", "class_chi_square_error"), Expected("H", F64)),
+    **dict.fromkeys(("edge_scatter", "edge_scatter_error"), Expected("H", F64, NOT_NEGATIVE)),
     "band": Expected("HU", F64, NOT_NEGATIVE),
     **dict.fromkeys(("residual", "edge", "edge_fit", "fingerprint"), Expected("HU", F64)),
 }

@@ -16,7 +16,7 @@ from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.effort import FULL, Effort
 from eels_bayes.forward_model.model import ForwardModel
-from eels_bayes.forward_model.rivals import rivals
+from eels_bayes.forward_model.rivals import exchange, rivals
 from eels_bayes.forward_model.window_fit import WindowFit, window_fit
 from eels_bayes.preprocessing.preprocessor import Preprocessor
 from eels_bayes.preprocessing.series_noise import noise_source
@@ -94,6 +94,7 @@ def report_of(
     forward, vary = fitted.forward, fitted.forward.library.variations
     fit = forward.library_fit
     of_classes = window.class_pixels[: library.n_classes]
+    edges = window.edge[: library.n_classes]
     only = int(np.argmax(of_classes))
     alone = of_classes[only] > ALONE * of_classes.sum()
     report = FitReport(
@@ -113,7 +114,8 @@ def report_of(
         converged=forward.converged,
         log_likelihood=forward.log_likelihood,
         held_out=fitted.held_out.words,
-        rivals=tuple(rivals(forward, library, window.edge[only])) if alone else (),
+        rivals=tuple(rivals(forward, library, edges[only])) if alone else (),
+        exchange=None if alone else exchange(forward, library, edges, of_classes),
     )
     limited = effort.forward_iterations < FULL.forward_iterations
     return replace(

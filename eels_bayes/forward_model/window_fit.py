@@ -7,7 +7,14 @@ part of the noise. Given a component with the covariance ``v 1 + A A'`` it is
 
 in sd of the noise, and this expectation is what squares are compared with: a right model gives 1,
 however many directions it has. Residuals of each component are weighted by its responsibility, so
-that the expectation is exact by class as well, where classes are hard to tell apart.
+that the expectation is exact by class as well, where classes are hard to tell apart. So is that of
+
+    z = d' (v 1 + A A')^-1 (y - center) / (d' (v 1 + A A')^-1 d)^(1/2),    E[z^2] = 1
+
+with ``d`` the class's edge: by how much, in its expected scatter, a pixel shows more of that edge
+than its component has (the matched filter; Kay, Detection Theory, 1998, section 4.3). A class whose
+pixels scatter more is several: of a structure that the library lacks, or of classes whose
+fingerprints are of other sizes than it says.
 """
 
 from __future__ import annotations
@@ -25,6 +32,7 @@ from eels_bayes.forward_model.model import ForwardModel
 
 NO_PIXELS = 1e-9  # pixels: keeps the mean over none finite
 LEAST_SHARE = 1e-6  # of a component in a pixel: less changes no sum
+NO_EDGE = 1e-6  # of the strongest edge: a class with less has none
 LEAST_BAND = 1e-9  # sd of a pixel's noise: keeps residuals over their error finite
 
 
@@ -49,6 +57,9 @@ class WindowFit:
         labelled pixels by what single pixels leave open.
     class_chi_square, class_chi_square_error : (K + F,) arrays
         The same of these pixels.
+    edge_scatter, edge_scatter_error : (K + F,) arrays
+        Variance among these pixels of how much they show of their edge, over what is expected, and
+        its standard error. Of a class without an edge: of the strongest one's.
     residual, band : (K + F, W) arrays
         Mean residual of these pixels and its standard error, both in sd of a pixel's noise.
     edge, edge_fit : (K + F, W) arrays
@@ -66,6 +77,8 @@ class WindowFit:
     share_error: Array
     class_chi_square: Array
     class_chi_square_error: Array
+    edge_scatter: Array
+    edge_scatter_error: Array
     residual: Array
     band: Array
     edge: Array
@@ -97,10 +110,14 @@ def window_fit(model: ForwardModel, profile: Array, level: Array) -> WindowFit:
     share = softmax(fits + np.log(np.maximum(weight, LEAST_WEIGHT)), axis=1)
     dominance = block_diag(model.dominance(), np.eye(len(foreign)))
     n, n_classes = len(target), dominance.shape[1]
-    squares, expected = np.zeros((2, n, n_classes))
+    squares, expected, scores = np.zeros((3, n, n_classes))
     residual, variance, edge, off = np.zeros((4, n_classes, int(inside.sum())))
     columns = model.continuum.columns(energy, model.library)[inside]
     root = np.linalg.cholesky(model.covariance)
+    fingerprint = np.concatenate(
+        [mean_edges(energy, model.library, LibraryFit()), foreign.edges(model.along)]
+    )
+    along = _directions(fingerprint * white)
     for k in range(n_classes):
         of_class = np.zeros((n, len(residual[k])))
         for c in np.flatnonzero(dominance[:, k]):
@@ -110,6 +127,7 @@ def window_fit(model: ForwardModel, profile: Array, level: Array) -> WindowFit:
             left, free = _left(pixels[:, inside], noise[here], part, inside, factor)
             squares[here, k] += gamma * (left**2).sum(1)
             expected[here, k] += gamma * free.sum(1)
+            scores[here, k] += gamma * _score(pixels, noise[here], part, along[k]) ** 2
             of_class[here] += gamma[:, None] * left
             own = factor @ part.basis[: len(root)].T @ root.T + model.mean
             edge[k] += gamma @ (pixels[:, inside] / white[inside] - own @ columns.T)
@@ -120,6 +138,7 @@ def window_fit(model: ForwardModel, profile: Array, level: Array) -> WindowFit:
     class_pixels = probability.sum(0)
     known = np.maximum(class_pixels, NO_PIXELS)[:, None]
     chi, error = _ratio(squares, expected)
+    scatter, scatter_error = _ratio(scores, probability)
     total, total_error = _ratio(squares.sum(1, keepdims=True), expected.sum(1, keepdims=True))
     return WindowFit(
         n_pixels=n,
@@ -130,13 +149,13 @@ def window_fit(model: ForwardModel, profile: Array, level: Array) -> WindowFit:
         share_error=share_error(probability),
         class_chi_square=chi,
         class_chi_square_error=error,
+        edge_scatter=scatter,
+        edge_scatter_error=scatter_error,
         residual=residual / known,
         band=np.maximum(np.sqrt(variance) / known, LEAST_BAND),
         edge=edge / known,
         edge_fit=(edge - off) / known,
-        fingerprint=np.concatenate(
-            [mean_edges(energy, model.library, LibraryFit()), foreign.edges(model.along)]
-        )[:, inside],
+        fingerprint=fingerprint[:, inside],
     )
 
 
@@ -153,6 +172,27 @@ def share_error(probability: Array) -> Array:
     to_shares = np.diag(share) - np.outer(share, share)
     covariance = to_shares @ np.linalg.solve(information, to_shares)
     return np.asarray(np.sqrt(np.maximum(np.diag(covariance), 0.0)))
+
+
+def _directions(edges: Array) -> Array:
+    """Edges (H, B), the strongest where there is none."""
+    size = np.linalg.norm(edges, axis=1)
+    none = size <= NO_EDGE * size.max()
+    return np.where(none[:, None], edges[size.argmax()], edges)
+
+
+def _score(target: Array, noise: Array, part: Rotated, direction: Array) -> Array:
+    """How much (n,) pixels show along a direction (B,) beyond a component, in its expected sd.
+
+    By Woodbury's identity, as ``A'A`` is diagonal in the component's basis.
+    """
+    own = part.loadings.T @ direction
+    weight = own / (noise[:, None] + part.value)
+    residual = target - part.center
+    shown = residual @ direction - (residual @ part.loadings * weight).sum(1)
+    expected = direction @ direction - weight @ own
+    scaled: Array = shown / np.sqrt(noise * np.maximum(expected, np.finfo(float).tiny))
+    return scaled
 
 
 def _left(

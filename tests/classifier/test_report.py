@@ -12,7 +12,7 @@ import pytest
 import eels_bayes as eb
 from eels_bayes.classifier import fitting
 from eels_bayes.classifier.fit_library import AS_WELL, rise_length
-from eels_bayes.classifier.fit_misfits import misfitting
+from eels_bayes.classifier.fit_misfits import SCATTER, misfitting
 from eels_bayes.classifier.fit_problems import FEW_PIXELS, UNDECIDED, notes, problems
 from eels_bayes.classifier.fit_report import NO_PIXEL
 from eels_bayes.classifier.reporting import (
@@ -26,7 +26,7 @@ from eels_bayes.forward_model.factor_moments import N_COMMON
 from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.foreign import Foreign
 from eels_bayes.forward_model.registration import REACH
-from eels_bayes.forward_model.rivals import Rival
+from eels_bayes.forward_model.rivals import Exchange, Rival
 from eels_bayes.forward_model.window_fit import WindowFit
 from eels_bayes.preprocessing.series_noise import noise_source
 from eels_bayes.word_tables import aligned
@@ -301,6 +301,92 @@ def test_a_class_that_is_described_badly(report):
     assert not problems(with_class(report, 1, residual=0.2 * shape, band=0.005))
     assert not problems(with_class(report, 1, residual=shape, band=0.5))
     assert not problems(with_class(report, 1, residual=shape, band=0.05, class_pixels=3.0))
+
+
+def test_a_class_that_is_several(report):
+    report = dataclasses.replace(report, converged=True)
+    name = report.class_names[2]
+    changed = with_class(report, 2, edge_scatter=1.6, edge_scatter_error=0.1)
+    (sentence,) = problems(changed)
+    assert f"pixels of {name!r} differ in the size of their edge" in sentence
+    assert "variance 1.60 times" in sentence
+    # little more, not surely more, or of few pixels
+    assert not problems(with_class(changed, 2, edge_scatter=1.0 + SCATTER))
+    assert not problems(with_class(changed, 2, edge_scatter_error=0.16))
+    assert not problems(with_class(changed, 2, class_pixels=3.0))
+    # of a larger noise, anything stands out
+    noisy = dataclasses.replace(changed, chi_square=3.0, chi_square_error=0.01)
+    assert not any("size of their edge" in it for it in problems(noisy))
+
+
+def test_classes_that_others_would_explain_as_well(report):
+    report = dataclasses.replace(report, converged=True)
+    names = report.class_names
+    others = Exchange((1, 2), (0, 1), -0.5, 0.5, 0.21, 0.2)
+    (sentence,) = problems(dataclasses.replace(report, exchange=others))
+    assert f"read as {names[1]!r}, {names[2]!r} would be explained" in sentence
+    assert f"by {names[0]!r}, {names[1]!r}, the library multiplied" in sentence
+    assert f"moved by {report.shift - 0.5:+.1f} eV" in sentence and "(21 % off" in sentence
+    worse = dataclasses.replace(report, exchange=others._replace(off=AS_WELL * 0.2))
+    assert not problems(worse)
+
+
+def test_a_window_without_the_onset(report):
+    report = dataclasses.replace(report, converged=True)
+    late = report.fingerprint.copy()
+    late[:, 0] = 0.6 * late.max(1)
+    (sentence,) = problems(dataclasses.replace(report, fingerprint=late))
+    assert "60 % of its maximum already" in sentence
+
+
+@pytest.fixture(scope="module")
+def many():
+    """Pixels enough to tell a class from two: 1,024 at dose 3."""
+    series = eb.simulate.annealing_series(n_images=4, shape=(16, 16), dose=3.0, seed=41)
+    pre = eb.Preprocessor(
+        (677, 737), 0.5, background=(600, 675), normalize=(570, 592.5), align=(565, 600)
+    )
+    return pre(series.signals, show_progressbar=False)
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("right", None),
+        ("without the weakest", "differ in the size of their edge"),
+        ("without the strongest", "differ in the size of their edge"),
+        ("of another shape", "would be explained as well by"),
+    ],
+)
+def test_a_library_that_is_wrong_and_would_be_sure_is_said(clf, many, case, words):
+    """Each reads a fifth to a half of the pixels wrong, next to all of them surely."""
+    library = wrong_library(clf.library, case)
+    forward = fit_forward_model(many, library, show_progressbar=False)
+    fitted = dataclasses.replace(
+        clf.fitted, forward=forward, window_fit=measured_fit(forward, many), preprocessor=None
+    )
+    found = reported(fitted, library, many).problems
+    assert found == () if words is None else any(words in it for it in found)
+
+
+def wrong_library(library, case):
+    """The library as a user may have it."""
+    labels, rows = library.labels, library.intensity
+    names = np.array(library.class_names)
+    if case.startswith("without"):
+        gone = names[-1] if "weakest" in case else names[0]
+        kept = names[labels] != gone
+        return eb.FingerprintLibrary.from_arrays(
+            library.energy,
+            rows[kept],
+            names[labels[kept]],
+            values=library.values[kept],
+            nuisances=library.nuisances,
+        )
+    if case == "of another shape":
+        step = 1.0 / (1.0 + np.exp(-(library.energy - 690.0) / 1.5))
+        rows = rows.max() * (0.02 + 2.0 * library.values[:, None]) * step
+    return dataclasses.replace(library, intensity=rows)
 
 
 def test_means_of_few_pixels_are_judged_by_as_many(report, rng):

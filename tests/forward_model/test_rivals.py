@@ -1,13 +1,14 @@
-"""Where one class stands alone, the class that would explain its pixels as well is found."""
+"""Classes that would explain the pixels of others as well are found, alone or several."""
 
 import dataclasses
+from itertools import permutations
 
 import numpy as np
 import pytest
 
 import eels_bayes as eb
 from eels_bayes.forward_model.edge_shapes import LibraryFit, mean_edges
-from eels_bayes.forward_model.rivals import SAME_UNIT, rivals
+from eels_bayes.forward_model.rivals import EXCHANGED, SAME_UNIT, _assigned, exchange, rivals
 
 ENERGY = np.arange(677.0, 737.0, 0.25)
 
@@ -76,3 +77,64 @@ def test_a_library_in_the_unit_of_the_data_stays_in_it(twins):
 def test_without_an_edge_none_is_a_rival(twins):
     model, library = twins
     assert all(r.off == np.inf for r in rivals(model, library, 0.0 * shown(*twins, 0)))
+
+
+@pytest.fixture(scope="module")
+def ladder(quick_classifier):
+    """A model and its library: four classes of one shape, each half as strong as the one before."""
+    forward = quick_classifier.fitted.forward
+    library = eb.FingerprintLibrary.from_arrays(
+        ENERGY, [lines(695.0, 0.5) * 0.5**k for k in range(4)], range(4)
+    )
+    return dataclasses.replace(forward, library_fit=LibraryFit()), library
+
+
+def test_classes_that_stand_for_one_another_are_found(ladder):
+    """Edges whose shape no fingerprint has: every rung of the ladder explains them as well."""
+    model, library = ladder
+    energy, (low, high) = model.continuum.energy, model.continuum.window
+    at = energy[(energy > low) & (energy < high)]
+    other = 0.3 * np.exp(-0.5 * ((at - 702.0) / 6.0) ** 2)
+    edges = np.array([0.0 * other, other, 0.5 * other, 0.25 * other])
+    found = exchange(model, library, edges, np.array([0.0, 1e4, 1e4, 1e4]))
+    assert (found.of, found.by) == ((1, 2, 3), (0, 1, 2))
+    assert found.off == pytest.approx(found.own, rel=0.05) and found.own > 0.1
+    # one factor for the whole ladder: half of what explains it as read, on either grid
+    assert found.factor < 2.0
+    assert exchange(model, library, edges, np.zeros(4)) is None
+    assert exchange(model, library, 0.0 * edges, np.full(4, 1e4)) is None
+
+
+def test_where_fingerprints_explain_what_is_read_none_are_looked_for(ladder):
+    model, library = ladder
+    edges = np.array([shown(model, library, k) for k in range(4)])
+    assert exchange(model, library, edges, np.full(4, 1e4)) is None
+
+
+def test_shapes_tell_classes_that_sizes_do_not(twins):
+    model, library = twins
+    edges = np.array([shown(model, library, k) for k in range(3)])
+    bent = edges * np.linspace(0.7, 1.3, edges.shape[1])
+    found = exchange(model, library, bent, np.full(3, 1e4))
+    assert found is None or found.off > 1.5 * found.own
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_assignment_is_the_best_of_all_that_change_enough(seed):
+    rng = np.random.default_rng(seed)
+    off, read = rng.exponential(size=(3, 5)), np.array([0, 2, 3])
+    off[range(3), read] *= 0.1
+    share = rng.dirichlet(np.ones(3))
+    every = [
+        (sum(off[p, j] for p, j in enumerate(by)), by)
+        for by in permutations(range(5), 3)
+        if share @ (np.array(by) != read) >= EXCHANGED
+    ]
+    least, by = min(every)
+    total, found = _assigned(off, read, share, np.inf)
+    assert share @ (found != read) >= EXCHANGED
+    # each edge is denied its own class in turn: never better than the best of all
+    assert total >= least - 1e-12
+    if share.min() >= EXCHANGED:
+        assert total == pytest.approx(least) and tuple(found) == by
+    assert _assigned(off, read, share, least - 1e-9) is None

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from eels_bayes.forward_model.edge_shapes import LibraryFit, mean_edges
 from eels_bayes.forward_model.model_evidence import evidence_of
-from eels_bayes.forward_model.window_fit import share_error, window_fit
+from eels_bayes.forward_model.window_fit import _directions, _score, share_error, window_fit
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,45 @@ def test_pixels_of_the_model_itself_leave_what_they_should(model, level, seed):
     assert np.abs(off).max() < 4.0
     assert np.abs(found.residual / found.band).max() < 5.0
     np.testing.assert_allclose(((found.residual / found.band) ** 2).mean(), 1.0, atol=0.5)
+
+
+@pytest.mark.parametrize("level", [1e-2, 0.3])
+def test_pixels_of_one_class_scatter_as_it_does(model, level):
+    found = window_fit(model, *drawn(model, 1500, level, 2))
+    off = (found.edge_scatter - 1.0) / found.edge_scatter_error
+    assert np.abs(off).max() < 4.0 and found.edge_scatter_error.max() < 0.3
+
+
+def test_pixels_of_two_sizes_scatter_more(model):
+    """Half of the pixels of the strongest class show less of its edge."""
+    edges = mean_edges(model.continuum.energy, model.library, LibraryFit())
+    k = int(np.abs(edges).sum(1).argmax())
+    weights = np.zeros_like(model.pair_weights)
+    weights[k, k] = 1.0
+    alone = dataclasses.replace(model, pair_weights=weights)
+    profile, level = drawn(alone, 600, 0.01, 1)
+    weaker = 0.3 * edges[k] * (np.arange(600) % 2)[:, None]
+    one, two = (window_fit(alone, it, level) for it in (profile, profile - weaker))
+    assert one.edge_scatter[k] == pytest.approx(1.0, abs=4 * one.edge_scatter_error[k])
+    assert two.edge_scatter[k] > 1.25 + 4 * two.edge_scatter_error[k]
+
+
+def test_the_scatter_along_an_edge_is_that_of_the_covariance(model, rng):
+    """By the inverse of the whole covariance, pixel by pixel."""
+    part = model.rotated_components()[0]
+    direction, noise = rng.standard_normal(len(part.center)), np.array([0.01, 0.2])
+    target = part.center + rng.standard_normal((2, len(direction)))
+    found = _score(target, noise, part, direction)
+    for row, level, score in zip(target, noise, found, strict=True):
+        inverse = np.linalg.inv(level * np.eye(len(direction)) + part.loadings @ part.loadings.T)
+        shown = direction @ inverse @ (row - part.center)
+        assert score == pytest.approx(shown / np.sqrt(direction @ inverse @ direction))
+
+
+def test_where_a_class_has_no_edge_the_strongest_tells():
+    edges = np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 1.0]])
+    np.testing.assert_array_equal(_directions(edges), [[2.0, 1.0], [1.0, 0.0], [2.0, 1.0]])
+    assert not _directions(0.0 * edges).any()
 
 
 def test_bands_hold_the_scatter_of_mean_residuals(model):
