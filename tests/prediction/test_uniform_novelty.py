@@ -22,6 +22,9 @@ def test_either_end_is_said(rng):
     assert "scatter less than their noise" in unlike_model(0.6 * ranks)
     # a tenth of a new structure is for its own novelty to say
     assert unlike_model(np.where(np.arange(500) < 50, 1.0, ranks)) == ""
+    assert "are not as the model has them" in unlike_model(np.where(ranks < 0.15, 1.0, ranks))
+    # of few pixels chance gives as much
+    assert unlike_model(np.where(np.arange(60) < 9, 0.96, 0.016 * np.arange(60))) == ""
 
 
 def changed(series, change):
