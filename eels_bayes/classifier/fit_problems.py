@@ -10,6 +10,7 @@ from eels_bayes.classifier.fit_library import (
     beyond_slope,
     exchanged,
     far_off,
+    mixed_much,
     no_onset,
     scaled_away,
 )
@@ -56,6 +57,7 @@ def problems(report: FitReport, *, limited: bool = False) -> tuple[str, ...]:
         exchanged(report),
         # of a larger noise, anything stands out
         "" if of_all else several_in_one(report),
+        mixed_much(report),
         by_class(report),
         mean_residuals(report, missed),
         beyond_slope(report),

@@ -82,6 +82,8 @@ class FitReport(WindowFit):
     rivals : tuple of Rival
         Where next to all pixels are of one class: how well each of the K classes explains what
         they show, if the library stood elsewhere.
+    pair_weights : (K, K) array
+        Weight of the pixels that mix two classes, upper triangle, and of pure ones, diagonal.
     exchange : Exchange or None
         Which classes would explain best what is read as others, where fingerprints do not explain
         what is read as theirs.
@@ -106,6 +108,7 @@ class FitReport(WindowFit):
     converged: bool
     log_likelihood: Array
     held_out: str
+    pair_weights: Array
     rivals: tuple[Rival, ...] = ()
     exchange: Exchange | None = None
     problems: tuple[str, ...] = ()

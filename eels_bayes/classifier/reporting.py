@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from eels_bayes.arrays import Array
 from eels_bayes.classifier.compatibility import check_spectra
 from eels_bayes.classifier.fit_problems import notes, problems
 from eels_bayes.classifier.fit_report import FitReport
@@ -15,6 +16,7 @@ from eels_bayes.classifier.fitted import Fitted, required
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.effort import FULL, Effort
+from eels_bayes.forward_model.components import absent
 from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.rivals import exchange, rivals
 from eels_bayes.forward_model.window_fit import WindowFit, window_fit
@@ -114,6 +116,7 @@ def report_of(
         converged=forward.converged,
         log_likelihood=forward.log_likelihood,
         held_out=fitted.held_out.words,
+        pair_weights=_pair_weights(forward),
         rivals=tuple(rivals(forward, library, edges[only])) if alone else (),
         exchange=None if alone else exchange(forward, library, edges, of_classes),
     )
@@ -121,6 +124,15 @@ def report_of(
     return replace(
         report, problems=problems(report, limited=limited), notes=notes(report, limited=limited)
     )
+
+
+def _pair_weights(forward: ForwardModel) -> Array:
+    """Weights (K, K) of mixed and pure pixels; a class that may be absent mixes with none."""
+    weights, none = forward.pair_weights.copy(), absent(forward.library)
+    if none is not None:
+        weights[:none, none] = 0.0
+        weights[none, none + 1 :] = 0.0
+    return weights
 
 
 def warn_of_problems(fitted: Fitted, library: FingerprintLibrary, effort: Effort) -> None:

@@ -13,9 +13,9 @@ from eels_bayes.arrays import Array
 
 LEAST_PIXELS = 50  # of fewer, chance decides
 HIGH = 0.95
-# Chosen on simulated series. Above `HIGH` were 0.02 to 0.07 of the pixels of a fit, 0.16 to 0.53 with
-# a dark offset of 100 counts that the fit did not have (0.36 of the classes right), 0.96 with a gain
-# three times as large; four principal components reached 0.59, sums of frames 0.80.
+# Chosen on simulated series. Above `HIGH` were 0.02 to 0.07 of the pixels of a fit, 0.16 to 0.53
+# with a dark offset of 100 counts that the fit did not have (0.36 of classes right), 0.96 with a
+# gain three times as large; four principal components reached 0.59, sums of frames 0.80.
 MOST_HIGH = 0.13  # share of the pixels above `HIGH`
 SURELY = 2.0  # standard errors of such a share that it must be beyond
 LEAST_HIGH = 0.7  # novelty that one pixel in twenty is above

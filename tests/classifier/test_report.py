@@ -331,6 +331,22 @@ def test_classes_that_others_would_explain_as_well(report):
     assert not problems(worse)
 
 
+def test_many_pixels_between_two_classes(report):
+    names = report.class_names
+    weights = np.diag([0.3, 0.3, 0.1, 0.05])
+    weights[1, 2] = 0.16
+    report = dataclasses.replace(report, converged=True, pair_weights=weights)
+    (sentence,) = problems(report)
+    assert f"16 % of the pixels are read as mixtures of {names[1]!r}, {names[2]!r}" in sentence
+    assert "pure ones 30 and 10 %" in sentence
+    # few of all pixels, or of those that are pure
+    for fewer in (
+        np.where(weights == 0.16, 0.14, weights),
+        weights + np.diag([0.0, 0.2, 0.2, 0.0]),
+    ):
+        assert not problems(dataclasses.replace(report, pair_weights=fewer))
+
+
 def test_a_window_without_the_onset(report):
     report = dataclasses.replace(report, converged=True)
     late = report.fingerprint.copy()
@@ -355,6 +371,7 @@ def many():
         ("right", None),
         ("without the weakest", "differ in the size of their edge"),
         ("without the strongest", "differ in the size of their edge"),
+        ("without the second", "are read as mixtures of '50 % F', '12.5 % F'"),
         ("of another shape", "would be explained as well by"),
     ],
 )
@@ -374,7 +391,7 @@ def wrong_library(library, case):
     labels, rows = library.labels, library.intensity
     names = np.array(library.class_names)
     if case.startswith("without"):
-        gone = names[-1] if "weakest" in case else names[0]
+        gone = names[{"strongest": 0, "second": 1, "weakest": -1}[case.split()[-1]]]
         kept = names[labels] != gone
         return eb.FingerprintLibrary.from_arrays(
             library.energy,
