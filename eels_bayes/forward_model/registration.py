@@ -22,8 +22,11 @@ REACH = 15.0  # eV to either side that are tried: axes stand 8 or 12 eV off
 STEPS_PER_BIN = 4  # shifts tried a bin
 FACTORS = np.geomspace(0.05, 3.0, 25)  # of the factor that explains the mean edge by any one class
 WEIGHT_STEPS = 4  # of expectation-maximisation of the classes' weights at each factor
+FACTOR_STEPS = 2  # and of the factor itself, up to halfway to the next that is tried
 NEAR = (0.5, 2.0, 1.0)  # factors and shift (eV) from which the fit gets there by itself
-SURELY = 0.02  # nats a pixel that another start must be better by
+# By which another start must be better: nats a pixel, as the mixture tried is a rough one, and nats
+# in all: where one class shows an edge, another with another factor explains few pixels as well.
+SURELY, AT_ALL = 0.02, 10.0
 BEGINS = 0.5  # of its maximum: an edge that high in its first channels has something under it
 EMPTY = 0.02  # of the strongest class's norm: a class below has no edge
 
@@ -123,7 +126,7 @@ def registered(
             if NEAR[0] <= factor <= NEAR[1] and abs(moved) <= NEAR[2]:
                 usual = max(usual, likelihood)
     likelihood, factor, moved = best
-    if likelihood < usual + SURELY:
+    if likelihood < usual + max(SURELY, AT_ALL / len(target)):
         return LibraryFit()
     near = NEAR[0] <= factor <= NEAR[1]
     return LibraryFit(gain=1.0 if near else factor, shift=moved, moved=moved)
@@ -159,18 +162,24 @@ def _by_factor(overlap: Array, norm: Array) -> list[tuple[float, float]]:
     largest = float(gains.max())
     if largest <= 0:
         return [(0.0, 1.0)]
-    factors = largest * FACTORS
-    # all factors at once, (F, K, n): there are thousands of such small sums
-    along = factors[:, None, None]
-    given = along * overlap.T - 0.5 * along**2 * norm[:, None]
-    n_classes, n_pixels = given.shape[1:]
+    tried = factors = largest * FACTORS
+    halfway = np.sqrt(FACTORS[1] / FACTORS[0])
+    n_pixels, n_classes = overlap.shape
     log_weight = np.full((len(factors), n_classes, 1), -np.log(n_classes))
-    for _ in range(WEIGHT_STEPS):
-        joint = given + log_weight
+    for step in range(WEIGHT_STEPS + FACTOR_STEPS):
+        # all factors at once, (F, K, n): there are thousands of such small sums
+        along = factors[:, None, None]
+        joint = along * overlap.T - 0.5 * along**2 * norm[:, None] + log_weight
         highest = joint.max(1, keepdims=True)
         relative = np.exp(joint - highest)
         total = relative.sum(1, keepdims=True)
-        share = (relative / total).mean(2, keepdims=True)
+        relative /= total
+        share = relative.mean(2, keepdims=True)
+        likelihood = (highest + np.log(total)).mean((1, 2))
         log_weight = np.log((share + 1.0 / n_pixels) / (1.0 + n_classes / n_pixels))
-    likelihood = (highest + np.log(total)).mean((1, 2))
+        if WEIGHT_STEPS - 1 <= step < WEIGHT_STEPS + FACTOR_STEPS - 1:
+            # where edges are strong, a factor that is off by some per cent costs more than a class
+            shown = (relative * overlap.T).mean((1, 2))
+            expected = np.maximum(share[:, :, 0] @ norm, np.finfo(float).tiny)
+            factors = np.clip(shown / expected, tried / halfway, tried * halfway)
     return list(zip(likelihood.tolist(), factors.tolist(), strict=True))

@@ -158,3 +158,14 @@ def test_fingerprints_with_their_background_are_refused(pixels: tuple[Spectra, F
     raw = eb.FingerprintLibrary.from_arrays(ENERGY, rows, [0, 1, 2])
     with pytest.raises(ValueError, match=r"begin at \d+ % of their maximum .* subtract it"):
         fit_forward_model(pixels[0], raw, show_progressbar=False)
+
+
+def test_few_bright_pixels_of_a_library_in_their_unit_keep_it():
+    """Where one class alone shows an edge, another four times as strong is next to as likely."""
+    series = eb.simulate.annealing_series(n_images=2, shape=(6, 6), dose=10.0, seed=8168)
+    pre = eb.Preprocessor(
+        (677, 737), 0.25, background=(650, 680), normalize=(570, 592.5), align=(567.5, 627.5)
+    )
+    spectra = pre(series.signals, show_progressbar=False)
+    model = fit_forward_model(spectra, series.library, show_progressbar=False)
+    assert model.library_fit.gain == pytest.approx(1.0, abs=0.15)
