@@ -33,6 +33,12 @@ def another_class(report: FitReport) -> str:
         return ""
     only = int(np.argmax(report.class_pixels[: len(report.class_names)]))
     own, names = report.rivals[only].off, report.class_names
+    if not np.abs(report.fingerprint[only]).any():
+        return (
+            f"next to all pixels are read as {names[only]}, which has no edge: a weak edge that "
+            "all of them share would be explained as well, as a part of the continuum; fit with "
+            "pixels that show more of it"
+        )
     others = [k for k, rival in enumerate(report.rivals) if k != only and rival.off < AS_WELL * own]
     if not others:
         return ""

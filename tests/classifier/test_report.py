@@ -203,7 +203,7 @@ def test_the_class_that_explains_the_only_one_as_well_is_named(report):
 
 @pytest.mark.parametrize("k", [0, 1, 2])
 def test_a_series_of_one_class_is_read_right_or_said_to_be_unsure(clf, spectra, series, k):
-    """Of few pixels of a weak edge alone, nothing tells its factor, and so its class."""
+    """Of few pixels of a weak edge alone, nothing tells it from the continuum."""
     label = series.truth.label.values.ravel()
     one = spectra[np.flatnonzero(label == k)]
     fitted = refitted(clf.fitted, one, clf.library)
