@@ -178,7 +178,7 @@ def run(
     clf = copy.copy(base)
     words = {"edge": EDGE, "per": PER}
     found = active.simulate_structures(clf, spectra, known, simulate, **words)
-    ended = [one.name for one in found]
+    ended = [one.name for one in found.simulated]
     while set(present) - set(clf.class_names):  # what the loop thought not worth it
         gain = active.structure_gain(clf, spectra, known, **words)
         left = [k for k, one in enumerate(known) if one.name not in clf.class_names]
@@ -201,6 +201,8 @@ def run(
         },
         "chosen": orders["doubt"],
         "loop": ended,
+        "why": found.ended,
+        "missing": found.missing,
     }
 
 
@@ -242,7 +244,7 @@ def main() -> None:
         runs.append(run(seed, bases[seed % len(bases)], whole, known))
         last = runs[-1]
         print(seed, last["needed"], f"{time.perf_counter() - start:.0f} s")
-        print("  ", last["present"], last["loop"], last["chosen"], flush=True)
+        print("  ", last["present"], last["loop"], last["chosen"], last["why"], flush=True)
         if options.json:
             options.json.write_text(json.dumps(runs, indent=1))
     report(runs)

@@ -91,11 +91,14 @@ def test_the_loop_finds_it_learns_it_and_ends(quick_classifier, holed, candidate
         assert candidate.name == HOLE, "nothing else is worth a simulation"
         return edge_of_hole
 
-    history = active.simulate_structures(
+    search = active.simulate_structures(
         clf, pixels, candidates, oracle, **WORDS, after_each=seen.append
     )
+    history = search.simulated
     assert [one.name for one in history] == [HOLE] and seen == history
     assert history[0].pixels > 5.0 and history[0].cost == 5.0 and not history[0].error
+    assert search.ended.startswith("the simulated structures explain the map")
+    assert search.missing < 0.5
     pred = clf.predict(pixels, show_progressbar=False)
     found = np.array(pred.class_names)[pred.labels] == HOLE
     assert found[hole].mean() > 0.9 and found[~hole].mean() < 0.1
@@ -107,7 +110,9 @@ def test_what_costs_more_than_it_saves_is_not_simulated(quick_classifier, holed,
         raise AssertionError
 
     words = WORDS | {"error": 0.01}
-    assert active.simulate_structures(quick_classifier, holed[0], candidates, oracle, **words) == []
+    search = active.simulate_structures(quick_classifier, holed[0], candidates, oracle, **words)
+    assert search.simulated == [] and search.missing > 0.99
+    assert "fewer than a simulation costs" in search.ended and HOLE in search.ended
 
 
 def test_a_simulation_that_fails_is_put_aside(quick_classifier, holed, candidates):
@@ -115,10 +120,24 @@ def test_a_simulation_that_fails_is_put_aside(quick_classifier, holed, candidate
         raise ab_initio.EngineFailed("SCF did not converge")
 
     with pytest.warns(UserWarning, match=f"{HOLE} is put aside: EngineFailed: SCF did not"):
-        history = active.simulate_structures(
+        search = active.simulate_structures(
             quick_classifier, holed[0], candidates[:5], oracle, **WORDS
         )
-    assert [one.error for one in history] == ["EngineFailed: SCF did not converge"]
+    assert [one.error for one in search.simulated] == ["EngineFailed: SCF did not converge"]
+    assert search.ended == "every candidate is simulated or put aside"
+
+
+def test_as_many_are_simulated_as_allowed(quick_classifier, holed, candidates):
+    """What fails counts: it was paid for."""
+
+    def oracle(candidate):
+        raise ab_initio.EngineFailed("out of memory")
+
+    with pytest.warns(UserWarning, match="out of memory"):
+        search = active.simulate_structures(
+            quick_classifier, holed[0], candidates, oracle, **WORDS, most=1
+        )
+    assert len(search.simulated) == 1 and "1 is simulated, as many as allowed" in search.ended
 
 
 def test_the_simulator_brings_energy_and_unit_of_the_library(tmp_path, candidates):
