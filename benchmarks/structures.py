@@ -51,6 +51,7 @@ AXIS = np.arange(665.0, 742.0, 0.25)  # eV, FEFF's
 WIDER = 6.0  # angstrom
 RESOLUTION = 1.0  # eV, full width of the spectrometer
 MOVED = 6.0  # eV from FEFF's energies to those of the series
+NOVEL = 0.95  # of novelty: one pixel in twenty has more where the library holds all
 
 
 def by_bsym(slab, sites, kinds, supercell):
@@ -163,8 +164,15 @@ def read(
     order = [pred.class_names.index(name) for name in names]
     found = eb.metrics.summary(pred.probabilities[pred.ok][:, order], truth[pred.ok])
     fit = clf.fitted.forward.library_fit
-    own = {"classifier": float(pred.classifier[pred.ok].mean()), "shift": fit.shift}
-    return {name: float(found[name]) for name in ("accuracy", "nll", "ece")} | own
+    own = {
+        "total": float(pred.total[pred.ok].mean()),
+        "classifier": float(pred.classifier[pred.ok].mean()),
+        "novel": float((pred.novelty[pred.ok] > NOVEL).mean()),
+        "shift": fit.shift,
+    }
+    report = clf.report()
+    off = {"off": float(report.class_misfit.max()), "told": "; ".join(report.problems)}
+    return {name: float(found[name]) for name in ("accuracy", "nll", "ece")} | own | off
 
 
 def published() -> ab_initio.SimulatedFingerprints:

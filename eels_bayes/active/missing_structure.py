@@ -36,9 +36,10 @@ from eels_bayes.forward_model.factor_mixture import (
 from eels_bayes.forward_model.model import ForwardModel
 
 COUNTED = 0.03  # relative sd of an edge's intensity, its absorbers being counted; chosen, not tuned
-SCALES = (0.03, 0.06, 0.12, 0.24)  # of the local intensity, that an edge may be unlike a guess by
+# of the local intensity, that an edge may be unlike a guess by: steps by which evidence hardly changes
+SCALES = (0.03, 0.042, 0.06, 0.085, 0.12, 0.17, 0.24)
 AT_FIRST = 0.1  # share of the pixels to begin with
-FIRST_SCALE = 2  # of the scales: how unlike its guess an edge is taken to be in the first step
+FIRST_SCALE = 4  # of the scales: how unlike its guess an edge is taken to be in the first step
 ROUNDS, STEPS = 4, 12  # of what is learned of known classes, and in each of the mixture
 SETTLED = 0.5  # nats by which a round adds no more
 NOTHING = 1e-9  # of the largest singular value
