@@ -2,6 +2,7 @@
 
     python benchmarks/structures.py [--radius 4.5] [--scf 3.2] [--relax] [--cache FOLDER]
     python benchmarks/structures.py --engines --cache FOLDER [--seed 9621] [--dose 1 10]
+        [--ways plain relaxed] [--truth published] [--read own all]
 
 The first table needs the extra ``structures``, and bsym for its last column. The second needs
 ``feff``, with --relax ``relax``, and compares with the published fingerprints where the development
@@ -144,6 +145,8 @@ def ways(options: argparse.Namespace) -> dict[str, ab_initio.SimulatedFingerprin
         known["self-consistent"] = {"engine": scf}
     found = {}
     for name, words in known.items():
+        if options.ways and name not in options.ways:
+            continue
         made = ab_initio.fingerprints(
             compositions(), "F K", per="Cr", energy=AXIS, cache=options.cache, **words
         )
@@ -236,6 +239,7 @@ def main() -> None:
     parser.add_argument("--engines", action="store_true", help="the series of each, read by others")
     parser.add_argument("--seed", type=int, default=9621, help="of the series")
     parser.add_argument("--dose", type=float, nargs="+", default=[1.0, 10.0], help="of the series")
+    parser.add_argument("--ways", nargs="+", help="to simulate: plain, wider, relaxed (all)")
     parser.add_argument("--truth", nargs="+", help="engines that simulate a series (all)")
     parser.add_argument("--read", nargs="+", help="libraries that read, by how they begin (all)")
     options = parser.parse_args()

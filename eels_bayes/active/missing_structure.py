@@ -36,7 +36,7 @@ from eels_bayes.forward_model.factor_mixture import (
 from eels_bayes.forward_model.model import ForwardModel
 
 COUNTED = 0.03  # relative sd of an edge's intensity, its absorbers being counted; chosen, not tuned
-# of the local intensity, that an edge may be unlike a guess by: steps by which evidence hardly changes
+# Of the local intensity, that an edge may be unlike a guess by: evidence changes little in a step.
 SCALES = (0.03, 0.042, 0.06, 0.085, 0.12, 0.17, 0.24)
 AT_FIRST = 0.1  # share of the pixels to begin with
 FIRST_SCALE = 4  # of the scales: how unlike its guess an edge is taken to be in the first step
@@ -82,11 +82,6 @@ class _Pixels(NamedTuple):
     columns: Array
     population: Population
 
-    @property
-    def counts(self) -> Array:
-        """Pixels of each image (I,)."""
-        return np.bincount(self.image)
-
     def part(self, shape: Shape) -> Rotated:
         """A component on the continuum."""
         return rotated(self.columns, self.population, shape)
@@ -104,6 +99,18 @@ class _Known(NamedTuple):
     weight: Array
     dominant: list[int]
     along: list[Array]
+
+
+class _Mixed(NamedTuple):
+    """Evidence but for what is learned of known classes; responsibilities (n, C), weights (I, C).
+
+    ``own`` (Q,) is the structure's ``b``.
+    """
+
+    evidence: float
+    share: Array
+    weights: Array
+    own: Array | None
 
 
 class MissingStructure:
@@ -131,43 +138,53 @@ class MissingStructure:
     def _climbed(self, guess: GuessedShape | None) -> Explained:
         """Known classes, with the structure if there is a guess, as the pixels have them."""
         pixels, known = self.pixels, self.known
-        n_classes, extra = len(known.along), int(guess is not None)
-        of_one = [*range(n_classes + extra), *known.dominant]
-        new = np.full(extra, AT_FIRST)
+        n_classes, new = len(known.along), np.full(int(guess is not None), AT_FIRST)
         old = known.weight * (1.0 - new.sum())
         weights = np.concatenate([old[:n_classes], new, old[n_classes:]])
-        weights = np.tile(weights, (len(pixels.counts), 1))
+        weights = np.tile(weights, (int(pixels.image.max()) + 1, 1))
         shared = [np.zeros(each.shape[1]) for each in known.along]
         own: Array | None = None
-        last = -np.inf
+        evidence = -np.inf
         for _ in range(ROUNDS):
             parts = _parts(pixels, known, shared)
             fits = np.stack([pixels.fit(part) for part in parts], axis=1)
-            step, nats = -np.inf, 0.0
-            for _ in range(STEPS):
-                every = fits
-                if guess is not None:
-                    part, seen = _shown(pixels, guess, own)
-                    every = np.insert(fits, n_classes, pixels.fit(seen), axis=1)
-                total, share = _shared(every, weights, pixels.image)
-                if guess is not None:
-                    own = np.zeros(guess.along.shape[1]) if own is None else own
-                    moments = _learned(pixels, part, guess.along, share[:, n_classes])
-                    nats, towards = _over_scales(*moments, own, guess.scaled)
-                before, step = step, total + nats
-                if abs(step - before) < LITTLE:
-                    break
-                if guess is not None:
-                    own = towards
-                summed = np.array([share[pixels.image == i].sum(0) for i in range(len(weights))])
-                _, weights = shared_out(summed, pixels.counts, of_one, None)
-            mine = share[:, n_classes].sum() if extra else 0.0
-            left = np.delete(share, range(n_classes, n_classes + extra), axis=1)
-            found, shared = _adjusted(pixels, known, parts, left, shared)
-            evidence, last = last, step + found
-            if abs(last - evidence) < SETTLED:
+            nats, share, weights, own = self._mixed(fits, weights, guess, own)
+            mine = slice(n_classes, n_classes + len(new))
+            left = np.delete(share, mine, axis=1)
+            terms, shared = _adjusted(pixels, known, parts, left, shared)
+            before, evidence = evidence, nats + terms
+            if abs(evidence - before) < SETTLED:
                 break
-        return Explained(last, float(mine))
+        return Explained(evidence, float(share[:, mine].sum()))
+
+    def _mixed(
+        self, fits: Array, weights: Array, guess: GuessedShape | None, own: Array | None
+    ) -> _Mixed:
+        """Weights, and what is not known of the structure, by steps of expectation-maximisation.
+
+        ``fits`` (n, C) are of the known components. Where ``own`` is None, nothing is known yet.
+        """
+        pixels, known = self.pixels, self.known
+        n_classes, extra = len(known.along), int(guess is not None)
+        of_one, counts = [*range(n_classes + extra), *known.dominant], np.bincount(pixels.image)
+        every, nats, evidence = fits, 0.0, -np.inf
+        for _ in range(STEPS):
+            if guess is not None:
+                part, asked = _shown(pixels, guess, own)
+                every = np.insert(fits, n_classes, pixels.fit(asked), axis=1)
+            total, share = _shared(every, weights, pixels.image)
+            towards = own
+            if guess is not None:
+                own = np.zeros(guess.along.shape[1]) if own is None else own
+                learned = _learned(pixels, part, guess.along, share[:, n_classes])
+                nats, towards = _over_scales(*learned, own, guess.scaled)
+            before, evidence = evidence, total + nats
+            if abs(evidence - before) < LITTLE:
+                break
+            own = towards
+            summed = np.array([share[pixels.image == i].sum(0) for i in range(len(counts))])
+            _, weights = shared_out(summed, counts, of_one, None)
+        return _Mixed(evidence, share, weights, own)
 
 
 def _basis(energy: Array, edge: Array, columns: Array) -> Array:
