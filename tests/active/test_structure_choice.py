@@ -7,6 +7,9 @@ import pytest
 
 import eels_bayes as eb
 from eels_bayes import ab_initio, active, structures
+from eels_bayes.ab_initio.surroundings import Guess
+from eels_bayes.active import structure_choice
+from eels_bayes.active.missing_structure import MissingStructure
 from helpers.toy_engine import Toy
 
 EXAMPLE = eb.FingerprintLibrary.example()
@@ -81,6 +84,26 @@ def test_a_map_that_is_not_asks_for_what_looks_like_it(quick_classifier, holed, 
     order = [5, 0, 4, 3, 2, 1]
     again = active.structure_gain(quick_classifier, pixels, [candidates[k] for k in order], **WORDS)
     np.testing.assert_allclose(again, gain[order], rtol=1e-3, atol=1e-2)
+
+
+def test_evidence_is_of_what_no_class_may_look_like(quick_classifier, spectra, holed, candidates):
+    """A class's own edge adds nothing; the vacancy's is seen, and its pixels are those it has."""
+    model = quick_classifier.fitted.forward
+    known = model.library.class_spectra[model.library.class_names.index("25 % F")]
+    guess = Guess(known[None], np.array([0.5]))
+    (shape,) = structure_choice._shapes(model, candidates[4:5], guess)
+    of_class = MissingStructure(model, spectra).gain(shape)
+    assert of_class.evidence < 2.0
+    pixels, hole = holed
+    found = MissingStructure(model, pixels).gain(shape)
+    assert found.evidence > 50.0
+    assert found.pixels == pytest.approx(hole.sum(), rel=0.1)
+
+
+def test_what_the_fit_found_beside_all_is_said_at_the_end():
+    ended = structure_choice._Expected(np.zeros(2), 0.2, HOLE, 3.0, 40.0).why()
+    assert ended.startswith("the simulated structures explain the map")
+    assert "about 40 pixels look alike and like none of all these" in ended
 
 
 def test_the_loop_finds_it_learns_it_and_ends(quick_classifier, holed, candidates, edge_of_hole):
