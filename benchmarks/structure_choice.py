@@ -1,14 +1,16 @@
 """A vacancy that no fingerprint describes: found, simulated and added, with how many simulations.
 
-    python benchmarks/structure_choice.py --cache FOLDER [--seeds N] [--first-seed N] [--json FILE]
+    python benchmarks/structure_choice.py --cache FOLDER [--seeds N] [--first-seed N]
+        [--compositions] [--json FILE]
 
 Candidates are Cr2TiC2OxFy with none to half of its sites fluorine (2 x 2 cells, all
 configurations), and with one or two fluorine atoms beside a vacancy of oxygen, chromium, carbon or
 titanium. Their edges are FEFF10's, without self-consistency, around 4.5 angstrom; they are the
-oracle and the specimen. Models know the compositions. A specimen has three or four structures, one
-or two of them with a vacancy. Simulations until each of these that has a fiftieth of the pixels is
-simulated: by the map's doubt and the costs (`active.simulate_structures`, which goes on by
-`active.structure_gain` where it has ended too early), in random order, and on a regular grid.
+oracle and the specimen. Models know the compositions, or, with --compositions, two of them: then
+the others are candidates, too. A specimen has three or four structures, one or two of them with a
+vacancy. Simulations until each unknown one that has a fiftieth of the pixels is simulated: by the
+map's doubt and the costs (`active.simulate_structures`, which goes on by `active.structure_gain`
+where it has ended too early), in random order, and on a regular grid.
 Of a classifier its forward model alone is fitted, as
 the choice reads nothing else. Needs the extras ``structures`` and ``feff``.
 """
@@ -36,6 +38,7 @@ from eels_bayes.forward_model.fit import fit_forward_model
 EDGE, PER = "F K", "Cr"
 ENGINE = ab_initio.Feff10(radius=4.5)
 FLUORINE = (0, 1, 2, 3, 4)  # of 8 sites
+FEW = ("25 % F", "0 % F")  # that models know where compositions are candidates
 REMOVED = ("O", "Cr", "C", "Ti")
 MOVED = 6.0  # eV from FEFF's energies to those of the experiment
 RESOLUTION = 1.0  # eV, full width of the spectrometer
@@ -151,9 +154,9 @@ class Learner:
         self.library, self.fitted = library, SimpleNamespace(forward=forward)
 
 
-def base_model(whole: eb.FingerprintLibrary, index: int) -> Learner:
-    """A model of another specimen, of the compositions alone."""
-    library = part(whole, list(whole.class_names[: len(FLUORINE)]))
+def base_model(whole: eb.FingerprintLibrary, index: int, names: list[str]) -> Learner:
+    """A model of another specimen, of some compositions alone."""
+    library = part(whole, names)
     series = eb.simulate.annealing_series(
         **SIZE, dose=DOSE, seed=9600 + index, library=library, process=PROCESS
     )
@@ -178,7 +181,7 @@ def run(
     clf = copy.copy(base)
     words = {"edge": EDGE, "per": PER}
     found = active.simulate_structures(clf, spectra, known, simulate, **words)
-    ended = [one.name for one in found]
+    ended = [one.name for one in found.simulated]
     while set(present) - set(clf.class_names):  # what the loop thought not worth it
         gain = active.structure_gain(clf, spectra, known, **words)
         left = [k for k, one in enumerate(known) if one.name not in clf.class_names]
@@ -191,7 +194,7 @@ def run(
     orders = {
         "random": random,
         "regular grid": grid,
-        "doubt": list(clf.class_names[len(FLUORINE) :]),
+        "doubt": list(clf.class_names[len(base.class_names) :]),
     }
     return {
         "present": present,
@@ -201,6 +204,8 @@ def run(
         },
         "chosen": orders["doubt"],
         "loop": ended,
+        "why": found.ended,
+        "missing": found.missing,
     }
 
 
@@ -231,18 +236,20 @@ def main() -> None:
     parser.add_argument("--cache", required=True, help="folder of FEFF's results, kept there")
     parser.add_argument("--seeds", type=int, default=20, help="how many")
     parser.add_argument("--first-seed", type=int, default=9631)
+    parser.add_argument("--compositions", action="store_true", help="are candidates, too")
     parser.add_argument("--json", type=Path, help="where results are written")
     options = parser.parse_args()
     known = candidates()
     whole = simulated(known, options.cache)
-    bases = [base_model(whole, k) for k in range(min(N_MODELS, options.seeds))]
+    names = list(FEW) if options.compositions else list(whole.class_names[: len(FLUORINE)])
+    bases = [base_model(whole, k, names) for k in range(min(N_MODELS, options.seeds))]
     runs = []
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         start = time.perf_counter()
         runs.append(run(seed, bases[seed % len(bases)], whole, known))
         last = runs[-1]
         print(seed, last["needed"], f"{time.perf_counter() - start:.0f} s")
-        print("  ", last["present"], last["loop"], last["chosen"], flush=True)
+        print("  ", last["present"], last["loop"], last["chosen"], last["why"], flush=True)
         if options.json:
             options.json.write_text(json.dumps(runs, indent=1))
     report(runs)

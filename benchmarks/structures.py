@@ -2,6 +2,7 @@
 
     python benchmarks/structures.py [--radius 4.5] [--scf 3.2] [--relax] [--cache FOLDER]
     python benchmarks/structures.py --engines --cache FOLDER [--seed 9621] [--dose 1 10]
+        [--ways plain relaxed] [--truth published] [--read own all]
 
 The first table needs the extra ``structures``, and bsym for its last column. The second needs
 ``feff``, with --relax ``relax``, and compares with the published fingerprints where the development
@@ -11,7 +12,8 @@ With --engines several ways to simulate stand for engines: FEFF10 on the built-i
 clusters of 6 angstrom, on structures that CHGNet relaxed, and, with --scf, with a self-consistent
 potential; the published fingerprints, by FDMNES, are one more. A series that one simulated is read
 with its own library, with that of each other, with that of all others together
-(`ab_initio.together`), which does not hold the truth either, and with that of all, which does.
+(`ab_initio.together`), which does not hold the truth either, and with that of all, which does; and
+with each other by itself, probabilities averaged: what these disagree on is ``between``, in nats.
 FEFF's edges are broadened by a spectrometer of 1 eV. Quick efforts.
 """
 
@@ -26,6 +28,7 @@ import ase.build
 import numpy as np
 import pandas as pd
 from annealing import preprocess
+from scipy.special import entr
 
 import eels_bayes as eb
 from eels_bayes import ab_initio, structures
@@ -51,6 +54,7 @@ AXIS = np.arange(665.0, 742.0, 0.25)  # eV, FEFF's
 WIDER = 6.0  # angstrom
 RESOLUTION = 1.0  # eV, full width of the spectrometer
 MOVED = 6.0  # eV from FEFF's energies to those of the series
+NOVEL = 0.95  # of novelty: one pixel in twenty has more where the library holds all
 
 
 def by_bsym(slab, sites, kinds, supercell):
@@ -143,6 +147,8 @@ def ways(options: argparse.Namespace) -> dict[str, ab_initio.SimulatedFingerprin
         known["self-consistent"] = {"engine": scf}
     found = {}
     for name, words in known.items():
+        if options.ways and name not in options.ways:
+            continue
         made = ab_initio.fingerprints(
             compositions(), "F K", per="Cr", energy=AXIS, cache=options.cache, **words
         )
@@ -156,15 +162,37 @@ def ways(options: argparse.Namespace) -> dict[str, ab_initio.SimulatedFingerprin
 
 def read(
     library: eb.FingerprintLibrary, spectra: eb.Spectra, truth: np.ndarray, names: list[str]
-) -> dict[str, float]:
-    """How well a library reads pixels of known classes."""
+) -> tuple[dict[str, float | str], np.ndarray]:
+    """How well a library reads pixels of known classes, and their probabilities."""
     clf = eb.EELSClassifier(library, effort=eb.Effort.quick())
     pred = clf.fit(spectra, show_progressbar=False).predict(spectra, show_progressbar=False)
     order = [pred.class_names.index(name) for name in names]
-    found = eb.metrics.summary(pred.probabilities[pred.ok][:, order], truth[pred.ok])
+    probabilities = pred.probabilities[:, order]
     fit = clf.fitted.forward.library_fit
-    own = {"classifier": float(pred.classifier[pred.ok].mean()), "shift": fit.shift}
-    return {name: float(found[name]) for name in ("accuracy", "nll", "ece")} | own
+    own = {
+        "total": float(pred.total[pred.ok].mean()),
+        "classifier": float(pred.classifier[pred.ok].mean()),
+        "novel": float((pred.novelty[pred.ok] > NOVEL).mean()),
+        "shift": fit.shift,
+    }
+    report = clf.report()
+    off = {"off": float(report.class_misfit.max()), "told": "; ".join(report.problems)}
+    return scored(probabilities, truth) | own | off, probabilities
+
+
+def scored(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, float | str]:
+    """Accuracy, NLL (nats) and expected calibration error of the pixels that are read."""
+    ok = np.isfinite(probabilities).all(1)
+    found = eb.metrics.summary(probabilities[ok], truth[ok])
+    return {name: float(found[name]) for name in ("accuracy", "nll", "ece")}
+
+
+def averaged(alone: list[np.ndarray], truth: np.ndarray) -> dict[str, float | str]:
+    """Several readings as one: their mean, its entropy, and how much of that lies between them."""
+    mean = np.mean(alone, axis=0)
+    total = np.nanmean(entr(mean).sum(1))
+    between = float(total - np.mean([np.nanmean(entr(one).sum(1)) for one in alone]))
+    return scored(mean, truth) | {"total": float(total), "between": between}
 
 
 def published() -> ab_initio.SimulatedFingerprints:
@@ -195,6 +223,8 @@ def several_engines(options: argparse.Namespace) -> None:
         libraries = {"own": whole}
         libraries |= {f"{key} alone": made[key].library(highest=1.0, **words) for key in others}
         for key, several in (("all others", others), ("all", [*others, name])):
+            if len(several) < 2:
+                continue
             both = ab_initio.together([made[one] for one in several], **words)
             print(f"{name}, {key}: {both.source}; {both.variations}")
             highest = both.intensity.max()
@@ -205,16 +235,22 @@ def several_engines(options: argparse.Namespace) -> None:
             )
             truth = series.truth["label"].to_numpy().ravel()
             spectra = preprocess(series)
+            alone = []
             for key, library in libraries.items():
                 if options.read and not any(key.startswith(one) for one in options.read):
                     continue
-                found = read(library, spectra, truth, list(moved.class_names))
+                found, probabilities = read(library, spectra, truth, list(moved.class_names))
                 rows.append({"truth": name, "dose": dose, "read with": key} | found)
                 print(rows[-1], flush=True)
+                if key.endswith("alone"):
+                    alone.append(probabilities)
+            if len(alone) > 1:
+                mean = {"truth": name, "dose": dose, "read with": "others averaged"}
+                rows.append(mean | averaged(alone, truth))
     table = pd.DataFrame(rows)
     print(table.to_string(index=False, float_format="{:.3f}".format))
     kinds = table["read with"].where(~table["read with"].str.contains("alone"), "one other")
-    numbers = ["accuracy", "nll", "ece", "classifier"]
+    numbers = [one for one in ("accuracy", "nll", "ece", "total", "between") if one in table]
     print(table.groupby(["dose", kinds])[numbers].mean().to_string(float_format="{:.3f}".format))
 
 
@@ -228,6 +264,7 @@ def main() -> None:
     parser.add_argument("--engines", action="store_true", help="the series of each, read by others")
     parser.add_argument("--seed", type=int, default=9621, help="of the series")
     parser.add_argument("--dose", type=float, nargs="+", default=[1.0, 10.0], help="of the series")
+    parser.add_argument("--ways", nargs="+", help="to simulate: plain, wider, relaxed (all)")
     parser.add_argument("--truth", nargs="+", help="engines that simulate a series (all)")
     parser.add_argument("--read", nargs="+", help="libraries that read, by how they begin (all)")
     options = parser.parse_args()

@@ -53,4 +53,5 @@ def test_the_next_structure_is_chosen_as_the_page_says(blocks, quick_classifier,
     }
     names = {"groups": groups, "clf": quick_classifier, "spectra": spectra}
     exec(blocks[2], names)
-    assert names["history"] == [] and names["candidates"][2].cost >= 10.0
+    assert names["search"].simulated == [] and names["candidates"][2].cost >= 10.0
+    assert names["search"].ended.startswith("the simulated structures explain the map")

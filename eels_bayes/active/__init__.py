@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from eels_bayes.active.structure_choice import (
         Candidate,
         Simulated,
+        StructureSearch,
         simulate_structures,
         simulator,
         structure_gain,
@@ -31,6 +32,7 @@ _HOME = {
     "Candidate": "structure_choice:Candidate",
     "Query": "journal:Query",
     "Simulated": "structure_choice:Simulated",
+    "StructureSearch": "structure_choice:StructureSearch",
     "bald": "acquisition:bald",
     "batch_bald": "acquisition:batch_bald",
     "best": "acquisition:best",
@@ -49,6 +51,7 @@ __all__ = [
     "Candidate",
     "Query",
     "Simulated",
+    "StructureSearch",
     "bald",
     "batch_bald",
     "best",

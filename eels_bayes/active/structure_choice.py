@@ -1,11 +1,12 @@
-"""Which structure to simulate next, from what a map cannot explain, until none is worth its cost.
+"""Which structure to simulate next, from what a map cannot explain, until nothing is missing.
 
 Before its simulation a candidate's edge is guessed from those of simulated structures: a Gaussian
 process over the surroundings of their absorbers, whose doubt lies along the modes in which
-fingerprints miss edges. Every pixel is then shared out between the known classes, the candidates
-with all their doubt, and what is none of these, by expectation-maximisation: Bayesian model
-comparison, in which a vague guess pays for all that it might have been (MacKay, Neural Computation
-4, 415 (1992)). The pixels that fall to a candidate are those that its simulation puts right.
+fingerprints miss edges. What speaks for each candidate is by how much the map is explained better
+with one structure more, whose edge the pixels tell as far as the guess leaves it open
+(`missing_structure`): Bayesian model comparison, in which a vague guess pays for all that it might
+have been (MacKay, Neural Computation 4, 415 (1992)). Beside the candidates stand that nothing is
+missing, and that it is a structure which none of them is.
 """
 
 from __future__ import annotations
@@ -22,29 +23,14 @@ from eels_bayes import validation
 from eels_bayes.ab_initio.simulation import fingerprints
 from eels_bayes.ab_initio.site_runs import element_and_shell
 from eels_bayes.ab_initio.surroundings import Guess, guessed, surroundings
+from eels_bayes.active.missing_structure import COUNTED, GuessedShape, MissingStructure
 from eels_bayes.arrays import Array
 from eels_bayes.classifier.classifier import EELSClassifier
 from eels_bayes.classifier.fitted import required
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.single_fingerprint import Fingerprint
 from eels_bayes.data.spectra import Spectra
-from eels_bayes.forward_model.class_weights import shared_out
-from eels_bayes.forward_model.components import dominant
-from eels_bayes.forward_model.edge_shapes import (
-    UNKNOWN_SD,
-    LibraryFit,
-    edge_shapes,
-    mean_edges,
-    unlike_all,
-)
-from eels_bayes.forward_model.factor_mixture import (
-    LEAST_WEIGHT,
-    Population,
-    Shape,
-    log_likelihood,
-    rotated,
-)
-from eels_bayes.forward_model.foreign import UNLIKE
+from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes, mean_edges
 from eels_bayes.forward_model.misfit import directions
 from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.structures.configurations import check_atoms
@@ -52,10 +38,8 @@ from eels_bayes.structures.configurations import check_atoms
 if TYPE_CHECKING:
     from ase import Atoms
 
-PIXELS = 6000  # that candidates are weighed by: more changes little
-STEPS = 200  # of expectation-maximisation, at most
-SETTLED = 1e-4  # pixels' share by which none changes any more
-AT_FIRST = 0.05  # share of the pixels of each candidate, and of what is none, to begin with
+PIXELS = 3000  # of the map, that candidates are weighed by
+MISSING = 0.5  # beforehand: that the map holds a structure which is not simulated yet
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +100,25 @@ class Simulated(NamedTuple):
     pixels: float
     cost: float
     error: str = ""
+
+
+class StructureSearch(NamedTuple):
+    """What `simulate_structures` did.
+
+    Attributes
+    ----------
+    simulated : list of Simulated
+        In order.
+    ended : str
+        Why it stopped, in words.
+    missing : float
+        Probability that the map holds a structure which is not simulated, when it stopped; NaN
+        where that was not asked.
+    """
+
+    simulated: list[Simulated]
+    ended: str
+    missing: float
 
 
 def simulator(
@@ -179,27 +182,7 @@ def structure_gain(
         No candidate with the edge is simulated, names repeat, a value is missing, a structure does
         not hold the element, or no pixel is usable.
     """
-    absorber, _ = element_and_shell(edge)
-    model = required(clf.fitted).forward
-    _check(candidates, model.library)
-    names = [one.name for one in candidates]
-    left = [k for k, name in enumerate(names) if name not in model.library.class_names]
-    gain = np.zeros(len(candidates))
-    rows = np.flatnonzero(spectra.ok)
-    if not len(rows):
-        raise ValueError("no pixel of spectra is usable")
-    if left:
-        known = model.library.class_names
-        spectra_of = model.library.class_spectra
-        guess = guessed(
-            [surroundings(one.structures, absorber, per) for one in candidates],
-            {k: spectra_of[known.index(n)] for k, n in enumerate(names) if n in known},
-        )
-        guess = Guess(guess.edge[left], guess.doubt[left])
-        shapes = _shapes(model, [candidates[k] for k in left], guess)
-        few = rows[:: max(1, len(rows) // PIXELS)]
-        gain[left] = len(rows) * _shares(model, spectra[few], shapes)[: len(left)]
-    return gain
+    return _expected(clf, spectra, candidates, edge=edge, per=per).gain
 
 
 def simulate_structures(
@@ -213,12 +196,13 @@ def simulate_structures(
     error: float = 1.0,
     most: int | None = None,
     after_each: Callable[[Simulated], None] | None = None,
-) -> list[Simulated]:
+) -> StructureSearch:
     """Simulate the candidate that saves most for its cost, learn it, and so on.
 
-    Ends when no candidate is expected to save more than it costs. What the oracle raises is warned
-    of and kept in the history, and the candidate put aside; with `simulator` and a cache, another
-    call goes on with its finished sites.
+    Ends when no candidate is expected to save more than it costs: when nothing is missing, or too
+    little to pay for. What the oracle raises is warned of and kept in
+    the history, and the candidate put aside; with `simulator` and a cache, another call goes on
+    with its finished sites.
 
     Parameters
     ----------
@@ -235,8 +219,7 @@ def simulate_structures(
 
     Returns
     -------
-    list of Simulated
-        In order.
+    StructureSearch
 
     Raises
     ------
@@ -247,30 +230,36 @@ def simulate_structures(
     most = len(candidates) if most is None else validation.whole("most", most)
     cost = np.array([one.cost for one in candidates])
     history: list[Simulated] = []
-    while len(history) < most:
-        pixels = structure_gain(clf, spectra, candidates, edge=edge, per=per)
-        failed = {one.name for one in history if one.error}
-        pixels[[k for k, one in enumerate(candidates) if one.name in failed]] = 0.0
-        best = int(np.argmax(pixels / cost)) if len(cost) else 0
-        if not len(cost) or error * pixels[best] <= cost[best]:
-            break
+    while True:
+        known = clf.library.class_names
+        aside = {one.name for one in history if one.error}
+        left = np.array([one.name not in known and one.name not in aside for one in candidates])
+        if not left.any():
+            return StructureSearch(history, "every candidate is simulated or put aside", np.nan)
+        if len(history) == most:
+            done = "1 is" if most == 1 else f"{most} are"
+            return StructureSearch(history, f"{done} simulated, as many as allowed", np.nan)
+        expected = _expected(clf, spectra, candidates, edge=edge, per=per, left=left)
+        pixels = expected.gain
+        best = int(np.argmax(pixels / cost))
+        if error * pixels[best] <= cost[best]:
+            return StructureSearch(history, expected.why(), expected.missing)
         chosen = candidates[best]
-        done = Simulated(chosen.name, float(pixels[best]), chosen.cost)
+        run = Simulated(chosen.name, float(pixels[best]), chosen.cost)
         try:
             row = oracle(chosen).at(clf.library.energy)
         except Exception as problem:  # an engine's own, of any kind: it is reported in its words
-            done = done._replace(error=f"{type(problem).__name__}: {problem}")
-            warnings.warn(f"{chosen.name} is put aside: {done.error}", stacklevel=2)
+            run = run._replace(error=f"{type(problem).__name__}: {problem}")
+            warnings.warn(f"{chosen.name} is put aside: {run.error}", stacklevel=2)
         else:
             values = None if chosen.value is None else [chosen.value]
             more = clf.library.with_fingerprints(
                 clf.library.energy, row, [chosen.name], values=values
             )
             clf.update(more, spectra=spectra, recalibrate=False, show_progressbar=False)
-        history.append(done)
+        history.append(run)
         if after_each is not None:
-            after_each(done)
-    return history
+            after_each(run)
 
 
 def _check(candidates: Sequence[Candidate], library: FingerprintLibrary) -> None:
@@ -284,8 +273,84 @@ def _check(candidates: Sequence[Candidate], library: FingerprintLibrary) -> None
             raise ValueError(f"the value of {one.name!r} is {one.value}, but the library {wanted}")
 
 
-def _shapes(model: ForwardModel, left: Sequence[Candidate], guess: Guess) -> list[Shape]:
-    """Candidates as components in whitened bins, and what is none of them last."""
+class _Expected(NamedTuple):
+    """Pixels put right by each candidate (C,), and how probable it is that one is missing.
+
+    ``likeliest`` names the candidate that is, with its ``pixels``; ``beside`` are pixels of what
+    the fit has found beside the library.
+    """
+
+    gain: Array
+    missing: float
+    likeliest: str
+    pixels: float
+    beside: float
+
+    def why(self) -> str:
+        """Why none is simulated."""
+        if self.missing <= MISSING:
+            found = (
+                "the simulated structures explain the map: that another candidate is there has a "
+                f"probability of {self.missing:.2g}"
+            )
+        else:
+            found = (
+                f"about {self.pixels:.0f} pixels may be of {self.likeliest!r}, or of a candidate "
+                f"like it (probability {self.missing:.2g}): fewer than a simulation costs"
+            )
+        if self.beside:
+            found += (
+                f"; about {self.beside:.0f} pixels look alike and like none of all these: give "
+                "more candidates"
+            )
+        return found
+
+
+def _expected(
+    clf: EELSClassifier,
+    spectra: Spectra,
+    candidates: Sequence[Candidate],
+    *,
+    edge: str,
+    per: str,
+    left: Array | None = None,
+) -> _Expected:
+    """What the simulation of each candidate that is ``left`` (C,) is expected to put right."""
+    absorber, _ = element_and_shell(edge)
+    model = required(clf.fitted).forward
+    _check(candidates, model.library)
+    names, known = [one.name for one in candidates], model.library.class_names
+    open_ = [k for k, name in enumerate(names) if name not in known and (left is None or left[k])]
+    rows = np.flatnonzero(spectra.ok)
+    if not len(rows):
+        raise ValueError("no pixel of spectra is usable")
+    if not open_:
+        return _Expected(np.zeros(len(candidates)), 0.0, "", 0.0, 0.0)
+    guess = guessed(
+        [surroundings(one.structures, absorber, per) for one in candidates],
+        {k: model.library.class_spectra[known.index(n)] for k, n in enumerate(names) if n in known},
+    )
+    guess = Guess(guess.edge[open_], guess.doubt[open_])
+    few = rows[:: -(-len(rows) // PIXELS)]
+    weigh = MissingStructure(model, spectra[few])
+    shapes = _shapes(model, [candidates[k] for k in open_], guess)
+    found = [weigh.gain(shape) for shape in shapes]
+    # that nothing is missing, then each that may be
+    nats = np.array([0.0, *(one.evidence for one in found)])
+    nats += np.log([1.0 - MISSING, *np.full(len(found), MISSING / len(found))])
+    probability = np.exp(nats - logsumexp(nats))
+    pixels = np.zeros(len(candidates))
+    pixels[open_] = [one.pixels * len(rows) / len(few) for one in found]
+    gain = np.zeros(len(candidates))
+    gain[open_] = probability[1:] * pixels[open_]
+    best = int(np.argmax(gain))
+    beside = len(rows) * float(model.foreign.share.sum())
+    missing = float(probability[1:].sum())
+    return _Expected(gain, missing, names[best], float(pixels[best]), beside)
+
+
+def _shapes(model: ForwardModel, left: Sequence[Candidate], guess: Guess) -> list[GuessedShape]:
+    """Guesses of the candidates in whitened bins."""
     energy, library, white = model.continuum.energy, model.library, model.white
     values = None if library.values is None else [one.value for one in left]
     more = library.with_fingerprints(
@@ -296,42 +361,13 @@ def _shapes(model: ForwardModel, left: Sequence[Candidate], guess: Guess) -> lis
     )
     here = slice(library.n_classes, more.n_classes)
     varied = edge_shapes(energy, more, LibraryFit(), white, model.noise)[here]
-    edges = mean_edges(energy, more, LibraryFit())
+    edges = mean_edges(energy, more, LibraryFit())[here]
     window = (float(library.energy[0]), float(library.energy[-1]))
     shapes = []
-    for shape, edge, unsure in zip(varied, edges[here], guess.doubt, strict=True):
+    for shape, edge, unsure in zip(varied, edges, guess.doubt, strict=True):
         modes = directions(energy, edge[None], window).shape * white[:, None]
-        unlike = [UNKNOWN_SD * unsure * shape.mean[:, None], UNLIKE * unsure * modes]
-        shapes.append(Shape(shape.mean, np.concatenate([shape.loadings, *unlike], axis=1)))
-    return [*shapes, unlike_all(edges * white, model.along.shape * white[:, None])]
-
-
-def _shares(model: ForwardModel, spectra: Spectra, shapes: Sequence[Shape]) -> Array:
-    """Share of the pixels that each further component takes from the known classes."""
-    target, noise = model.whiten(spectra.profile.astype(float), spectra.level.astype(float))
-    columns = model.continuum.columns(model.continuum.energy, model.library) * model.white[:, None]
-    population = Population(np.ones(1), model.mean, model.covariance)
-    known = [log_likelihood(target, noise, part)[0] for part in model.rotated_components()]
-    further = [
-        log_likelihood(target, noise, rotated(columns, population, shape))[0] for shape in shapes
-    ]
-    n_pure, n_all = model.library.n_classes, model.library.n_classes + len(shapes)
-    fits = np.stack([*known[:n_pure], *further, *known[n_pure:]], axis=1)
-    _, before = model.components()
-    before = before * (1.0 - AT_FIRST * len(shapes) / (1.0 + AT_FIRST * len(shapes)))
-    new = np.full(len(shapes), AT_FIRST / (1.0 + AT_FIRST * len(shapes)))
-    weight = np.concatenate([before[:n_pure], new, before[n_pure:]])
-    _, image = np.unique(spectra.image, return_inverse=True)
-    pixels = np.bincount(image)
-    weights = np.tile(weight, (len(pixels), 1))
-    share = np.zeros(len(shapes))
-    of_one = [*range(n_all), *dominant(model.library, ())[n_pure:]]
-    for _ in range(STEPS):
-        joint = fits + np.log(np.maximum(weights, LEAST_WEIGHT))[image]
-        of_pixel = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
-        last, share = share, of_pixel[:, n_pure:n_all].mean(0)
-        if np.abs(share - last).max() < SETTLED:
-            break
-        summed = np.array([of_pixel[image == i].sum(0) for i in range(len(pixels))])
-        weight, weights = shared_out(summed, pixels, of_one, None)
-    return share
+        along = unsure * np.column_stack([COUNTED * shape.mean, modes])
+        own = np.concatenate([shape.loadings, model.misfit.pixel * modes], axis=1)
+        scaled = np.arange(along.shape[1]) > 0
+        shapes.append(GuessedShape(shape.mean, along, scaled, own))
+    return shapes

@@ -7,6 +7,9 @@ import pytest
 
 import eels_bayes as eb
 from eels_bayes import ab_initio, active, structures
+from eels_bayes.ab_initio.surroundings import Guess
+from eels_bayes.active import structure_choice
+from eels_bayes.active.missing_structure import MissingStructure
 from helpers.toy_engine import Toy
 
 EXAMPLE = eb.FingerprintLibrary.example()
@@ -83,6 +86,26 @@ def test_a_map_that_is_not_asks_for_what_looks_like_it(quick_classifier, holed, 
     np.testing.assert_allclose(again, gain[order], rtol=1e-3, atol=1e-2)
 
 
+def test_evidence_is_of_what_no_class_may_look_like(quick_classifier, spectra, holed, candidates):
+    """A class's own edge adds nothing; the vacancy's is seen, and its pixels are those it has."""
+    model = quick_classifier.fitted.forward
+    known = model.library.class_spectra[model.library.class_names.index("25 % F")]
+    guess = Guess(known[None], np.array([0.5]))
+    (shape,) = structure_choice._shapes(model, candidates[4:5], guess)
+    of_class = MissingStructure(model, spectra).gain(shape)
+    assert of_class.evidence < 2.0
+    pixels, hole = holed
+    found = MissingStructure(model, pixels).gain(shape)
+    assert found.evidence > 50.0
+    assert found.pixels == pytest.approx(hole.sum(), rel=0.1)
+
+
+def test_what_the_fit_found_beside_all_is_said_at_the_end():
+    ended = structure_choice._Expected(np.zeros(2), 0.2, HOLE, 3.0, 40.0).why()
+    assert ended.startswith("the simulated structures explain the map")
+    assert "about 40 pixels look alike and like none of all these" in ended
+
+
 def test_the_loop_finds_it_learns_it_and_ends(quick_classifier, holed, candidates, edge_of_hole):
     pixels, hole = holed
     clf, seen = copy.deepcopy(quick_classifier), []
@@ -91,11 +114,14 @@ def test_the_loop_finds_it_learns_it_and_ends(quick_classifier, holed, candidate
         assert candidate.name == HOLE, "nothing else is worth a simulation"
         return edge_of_hole
 
-    history = active.simulate_structures(
+    search = active.simulate_structures(
         clf, pixels, candidates, oracle, **WORDS, after_each=seen.append
     )
+    history = search.simulated
     assert [one.name for one in history] == [HOLE] and seen == history
     assert history[0].pixels > 5.0 and history[0].cost == 5.0 and not history[0].error
+    assert search.ended.startswith("the simulated structures explain the map")
+    assert search.missing < 0.5
     pred = clf.predict(pixels, show_progressbar=False)
     found = np.array(pred.class_names)[pred.labels] == HOLE
     assert found[hole].mean() > 0.9 and found[~hole].mean() < 0.1
@@ -107,7 +133,9 @@ def test_what_costs_more_than_it_saves_is_not_simulated(quick_classifier, holed,
         raise AssertionError
 
     words = WORDS | {"error": 0.01}
-    assert active.simulate_structures(quick_classifier, holed[0], candidates, oracle, **words) == []
+    search = active.simulate_structures(quick_classifier, holed[0], candidates, oracle, **words)
+    assert search.simulated == [] and search.missing > 0.99
+    assert "fewer than a simulation costs" in search.ended and HOLE in search.ended
 
 
 def test_a_simulation_that_fails_is_put_aside(quick_classifier, holed, candidates):
@@ -115,10 +143,24 @@ def test_a_simulation_that_fails_is_put_aside(quick_classifier, holed, candidate
         raise ab_initio.EngineFailed("SCF did not converge")
 
     with pytest.warns(UserWarning, match=f"{HOLE} is put aside: EngineFailed: SCF did not"):
-        history = active.simulate_structures(
+        search = active.simulate_structures(
             quick_classifier, holed[0], candidates[:5], oracle, **WORDS
         )
-    assert [one.error for one in history] == ["EngineFailed: SCF did not converge"]
+    assert [one.error for one in search.simulated] == ["EngineFailed: SCF did not converge"]
+    assert search.ended == "every candidate is simulated or put aside"
+
+
+def test_as_many_are_simulated_as_allowed(quick_classifier, holed, candidates):
+    """What fails counts: it was paid for."""
+
+    def oracle(candidate):
+        raise ab_initio.EngineFailed("out of memory")
+
+    with pytest.warns(UserWarning, match="out of memory"):
+        search = active.simulate_structures(
+            quick_classifier, holed[0], candidates, oracle, **WORDS, most=1
+        )
+    assert len(search.simulated) == 1 and "1 is simulated, as many as allowed" in search.ended
 
 
 def test_the_simulator_brings_energy_and_unit_of_the_library(tmp_path, candidates):
