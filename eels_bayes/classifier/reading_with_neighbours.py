@@ -158,12 +158,12 @@ def _left(apart: _Apart, pixels: Pixels, known: Known, others: Array) -> Known:
     told /= told.sum(1, keepdims=True)
     told[pixels.columns["novelty"][known.rows] > MOST_NOVEL] = 0.0
     offset = offsets(apart.heard, pixels.spectra.image[known.rows], told)
-    read: NDArray[np.bool_] = offset.any(1)
+    read = np.any(offset, axis=1, keepdims=True)
     alone = apart.alone
     component = softmax(apart.heard.with_offsets(offset), axis=1)
     return known._replace(
         profile=alone.profile - apart.heard.shift(offset),
-        component=np.where(read[:, None], component, alone.component),
+        component=np.where(read, component, alone.component),
     )
 
 
