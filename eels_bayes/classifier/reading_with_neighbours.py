@@ -78,8 +78,8 @@ def read_with_neighbours(
 ) -> tuple[Columns, MapPosterior]:
     """Numbers of a prediction as `columns_of` gives them, and the field that they are read with.
 
-    A first field says which components pixels are likely of, and with these what the continua of
-    each image's pixels share. Without it they say more of their classes, to a second field.
+    A first field, of pixels without what their images share, says better which components they are
+    likely of, and with these what the continua share. Without it a second field is learned.
 
     Parameters
     ----------
