@@ -138,10 +138,13 @@ def _with_image(pixels: Pixels, apart: _Apart) -> tuple[Known, Array]:
     """
     known, states = apart.alone, pixels.states
     image = pixels.spectra.image[known.rows]
-    mix = image_weights(_classes(states, known), image, pixels.weights)
+    alone, by_heads = _classes(states, known), pixels.columns["probabilities"][known.rows]
+    mix = image_weights(by_heads, image, pixels.weights)
     for _ in range(STEPS):
         known = _left(apart, pixels, known, states.of_classes(mix.others))
-        mix = image_weights(_classes(states, known), image, pixels.weights, mix)
+        moved = by_heads * _classes(states, known) / alone
+        moved /= moved.sum(1, keepdims=True)
+        mix = image_weights(moved, image, pixels.weights, mix)
     return known, states.of_classes(mix.others)
 
 
@@ -149,7 +152,7 @@ def _classes(states: PixelStates, known: Known) -> Array:
     """Probabilities (m, K) of the classes that dominate components; little of each at least."""
     of_class = np.eye(states.share.shape[1])[states.label[states.of_dominant]]
     found: Array = known.component @ of_class + LEAST
-    return found / found.sum(1, keepdims=True)
+    return found
 
 
 def _left(apart: _Apart, pixels: Pixels, known: Known, others: Array) -> Known:
