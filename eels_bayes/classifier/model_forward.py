@@ -25,7 +25,7 @@ from eels_bayes.validation import same_axis
 
 # ForwardModel's plain arrays, stored under their names.
 _FORWARD = (
-    *("mean_profile", "middle", "spread", "mean", "covariance"),
+    *("mean_profile", "middle", "spread", "mean", "covariance", "within"),
     *("class_weights", "pair_weights", "level_weights", "log_likelihood"),
 )
 _CONTINUUM = ("energy", "window", "reference", "free")

@@ -67,6 +67,7 @@ _FORWARD = {
     "spread": Expected("B", F64, NOT_NEGATIVE),
     "mean": Expected("P", F64),
     "covariance": Expected("PP", F64, DEFINITE),
+    "within": Expected("PP", F64, DEFINITE),
     "class_weights": Expected("K", F64, NOT_NEGATIVE),
     "pair_weights": Expected("KK", F64, NOT_NEGATIVE),
     "level_weights": Expected(f"K{len(LEVELS)}", F64, NOT_NEGATIVE),

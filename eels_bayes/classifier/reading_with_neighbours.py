@@ -18,12 +18,13 @@ from eels_bayes.field.series import Links
 from eels_bayes.prediction.image_context import image_weights
 from eels_bayes.prediction.map_posterior import MapPosterior, map_posterior, said_by_others
 from eels_bayes.prediction.pixel_states import PixelStates
-from eels_bayes.prediction.shared_continuum import shared_continuum
+from eels_bayes.prediction.shared_continuum import Heard, heard, offsets
 
 # Of a pixel that tells what continua share: the model does not describe others, and a third of an
 # image that is 1.3 times as bright as any would turn the classes of all the rest. One pixel in a
 # hundred of those that it does describe is left out.
 MOST_NOVEL = 0.99
+STEPS = 8  # in which what images share and how frequent classes are settle together
 LEAST = 1e-12  # of a class's probability, to be divided by
 
 
@@ -67,18 +68,9 @@ def read_with_image(fitted: Fitted, pixels: Pixels, settings: Settings) -> Colum
     pixels : Pixels
     settings : Settings
     """
-    alone, states, image = pixels.known(), pixels.states, pixels.spectra.image
-
-    def said_by_image(classes: NDArray[np.float32]) -> Array:
-        """Weights of states of each pixel by those others whose classes are these."""
-        others = image_weights(classes, image[alone.rows], pixels.weights).others
-        return states.of_classes(others)
-
-    classes = pixels.columns["probabilities"][alone.rows]
-    left = _left(fitted, pixels, alone, said_by_image(classes))
-    moved = classes * _classes(states, left) / _classes(states, alone)
-    classes = (moved / moved.sum(1, keepdims=True)).astype(np.float32)
-    return columns_again(fitted, left, settings, states, said_by_image(classes), len(image))
+    apart = _apart(fitted, pixels)
+    left, others = _with_image(pixels, apart)
+    return columns_again(fitted, left, settings, pixels.states, others, len(pixels.spectra))
 
 
 def read_with_neighbours(
@@ -86,8 +78,8 @@ def read_with_neighbours(
 ) -> tuple[Columns, MapPosterior]:
     """Numbers of a prediction as `columns_of` gives them, and the field that they are read with.
 
-    A first field says which components pixels are likely of, and with these what the continua of
-    each image's pixels share. Without it they say more of their classes, to a second field.
+    A first field, of pixels without what their images share, says better which components they are
+    likely of, and with these what the continua share. Without it a second field is learned.
 
     Parameters
     ----------
@@ -97,7 +89,7 @@ def read_with_neighbours(
     links : Links, optional
         Of images of a series.
     """
-    known, states, spectra = pixels.known(), pixels.states, pixels.spectra
+    states, spectra = pixels.states, pixels.spectra
 
     def field(of_states: NDArray[np.float32], near: Coupling | None = None) -> MapPosterior:
         """That of pixels which are in these states by themselves."""
@@ -113,8 +105,10 @@ def read_with_neighbours(
             show_progressbar=settings.show_progressbar,
         )
 
+    apart = _apart(fitted, pixels)
+    known, _ = _with_image(pixels, apart)
     found = field(_of_states(pixels, known, pixels.columns))
-    known = _left(fitted, pixels, known, said_by_others(found)[known.rows])
+    known = _left(apart, pixels, known, said_by_others(found)[known.rows])
     columns = pixels.columns
     if not states.by_component:  # only heads know of some classes
         prior = np.tile(pixels.prior, (len(known.rows), 1))
@@ -124,6 +118,36 @@ def read_with_neighbours(
     return columns_again(fitted, known, settings, states, prior, len(spectra)), found
 
 
+class _Apart(NamedTuple):
+    """Pixels by themselves, and what they say of what their images share."""
+
+    alone: Known
+    heard: Heard
+
+
+def _apart(fitted: Fitted, pixels: Pixels) -> _Apart:
+    """Those that were read."""
+    alone = pixels.known()
+    return _Apart(alone, heard(fitted.forward, alone.profile, alone.level))
+
+
+def _with_image(pixels: Pixels, apart: _Apart) -> tuple[Known, Array]:
+    """Pixels without what their images' continua share, and weights of states (m, S) by others.
+
+    What an image's classes and its continuum are is known together alone.
+    """
+    known, states = apart.alone, pixels.states
+    image = pixels.spectra.image[known.rows]
+    alone, by_heads = _classes(states, known), pixels.columns["probabilities"][known.rows]
+    mix = image_weights(by_heads, image, pixels.weights)
+    for _ in range(STEPS):
+        known = _left(apart, pixels, known, states.of_classes(mix.others))
+        moved = by_heads * _classes(states, known) / alone
+        moved /= moved.sum(1, keepdims=True)
+        mix = image_weights(moved, image, pixels.weights, mix)
+    return known, states.of_classes(mix.others)
+
+
 def _classes(states: PixelStates, known: Known) -> Array:
     """Probabilities (m, K) of the classes that dominate components; little of each at least."""
     of_class = np.eye(states.share.shape[1])[states.label[states.of_dominant]]
@@ -131,17 +155,19 @@ def _classes(states: PixelStates, known: Known) -> Array:
     return found
 
 
-def _left(fitted: Fitted, pixels: Pixels, known: Known, others: Array) -> Known:
+def _left(apart: _Apart, pixels: Pixels, known: Known, others: Array) -> Known:
     """Pixels without what their images' continua share, by what others (m, S) say of states."""
     told = known.component * pixels.states.ratio_of_components(others)
     told /= told.sum(1, keepdims=True)
     told[pixels.columns["novelty"][known.rows] > MOST_NOVEL] = 0.0
-    image = pixels.spectra.image[known.rows]
-    shift, likelier = shared_continuum(fitted.forward, known.profile, known.level, image, told)
-    with np.errstate(divide="ignore"):
-        likelier = likelier + np.log(known.component)
-    component = softmax(likelier, axis=1).astype(known.component.dtype)
-    return known._replace(profile=known.profile - shift, component=component)
+    offset = offsets(apart.heard, pixels.spectra.image[known.rows], told)
+    read = np.any(offset, axis=1, keepdims=True)
+    alone = apart.alone
+    component = softmax(apart.heard.with_offsets(offset), axis=1)
+    return known._replace(
+        profile=alone.profile - apart.heard.shift(offset),
+        component=np.where(read, component, alone.component),
+    )
 
 
 def _of_states(pixels: Pixels, known: Known, columns: Columns) -> NDArray[np.float32]:

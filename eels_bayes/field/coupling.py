@@ -32,14 +32,17 @@ from eels_bayes.field.prior import Coupling, coupling_of, logs_of, prior_of_logs
 
 STEPS, STEPS_OF_MANY = 12, 6  # of learning at most: from few pixels, then from many
 SWEEPS = 2  # of all messages in each of these: of one, the slope lags behind, and steps swing
-START = math.log(0.3)  # of the strength: from weak coupling on, messages have one fixed point
+# Of the strength: from weak coupling on, messages have one fixed point. Where pixels are shuffled
+# and doubtful, 0.3 is beyond a hump, and neighbours are taken for the mix of their image.
+START = math.log(0.05)
 LEAST_GAIN = 0.3  # nats: a step from which no more is expected is the last
 LONGEST = 0.7  # in any log: where the score is no parabola, steps lead astray
 BESIDE = 0.05  # in logs, by which the fields beside differ
+FIRST_SWEEPS = 6  # before it is learned: else neighbours stand in for their image's weights
 WEIGHT_SWEEPS = 30  # in which the images' class weights are learned, too, at a known coupling
 MOST_SWEEPS = 60  # after which a message of a settled field no longer travels
 SETTLED = 1e-3  # largest change of a message, or a weight, in a sweep that ends it
-ROUGH_STEPS, ROUGH_SWEEPS = 6, 6  # where a field only says what each pixel is likely to be
+ROUGH_SWEEPS = 6  # where a field only says what each pixel is likely to be
 FEW, MANY = 4000, 16_000  # pixels that the coupling is learned from: whole images, evenly many
 MOSTLY = 0.5  # of the pixels linked in time: images that follow one another say more then
 PATIENCE = 3  # seconds that it may take before its progress is shown
@@ -138,9 +141,9 @@ def learn_field(
     base = torch.from_numpy(np.maximum(overall, LEAST)).float()
     of_state = torch.arange(len(base)) if label is None else torch.from_numpy(label)
     given = (likelihood, image, graph, base / base.sum(), of_state)
-    steps, sweeps = (ROUGH_STEPS, ROUGH_SWEEPS) if rough else (STEPS, MOST_SWEEPS)
+    sweeps = ROUGH_SWEEPS if rough else MOST_SWEEPS
     bar = tqdm(
-        total=SWEEPS * (steps + STEPS_OF_MANY) + sweeps,
+        total=2 * FIRST_SWEEPS + SWEEPS * (STEPS + STEPS_OF_MANY) + sweeps,
         desc="neighbours",
         delay=PATIENCE,
         disable=not show_progressbar,
@@ -150,7 +153,7 @@ def learn_field(
         if near is not None and len(image) > FEW:
             coupling = near
         if coupling is None:
-            coupling, found = _learned(given, distance, near, steps, bar.update)
+            coupling, found = _learned(given, distance, near, bar.update)
         if found is None or len(found.pixels.rows) < len(image):
             found = _nothing_found(pixels_of(*given))
         penalty = with_alone(penalties(coupling.strength, coupling.growth, distance))
@@ -191,7 +194,6 @@ def _learned(
     given: tuple[NDArray[np.float64], NDArray[np.int64], Graph, Tensor, Tensor],
     distance: Tensor,
     near: Coupling | None,
-    n_steps: int,
     after_each: Callable[[], object],
 ) -> tuple[Coupling, _Found]:
     """The coupling that makes pixels foretell one another best: by few of them, then by many."""
@@ -204,7 +206,7 @@ def _learned(
     else:
         logs = logs_of(near)
     start = _nothing_found(pixels_of(*given, few))
-    coupling, found = _climbed(start, distance, logs, n_steps, after_each)
+    coupling, found = _climbed(start, distance, logs, STEPS, after_each)
     if len(few) < len(image):
         start = _nothing_found(pixels_of(*given, _some_images(image, in_time, MANY)))
         coupling, found = _climbed(start, distance, logs_of(coupling), STEPS_OF_MANY, after_each)
@@ -229,6 +231,9 @@ def _climbed(
     aside[0, 0] = 0.0
     of_logs = aside[:, 1:].clone()
     of_logs[0, 2:] = 1.0
+    coupling = coupling_of(start)
+    penalty = with_alone(penalties(coupling.strength, coupling.growth, distance))
+    found = _settled(found, penalty, coupling.alone, FIRST_SWEEPS, after_each)
     place, (pixels, known, messages, n_sweeps) = start, found
     first, second = (x.expand(len(aside), -1, -1, -1) for x in messages)
     share, taken = 1.0, torch.zeros_like(start)

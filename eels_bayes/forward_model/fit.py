@@ -268,6 +268,7 @@ def _fitted(
         spread=whitening.spread,
         mean=population.mean,
         covariance=population.covariance,
+        within=state.population.covariance,
         **by_class(library, state.pairs, population.weight),
         pairs=state.pairs,
         foreign=state.foreign.left(state.foreign.share),

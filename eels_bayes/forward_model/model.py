@@ -57,6 +57,8 @@ class ForwardModel:
         ``mean_profile``; bins far outside are drawn in.
     mean, covariance : (P,) and (P, P) arrays
         Population of the continuum's coefficients ``u``.
+    within : (P, P) array
+        That part of the covariance by which pixels of one image differ.
     class_weights : (K,) array
         Share of each class, its part in mixed pixels included.
     pair_weights : (K, K) array
@@ -89,6 +91,7 @@ class ForwardModel:
     spread: Array
     mean: Array
     covariance: Array
+    within: Array
     class_weights: Array
     pair_weights: Array
     level_weights: Array

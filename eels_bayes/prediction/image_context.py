@@ -94,7 +94,10 @@ class Pixels(NamedTuple):
 
 
 def image_weights(
-    probabilities: NDArray[Any], image: NDArray[np.int64], overall: NDArray[np.float64]
+    probabilities: NDArray[Any],
+    image: NDArray[np.int64],
+    overall: NDArray[np.float64],
+    near: ImageWeights | None = None,
 ) -> ImageWeights:
     """Fit the hierarchical prior: by fixed steps, without chance.
 
@@ -106,6 +109,8 @@ def image_weights(
         Index of each pixel's image.
     overall : (K,) array
         Class weights that the probabilities were computed with; they sum to one.
+    near : ImageWeights, optional
+        From where they are looked for: of the same pixels, read a little otherwise.
 
     Returns
     -------
@@ -116,8 +121,10 @@ def image_weights(
     pixels = pixels_of(np.asarray(probabilities, dtype=np.float64) / overall, image)
     grid = _grid(len(overall))
     log_concentration = max(CONCENTRATION[0], grid[0])
-    concentration = math.exp(log_concentration)
     weights = np.tile(overall, (pixels.sums.shape[0], 1))
+    if near is not None:
+        log_concentration, weights = math.log(near.concentration), near.mean
+    concentration = math.exp(log_concentration)
     for _ in range(MOST_STEPS):
         before, log_before = weights, log_concentration
         weights = climbed(pixels, concentration * overall, weights)

@@ -1,25 +1,27 @@
 """What the continua of an image's pixels have in common: an exponent, say, that is the image's own.
 
 A pixel by itself may be any of any image, ``u ~ N(mean, covariance)`` in the notation of
-`forward_model.model`. What is odd about an image's continuum makes evidence wrong in all its pixels
-alike, however many they are, and areas of classes by more than single pixels tell. So the images'
-offsets ``o_i ~ N(0, V)`` of ``u`` are found, with V as the forward model's fit has it: with each
-pixel's components as its own data and its neighbours have them, by generalised least squares,
+`forward_model.model`; within an image it varies by less, ``within``, around the image's offset
+``o_i ~ N(0, V)``, with V as the forward model's fit has it. Who takes the one covariance for the
+other finds an image's pixels more alike than classes could be, and one class in all of them. With
+each pixel's components as its own data and its neighbours have them, offsets are found by
+generalised least squares,
 
-    o_i = (1 / V + sum_j J_j)^-1 sum_j columns' S_j^-1 (y_j - center_j),
-    J_j = columns' S_j^-1 columns,
+    o_i = (1 / V + sum_j J_j)^-1 sum_j h_j,
+    h_j = columns' S_j^-1 (y_j - center_j),     J_j = columns' S_j^-1 columns,
 
-over pixels j of image i and their components, S_j the covariance of a pixel by itself. Each pixel
-is then read without what the others of its image tell of its continuum: to first order, its own
-part is taken back. A component c is likelier then by
+over pixels j of image i and their components, S_j the covariance of a pixel within its image. Each
+pixel is then read without what the others of its image tell of its continuum: to first order, its
+own part is taken back. A component is likelier with an offset by
 
-    (columns o)' S_c^-1 (y - center_c) - (columns o)' S_c^-1 (columns o) / 2
+    h' o - o' J o / 2
 
 nats, so that no evidence need be reckoned anew.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -29,7 +31,7 @@ from scipy.sparse import csr_array
 
 from eels_bayes.arrays import Array
 from eels_bayes.forward_model.directions import spanned
-from eels_bayes.forward_model.factor_mixture import Rotated
+from eels_bayes.forward_model.factor_mixture import Rotated, log_likelihood
 from eels_bayes.forward_model.fit import image_variances
 from eels_bayes.forward_model.model import ForwardModel
 
@@ -40,6 +42,7 @@ LEAST_PIXELS = 30  # of an image that fewer tell of, each is read by itself; cho
 LEAST_SPREAD = 1e-3
 LEAST_NOISE = 0.1  # of the fit's median: pixels of less hear of the same factors
 BLOCK = 2048  # pixels at a time: what they need stays in a core's cache
+Single = NDArray[np.float32]
 
 
 class _Space(NamedTuple):
@@ -52,32 +55,66 @@ class _Space(NamedTuple):
     columns : (R, P) array
         Of the continuum, along which images differ by one standard deviation beforehand.
     parts : list of Rotated
-        C components.
+        C components, of pixels within an image.
+    along : list of (P, F) array
+        What columns and each component's factors have in common.
+    log_weight : (C,) array
+    back : (P, B) array
+        From offsets to profiles.
     """
 
     basis: Array
     columns: Array
     parts: list[Rotated]
+    along: list[Array]
+    log_weight: Array
+    back: Array
 
 
-class _Told(NamedTuple):
-    """What pixels tell of their images' offsets: scores (n, P), and information (I, P, P)."""
+class Heard(NamedTuple):
+    """What n pixels say of their images' offsets, and offsets of them.
 
-    score: Array
-    information: Array
+    Attributes
+    ----------
+    space : _Space
+    noise : (n,) array
+    log_joint : (n, C) array
+        Of each pixel and its component where the image is as the population.
+    score : (n, C, P) array
+        h of each component.
+    """
+
+    space: _Space
+    noise: Single
+    log_joint: Single
+    score: Single
+
+    def with_offsets(self, offset: Array) -> Single:
+        """Log joint probabilities (n, C) of pixels and components, by offsets (n, P)."""
+        found = self.log_joint.copy()
+        for start in range(0, len(found), BLOCK):
+            here = slice(start, start + BLOCK)
+            moved = offset[here].astype(np.float32)
+            noise = self.noise[here, None]
+            found[here] += (self.score[here] @ moved[:, :, None])[..., 0]
+            size = np.square(moved @ self.space.columns.T).sum(1)
+            for part, along, column in zip(
+                self.space.parts, self.space.along, found[here].T, strict=True
+            ):
+                hidden = (np.square(moved @ along) / (noise + part.value)).sum(1)
+                column -= 0.5 * (size - hidden) / noise[:, 0]
+        return found
+
+    def shift(self, offset: Array) -> Single:
+        """Of profiles (n, B), by offsets (n, P)."""
+        return offset.astype(np.float32) @ self.space.back
 
 
 _SPACES: WeakKeyDictionary[ForwardModel, _Space] = WeakKeyDictionary()  # so that each is made once
 
 
-def shared_continuum(
-    model: ForwardModel,
-    profile: NDArray[np.float32],
-    level: NDArray[np.float32],
-    image: NDArray[np.int64],
-    component: Array,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What of each profile is its image's, by all other pixels of that image.
+def heard(model: ForwardModel, profile: Single, level: Single) -> Heard:
+    """What pixels say of the continua of their images.
 
     Parameters
     ----------
@@ -86,35 +123,46 @@ def shared_continuum(
         Of usable pixels, units of their norm.
     level : (n,) array
         As in `Spectra`.
-    image : (n,) array of int
-    component : (n, C) array
-        Probabilities of the model's components; zeros of a pixel that is not to tell anything.
-
-    Returns
-    -------
-    shift : (n, B) array
-        Units of the norm; 0 where too few pixels of an image tell.
-    likelier : (n, C) array
-        By how much each component is likelier of what is left, nats.
     """
     if model not in _SPACES:
         _SPACES[model] = _space(model)
     space = _SPACES[model]
-    deviation, noise = model.whiten(profile, level)
-    target, noise = (deviation @ space.basis).astype(np.float32), noise.astype(np.float32)
+    n, n_parts, n_columns = len(profile), len(space.parts), space.columns.shape[1]
+    noise, log_joint = np.empty(n, np.float32), np.empty((n, n_parts), np.float32)
+    score = np.empty((n, n_parts, n_columns), np.float32)
+    for start in range(0, n, BLOCK):
+        here = slice(start, start + BLOCK)
+        deviation, variance = model.whiten(profile[here], level[here])
+        target = (deviation @ space.basis).astype(np.float32)
+        noise[here] = variance = variance.astype(np.float32)
+        for c, (part, along) in enumerate(zip(space.parts, space.along, strict=True)):
+            log_joint[here, c], factor, _ = log_likelihood(target, variance, part)
+            seen = (target - part.center) @ space.columns - factor @ along.T
+            score[here, c] = seen / variance[:, None]
+    return Heard(space, noise, log_joint + space.log_weight, score)
+
+
+def offsets(of_pixels: Heard, image: NDArray[np.int64], component: Array) -> Array:
+    """Offset (n, P) of each pixel's image, by all other pixels; 0 where too few of them tell.
+
+    Parameters
+    ----------
+    of_pixels : Heard
+    image : (n,) array of int
+    component : (n, C) array
+        Probabilities of the model's components; zeros of a pixel that is not to tell anything.
+    """
     image = np.unique(image, return_inverse=True)[1]
     tells: NDArray[np.bool_] = component.sum(1) > 0.0
-    told = _told(space, target, noise, image, component)
-    offset = np.zeros_like(told.score)
+    score, each = _told(of_pixels, image, component)
+    offset = np.zeros_like(score)
     order = np.argsort(image, kind="stable")
     for rows, information in zip(
-        np.split(order, np.cumsum(np.bincount(image))[:-1]), told.information, strict=True
+        np.split(order, np.cumsum(np.bincount(image))[:-1]), each, strict=True
     ):
         if tells[rows].sum() >= LEAST_PIXELS:
-            offset[rows] = _by_others(told.score[rows], information, tells[rows])
-    moved = (offset @ space.columns.T).astype(np.float32)
-    shift = moved @ (space.basis / model.white[:, None]).T.astype(np.float32)
-    return shift, _likelier(space.parts, target, noise, moved)
+            offset[rows] = _by_others(score[rows], information, tells[rows])
+    return offset
 
 
 def _space(model: ForwardModel) -> _Space:
@@ -126,7 +174,7 @@ def _space(model: ForwardModel) -> _Space:
     )
     seen = sd**2 > LEAST_SPREAD * model.noise
     columns = vector[:, seen] * sd[seen]
-    parts = model.rotated_components()
+    parts = replace(model, covariance=model.within).rotated_components()
     each = [np.column_stack([part.center, part.loadings]) for part in parts]
     basis = spanned(np.concatenate([columns, *each], axis=1))
     reduced = [
@@ -135,7 +183,12 @@ def _space(model: ForwardModel) -> _Space:
         .astype(np.dtype(np.float32))
         for part in parts
     ]
-    return _Space(basis, (basis.T @ columns).astype(np.float32), reduced)
+    back = (columns / model.white[:, None]).T.astype(np.float32)
+    columns = (basis.T @ columns).astype(np.float32)
+    along = [columns.T @ part.loadings for part in reduced]
+    with np.errstate(divide="ignore"):
+        log_weight = np.log(model.components()[1]).astype(np.float32)
+    return _Space(basis, columns, reduced, along, log_weight, back)
 
 
 def _by_others(score: Array, information: Array, tells: NDArray[np.bool_]) -> Array:
@@ -148,46 +201,22 @@ def _by_others(score: Array, information: Array, tells: NDArray[np.bool_]) -> Ar
     return found
 
 
-def _told(
-    space: _Space, target: Array, noise: Array, image: NDArray[np.int64], component: Array
-) -> _Told:
-    """What pixels (n, R) of these components tell."""
-    columns, n_images = space.columns, int(image.max()) + 1
-    score = np.zeros((len(target), columns.shape[1]))
-    gram = columns.T @ columns
+def _told(of_pixels: Heard, image: NDArray[np.int64], component: Array) -> tuple[Array, Array]:
+    """What pixels of these components tell of offsets: scores (n, P), information (I, P, P)."""
+    space, n_images = of_pixels.space, int(image.max()) + 1
+    share = np.where(component > LEAST_SHARE, component, 0.0).astype(np.float32)
+    score = (share[:, None] @ of_pixels.score)[:, 0].astype(np.float64)
+    gram = (space.columns.T @ space.columns).astype(np.float64)
     information = np.zeros((n_images, *gram.shape))
-    for part, share in zip(space.parts, component.T, strict=True):
-        rows = np.flatnonzero(share > LEAST_SHARE)
-        along = columns.T @ part.loadings  # (P, F)
-        residual, weight = target[rows] - part.center, (share[rows] / noise[rows])[:, None]
-        inverse = 1.0 / (noise[rows, None] + part.value)
-        left = residual @ columns - ((residual @ part.loadings) * inverse) @ along.T
-        score[rows] += weight * left
-        hidden = _sums(
-            weight * np.column_stack([inverse, np.ones(len(rows))]), image[rows], n_images
-        )
+    for part, along, one in zip(space.parts, space.along, share.T, strict=True):
+        rows = np.flatnonzero(one)
+        noise = of_pixels.noise[rows]
+        weight = (one[rows] / noise)[:, None]
+        hidden = np.column_stack([1.0 / (noise[:, None] + part.value), np.ones(len(rows))])
+        hidden = _sums(weight * hidden, image[rows], n_images)
         information += hidden[:, -1, None, None] * gram
         information -= (along * hidden[:, None, :-1]) @ along.T
-    return _Told(score, information)
-
-
-def _likelier(
-    parts: list[Rotated], target: Array, noise: Array, moved: Array
-) -> NDArray[np.float32]:
-    """By how much (n, C) each component is likelier of pixels (n, R) less what is moved (n, R)."""
-    found = np.empty((len(target), len(parts)), dtype=np.float32)
-    for start in range(0, len(target), BLOCK):
-        here = slice(start, start + BLOCK)
-        pixels, shift, variance = target[here], moved[here], noise[here, None]
-        # of a pixel half-way: the difference of both ends' squares
-        middle = pixels - 0.5 * shift
-        across = (middle * shift).sum(1)
-        for part, column in zip(parts, found[here].T, strict=True):
-            along = shift @ part.loadings
-            known = (middle @ part.loadings - part.center @ part.loadings) * along
-            explained = (known / (variance + part.value)).sum(1)
-            column[:] = (across - shift @ part.center - explained) / variance[:, 0]
-    return found
+    return score, information
 
 
 def _sums(rows: Array, image: NDArray[np.int64], n_images: int) -> Array:

@@ -286,7 +286,7 @@ def test_images_speak_for_their_pixels(fitted, spectra, prediction, monkeypatch)
     weights = np.full((4, 4), 0.05) + 0.8 * np.eye(4)
     seen = []
 
-    def told(probabilities, image, overall):
+    def told(probabilities, image, overall, near=None):
         seen.append((probabilities, image, overall))
         return ImageWeights(weights, 0.1 * weights, 1.0, others=weights[image])
 

@@ -180,6 +180,20 @@ def test_what_is_in_disorder_has_no_neighbours():
     assert nll(field.others.numpy()) < nll(field.weights.numpy()[image]) + 0.01
 
 
+def test_doubtful_pixels_are_not_taken_for_neighbours_where_images_differ():
+    """Each image has a mix of its own, which nothing but its pixels together tells."""
+    rng = np.random.default_rng(1)
+    image, graph = whole((24, 20), 12)
+    mix = rng.dirichlet(np.full(K, 0.4), 12)
+    classes = np.array([rng.choice(K, p=mix[i]) for i in image])
+    means = classes + 1.5 * rng.standard_normal(len(image))
+    likelihood = -0.5 * ((means[:, None] - np.arange(K)) / 1.5) ** 2
+    field = learning.learn_field(
+        likelihood, image, graph, class_distance(VALUES), np.full(K, 1 / K)
+    )
+    assert field.coupling.strength.max() < 0.3
+
+
 def test_what_is_found_is_a_maximum_of_the_score():
     truth = Coupling(torch.tensor([0.7, 0.7]), torch.tensor(0.5), torch.tensor(1e-3))
     _, likelihood, image, graph = drawn_series(truth, (20, 20), 8, 0.7, seed=5)

@@ -69,6 +69,7 @@ def make(pure=(0.4, 0.3, 0.2), seed=0):
         spread=rng.uniform(0.1, 0.2, len(BINS)),
         mean=mean,
         covariance=covariance,
+        within=0.8 * covariance,
         class_weights=pairs.sum(1),
         pair_weights=pairs,
         level_weights=np.full((lib.n_classes, len(LEVELS)), 1.0 / len(LEVELS)),

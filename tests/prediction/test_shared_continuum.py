@@ -5,12 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
+from eels_bayes.classifier.pixel_columns import columns_of
+from eels_bayes.classifier.reading_with_neighbours import Pixels, _apart, _with_image
 from eels_bayes.data.flags import Flag
 from eels_bayes.forward_model.factor_mixture import log_likelihood
 from eels_bayes.forward_model.fit import IMAGE_SHARE, image_variances
-from eels_bayes.prediction import shared_continuum as module
-from eels_bayes.prediction.shared_continuum import LEAST_PIXELS
+from eels_bayes.prediction.image_context import image_weights
+from eels_bayes.prediction.pixel_states import pixel_states
+from eels_bayes.prediction.shared_continuum import LEAST_PIXELS, heard, offsets
 
 EXPONENT = 1  # of the continuum's columns
 
@@ -21,15 +25,21 @@ def model(quick_classifier):
     return quick_classifier.fitted.forward
 
 
-def shared_continuum(*given):
+def shared_continuum(model, profile, level, image, component):
     """What of each profile is its image's."""
-    return module.shared_continuum(*given)[0]
+    of_pixels = heard(model, profile, level)
+    return of_pixels.shift(offsets(of_pixels, image, component))
+
+
+def parts_within(model):
+    """Components of the pixels of one image."""
+    return replace(model, covariance=model.within).rotated_components()
 
 
 def drawn(model, image, offset, seed=0, level=1e-3):
     """Profiles of the first component, with offsets (I, P) of their images; and the component."""
     rng = np.random.default_rng(seed)
-    part, n = model.rotated_components()[0], len(image)
+    part, n = parts_within(model)[0], len(image)
     columns = model.continuum.columns(model.continuum.energy, model.library)
     factors = rng.standard_normal((n, len(part.value)))
     white = part.center + factors @ part.loadings.T
@@ -89,7 +99,7 @@ def test_it_is_what_whole_matrices_give(model):
     white, noise = model.whiten(profile, level)
     columns = columns * model.white[:, None]
     score, information = np.zeros((80, columns.shape[1])), np.zeros((80, *[columns.shape[1]] * 2))
-    for part, share in zip(model.rotated_components()[:2], (0.7, 0.3), strict=True):
+    for part, share in zip(parts_within(model)[:2], (0.7, 0.3), strict=True):
         for pixel, variance in enumerate(noise):
             covariance = variance * np.eye(len(columns)) + part.loadings @ part.loadings.T
             seen = np.linalg.solve(covariance, columns)
@@ -107,24 +117,26 @@ def test_it_is_what_whole_matrices_give(model):
     np.testing.assert_allclose(found, expected, atol=3e-3 * np.abs(expected).max())
 
 
-def test_components_are_likelier_by_as_much_as_their_evidence(model):
-    """That of what is left of the profiles over that of the profiles."""
+def test_components_are_as_likely_as_their_evidence_of_what_is_left(model):
     image = np.repeat([0, 1], [120, LEAST_PIXELS - 1])
     profile, level, component, _ = drawn(model, image, offsets_of(model, 2))
-    shift, likelier = module.shared_continuum(model, profile, level, image, component)
+    of_pixels = heard(model, profile, level)
+    offset = offsets(of_pixels, image, component)
+    found, shift = of_pixels.with_offsets(offset), of_pixels.shift(offset)
     (before, noise), (after, _) = (model.whiten(x, level) for x in (profile, profile - shift))
     whole = np.isclose(before - after, shift * model.white, atol=1e-5).all(1)  # none drawn in
     assert whole.mean() > 0.9
-    expected = np.stack(
-        [
-            log_likelihood(after, noise, part)[0] - log_likelihood(before, noise, part)[0]
-            for part in model.rotated_components()
-        ],
-        1,
-    )
-    assert np.ptp(expected[image == 0], axis=1).max() > 0.1
-    np.testing.assert_allclose(likelier[whole], expected[whole], atol=1e-2)
-    np.testing.assert_array_equal(likelier[image == 1], 0.0)
+    after = before - shift * model.white
+    weight = model.components()[1]
+    parts = parts_within(model)
+    expected = np.stack([log_likelihood(after, noise, part)[0] for part in parts], 1)
+    found, expected = found[:, weight > 0], (expected + np.log(weight))[:, weight > 0]
+    difference = found - expected
+    # up to what no component spans, which is the same for all
+    np.testing.assert_allclose(difference - difference[:, :1], 0.0, atol=1e-2)
+    without = of_pixels.log_joint[:, weight > 0]
+    assert np.ptp((found - without)[image == 0], axis=1).max() > 0.1
+    np.testing.assert_array_equal(found[image == 1], without[image == 1])
 
 
 def test_pixels_that_are_not_to_tell_hear_all_the_same(model):
@@ -158,6 +170,54 @@ def test_what_the_model_does_not_describe_turns_no_classes(quick_classifier, spe
         )
     change = np.abs(first.probabilities - second.probabilities)[~odd]
     assert np.nanmean(change) < 0.02
+
+
+def test_mix_and_continuum_are_found_together(quick_classifier, spectra):
+    """As Gibbs sampling of classes, offsets and weights finds them, with whole matrices."""
+    fitted, settings = quick_classifier.fitted, quick_classifier._settings(False)
+    weights = fitted.class_weights
+    states = pixel_states(fitted.forward, weights)
+    columns = columns_of(fitted, spectra, settings, states, None)
+    pixels = Pixels(spectra, columns, states, weights)
+    apart = _apart(fitted, pixels)
+    left, others = _with_image(pixels, apart)
+    found = left.component * states.ratio_of_components(others)
+    of_class = np.eye(len(weights))[states.label[states.of_dominant]]
+    found = found @ of_class / found.sum(1, keepdims=True)
+    concentration = image_weights(found, spectra.image[left.rows], weights).concentration
+    told = sampled(apart.heard, spectra.image[left.rows], of_class, weights, concentration)
+    assert np.abs(found - told).mean() < 0.03
+    alone = apart.alone.component @ of_class
+    assert np.abs(alone - told).mean() > 0.06  # what it takes away matters here
+
+
+def sampled(of_pixels, image, of_class, overall, concentration, n_sweeps=400, n_first=100):
+    """Class probabilities (n, K) over all weights and offsets of the images."""
+    rng = np.random.default_rng(0)
+    space, n_images = of_pixels.space, int(image.max()) + 1
+    of_column = np.eye(space.columns.shape[1])
+    gram = space.columns.T @ space.columns
+    weight, offset = np.tile(overall, (n_images, 1)), np.zeros((n_images, len(gram)))
+    log_of_class = np.log(of_class @ overall)
+    mean = np.zeros((len(image), of_class.shape[1]))
+    for sweep in range(n_sweeps):
+        logs = of_pixels.with_offsets(offset[image]).astype(float) - log_of_class
+        joint = softmax(logs + np.log(weight[image] @ of_class.T), axis=1)
+        if sweep >= n_first:
+            mean += joint @ of_class / (n_sweeps - n_first)
+        which = (joint.cumsum(1) < rng.random((len(image), 1))).sum(1).clip(max=len(of_class) - 1)
+        for i in range(n_images):
+            mine = np.flatnonzero(image == i)
+            counts = of_class[which[mine]].sum(0) + concentration * overall
+            weight[i] = rng.dirichlet(counts) + 1e-12
+            precision, score = of_column.copy(), np.zeros(len(gram))
+            for j, c in zip(mine, which[mine], strict=True):
+                noise, part, along = of_pixels.noise[j], space.parts[c], space.along[c]
+                precision += (gram - (along / (noise + part.value)) @ along.T) / noise
+                score += of_pixels.score[j, c]
+            root = np.linalg.cholesky(np.linalg.inv(precision))
+            offset[i] = root @ (root.T @ score + rng.standard_normal(len(gram)))
+    return mean
 
 
 def test_images_are_read_without_what_they_share(quick_classifier, spectra):
