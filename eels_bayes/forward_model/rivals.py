@@ -205,22 +205,21 @@ def _assigned(off: Array, read: Array, share: Array, below: float) -> tuple[floa
 
     Where the best one changes fewer, each edge is denied its own class in turn.
     """
-    least = off.min(1)
-    best: tuple[float, Array] | None = None
-    for denied in (None, *range(len(read))):
-        costs = off
-        if denied is not None:
-            costs = off.copy()
-            costs[denied, read[denied]] = np.inf
-            if least.sum() - least[denied] + costs[denied].min() >= below:
-                continue
-            costs[denied, read[denied]] = off.sum() + 1.0
+    rows, by = linear_sum_assignment(off)
+    if share @ (by != read) >= EXCHANGED:
+        total = float(off[rows, by].sum())
+        return (total, by) if total < below else None
+    best, least = None, off.min(1)
+    for p, own in enumerate(read):
+        costs = off.copy()
+        costs[p, own] = np.inf
+        if least.sum() - least[p] + costs[p].min() >= below:
+            continue
+        costs[p, own] = off.sum() + 1.0  # dearer than any assignment without it
         rows, by = linear_sum_assignment(costs)
         total = float(costs[rows, by].sum())
         if total < below and share @ (by != read) >= EXCHANGED:
             best, below = (total, by), total
-        if denied is None and share @ (by != read) >= EXCHANGED:
-            return best
     return best
 
 
