@@ -28,6 +28,7 @@ from eels_bayes.forward_model.registration import NEAR
 # Nats a pixel in ten iterations: a class's odds by a factor of 1.6. Fits with the right library
 # seldom end within 75 iterations, and gained 0.002 to 0.22 at last.
 STILL_GAINING = 0.5
+MOST_DIM = 0.05  # share of the pixels that may have next to no counts; chosen, not tuned
 FEW_PIXELS = 50  # five times what the library's own variations weigh; chosen, not tuned
 UNDECIDED = 0.5  # of an equal share: classes whose shares are known less well; chosen, not tuned
 OFF = 0.1  # of its local intensity that a fingerprint may be off without a note
@@ -50,6 +51,7 @@ def problems(report: FitReport, *, limited: bool = False) -> tuple[str, ...]:
     missed = misfitting(report)
     of_all = overall(report, bool(missed))
     found = [
+        _dim(report),
         far_off(report),
         no_onset(report),
         another_class(report),
@@ -103,6 +105,16 @@ def notes(report: FitReport, *, limited: bool = False) -> tuple[str, ...]:
             "Effort(forward_iterations=...) goes on"
         )
     return tuple(found)
+
+
+def _dim(report: FitReport) -> str:
+    if report.dim < MOST_DIM:
+        return ""
+    return (
+        f"{100 * report.dim:.0f} % of the pixels have less than a tenth of the counts of bright "
+        "ones: vacuum beside the specimen, or holes. A fit takes all pixels for one material, and "
+        "these turn its continuum and its library; leave them out, spectra[bright] keeps the others"
+    )
 
 
 def _few(report: FitReport) -> str:

@@ -30,6 +30,7 @@ from eels_bayes.forward_model.edge_shapes import LibraryFit, mean_edges
 from eels_bayes.forward_model.factor_mixture import LEAST_WEIGHT, Rotated, log_likelihood
 from eels_bayes.forward_model.model import ForwardModel
 
+DIM, BRIGHT = 10.0, 0.1  # times fewer counts than the brightest tenth has at least
 NO_PIXELS = 1e-9  # pixels: keeps the mean over none finite
 LEAST_SHARE = 1e-6  # of a component in a pixel: less changes no sum
 NO_EDGE = 1e-6  # of the strongest edge: a class with less has none
@@ -46,6 +47,8 @@ class WindowFit:
     Attributes
     ----------
     n_pixels : int
+    dim : float
+        Share of the pixels with less than a tenth of the counts that bright ones have.
     energy : (W,) array
         Centres of the bins, eV.
     chi_square, chi_square_error : float
@@ -70,6 +73,7 @@ class WindowFit:
     """
 
     n_pixels: int
+    dim: float
     energy: Array
     chi_square: float
     chi_square_error: float
@@ -142,6 +146,8 @@ def window_fit(model: ForwardModel, profile: Array, level: Array) -> WindowFit:
     total, total_error = _ratio(squares.sum(1, keepdims=True), expected.sum(1, keepdims=True))
     return WindowFit(
         n_pixels=n,
+        # a level is one over counts, in units of its pixel's norm
+        dim=float((level > DIM * np.quantile(level, BRIGHT)).mean()),
         energy=energy[inside],
         chi_square=float(total[0]),
         chi_square_error=float(total_error[0]),

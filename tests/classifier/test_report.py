@@ -331,6 +331,14 @@ def test_classes_that_others_would_explain_as_well(report):
     assert not problems(worse)
 
 
+def test_pixels_beside_the_specimen(report):
+    report = dataclasses.replace(report, converged=True)
+    assert report.dim == 0.0
+    (sentence,) = problems(dataclasses.replace(report, dim=0.4))
+    assert sentence.startswith("40 % of the pixels have less than a tenth of the counts")
+    assert not problems(dataclasses.replace(report, dim=0.04))
+
+
 def test_many_pixels_between_two_classes(report):
     names = report.class_names
     weights = np.diag([0.3, 0.3, 0.1, 0.05])

@@ -78,6 +78,12 @@ def test_the_scatter_along_an_edge_is_that_of_the_covariance(model, rng):
         assert score == pytest.approx(shown / np.sqrt(direction @ inverse @ direction))
 
 
+def test_pixels_with_next_to_no_counts_are_counted(model):
+    profile, level = drawn(model, 100, 0.01, 0)
+    assert window_fit(model, profile, level).dim == 0.0
+    assert window_fit(model, profile, np.where(np.arange(100) < 30, 20 * level, level)).dim == 0.3
+
+
 def test_where_a_class_has_no_edge_the_strongest_tells():
     edges = np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 1.0]])
     np.testing.assert_array_equal(_directions(edges), [[2.0, 1.0], [1.0, 0.0], [2.0, 1.0]])
