@@ -14,6 +14,7 @@ from eels_bayes.forward_model.registration import BEGINS, NEAR, REACH
 # class between two was missing 0.57 to 1.16, and 0.17 to 0.26.
 MANY_MIXED = 0.5
 MIXED = 0.15
+LEAST_MIXED = 50.0  # pixels: of fewer, chance decides
 AS_WELL = 1.5  # times what the class read leaves; chosen on benchmarks/white_lines.py alone
 
 
@@ -77,6 +78,7 @@ def mixed_much(report: FitReport) -> str:
     weights = np.triu(report.pair_weights, 1)
     pure = np.diag(report.pair_weights)
     many = weights > np.maximum(MANY_MIXED * 0.5 * (pure[:, None] + pure), MIXED)
+    many &= weights * report.n_fitted > LEAST_MIXED
     if not many.any():
         return ""
     a, b = divmod(int(np.where(many, weights, 0.0).argmax()), len(pure))

@@ -343,10 +343,11 @@ def test_many_pixels_between_two_classes(report):
     names = report.class_names
     weights = np.diag([0.3, 0.3, 0.1, 0.05])
     weights[1, 2] = 0.16
-    report = dataclasses.replace(report, converged=True, pair_weights=weights)
+    report = dataclasses.replace(report, converged=True, pair_weights=weights, n_fitted=400)
     (sentence,) = problems(report)
     assert f"16 % of the pixels are read as mixtures of {names[1]!r}, {names[2]!r}" in sentence
     assert "pure ones 30 and 10 %" in sentence
+    assert not problems(dataclasses.replace(report, n_fitted=300))
     # few of all pixels, or of those that are pure
     for fewer in (
         np.where(weights == 0.16, 0.14, weights),
