@@ -276,8 +276,8 @@ def _check(candidates: Sequence[Candidate], library: FingerprintLibrary) -> None
 class _Expected(NamedTuple):
     """Pixels put right by each candidate (C,), and how probable it is that one is missing.
 
-    ``likeliest`` names the candidate that is, with its ``pixels``; ``beside`` are pixels of what
-    the fit has found beside the library.
+    ``likeliest`` names the candidate that would put most right, with its ``pixels``; ``beside``
+    are pixels of what the fit has found beside the library.
     """
 
     gain: Array

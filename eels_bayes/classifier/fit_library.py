@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from eels_bayes.arrays import Array
-from eels_bayes.classifier.fit_misfits import listed
+from eels_bayes.classifier.fit_misfits import FEW_OF_CLASS, listed
 from eels_bayes.classifier.fit_report import FitReport
 from eels_bayes.forward_model.registration import BEGINS, NEAR, REACH
 
@@ -34,7 +34,10 @@ def another_class(report: FitReport) -> str:
         return ""
     only = int(np.argmax(report.class_pixels[: len(report.class_names)]))
     own, names = report.rivals[only].off, report.class_names
+    beside = float(np.delete(report.class_pixels[: len(names)], only).sum())
     if not np.abs(report.fingerprint[only]).any():
+        if beside >= FEW_OF_CLASS:  # these tell where the library stands
+            return ""
         return (
             f"next to all pixels are read as {names[only]}, which has no edge: a weak edge that "
             "all of them share would be explained as well, as a part of the continuum; fit with "
@@ -68,8 +71,9 @@ def exchanged(report: FitReport) -> str:
         f"what is read as {of} would be explained as well by {by}, the library {place} "
         f"({100 * found.off:.0f} % off, as read {100 * found.own:.0f} %): fingerprints fit so "
         "badly that the size of an edge does not tell its class, and classes may be wrong and "
-        "sure. Thick specimens do that (library.scattered), and fingerprints in another unit or "
-        "broader than the edges; look at report().plot(), or fit with pixels of a known class"
+        "sure. Thick specimens do that where no low loss is given, and fingerprints in another "
+        "unit or broader than the edges; look at report().plot(), or fit with pixels of a known "
+        "class"
     )
 
 

@@ -12,15 +12,15 @@ from eels_bayes.classifier.fit_report import FitReport
 # factor of four gave 0.23 to 0.27 and 2.2 to 3.8.
 LEAST_CHI_SQUARE, MOST_CHI_SQUARE = 0.7, 1.5
 SURELY = 4.0  # standard errors by which a class's chi-square lies beyond these
+# Variance by which a class is several. Of fits with the right library, and with white lines of
+# another origin that are read right, it was beyond by 0.18 at most; with a class missing, other
+# relative intensities or fingerprints broadened by 4 eV by 0.39 to 0.72.
+SCATTER = 0.25
 # A mean residual is a misfit where it is surely there, and large enough to matter in one pixel. In
 # the same fits both limits were never reached together: at most 1.8 where the length was above 0.5,
 # and 2.8 where it was less. Of 27 fits of another structure or an axis 40 eV off all had a class
 # beyond 2.5 and 1.0. Squares over all bins make one comparison of a class.
 FEW_OF_CLASS = 10.0  # pixels: fewer do not show how they scatter
-# Variance by which a class is several. Of fits with the right library, and with white lines of
-# another origin that are read right, it was beyond by 0.18 at most; with a class missing, other
-# relative intensities or fingerprints broadened by 4 eV by 0.39 to 0.72.
-SCATTER = 0.25
 MEAN_SQUARE = 2.2  # of the mean residual over its error, 1 where all is right
 LENGTH = 0.8  # root of its sum of squares over the bins, in sd by which a pixel scatters
 

@@ -51,11 +51,11 @@ def problems(report: FitReport, *, limited: bool = False) -> tuple[str, ...]:
     missed = misfitting(report)
     of_all = overall(report, bool(missed))
     found = [
-        _dim(report),
         far_off(report),
         no_onset(report),
         another_class(report),
         of_all or lacking(report),
+        _dim(report),
         exchanged(report),
         # of a larger noise, anything stands out
         "" if of_all else several_in_one(report),
@@ -113,7 +113,7 @@ def _dim(report: FitReport) -> str:
     return (
         f"{100 * report.dim:.0f} % of the pixels have less than a tenth of the counts of bright "
         "ones: vacuum beside the specimen, or holes. A fit takes all pixels for one material, and "
-        "these turn its continuum and its library; leave them out, spectra[bright] keeps the others"
+        "these turn its continuum and its library: leave them out"
     )
 
 

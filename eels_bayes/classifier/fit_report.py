@@ -34,7 +34,7 @@ class FitReport(WindowFit):
     n_pixels : int
         Pixels that were looked at, here and below.
     dim : float
-        Share of them with less than a tenth of the counts that bright ones have: vacuum, or holes.
+        Share of them with less than a tenth of the counts that bright ones of their image have.
     energy : (W,) array
         Centres of the profile's bins in the window, eV.
     chi_square, chi_square_error : float
@@ -85,7 +85,8 @@ class FitReport(WindowFit):
         Where next to all pixels are of one class: how well each of the K classes explains what
         they show, if the library stood elsewhere.
     pair_weights : (K, K) array
-        Weight of the pixels that mix two classes, upper triangle, and of pure ones, diagonal.
+        Weight of the fit's pixels that mix two classes, upper triangle, and of pure ones, diagonal;
+        0 in a report of others.
     exchange : Exchange or None
         Which classes would explain best what is read as others, where fingerprints do not explain
         what is read as theirs.

@@ -44,7 +44,7 @@ def measured_fit(forward: ForwardModel, spectra: Spectra) -> WindowFit:
         )
     rows = rows[:: -(-len(rows) // MOST_PIXELS)]
     profile, level = spectra.profile[rows].astype(float), spectra.level[rows].astype(float)
-    return window_fit(forward, profile, level)
+    return window_fit(forward, profile, level, spectra.image[rows])
 
 
 class OfFit(Protocol):
@@ -116,7 +116,8 @@ def report_of(
         converged=forward.converged,
         log_likelihood=forward.log_likelihood,
         held_out=fitted.held_out.words,
-        pair_weights=_pair_weights(forward),
+        # of the fit's pixels: of others nothing is known
+        pair_weights=_pair_weights(forward) * (spectra is None),
         rivals=tuple(rivals(forward, library, edges[only])) if alone else (),
         exchange=None if alone else exchange(forward, library, edges, of_classes),
     )
@@ -127,11 +128,12 @@ def report_of(
 
 
 def _pair_weights(forward: ForwardModel) -> Array:
-    """Weights (K, K) of mixed and pure pixels; a class that may be absent mixes with none."""
+    """Weights (K, K) of mixed and pure pixels; those of another size are pure."""
     weights, none = forward.pair_weights.copy(), absent(forward.library)
     if none is not None:
-        weights[:none, none] = 0.0
-        weights[none, none + 1 :] = 0.0
+        others = np.arange(len(weights)) != none
+        weights[others, others] += weights[others, none]
+        weights[others, none] = 0.0
     return weights
 
 

@@ -121,10 +121,9 @@ def frozen(module: nn.Module, kept: Sequence[str] = ()) -> Any:
     for node in list(program.graph.nodes()):
         if node.kind() in TAKES_A_NUMBER:
             tensor, number = list(node.inputs())[:2]
-            if str(tensor.type()).startswith("Tensor") and str(number.type()) == "float":
-                constant = program.graph.insertConstant(
-                    torch.tensor(number.toIValue(), dtype=torch.float32)
-                )
+            value = number.toIValue()  # None where it is no constant
+            if str(tensor.type()).startswith("Tensor") and isinstance(value, float):
+                constant = program.graph.insertConstant(torch.tensor(value, dtype=torch.float32))
                 constant.node().moveBefore(node)
                 node.replaceInput(1, constant)
     return program

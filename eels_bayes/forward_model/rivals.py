@@ -112,7 +112,7 @@ def rivals(model: ForwardModel, library: FingerprintLibrary, edge: Array) -> lis
 def exchange(
     model: ForwardModel, library: FingerprintLibrary, edge: Array, pixels: Array
 ) -> Exchange | None:
-    """The classes that would explain best what is read as others, each class as one other's.
+    """Classes that would explain well what is read as others, each class as one other's.
 
     One factor and one place of the library hold for all classes. What pixels' noise makes of mean
     edges is taken off both misfits.
@@ -130,7 +130,8 @@ def exchange(
     Returns
     -------
     Exchange or None
-        None where the classes that are read explain the edges, or none has `FEW` pixels.
+        None where the classes that are read explain the edges, none has `FEW` pixels, or no other
+        assignment was found.
     """
     read = np.flatnonzero(pixels >= FEW)
     if not len(read):
@@ -155,6 +156,8 @@ def exchange(
             if found is not None:
                 best = (found[0], shift, float(FACTORS[at]), found[1])
     least, shift, factor, by = best
+    if not np.isfinite(least):
+        return None
     other = by != read
     misfits = np.sqrt(np.maximum(np.array([least, own]) - noise, 0.0))
     return Exchange(
@@ -201,9 +204,10 @@ def _squares(weighed: _Weighed, share: Array, edges: Array) -> Array:
 
 
 def _assigned(off: Array, read: Array, share: Array, below: float) -> tuple[float, Array] | None:
-    """The best assignment of classes to edges (P, K) that changes `EXCHANGED` of the pixels.
+    """A cheap assignment of classes to edges (P, K) that changes `EXCHANGED` of the pixels.
 
-    Where the best one changes fewer, each edge is denied its own class in turn.
+    The cheapest of all, if it does; else the best of those in which one edge is denied its own
+    class.
     """
     rows, by = linear_sum_assignment(off)
     if share @ (by != read) >= EXCHANGED:

@@ -12,7 +12,7 @@ that the expectation is exact by class as well, where classes are hard to tell a
     z = d' (v 1 + A A')^-1 (y - center) / (d' (v 1 + A A')^-1 d)^(1/2),    E[z^2] = 1
 
 with ``d`` the class's edge: by how much, in its expected scatter, a pixel shows more of that edge
-than its component has (the matched filter; Kay, Detection Theory, 1998, section 4.3). A class whose
+than its component has (the matched filter; Kay, Detection Theory, 1998, section 4.4). A class whose
 pixels scatter more is several: of a structure that the library lacks, or of classes whose
 fingerprints are of other sizes than it says.
 """
@@ -30,7 +30,7 @@ from eels_bayes.forward_model.edge_shapes import LibraryFit, mean_edges
 from eels_bayes.forward_model.factor_mixture import LEAST_WEIGHT, Rotated, log_likelihood
 from eels_bayes.forward_model.model import ForwardModel
 
-DIM, BRIGHT = 10.0, 0.1  # times fewer counts than the brightest tenth has at least
+DIM, BRIGHT = 0.1, 0.9  # of the counts that the brightest tenth of an image has at least
 NO_PIXELS = 1e-9  # pixels: keeps the mean over none finite
 LEAST_SHARE = 1e-6  # of a component in a pixel: less changes no sum
 NO_EDGE = 1e-6  # of the strongest edge: a class with less has none
@@ -48,7 +48,7 @@ class WindowFit:
     ----------
     n_pixels : int
     dim : float
-        Share of the pixels with less than a tenth of the counts that bright ones have.
+        Share of the pixels with less than a tenth of the counts of their image's bright ones.
     energy : (W,) array
         Centres of the bins, eV.
     chi_square, chi_square_error : float
@@ -90,7 +90,9 @@ class WindowFit:
     fingerprint: Array
 
 
-def window_fit(model: ForwardModel, profile: Array, level: Array) -> WindowFit:
+def window_fit(
+    model: ForwardModel, profile: Array, level: Array, image: Array | None = None
+) -> WindowFit:
     """Compare pixels with a forward model.
 
     Parameters
@@ -100,6 +102,8 @@ def window_fit(model: ForwardModel, profile: Array, level: Array) -> WindowFit:
         As in `Spectra`; of usable pixels.
     level : (n,) array
         As in `Spectra`.
+    image : (n,) array of int, optional
+        Of each pixel; all are of one if left out.
 
     Returns
     -------
@@ -146,8 +150,7 @@ def window_fit(model: ForwardModel, profile: Array, level: Array) -> WindowFit:
     total, total_error = _ratio(squares.sum(1, keepdims=True), expected.sum(1, keepdims=True))
     return WindowFit(
         n_pixels=n,
-        # a level is one over counts, in units of its pixel's norm
-        dim=float((level > DIM * np.quantile(level, BRIGHT)).mean()),
+        dim=_dim(profile.mean(1) / level, np.zeros(n, int) if image is None else image),
         energy=energy[inside],
         chi_square=float(total[0]),
         chi_square_error=float(total_error[0]),
@@ -178,6 +181,14 @@ def share_error(probability: Array) -> Array:
     to_shares = np.diag(share) - np.outer(share, share)
     covariance = to_shares @ np.linalg.solve(information, to_shares)
     return np.asarray(np.sqrt(np.maximum(np.diag(covariance), 0.0)))
+
+
+def _dim(counts: Array, image: Array) -> float:
+    """Share of the pixels whose counts (n,) are few beside those of their image's bright ones."""
+    few = [
+        counts[image == i] < DIM * np.quantile(counts[image == i], BRIGHT) for i in np.unique(image)
+    ]
+    return float(np.concatenate(few).mean())
 
 
 def _directions(edges: Array) -> Array:

@@ -17,6 +17,7 @@ from eels_bayes.classifier.fit_problems import FEW_PIXELS, UNDECIDED, notes, pro
 from eels_bayes.classifier.fit_report import NO_PIXEL
 from eels_bayes.classifier.reporting import (
     MOST_PIXELS,
+    _pair_weights,
     measured_fit,
     report_of,
     warn_of_problems,
@@ -329,6 +330,34 @@ def test_classes_that_others_would_explain_as_well(report):
     assert f"moved by {report.shift - 0.5:+.1f} eV" in sentence and "(21 % off" in sentence
     worse = dataclasses.replace(report, exchange=others._replace(off=AS_WELL * 0.2))
     assert not problems(worse)
+
+
+def test_a_majority_without_an_edge_is_no_news_where_others_show_one(report):
+    only = dataclasses.replace(
+        report,
+        class_pixels=np.array([12.0, 0.0, 0.0, 300.0]),
+        rivals=(ALIEN, ALIEN, ALIEN, Rival(0.0, 1.0, 1.0)),
+        converged=True,
+    )
+    assert not np.abs(report.fingerprint[3]).any()
+    assert not any("has no edge" in it for it in problems(only))
+    few = dataclasses.replace(only, class_pixels=np.array([2.0, 0.0, 0.0, 310.0]))
+    assert any("has no edge: a weak edge" in it for it in problems(few))
+
+
+def test_of_other_pixels_no_mixtures_are_said(clf, spectra):
+    assert clf.report().pair_weights.sum() == pytest.approx(1.0)
+    assert not clf.report(spectra[:50]).pair_weights.any()
+
+
+def test_sizes_of_a_class_that_may_be_absent_are_pure(clf):
+    forward = clf.fitted.forward
+    plain = dataclasses.replace(forward.library, values=None)
+    weights = np.diag([0.3, 0.2, 0.1, 0.2])
+    weights[0, 3], weights[0, 1] = 0.15, 0.05
+    found = _pair_weights(dataclasses.replace(forward, library=plain, pair_weights=weights))
+    np.testing.assert_allclose(np.diag(found), [0.45, 0.2, 0.1, 0.2])
+    assert found[0, 1] == 0.05 and found.sum() == pytest.approx(1.0)
 
 
 def test_pixels_beside_the_specimen(report):
