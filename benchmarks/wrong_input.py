@@ -28,8 +28,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from annealing import SETTINGS
 from brought import counts, libraries, settings
-from brought.sample import SETTINGS, Brought, Sample, sample
+from brought.sample import Brought, Sample, sample
 from tqdm import tqdm
 
 import eels_bayes as eb
@@ -39,6 +40,7 @@ CASES = counts.CASES | libraries.CASES | settings.CASES
 EFFORT = replace(eb.Effort.quick(), forward_iterations=eb.Effort().forward_iterations)
 RIGHT = [(dose, n, side) for dose in (0.3, 1.0, 3.0, 10.0) for n, side in ((2, 6), (4, 8), (8, 16))]
 SURE = 0.95
+LEAST = 1e-6  # of the true class's probability: some are not in the library
 LOST, SURELY_WRONG = 0.1, 0.05
 
 
@@ -74,18 +76,17 @@ def scores(pred: eb.Prediction, names: np.ndarray) -> dict[str, float]:
     ok = pred.ok & (names != "")
     if not ok.any():
         return {"pixels": 0}
-    p, known = pred.probabilities[ok], np.array(pred.class_names)
-    right = known[p.argmax(1)] == names[ok]
-    at_truth = (p * (known == names[ok][:, None])).sum(1)
-    sure = p.max(1)
-    bins = np.minimum((10 * sure).astype(int), 9)
-    gaps = [abs((sure - right)[bins == b].sum()) for b in range(10)]
+    absent = sorted(set(names[ok]) - set(pred.class_names))  # from the library: never called
+    known = [*pred.class_names, *absent]
+    p = np.pad(pred.probabilities[ok], ((0, 0), (0, len(absent))))
+    truth = np.array([known.index(name) for name in names[ok]])
+    at_truth = p[np.arange(len(p)), truth]
     return {
-        "pixels": int(ok.sum()),
-        "accuracy": float(right.mean()),
-        "nll": float(-np.log(np.maximum(at_truth, 1e-6)).mean()),
-        "ece": float(sum(gaps) / len(right)),
-        "surely_wrong": float((~right & (sure > SURE)).mean()),
+        "pixels": len(p),
+        "accuracy": eb.metrics.accuracy(p, truth),
+        "nll": float(-np.log(np.maximum(at_truth, LEAST)).mean()),
+        "ece": eb.metrics.ece(p, truth, n_bins=10),
+        "surely_wrong": float(((p.argmax(1) != truth) & (p.max(1) > SURE)).mean()),
         "novel": float((pred.novelty[ok] > SURE).mean()),
     }
 

@@ -5,27 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from learning.specimens import part
 from scipy.ndimage import gaussian_filter1d
-
-import eels_bayes as eb
 
 from .sample import Array, Brought, Case, Sample
 
 
 def without(name: str) -> Case:
     def brought(sample: Sample) -> Brought:
-        library = sample.library
-        words = np.array(library.class_names)[library.labels]
-        kept = words != name
-        assert library.values is not None
-        lacking = eb.FingerprintLibrary.from_arrays(
-            library.energy,
-            library.intensity[kept],
-            words[kept],
-            values=library.values[kept],
-            nuisances=library.nuisances,
-        )
-        return Brought(sample.signals, lacking)
+        names = [each for each in sample.library.class_names if each != name]
+        return Brought(sample.signals, part(sample.library, names))
 
     return brought
 

@@ -17,13 +17,6 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 DOSE = 3.0
-SETTINGS = {
-    "window": (677.0, 737.0),
-    "dispersion": 0.25,
-    "background": (650.0, 680.0),
-    "normalize": (570.0, 592.5),
-    "align": (567.5, 627.5),
-}
 
 
 @dataclass(frozen=True, eq=False)

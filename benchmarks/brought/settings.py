@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from .counts import times
 from .sample import Brought, Case, Sample
 
 
@@ -14,6 +16,10 @@ def setting(**settings: Any) -> Case:
     return brought
 
 
+def noise_too_small(sample: Sample) -> Brought:
+    return replace(times(4.0)(sample), settings={"noise": (1.0, 0.0)})
+
+
 CASES: dict[str, Case] = {
     "not normalised": setting(normalize=None),
     "not aligned": setting(align=None),
@@ -21,12 +27,5 @@ CASES: dict[str, Case] = {
     "background window far before": setting(background=(620.0, 640.0)),
     "window behind the onset": setting(window=(700.0, 737.0)),
     "channels of 2 eV": setting(dispersion=2.0),
-    "noise given four times too small": lambda sample: _noise(sample),
+    "noise given four times too small": noise_too_small,
 }
-
-
-def _noise(sample: Sample) -> Brought:
-    from .counts import times
-
-    signals = times(4.0)(sample).signals
-    return Brought(signals, sample.library, {"noise": (1.0, 0.0)})

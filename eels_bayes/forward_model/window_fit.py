@@ -135,7 +135,7 @@ def window_fit(
             left, free = _left(pixels[:, inside], noise[here], part, inside, factor)
             squares[here, k] += gamma * (left**2).sum(1)
             expected[here, k] += gamma * free.sum(1)
-            scores[here, k] += gamma * _score(pixels, noise[here], part, along[k]) ** 2
+            scores[here, k] += gamma * _score(pixels, noise[here], part, factor, along[k]) ** 2
             of_class[here] += gamma[:, None] * left
             own = factor @ part.basis[: len(root)].T @ root.T + model.mean
             edge[k] += gamma @ (pixels[:, inside] / white[inside] - own @ columns.T)
@@ -198,16 +198,15 @@ def _directions(edges: Array) -> Array:
     return np.where(none[:, None], edges[size.argmax()], edges)
 
 
-def _score(target: Array, noise: Array, part: Rotated, direction: Array) -> Array:
+def _score(target: Array, noise: Array, part: Rotated, factor: Array, direction: Array) -> Array:
     """How much (n,) pixels show along a direction (B,) beyond a component, in its expected sd.
 
-    By Woodbury's identity, as ``A'A`` is diagonal in the component's basis.
+    By Woodbury's identity, as ``A'A`` is diagonal in the component's basis; ``factor`` (n, F) is
+    the posterior mean of its factors.
     """
     own = part.loadings.T @ direction
-    weight = own / (noise[:, None] + part.value)
-    residual = target - part.center
-    shown = residual @ direction - (residual @ part.loadings * weight).sum(1)
-    expected = direction @ direction - weight @ own
+    shown = (target - part.center) @ direction - factor @ own
+    expected = direction @ direction - (1.0 / (noise[:, None] + part.value)) @ own**2
     scaled: Array = shown / np.sqrt(noise * np.maximum(expected, np.finfo(float).tiny))
     return scaled
 

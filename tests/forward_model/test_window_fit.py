@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from eels_bayes.forward_model.edge_shapes import LibraryFit, mean_edges
+from eels_bayes.forward_model.factor_mixture import log_likelihood
 from eels_bayes.forward_model.model_evidence import evidence_of
 from eels_bayes.forward_model.window_fit import _dim, _directions, _score, share_error, window_fit
 
@@ -71,7 +72,8 @@ def test_the_scatter_along_an_edge_is_that_of_the_covariance(model, rng):
     part = model.rotated_components()[0]
     direction, noise = rng.standard_normal(len(part.center)), np.array([0.01, 0.2])
     target = part.center + rng.standard_normal((2, len(direction)))
-    found = _score(target, noise, part, direction)
+    _, factor, _ = log_likelihood(target, noise, part)
+    found = _score(target, noise, part, factor, direction)
     for row, level, score in zip(target, noise, found, strict=True):
         inverse = np.linalg.inv(level * np.eye(len(direction)) + part.loadings @ part.loadings.T)
         shown = direction @ inverse @ (row - part.center)
