@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from eels_bayes.arrays import Array
-from eels_bayes.classifier.fit_misfits import FEW_OF_CLASS, listed
+from eels_bayes.classifier.fit_misfits import listed
 from eels_bayes.classifier.fit_report import FitReport
 from eels_bayes.forward_model.registration import BEGINS, NEAR, REACH
+from eels_bayes.forward_model.window_fit import FEW_OF_CLASS
 
 # Of the mean weight of two pure classes that pixels between them have, and of all pixels. Fits with
 # the right library had 0.39 and 0.06 at most, white lines of another origin 0.48 and 0.14; where a

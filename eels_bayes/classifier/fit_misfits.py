@@ -6,21 +6,17 @@ import numpy as np
 
 from eels_bayes.arrays import Array
 from eels_bayes.classifier.fit_report import FitReport
+from eels_bayes.forward_model.window_fit import FEW_OF_CLASS
 
 # Chi-square a channel within which nothing is said. Of 33 fits to simulated series with the right
 # library (60 and 600 pixels, doses 0.3, 1 and 10) it was 0.88 to 1.02; gains that are wrong by a
 # factor of four gave 0.23 to 0.27 and 2.2 to 3.8.
 LEAST_CHI_SQUARE, MOST_CHI_SQUARE = 0.7, 1.5
 SURELY = 4.0  # standard errors by which a class's chi-square lies beyond these
-# Variance by which a class is several. Of fits with the right library, and with white lines of
-# another origin that are read right, it was beyond by 0.18 at most; with a class missing, other
-# relative intensities or fingerprints broadened by 4 eV by 0.39 to 0.72.
-SCATTER = 0.25
 # A mean residual is a misfit where it is surely there, and large enough to matter in one pixel. In
 # the same fits both limits were never reached together: at most 1.8 where the length was above 0.5,
 # and 2.8 where it was less. Of 27 fits of another structure or an axis 40 eV off all had a class
 # beyond 2.5 and 1.0. Squares over all bins make one comparison of a class.
-FEW_OF_CLASS = 10.0  # pixels: fewer do not show how they scatter
 MEAN_SQUARE = 2.2  # of the mean residual over its error, 1 where all is right
 LENGTH = 0.8  # root of its sum of squares over the bins, in sd by which a pixel scatters
 
@@ -61,11 +57,7 @@ def by_class(report: FitReport) -> str:
 
 def several_in_one(report: FitReport) -> str:
     """Of classes whose pixels differ by more than pixels of one class do."""
-    excess = report.edge_scatter - 1.0
-    surely = excess > np.maximum(SCATTER, SURELY * report.edge_scatter_error)
-    n_classes = len(report.class_names)
-    several = surely[:n_classes] & (report.class_pixels[:n_classes] >= FEW_OF_CLASS)
-    bad = np.flatnonzero(several)
+    bad = np.flatnonzero(report.several[: len(report.class_names)])
     if not len(bad):
         return ""
     shown = ", ".join(f"{report.edge_scatter[k]:.2f}" for k in bad)

@@ -30,9 +30,12 @@ from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.forward_model.registration import check_background, placed, registered
 from eels_bayes.forward_model.stages import climbed
 from eels_bayes.forward_model.whitening import Whitening
+from eels_bayes.forward_model.window_fit import window_fit
 
 LEAST_BINS = 8  # of a profile: fewer cannot tell an edge from its continuum
 LEAST_PROFILE = 1e-6  # units of the norm: keeps the noise of an empty bin finite
+CHECKED = 4000  # pixels, at most, that a fit is asked of whether a class is several
+OTHER_FACTORS = (0.7, 1.4)  # about half a rung of a ladder of classes to either side
 IMAGE_SHARE = 0.1  # of the continuum's variance beforehand that an image's pixels share
 # Of that, for overlapping shapes: what they have in common in an image would be taken from its
 # classes.
@@ -119,17 +122,34 @@ def fit_forward_model(
     else:
         fit = start.library_fit
     library = of_one_size(placed(given, spectra.energy, fit.moved))
-    along = _misfits(library, fit, continuum, start)
-    problem = _problem(library, fit, energy, continuum, whitening, pixels, along, class_weights)
-    climb = climbed(
-        problem,
-        _first_state(problem, fit, start),
-        np.sqrt(np.diag(problem.prior_covariance)),
-        effort.forward_iterations,
-        stepping,
-        show_progressbar=show_progressbar,
-    )
-    return _fitted(problem, continuum, whitening, climb)
+
+    def fitted_from(fit: LibraryFit) -> ForwardModel:
+        """The nearest maximum."""
+        along = _misfits(library, fit, continuum, start)
+        problem = _problem(library, fit, energy, continuum, whitening, pixels, along, class_weights)
+        climb = climbed(
+            problem,
+            _first_state(problem, fit, start),
+            np.sqrt(np.diag(problem.prior_covariance)),
+            effort.forward_iterations,
+            stepping,
+            show_progressbar=show_progressbar,
+        )
+        return _fitted(problem, continuum, whitening, climb)
+
+    model = fitted_from(fit)
+    few = slice(None, None, -(-len(pixels.profile) // CHECKED))
+    if start is not None or not _of_several(model, pixels.profile[few], pixels.level[few]):
+        return model
+    # a class that is several may be a rung of the ladder that the factor has missed
+    gains = [model.library_fit.gain * other for other in OTHER_FACTORS]
+    others = [fitted_from(replace(fit, gain=gain)) for gain in gains]
+    return max([model, *others], key=lambda one: float(one.log_likelihood.max()))
+
+
+def _of_several(model: ForwardModel, profile: Array, level: Array) -> bool:
+    """Whether pixels of a class of the library differ by more than those of one class."""
+    return bool(window_fit(model, profile, level).several[: model.library.n_classes].any())
 
 
 def _chosen_pixels(spectra: Spectra, n_pixels: int, rng: np.random.Generator) -> _Pixels:

@@ -12,7 +12,7 @@ import pytest
 import eels_bayes as eb
 from eels_bayes.classifier import fitting
 from eels_bayes.classifier.fit_library import AS_WELL, rise_length
-from eels_bayes.classifier.fit_misfits import SCATTER, misfitting
+from eels_bayes.classifier.fit_misfits import misfitting
 from eels_bayes.classifier.fit_problems import FEW_PIXELS, UNDECIDED, notes, problems
 from eels_bayes.classifier.fit_report import NO_PIXEL
 from eels_bayes.classifier.reporting import (
@@ -28,7 +28,7 @@ from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.foreign import Foreign
 from eels_bayes.forward_model.registration import REACH
 from eels_bayes.forward_model.rivals import Exchange, Rival
-from eels_bayes.forward_model.window_fit import WindowFit
+from eels_bayes.forward_model.window_fit import SCATTER, WindowFit
 from eels_bayes.preprocessing.series_noise import noise_source
 from eels_bayes.word_tables import aligned
 from helpers import tiny_models
