@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -101,11 +102,7 @@ def fit_forward_model(
     check_background(library)
     given, energy = library, spectra.profile_energy
     library = of_one_size(given.resample(spectra.energy))
-    if len(energy) < LEAST_BINS:
-        raise ValueError(
-            f"the spectra's profiles hold {len(energy)} bins; at least {LEAST_BINS} are needed to "
-            "tell an edge from its continuum: widen the window or background"
-        )
+    _check_axis(energy)
     rng = np.random.default_rng(seed)
     pixels = _chosen_pixels(spectra, effort.forward_pixels, rng)
     drawn_in = _without_spikes(pixels)
@@ -113,10 +110,7 @@ def fit_forward_model(
         continuum = _learned_continuum(energy, drawn_in, pixels, library, effort, rng)
     else:
         continuum = start.continuum
-    mean_profile = np.maximum(drawn_in.mean(0), LEAST_PROFILE)
-    white, center = 1.0 / np.sqrt(mean_profile), continuum.center(energy)
-    deviation = (pixels.profile - center) * white
-    whitening = Whitening.of(deviation, pixels.level, mean_profile, center)
+    whitening = _whitening(continuum.center(energy), pixels, drawn_in)
     if start is None:
         fit = registered(given, spectra.energy, continuum, whitening, pixels.profile, pixels.level)
     else:
@@ -138,18 +132,41 @@ def fit_forward_model(
         return _fitted(problem, continuum, whitening, climb)
 
     model = fitted_from(fit)
-    few = slice(None, None, -(-len(pixels.profile) // CHECKED))
-    if start is not None or not _of_several(model, pixels.profile[few], pixels.level[few]):
+    if start is not None or not _of_several(model, pixels):
         return model
-    # a class that is several may be a rung of the ladder that the factor has missed
-    gains = [model.library_fit.gain * other for other in OTHER_FACTORS]
-    others = [fitted_from(replace(fit, gain=gain)) for gain in gains]
-    return max([model, *others], key=lambda one: float(one.log_likelihood.max()))
+    return _likeliest(model, fitted_from)
 
 
-def _of_several(model: ForwardModel, profile: Array, level: Array) -> bool:
+def _check_axis(energy: Array) -> None:
+    """Raise ValueError where profiles are too short."""
+    if len(energy) < LEAST_BINS:
+        raise ValueError(
+            f"the spectra's profiles hold {len(energy)} bins; at least {LEAST_BINS} are needed to "
+            "tell an edge from its continuum: widen the window or background"
+        )
+
+
+def _whitening(center: Array, pixels: _Pixels, drawn_in: Array) -> Whitening:
+    """By the mean of profiles without spikes, around the continuum's center."""
+    mean_profile = np.maximum(drawn_in.mean(0), LEAST_PROFILE)
+    deviation = (pixels.profile - center) / np.sqrt(mean_profile)
+    return Whitening.of(deviation, pixels.level, mean_profile, center)
+
+
+def _of_several(model: ForwardModel, pixels: _Pixels) -> bool:
     """Whether pixels of a class of the library differ by more than those of one class."""
-    return bool(window_fit(model, profile, level).several[: model.library.n_classes].any())
+    every = -(-len(pixels.profile) // CHECKED)
+    found = window_fit(model, pixels.profile[::every], pixels.level[::every])
+    return bool(found.several[: model.library.n_classes].any())
+
+
+def _likeliest(
+    model: ForwardModel, fitted_from: Callable[[LibraryFit], ForwardModel]
+) -> ForwardModel:
+    """A fit, or one from another factor: the library may have missed a rung of its ladder."""
+    fit = model.library_fit
+    others = [fitted_from(replace(fit, gain=other * fit.gain)) for other in OTHER_FACTORS]
+    return max([model, *others], key=lambda one: float(one.log_likelihood.max()))
 
 
 def _chosen_pixels(spectra: Spectra, n_pixels: int, rng: np.random.Generator) -> _Pixels:

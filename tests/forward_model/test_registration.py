@@ -169,3 +169,18 @@ def test_few_bright_pixels_of_a_library_in_their_unit_keep_it():
     spectra = pre(series.signals, show_progressbar=False)
     model = fit_forward_model(spectra, series.library, show_progressbar=False)
     assert model.library_fit.gain == pytest.approx(1.0, abs=0.15)
+
+
+def test_a_rung_of_the_ladder_that_the_fit_has_missed_is_found():
+    """From the factor that is found first, classes are each other's: 0.41 of them right."""
+    series = eb.simulate.annealing_series(n_images=8, shape=(16, 16), dose=3.0, seed=8251)
+    pre = eb.Preprocessor(
+        (677, 737), 0.25, background=(660, 695), normalize=(570, 592.5), align=(567.5, 627.5)
+    )
+    spectra = pre(series.signals, show_progressbar=False)
+    model = fit_forward_model(spectra, series.library, show_progressbar=False)
+    label = series.truth["label"].to_numpy().ravel()
+    profile, level = torch.from_numpy(spectra.profile), torch.from_numpy(spectra.level)
+    share = evidence_of(model)(profile, level).log_probability.exp().numpy() @ model.dominance()
+    assert (share.argmax(1) == label)[label >= 0].mean() > 0.9
+    assert model.library_fit.gain == pytest.approx(1.0, abs=0.1)
