@@ -28,7 +28,6 @@ from eels_bayes.forward_model.registration import NEAR
 # Nats a pixel in ten iterations: a class's odds by a factor of 1.6. Fits with the right library
 # seldom end within 75 iterations, and gained 0.002 to 0.22 at last.
 STILL_GAINING = 0.5
-MOST_DIM = 0.05  # share of the pixels that may have next to no counts; chosen, not tuned
 FEW_PIXELS = 50  # five times what the library's own variations weigh; chosen, not tuned
 UNDECIDED = 0.5  # of an equal share: classes whose shares are known less well; chosen, not tuned
 OFF = 0.1  # of its local intensity that a fingerprint may be off without a note
@@ -55,7 +54,6 @@ def problems(report: FitReport, *, limited: bool = False) -> tuple[str, ...]:
         no_onset(report),
         another_class(report),
         of_all or lacking(report),
-        _dim(report),
         exchanged(report),
         # of a larger noise, anything stands out
         "" if of_all else several_in_one(report),
@@ -78,6 +76,12 @@ def notes(report: FitReport, *, limited: bool = False) -> tuple[str, ...]:
     tuple of str
     """
     found = []
+    if report.dim:
+        found.append(
+            f"{100 * report.dim:.2g} % of the pixels have less than a tenth of the counts of bright "
+            "ones of their image: vacuum beside the specimen, or holes. They were left out here, "
+            "and are read as far as their counts allow"
+        )
     if report.empty and not scaled_away(report):
         found.append(
             f"no pixel takes {listed(report.empty)}: absent here, or not as in the library"
@@ -105,16 +109,6 @@ def notes(report: FitReport, *, limited: bool = False) -> tuple[str, ...]:
             "Effort(forward_iterations=...) goes on"
         )
     return tuple(found)
-
-
-def _dim(report: FitReport) -> str:
-    if report.dim < MOST_DIM:
-        return ""
-    return (
-        f"{100 * report.dim:.0f} % of the pixels have less than a tenth of the counts of bright "
-        "ones: vacuum beside the specimen, or holes. A fit takes all pixels for one material, and "
-        "these turn its continuum and its library: leave them out"
-    )
 
 
 def _few(report: FitReport) -> str:

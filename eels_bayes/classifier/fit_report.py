@@ -34,7 +34,8 @@ class FitReport(WindowFit):
     n_pixels : int
         Pixels that were looked at, here and below.
     dim : float
-        Share of them with less than a tenth of the counts that bright ones of their image have.
+        Share of the usable pixels that were left out here and of the fit, as they have less than a
+        tenth of the counts that bright ones of their image have.
     energy : (W,) array
         Centres of the profile's bins in the window, eV.
     chi_square, chi_square_error : float

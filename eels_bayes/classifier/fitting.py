@@ -71,7 +71,7 @@ def fit_run(run: Run, plan: Plan, settings: Settings, keep: Callable[[], None]) 
 
     ``keep`` is called whenever it holds more.
     """
-    spectra = run.spectra
+    spectra = run.training
     if run.forward is None:
         run.forward = fit_forward_model(
             spectra,
@@ -84,7 +84,7 @@ def fit_run(run: Run, plan: Plan, settings: Settings, keep: Callable[[], None]) 
         keep()
     source = reinsertion(run.forward, spectra)
     left_out = held_out_rows(spectra, settings.seed)
-    measured = measured_fit(run.forward, spectra), HeldOut(left_out, None)
+    measured = measured_fit(run.forward, run.spectra), HeldOut(left_out, None)
     most = min(settings.effort.vae_rounds, len(LENGTHS))
     while True:
         fitted = _beyond_forward(run, plan, settings, source, measured, keep)
@@ -109,7 +109,7 @@ def _beyond_forward(
     keep: Callable[[], None],
 ) -> Fitted:
     """What is behind the forward model, as far as the run does not hold it."""
-    spectra = run.spectra
+    spectra = run.training
     if run.vae is None:
         seen = spectra[np.setdiff1d(np.flatnonzero(spectra.ok), measured[1].rows)]
         run.vae = _fit_clean_vae(run, plan, settings, source, seen, keep)

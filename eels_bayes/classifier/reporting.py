@@ -13,6 +13,7 @@ from eels_bayes.classifier.compatibility import check_spectra
 from eels_bayes.classifier.fit_problems import notes, problems
 from eels_bayes.classifier.fit_report import FitReport
 from eels_bayes.classifier.fitted import Fitted, required
+from eels_bayes.data.dim_pixels import without_dim
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.effort import FULL, Effort
@@ -29,22 +30,25 @@ WARNED_CALL = 5  # calls from a warning about a fit up to the line that calls `E
 
 
 def measured_fit(forward: ForwardModel, spectra: Spectra) -> WindowFit:
-    """What a forward model leaves of spectra; of many pixels, every so many.
+    """What a forward model leaves of spectra; of many pixels, every so many, and not of dim ones.
 
     Raises
     ------
     ValueError
         If no pixel is usable.
     """
+    n_usable = int(spectra.ok.sum())
+    spectra = without_dim(spectra)
     rows = np.flatnonzero(spectra.ok)
     if len(rows) == 0:
         raise ValueError(
             f"none of {len(spectra)} pixels is usable, and a report needs one: see "
             "spectra.reasons()"
         )
+    dim = 1.0 - len(rows) / n_usable
     rows = rows[:: -(-len(rows) // MOST_PIXELS)]
     profile, level = spectra.profile[rows].astype(float), spectra.level[rows].astype(float)
-    return window_fit(forward, profile, level, spectra.image[rows])
+    return window_fit(forward, profile, level, dim)
 
 
 class OfFit(Protocol):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from eels_bayes.classifier.fitted import Fitted
+from eels_bayes.data.dim_pixels import without_dim
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.forward_model.model import ForwardModel
 from eels_bayes.gp.classifier import GPClassifier
@@ -35,6 +37,11 @@ class Run:
     vae_state: FitState = field(default_factory=FitState)
     learned: Learned = field(default_factory=Learned)
     rounds: int = 0  # by which the VAE's training was lengthened
+
+    @cached_property
+    def training(self) -> Spectra:
+        """The spectra, those that say next to nothing flagged."""
+        return without_dim(self.spectra)
 
     def go_further(self) -> None:
         """Train the VAE for longer, and learn anew what is behind it."""

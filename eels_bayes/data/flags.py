@@ -14,6 +14,7 @@ class Flag(enum.IntFlag):
     OFF_AXIS = 16
     NO_ANSWER = 32
     OTHER_CHANNELS = 64
+    DIM = 128
 
 
 REASONS: dict[Flag, str] = {
@@ -24,6 +25,7 @@ REASONS: dict[Flag, str] = {
     Flag.OFF_AXIS: "energies that are needed leave the axis after alignment",
     Flag.NO_ANSWER: "the model has no finite answer to it",
     Flag.OTHER_CHANNELS: "another number of channels than the energy axis has",
+    Flag.DIM: "next to no counts beside those of bright pixels of its image",
 }
 
 

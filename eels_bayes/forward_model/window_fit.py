@@ -31,7 +31,6 @@ from eels_bayes.forward_model.edge_shapes import LibraryFit, mean_edges
 from eels_bayes.forward_model.factor_mixture import LEAST_WEIGHT, Rotated, log_likelihood
 from eels_bayes.forward_model.model import ForwardModel
 
-DIM, BRIGHT = 0.1, 0.9  # of the counts that the brightest tenth of an image has at least
 # Variance by which a class is several. Of fits with the right library, and with white lines of
 # another origin that are read right, it was beyond by 0.18 at most; with a class missing, other
 # relative intensities or fingerprints broadened by 4 eV by 0.39 to 0.72.
@@ -55,7 +54,7 @@ class WindowFit:
     ----------
     n_pixels : int
     dim : float
-        Share of the pixels with less than a tenth of the counts of their image's bright ones.
+        Share of the pixels that were left out, as they have next to no counts.
     energy : (W,) array
         Centres of the bins, eV.
     chi_square, chi_square_error : float
@@ -110,7 +109,7 @@ class WindowFit:
 
 
 def window_fit(
-    model: ForwardModel, profile: Array, level: Array, image: Array | None = None
+    model: ForwardModel, profile: Array, level: Array, dim: float = 0.0
 ) -> WindowFit:
     """Compare pixels with a forward model.
 
@@ -121,8 +120,8 @@ def window_fit(
         As in `Spectra`; of usable pixels.
     level : (n,) array
         As in `Spectra`.
-    image : (n,) array of int, optional
-        Of each pixel; all are of one if left out.
+    dim : float
+        Share of the pixels that were left out, as they have next to no counts.
 
     Returns
     -------
@@ -169,7 +168,7 @@ def window_fit(
     total, total_error = _ratio(squares.sum(1, keepdims=True), expected.sum(1, keepdims=True))
     return WindowFit(
         n_pixels=n,
-        dim=_dim(profile.mean(1) / level, np.zeros(n, int) if image is None else image),
+        dim=dim,
         energy=energy[inside],
         chi_square=float(total[0]),
         chi_square_error=float(total_error[0]),
@@ -200,14 +199,6 @@ def share_error(probability: Array) -> Array:
     to_shares = np.diag(share) - np.outer(share, share)
     covariance = to_shares @ np.linalg.solve(information, to_shares)
     return np.asarray(np.sqrt(np.maximum(np.diag(covariance), 0.0)))
-
-
-def _dim(counts: Array, image: Array) -> float:
-    """Share of the pixels whose counts (n,) are few beside those of their image's bright ones."""
-    few = [
-        counts[image == i] < DIM * np.quantile(counts[image == i], BRIGHT) for i in np.unique(image)
-    ]
-    return float(np.concatenate(few).mean())
 
 
 def _directions(edges: Array) -> Array:

@@ -11,12 +11,13 @@ channels share.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eels_bayes.data.detector_noise import Noise
+from eels_bayes.data.dim_pixels import dim
 
 Floats = NDArray[np.float64]
 
@@ -35,6 +36,7 @@ FLAT = 1e-3  # of the variance over the mean: the least gain, where all is reado
 ROUNDS = 15  # of fitting a line and leaving out what is above: settled in about five
 LEAST_FREEDOM = 50.0  # degrees of freedom, with which a gain is known to a fifth
 RANK = 0.35  # of the rank of plain noise, below which components are missing: denoised
+SMALLEST = 1e-300  # keeps divisions by nothing finite
 LEAST_RANK_PIXELS = 30  # that the rank is judged by
 
 
@@ -183,35 +185,65 @@ def _scatter(images: Sequence[Floats], width: int) -> tuple[Floats, Floats, Floa
     """Mean counts, variances (of a channel) and degrees of freedom of all stretches."""
     levels, variances, freedom = [np.zeros(0)], [np.zeros(0)], [np.zeros(0)]
     for counts in images:
+        # of next to no counts most are none, and those that are look like spikes
+        counts = counts[~dim(counts.sum(1), np.zeros(len(counts), dtype=int))]
         stretches = _stretches(counts, width)
         n, n_stretches, bins = stretches.shape
         if n < 2 or n_stretches == 0:
             continue
         own = (bins - 2) * (1.0 - 1.0 / n)  # a pixel's degrees of freedom in a stretch
+        level = stretches.mean(2)
+        groups = np.array_split(
+            np.argsort(counts.sum(1)), min(MOST_GROUPS, max(1, n // LEAST_PIXELS))
+        )
         scatter = np.square(_residuals(stretches)).sum(2) * (width / own)
-        hit = _spiked(scatter, own)
+        hit = _spiked(scatter, level, groups, own, width * bins)
         if hit.any():  # a spike is in the mean, too
             scatter = np.square(_residuals(stretches, ~hit)).sum(2) * (width / own)
-            hit |= _spiked(scatter, own)
-        order = np.argsort(counts.sum(1))
-        n_groups = min(MOST_GROUPS, max(1, n // LEAST_PIXELS))
-        for group in np.array_split(order, n_groups):
+            hit |= _spiked(scatter, level, groups, own, width * bins)
+        for group in groups:
             clean = ~hit[group]
             number = clean.sum(0)
             some = np.maximum(number, 1)
-            levels.append((stretches[group].mean(2) * clean).sum(0) / some)
-            variances.append((scatter[group] * clean).sum(0) / some)
-            freedom.append(own * number)
+            mean, variance = ((a[group] * clean).sum(0) / some for a in (level, scatter))
+            levels.append(mean)
+            variances.append(variance)
+            # of so many normal deviates: that of few electrons' scatter is known less well
+            each = 2.0 / own + _per_electron(variance, mean, width * bins)
+            freedom.append(2.0 * number / each)
     level, variance, free = map(np.concatenate, (levels, variances, freedom))
     known = (free > 0) & np.isfinite(level) & np.isfinite(variance) & (variance > 0)
     return level[known], variance[known], free[known]
 
 
-def _spiked(scatter: Floats, freedom: float) -> NDArray[np.bool_]:
-    """Which pixels' stretches (n, S) scatter far more than the usual pixel's."""
-    usual = np.median(scatter, axis=0) / (1.0 - 2.0 / (9.0 * freedom)) ** 3  # of a chi-squared
-    hit: NDArray[np.bool_] = scatter > usual * (1.0 + SPIKE * np.sqrt(2.0 / freedom))
+def _spiked(
+    scatter: Floats, level: Floats, groups: Sequence[NDArray[Any]], freedom: float, size: int
+) -> NDArray[np.bool_]:
+    """Which pixels' stretches (n, S) scatter far more than those of pixels as bright.
+
+    ``level`` (n, S) is their mean count in each of ``size`` channels. Relative to the square of
+    its mean, the variance of N electrons' scatter is that of a chi-squared plus 1 / N (the fourth
+    cumulant of a Poisson distribution).
+    """
+    hit = np.zeros(scatter.shape, dtype=bool)
+    bright = level.sum(1)
+    for group in groups:
+        # the median of a chi-squared; where it is nothing, most pixels have no electron at all
+        usual = np.median(scatter[group], axis=0) / (1.0 - 2.0 / (9.0 * freedom)) ** 3
+        few = _per_electron(usual, level[group].mean(0), size)
+        most = usual * (1.0 + SPIKE * np.sqrt(2.0 / freedom + few))
+        brighter = bright[group] / max(np.median(bright[group]), SMALLEST)
+        hit[group] = (scatter[group] > most * np.maximum(1.0, brighter)[:, None]) & (usual > 0)
     return hit
+
+
+def _per_electron(variance: Floats, level: Floats, size: int) -> Floats:
+    """One over the number of electrons in ``size`` channels, if their variance is all shot noise.
+
+    A channel of n electrons of g counts has the mean ``n g`` and the variance ``n g^2``.
+    """
+    found: Floats = variance / np.maximum(size * level**2, SMALLEST)
+    return found
 
 
 def _line(scatter: tuple[Floats, Floats, Floats]) -> Line | None:
@@ -264,9 +296,9 @@ def _full_rank(images: Sequence[Floats]) -> bool:
         return True
     # every stretch counts the same, whatever its level
     size = np.sqrt(np.square(residuals).mean((0, 2), keepdims=True))
-    whitened = (residuals / np.maximum(size, 1e-300)).reshape(n, -1)
+    whitened = (residuals / np.maximum(size, SMALLEST)).reshape(n, -1)
     # every pixel too: no bright one makes a direction of its own
-    whitened /= np.maximum(np.linalg.norm(whitened, axis=1, keepdims=True), 1e-300)
+    whitened /= np.maximum(np.linalg.norm(whitened, axis=1, keepdims=True), SMALLEST)
     squares = np.linalg.eigvalsh(whitened @ whitened.T)
     rank = squares.sum() ** 2 / np.square(squares).sum()
     return bool(rank > RANK * n * free / (n + free))

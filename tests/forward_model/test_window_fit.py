@@ -9,7 +9,7 @@ import torch
 from eels_bayes.forward_model.edge_shapes import LibraryFit, mean_edges
 from eels_bayes.forward_model.factor_mixture import log_likelihood
 from eels_bayes.forward_model.model_evidence import evidence_of
-from eels_bayes.forward_model.window_fit import _dim, _directions, _score, share_error, window_fit
+from eels_bayes.forward_model.window_fit import _directions, _score, share_error, window_fit
 
 
 @pytest.fixture(scope="module")
@@ -78,17 +78,6 @@ def test_the_scatter_along_an_edge_is_that_of_the_covariance(model, rng):
         inverse = np.linalg.inv(level * np.eye(len(direction)) + part.loadings @ part.loadings.T)
         shown = direction @ inverse @ (row - part.center)
         assert score == pytest.approx(shown / np.sqrt(direction @ inverse @ direction))
-
-
-def test_pixels_with_next_to_no_counts_are_counted(model):
-    profile, level = drawn(model, 100, 0.01, 0)
-    assert window_fit(model, profile, level).dim == 0.0
-    few = np.where(np.arange(100) < 30, 20 * level, level)
-    assert window_fit(model, profile, few).dim == 0.3
-    # an image of another dose is none of the others' matter
-    assert window_fit(model, profile, few, (np.arange(100) < 30).astype(int)).dim == 0.0
-    # nor is the unit of the profiles
-    assert window_fit(model, profile, few).dim == _dim(profile.mean(1) / few, np.zeros(100))
 
 
 def test_where_a_class_has_no_edge_the_strongest_tells():

@@ -136,3 +136,24 @@ def test_images_of_one_brightness_or_few_tell_no_offset(rng: np.random.Generator
     assert offset_by_brightness([mean, 2 * mean]) is None
     assert offset_by_brightness([mean] * 8) is None
     assert offset_by_brightness([mean, mean[1:]] * 4) is None
+
+
+@pytest.mark.parametrize("film", [0.001, 0.05, 0.2])
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
+def test_vacuum_or_a_film_beside_the_specimen_is_no_matter(
+    rng: np.random.Generator, film: float, share: float
+) -> None:
+    mean = electrons(rng, 256, 100.0)
+    beside = rng.permutation(256) < share * 256
+    found = measured(counted(rng, np.where(beside[:, None], film * mean, mean), 4.0))
+    assert found.noise.gain == pytest.approx(4.0, rel=0.02)
+    assert (found.noise.readout, found.noise.offset) == (0.0, 0.0)
+
+
+def test_few_electrons_a_stretch_are_no_spikes(rng: np.random.Generator) -> None:
+    images = [rng.poisson(np.full((250, 1200), 0.1)).astype(float) for _ in range(3)]
+    found = measured_noise(images, STEP)
+    assert found is not None and found.noise.readout == 0.0
+    assert found.noise.gain == pytest.approx(1.0, abs=0.03)
+    # a stretch's variance is known less well than that of as many normal deviates
+    assert found.gain_error > 2.0 * np.sqrt(2.0 / (750 * 14 * 75))
