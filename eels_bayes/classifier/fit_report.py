@@ -36,6 +36,9 @@ class FitReport(WindowFit):
     dim : float
         Share of the usable pixels that were left out here and of the fit, as they have less than a
         tenth of the counts that bright ones of their image have.
+    library_error : (3,) array
+        Standard errors of the library's factor (relative), shift and broadening (eV), by what these
+        pixels show of them and of the misfit that may stand for them.
     energy : (W,) array
         Centres of the profile's bins in the window, eV.
     chi_square, chi_square_error : float
@@ -185,15 +188,24 @@ class FitReport(WindowFit):
         n_iterations = len(self.log_likelihood)
         end = "yes" if self.converged else "no"
         others = self.n_fitted != self.n_pixels
+        of_gain, of_shift, of_broadening = self.library_error
         of_fit = f" looked at; the fit was to {self.n_fitted}" if others else ""
         return [
             ("pixels", f"{self.n_pixels}{of_fit}"),
             ("noise", f"{in_words(self.noise)} ({self.noise_source})"),
-            ("library factor", f"{self.gain:.3g}, sd among pixels {100 * self.gain_sd:.2g} %"),
-            ("library shift", f"{self.shift:+.2f} eV, sd among pixels {self.shift_sd:.2g} eV"),
+            (
+                "library factor",
+                f"{self.gain:.3g} +- {self.gain * of_gain:.2g}, sd among pixels "
+                f"{100 * self.gain_sd:.2g} %",
+            ),
+            (
+                "library shift",
+                f"{self.shift:+.2f} +- {of_shift:.2g} eV, sd among pixels {self.shift_sd:.2g} eV",
+            ),
             (
                 "broadening",
-                f"{self.broadening:.2f} eV, sd among pixels {self.broadening_sd:.2g} eV",
+                f"{self.broadening:.2f} +- {of_broadening:.2g} eV, sd among pixels "
+                f"{self.broadening_sd:.2g} eV",
             ),
             (
                 "misfit",

@@ -96,6 +96,7 @@ _FOREIGN = {
 _REPORT = {
     "n_pixels": Expected("", INT, NOT_NEGATIVE),
     "dim": Expected("", F64, NOT_NEGATIVE),
+    "library_error": Expected("3", F64, NOT_NEGATIVE),
     **dict.fromkeys(("chi_square", "chi_square_error"), Expected("", F64)),
     "energy": Expected("U", F64, ASCENDING),
     **dict.fromkeys(("class_pixels", "share_error"), Expected("H", F64, NOT_NEGATIVE)),

@@ -103,6 +103,8 @@ def report_of(
     edges = window.edge[: library.n_classes]
     only = int(np.argmax(of_classes))
     alone = of_classes[only] > ALONE * of_classes.sum()
+    # beside a class without an edge, few others tell where the library stands
+    placed_by_it = alone and np.abs(window.fingerprint[only]).any()
     report = FitReport(
         **vars(window),
         class_names=forward.library.class_names,
@@ -123,7 +125,7 @@ def report_of(
         # of the fit's pixels: of others nothing is known
         pair_weights=_pair_weights(forward) * (spectra is None),
         rivals=tuple(rivals(forward, library, edges[only])) if alone else (),
-        exchange=None if alone else exchange(forward, library, edges, of_classes),
+        exchange=None if placed_by_it else exchange(forward, library, edges, of_classes),
     )
     limited = effort.forward_iterations < FULL.forward_iterations
     return replace(

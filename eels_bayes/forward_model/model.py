@@ -148,7 +148,7 @@ class ForwardModel:
             energy, self.library, LibraryFit(), self.white, self.noise, pairs=self.pairs
         )
         along = self._whitened_misfits()
-        shapes = spread_by_misfit(shapes, self._shares(), along, self.misfit, self.noise)
+        shapes = spread_by_misfit(shapes, self.shares(), along, self.misfit, self.noise)
         return self.on_continuum(shapes)
 
     def rotated_foreign(self) -> list[Rotated]:
@@ -168,7 +168,7 @@ class ForwardModel:
         along = self._whitened_misfits()
         return any(
             len(negligible_out(along.shape @ self.misfit.spread(row), self.noise).T)
-            for row in self._shares() * along.amplitude
+            for row in self.shares() * along.amplitude
         )
 
     def known(self, library: FingerprintLibrary) -> list[int | None]:
@@ -182,7 +182,7 @@ class ForwardModel:
         population = Population(self.components()[1], self.mean, self.covariance)
         return [rotated(columns, population, shape) for shape in shapes]
 
-    def _shares(self) -> Array:
+    def shares(self) -> Array:
         """Share (components, K) of each class in each component."""
         return shares(self.library, self.pairs)
 

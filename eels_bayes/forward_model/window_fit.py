@@ -30,6 +30,7 @@ from eels_bayes.arrays import Array
 from eels_bayes.forward_model.edge_shapes import LibraryFit, mean_edges
 from eels_bayes.forward_model.factor_mixture import LEAST_WEIGHT, Rotated, log_likelihood
 from eels_bayes.forward_model.model import ForwardModel
+from eels_bayes.forward_model.standing_error import standing_error
 
 # Variance by which a class is several. Of fits with the right library, and with white lines of
 # another origin that are read right, it was beyond by 0.18 at most; with a class missing, other
@@ -55,6 +56,8 @@ class WindowFit:
     n_pixels : int
     dim : float
         Share of the pixels that were left out, as they have next to no counts.
+    library_error : (3,) array
+        Standard errors of the library's factor (relative), shift and broadening (eV).
     energy : (W,) array
         Centres of the bins, eV.
     chi_square, chi_square_error : float
@@ -80,6 +83,7 @@ class WindowFit:
 
     n_pixels: int
     dim: float
+    library_error: Array
     energy: Array
     chi_square: float
     chi_square_error: float
@@ -161,6 +165,7 @@ def window_fit(
         variance[k] = (of_class**2).sum(0)
         off[k] = np.sqrt(noise) @ of_class / white[inside]
     probability = share @ dominance
+    n_own = len(parts) - len(foreign)
     class_pixels = probability.sum(0)
     known = np.maximum(class_pixels, NO_PIXELS)[:, None]
     chi, error = _ratio(squares, expected)
@@ -169,6 +174,7 @@ def window_fit(
     return WindowFit(
         n_pixels=n,
         dim=dim,
+        library_error=standing_error(model, target, noise, parts[:n_own], share[:, :n_own]),
         energy=energy[inside],
         chi_square=float(total[0]),
         chi_square_error=float(total_error[0]),
