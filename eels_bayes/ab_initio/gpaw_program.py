@@ -71,6 +71,20 @@ def total_energy(calc: Any) -> float:
     return float(calc.get_potential_energy() + calc.get_reference_energy())
 
 
+def states(xas: Any) -> tuple[Any, Any]:
+    """Energies (eV) and squares of the three matrix elements with 1s (Bohr^2), k-points by bands.
+
+    What the object holds are amplitudes. Up to GPAW 25.1 they lack their angular part, the square
+    root of 1/3; later ones have it, and one axis more for the core state's m.
+    """
+    import numpy as np
+
+    if hasattr(xas, "sigma_cmkn"):
+        return xas.eps_kn, np.sum(np.abs(xas.sigma_cmkn) ** 2, axis=(0, 1))
+    squares = np.sum(np.abs(xas.sigma_cn) ** 2, axis=0) / 3.0
+    return xas.eps_n.reshape(-1, xas.n), squares.reshape(-1, xas.n)
+
+
 def transitions(calc: Any, given: dict[str, Any]) -> tuple[list[float], list[float], float]:
     """Empty states: eV above the lowest, strengths, and how far up they are all there.
 
@@ -90,9 +104,8 @@ def transitions(calc: Any, given: dict[str, Any]) -> tuple[list[float], list[flo
             txt="-",
         )
         spins = [XAS(found, "all", given["index"], spin) for spin in range(found.wfs.nspins)]
-        shape = (len(spins), -1, spins[0].n)
-        energy = np.reshape([one.eps_n for one in spins], shape)[..., :n_bands]
-        energy = energy - calc.get_fermi_level()
+        both = [states(one) for one in spins]
+        energy = np.array([one for one, _ in both])[..., :n_bands] - calc.get_fermi_level()
         empty = energy > 0.0
         complete = energy[..., -1].min()  # a k-point lacks states above its last
         if empty.any():
@@ -100,10 +113,8 @@ def transitions(calc: Any, given: dict[str, Any]) -> tuple[list[float], list[flo
             if complete - lowest >= given["above"]:
                 break
         n_bands = int(1.2 * n_bands) + 4
-    # sigma_cn are amplitudes: radial integrals with 1s. Their angular part, the square root of
-    # 1/3, is left out there; another 1/3 is the mean over directions.
-    squares = np.array([np.sum(np.abs(one.sigma_cn) ** 2, axis=0) for one in spins])
-    strength = squares.reshape(shape)[..., :n_bands] / 9.0 * Bohr**2 * (2 / len(spins))
+    squares = np.array([one for _, one in both])[..., :n_bands]
+    strength = squares / 3.0 * Bohr**2 * (2 / len(spins))  # mean over directions, sum over spins
     taken = empty & (energy <= complete)
     order = np.argsort(energy[taken])
     above = (energy[taken] - lowest)[order]

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import ase
 import ase.build
@@ -11,6 +12,7 @@ import pytest
 import eels_bayes as eb
 from eels_bayes import ab_initio, structures
 from eels_bayes.ab_initio.gpaw_engine import _with_gpaw
+from eels_bayes.ab_initio.gpaw_program import states as states_of
 
 SLAB = structures.cr2tic2("F")
 LITHIUM_FLUORIDE = ase.build.bulk("LiF", "rocksalt", a=4.03)
@@ -118,6 +120,22 @@ def test_an_interpreter_without_gpaw_is_told_before_any_work(tmp_path, monkeypat
         engine.run(tmp_path)
     with pytest.raises(ValueError, match="core_hole is missing"):
         ab_initio.fingerprints({"F": SLAB}, "F K", engine=engine)
+
+
+def test_older_and_newer_amplitudes_are_one_strength():
+    """Two k-points of three bands, from states of p type whose matrix elements are known."""
+    rng = np.random.default_rng(8301)
+    radial = rng.normal(size=(3, 2, 3)) + 1j * rng.normal(size=(3, 2, 3))
+    energy = np.arange(6.0).reshape(2, 3)
+    older = SimpleNamespace(eps_n=energy.ravel(), sigma_cn=radial.reshape(3, 6), n=3)
+    newer = SimpleNamespace(eps_kn=energy, sigma_cmkn=np.sqrt(1 / 3) * radial[:, None])
+    for one, other in zip(states_of(older), states_of(newer), strict=True):
+        np.testing.assert_allclose(one, other)
+    # the angle's part: an integral of z over the sphere between 1 and sqrt(3) z
+    z = np.linspace(-1.0, 1.0, 2001)
+    angle = np.trapezoid(z * np.sqrt(3.0) * z, z) / 2.0
+    np.testing.assert_allclose(angle**2, 1.0 / 3.0, rtol=1e-5)
+    np.testing.assert_allclose(states_of(older)[1], angle**2 * (np.abs(radial) ** 2).sum(0), 1e-5)
 
 
 STAND_IN = """#!{python}
