@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # GPAW's X-ray absorption begins at a band, not at the Fermi level, and is three times weaker from 25.7 on.
 #
-# gpaw.xas.XAS with its default mode "xas" takes the states from band nvalence // 2 on, at each k-point. In a metal bands
-# cross the Fermi level: occupied states are then part of the absorption, and empty ones of lower bands are missing, with
-# nothing said. What it keeps of a state are amplitudes, whose squares are intensities. Up to 25.1 (sigma_cn) these are
-# radial integrals; from 25.7 on (sigma_cmkn) they have the angular part, too: the same transitions have a third of the
-# strength.
+# gpaw.xas.XAS with its default mode "xas" takes the states from band nvalence // 2 on, at each k-point. In a metal
+# bands cross the Fermi level: occupied states are then part of the absorption, and empty ones of lower bands are
+# missing, with nothing said. What it keeps of a state are amplitudes, whose squares are intensities. Up to 25.1
+# (sigma_cn) these are radial integrals; from 25.7 on (sigma_cmkn) they have the angular part, too: the same
+# transitions have a third of the strength.
 #
 # gpaw 25.1.0 and 25.7.0, magnesium (fcc) with half a core hole in 1s, seen on 2026-12-01:
 #
@@ -17,13 +17,17 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 # A compiler alone: neither MPI, BLAS, libxc nor FFTW.
-printf '%s\n' 'compiler = "gcc"' 'mpi = scalapack = fftw = False' 'nolibxc = noblas = True' 'libraries = []' > siteconfig.py
+cat > siteconfig.py <<'PYTHON'
+compiler = "gcc"
+mpi = scalapack = fftw = False
+nolibxc = noblas = True
+libraries = []
+PYTHON
 export GPAW_CONFIG="$work/siteconfig.py"
 cat > look.py <<'PYTHON'
 import json
 import sys
 
-import numpy as np
 from ase.build import bulk
 from gpaw import GPAW, PW, FermiDirac, setup_paths
 from gpaw.atom.configurations import parameters
