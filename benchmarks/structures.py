@@ -3,6 +3,7 @@
     python benchmarks/structures.py [--radius 4.5] [--scf 3.2] [--relax] [--cache FOLDER]
     python benchmarks/structures.py --engines --cache FOLDER [--seed 9621] [--dose 1 10]
         [--ways plain relaxed] [--truth published] [--read own all]
+    python benchmarks/structures.py --gpaw --cache FOLDER [--seed 9621] [--dose 1 10]
 
 The first table needs the extra ``structures``, and bsym for its last column. The second needs
 ``feff``, with --relax ``relax``, and compares with the published fingerprints where the development
@@ -15,6 +16,11 @@ with its own library, with that of each other, with that of all others together
 (`ab_initio.together`), which does not hold the truth either, and with that of all, which does; and
 with each other by itself, probabilities averaged: what these disagree on is ``between``, in nats.
 FEFF's edges are broadened by a spectrometer of 1 eV. Quick efforts.
+
+With --gpaw the 1 x 1 cell, one surface O and one F, by GPAW with a whole and with half a core hole,
+and by FEFF10, beside the published edge of 50 % F: where the peaks are, how alike the shapes are,
+what a step reaches, and how a fit moves and broadens each to a series of the published edge. Needs
+GPAW in this or another interpreter.
 """
 
 from __future__ import annotations
@@ -27,7 +33,8 @@ from pathlib import Path
 import ase.build
 import numpy as np
 import pandas as pd
-from annealing import preprocess
+from annealing import SETTINGS, preprocess
+from scipy.signal import find_peaks
 from scipy.special import entr
 
 import eels_bayes as eb
@@ -54,6 +61,8 @@ AXIS = np.arange(665.0, 742.0, 0.25)  # eV, FEFF's
 WIDER = 6.0  # angstrom
 RESOLUTION = 1.0  # eV, full width of the spectrometer
 MOVED = 6.0  # eV from FEFF's energies to those of the series
+CORE_HOLE = 0.2  # eV, full width of F K's
+LEAST_PEAK = 0.02  # of the highest: what a peak must stand above both sides
 NOVEL = 0.95  # of novelty: one pixel in twenty has more where the library holds all
 
 
@@ -205,6 +214,73 @@ def published() -> ab_initio.SimulatedFingerprints:
     return ab_initio.SimulatedFingerprints(axis, rows, tuple(COUNTS), (), own, "Cr", "", "FDMNES")
 
 
+def peaks(edge: eb.Fingerprint) -> str:
+    """Energies of the maxima, and heights beside the highest."""
+    rows = edge.intensity / edge.intensity.max()
+    found, _ = find_peaks(rows, prominence=LEAST_PEAK)
+    return ", ".join(f"{edge.energy[k]:.1f} eV ({rows[k]:.2f})" for k in found)
+
+
+def one_cell_by_gpaw(options: argparse.Namespace) -> None:
+    """One cell with a fluorine atom by GPAW and by FEFF10, beside the published edge."""
+    groups = {
+        "50 % F": structures.terminations(SLAB, "O", {"O": 1, "F": 1}),
+        "0 % F": structures.terminations(SLAB, "O", {"O": 2}),
+    }
+    values = {"50 % F": 0.5, "0 % F": 0.0}
+    whole = published().library(
+        values={name: n / 8 for name, n in COUNTS.items()}, value_name="fluorine fraction"
+    )
+    edge = whole.class_spectra[whole.class_names.index("50 % F")]
+    inside = (whole.energy >= 678.0) & (whole.energy <= 728.0)
+    wanted = eb.Fingerprint(whole.energy[inside], edge[inside], True)
+    shown = eb.FingerprintLibrary.from_arrays(
+        whole.energy, np.array([edge, 0 * edge]) / edge.max(), list(values), list(values), [0.5, 0]
+    )
+    print(f"published, 50 % F: {peaks(wanted)}")
+    for name, engine in {
+        "GPAW, whole hole": ab_initio.Gpaw(above=46.0),
+        "GPAW, half a hole": ab_initio.Gpaw(hole=0.5, above=46.0),
+        "FEFF10": ab_initio.Feff10(radius=options.radius, scf=options.scf),
+    }.items():
+        start = time.perf_counter()
+        hole = None if engine.broadens else CORE_HOLE
+        made = ab_initio.fingerprints(
+            groups,
+            "F K",
+            engine=engine,
+            per="Cr",
+            core_hole=hole,
+            energy=AXIS[AXIS < 732.5],  # as far as GPAW's bands go
+            cache=options.cache,
+        )
+        print(f"{name}: {time.perf_counter() - start:.0f} s")
+        for width in (0.0, RESOLUTION, 2.0, 3.0):
+            one = made.fingerprint("50 % F")
+            one = eb.broaden(one, instrument=width) if width else one
+            print(f"  instrument {width:g} eV: {peaks(one)}, highest {one.intensity.max():.2e}")
+            print(f"    {eb.compare_shapes(one, wanted)}")
+        library = made.library(values=values, value_name="fluorine fraction", highest=1.0)
+        for dose in options.dose:
+            series = eb.simulate.annealing_series(
+                **SIZE, dose=dose, seed=options.seed, library=shown
+            )
+            clf = eb.EELSClassifier(library, effort=eb.Effort.quick())
+            pre = eb.Preprocessor(**SETTINGS | {"window": (677, 729)})
+            spectra = pre(series.signals, show_progressbar=False)
+            pred = clf.fit(spectra, show_progressbar=False).predict(spectra, show_progressbar=False)
+            truth = series.truth["label"].to_numpy().ravel()
+            order = [pred.class_names.index(one) for one in shown.class_names]
+            report = clf.report()
+            print(
+                f"  dose {dose:g}: shift {report.shift:+.2f} eV, sd {report.shift_sd:.2f}; "
+                f"broadened by {report.broadening:.2f} eV, sd {report.broadening_sd:.2f}; "
+                f"factor {report.gain:.2f}, sd {100 * report.gain_sd:.1f} %"
+            )
+            print(f"    {scored(pred.probabilities[:, order], truth)}")
+            print(f"    {'; '.join(report.problems) or 'nothing is said'}", flush=True)
+
+
 def several_engines(options: argparse.Namespace) -> None:
     """Each way's series, read with its own library, with others', and with several together."""
     made = ways(options)
@@ -262,14 +338,15 @@ def main() -> None:
     parser.add_argument("--temperature", type=float, default=900.0, help="K, with --relax")
     parser.add_argument("--cache", help="folder of results that are kept")
     parser.add_argument("--engines", action="store_true", help="the series of each, read by others")
+    parser.add_argument("--gpaw", action="store_true", help="the 1 x 1 cell, by GPAW and FEFF10")
     parser.add_argument("--seed", type=int, default=9621, help="of the series")
     parser.add_argument("--dose", type=float, nargs="+", default=[1.0, 10.0], help="of the series")
     parser.add_argument("--ways", nargs="+", help="to simulate: plain, wider, relaxed (all)")
     parser.add_argument("--truth", nargs="+", help="engines that simulate a series (all)")
     parser.add_argument("--read", nargs="+", help="libraries that read, by how they begin (all)")
     options = parser.parse_args()
-    if options.engines:
-        several_engines(options)
+    if options.engines or options.gpaw:
+        (several_engines if options.engines else one_cell_by_gpaw)(options)
         return
     np.set_printoptions(precision=3)
     enumeration()

@@ -104,7 +104,8 @@ clf = eb.EELSClassifier(library, effort=effort, seed=args.seed).fit(spectra)
 pred = clf.predict(spectra, context="neighbours")
 print(clf.report())
 scores = eb.metrics.summary(pred.probabilities[pred.ok], truth.ravel()[pred.ok])
-print(f"accuracy {scores['accuracy']:.3f}, NLL {scores['nll']:.3f}, ECE {scores['ece']:.3f}")
+error = 1.0 - scores["accuracy"]
+print(f"map error {error:.3f}, NLL {scores['nll']:.3f}, ECE {scores['ece']:.3f}")
 
 
 # %% What would have to be simulated next: vacancies beside fluorine, by what they would explain

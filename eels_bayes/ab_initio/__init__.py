@@ -3,7 +3,8 @@
 `fingerprints` takes the structures of each class (`eels_bayes.structures` makes them) and an
 engine, which simulates the spectrum of one absorbing atom; it gives a library and a table of sites.
 Results are kept in a folder, one file a site, so that work which was interrupted goes on where it
-stopped. Needs the extra ``structures``; ``feff`` brings FEFF10, ``relax`` brings CHGNet.
+stopped. Needs the extra ``structures``; ``feff`` brings FEFF10, ``relax`` brings CHGNet;
+GPAW and FDMNES have installations of their own.
 """
 
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from eels_bayes.ab_initio.fdmnes_engine import Fdmnes
     from eels_bayes.ab_initio.feff10_engine import Feff10
     from eels_bayes.ab_initio.files_engine import Files
+    from eels_bayes.ab_initio.gpaw_engine import Gpaw
     from eels_bayes.ab_initio.relaxation import Relaxation
     from eels_bayes.ab_initio.simulated_fingerprints import SimulatedFingerprints, Site
     from eels_bayes.ab_initio.simulation import fingerprints
@@ -29,6 +31,7 @@ _HOME = {
     "Fdmnes": "fdmnes_engine:Fdmnes",
     "Feff10": "feff10_engine:Feff10",
     "Files": "files_engine:Files",
+    "Gpaw": "gpaw_engine:Gpaw",
     "Relaxation": "relaxation:Relaxation",
     "SimulatedFingerprints": "simulated_fingerprints:SimulatedFingerprints",
     "Site": "simulated_fingerprints:Site",
@@ -44,6 +47,7 @@ __all__ = [
     "Fdmnes",
     "Feff10",
     "Files",
+    "Gpaw",
     "Relaxation",
     "SimulatedFingerprints",
     "Site",

@@ -77,7 +77,7 @@ def fingerprints(
     edge : str
         Element and shell: "F K", "Ti L3".
     engine : Engine
-        `Feff10`, `Fdmnes`, `Files`, or one of your own.
+        `Feff10`, `Gpaw`, `Fdmnes`, `Files`, or one of your own.
     relax : Relaxation, optional
         By default structures are taken as they are.
     temperature : float, optional
