@@ -156,7 +156,9 @@ def learn_field(
     with bar, torch.no_grad():
         found = None
         if near is not None and near.found is not None:
-            coupling, found = near.coupling, near.found._replace(pixels=pixels_of(*given))
+            found = near.found._replace(pixels=pixels_of(*given))
+        if coupling is None and near is not None and found is not None:
+            coupling = near.coupling
             if len(image) <= FEW:
                 logs = logs_of(coupling)
                 coupling, found = _climbed(found, distance, logs, STEPS, bar.update)

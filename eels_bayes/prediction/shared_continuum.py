@@ -224,9 +224,9 @@ class _Part(NamedTuple):
 
     def log_joint(self, of_all: Heard) -> Single:
         """See `Heard.with_offsets`."""
-        near = self.left @ of_all.space.center.T + np.float32(0.5) * self.explained.T
-        found: Single = of_all.constant[self.rows] + near / of_all.noise[self.rows, None]
-        return found
+        near = self.left @ of_all.space.center.T + 0.5 * self.explained.T
+        found = of_all.constant[self.rows] + near / of_all.noise[self.rows, None]
+        return found.astype(np.float32, copy=False)
 
 
 _SPACES: WeakKeyDictionary[ForwardModel, _Space] = WeakKeyDictionary()  # so that each is made once
