@@ -22,20 +22,20 @@ from scipy.special import softmax
 
 from eels_bayes.arrays import Array
 from eels_bayes.prediction.image_context import (
+    MOST_STEPS,
     Mix,
     by_others,
     climbed,
     concentrated,
     floored,
+    mix_of,
     pixels_of,
-    stepped,
-    unmixed,
 )
 from eels_bayes.prediction.pixel_states import PixelStates
 from eels_bayes.prediction.shared_continuum import Heard, Single, Told
 
 LEAST_PIXELS = 30  # of an image that fewer tell of, each is read by itself; chosen, not tuned
-FIRST_STEPS = 5  # of the images' mixes, from what pixels say by themselves
+FIRST_STEPS = 5  # of mixes, from what pixels say by themselves; of small images till they stand
 MOST_ROUNDS = 12  # of readings: three to eight were enough
 LEAST_GAIN = 1e-2  # nats of an image: a step from which no more is expected is the last
 LEAST_SEEN = 0.1  # of what known components would tell, at least: where the top is far, it is rough
@@ -105,12 +105,11 @@ def settled(pixels: ByThemselves, states: PixelStates, weights: Array) -> ByImag
     # what heads say beyond components stays as it is
     beyond = pixels.by_heads / (pixels.component @ of_class + LEAST) / overall
     mixed = pixels_of(beyond * (pixels.component @ of_class + LEAST), image)
-    mix = unmixed(overall, int(image.max()) + 1)
-    for _ in range(FIRST_STEPS):
-        mix = stepped(mixed, overall, mix)
+    large = pixels.large()
+    every = len(large) == int(image.max()) + 1
+    mix = mix_of(mixed, overall, FIRST_STEPS if every else MOST_STEPS)
     dim = pixels.heard.space.columns.shape[1]
     of_images, own = np.zeros((len(mix.weights), dim)), np.zeros((len(image), dim + len(overall)))
-    large = pixels.large()
     open_images = large
     for _ in range(MOST_ROUNDS):
         new, still_open = climbed(mixed, mix.concentration * overall, mix.weights), []

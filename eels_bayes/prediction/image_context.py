@@ -129,12 +129,7 @@ def image_weights(
     """
     overall = floored(overall)
     pixels = pixels_of(np.asarray(probabilities, dtype=np.float64) / overall, image)
-    mix = unmixed(overall, pixels.sums.shape[0])
-    for _ in range(MOST_STEPS):
-        before, mix = mix, stepped(pixels, overall, mix)
-        change = np.abs(mix.weights - before.weights).max()
-        if change <= WEIGHT_TOLERANCE and abs(mix.log_mean - before.log_mean) <= LOG_TOLERANCE:
-            break
+    mix = mix_of(pixels, overall)
     weights = mix.weights
     total = mix.concentration + labels_worth(pixels, weights)
     return ImageWeights(
@@ -152,16 +147,18 @@ def floored(overall: Array) -> Array:
     return found
 
 
-def unmixed(overall: Array, n_images: int) -> Mix:
-    """Images whose weights are those of all (K,)."""
+def mix_of(pixels: Pixels, overall: Array, most_steps: int = MOST_STEPS) -> Mix:
+    """Weights of images by what pixels say, from those of all (K,) on."""
     log_mean = max(CONCENTRATION[0], _grid(len(overall))[0])
-    return Mix(np.tile(overall, (n_images, 1)), math.exp(log_mean), log_mean)
-
-
-def stepped(pixels: Pixels, overall: Array, mix: Mix) -> Mix:
-    """Weights of the images and their concentration, one step on."""
-    weights = climbed(pixels, mix.concentration * overall, mix.weights)
-    return concentrated(pixels, overall, mix._replace(weights=weights))
+    mix = Mix(np.tile(overall, (pixels.sums.shape[0], 1)), math.exp(log_mean), log_mean)
+    for _ in range(most_steps):
+        before = mix
+        weights = climbed(pixels, mix.concentration * overall, mix.weights)
+        mix = concentrated(pixels, overall, mix._replace(weights=weights))
+        change = np.abs(mix.weights - before.weights).max()
+        if change <= WEIGHT_TOLERANCE and abs(mix.log_mean - before.log_mean) <= LOG_TOLERANCE:
+            break
+    return mix
 
 
 def concentrated(pixels: Pixels, overall: Array, mix: Mix) -> Mix:

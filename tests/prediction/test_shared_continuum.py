@@ -233,6 +233,19 @@ def test_mix_and_continuum_are_found_together(quick_classifier, spectra):
     assert np.abs(alone.component @ of_class - told).mean() > 0.06  # what it takes away matters
 
 
+def test_images_of_few_pixels_have_the_mix_that_their_pixels_say(quick_classifier, spectra):
+    fitted, settings = quick_classifier.fitted, quick_classifier._settings(False)
+    few = spectra[spectra.position < LEAST_PIXELS - 5]
+    states, weights = pixel_states(fitted.forward, fitted.class_weights), fitted.class_weights
+    columns = columns_of(fitted, few, settings, states, None)
+    pixels = Pixels(few, columns, states, weights)
+    apart = _apart(fitted, pixels, pixels.known())
+    found = settled(apart, states, weights)
+    assert (found.offset == 0).all()
+    expected = image_weights(apart.by_heads, apart.image, weights).others
+    np.testing.assert_allclose(found.others, expected, atol=2e-3)
+
+
 def sampled(of_pixels, image, of_class, overall, concentration, n_sweeps=400, n_first=100):
     """Class probabilities (n, K) over all weights and offsets of the images."""
     rng = np.random.default_rng(0)
