@@ -257,10 +257,9 @@ class LiveMap:
         data = self._data[:, window]
         prior, local = of_states(data, self._prior, self.coupling.alone)
         sides, messages = self._sides, self._messages[:, :, window]
-        inside = (sides.there[..., window] > 0) & (sides.sender[..., window] >= window.start)
-        inside &= sides.sender[..., window] < window.stop
-        sender = (sides.sender[..., window] - window.start).clamp(0, window.stop - begin - 1)
-        within = Sides(sender, sides.opposite, inside.float(), (~inside).float())
+        sender = sides.sender[..., window] - window.start
+        inside = (sender > 0) & (sender <= window.stop - begin)
+        within = Sides(sender * inside, sides.opposite)
         # what is beyond says what it said before
         beyond = torch.where(inside, 1.0, messages)
         sent = torch.where(inside, messages, 1.0)

@@ -35,7 +35,9 @@ SWEEPS = 2  # of all messages in each of these: of one, the slope lags behind, a
 # Of the strength: from weak coupling on, messages have one fixed point. Where pixels are shuffled
 # and doubtful, 0.3 is beyond a hump, and neighbours are taken for the mix of their image.
 START = math.log(0.05)
-LEAST_GAIN = 0.3  # nats: a step from which no more is expected is the last
+LEAST_GAIN = 0.3  # nats: steps from which no more is expected are the last,
+GAIN_OF_PIXEL = 1e-4  # or of each pixel no more than this
+AT_LAST = 2  # such steps, as the slope lags behind
 LONGEST = 0.7  # in any log: where the score is no parabola, steps lead astray
 BESIDE = 0.05  # in logs, by which the fields beside differ
 FIRST_SWEEPS = 6  # before it is learned: else neighbours stand in for their image's weights
@@ -47,6 +49,15 @@ FEW, MANY = 4000, 16_000  # pixels that the coupling is learned from: whole imag
 MOSTLY = 0.5  # of the pixels linked in time: images that follow one another say more then
 PATIENCE = 3  # seconds that it may take before its progress is shown
 LEAST = 1e-12  # of a class weight: no image has none of a class
+
+
+class Found(NamedTuple):
+    """What was found so far of pixels and their images, in so many sweeps of messages."""
+
+    pixels: Pixels
+    of_images: OfImages
+    messages: Both
+    sweeps: int = 0
 
 
 class Field(NamedTuple):
@@ -74,6 +85,8 @@ class Field(NamedTuple):
     log_follows : Tensor (I, K, K)
         Log of how much more often each class comes after each in the image before than if they had
         nothing to do with one another; 0 where images are not linked.
+    found : Found, optional
+        Of a rough field: from where the same pixels, read a little otherwise, settle.
     """
 
     local: Tensor
@@ -85,15 +98,7 @@ class Field(NamedTuple):
     image: Tensor
     label: Tensor
     log_follows: Tensor
-
-
-class _Found(NamedTuple):
-    """What was found so far of pixels and their images, in so many sweeps of messages."""
-
-    pixels: Pixels
-    of_images: OfImages
-    messages: Both
-    sweeps: int = 0
+    found: Found | None = None
 
 
 def learn_field(
@@ -105,7 +110,7 @@ def learn_field(
     *,
     label: NDArray[np.int64] | None = None,
     coupling: Coupling | None = None,
-    near: Coupling | None = None,
+    near: Field | None = None,
     rough: bool = False,
     show_progressbar: bool = False,
 ) -> Field:
@@ -126,9 +131,9 @@ def learn_field(
         Class of each state; by default each is a class.
     coupling : Coupling, optional
         Where it is known; weights of the images are learned all the same.
-    near : Coupling, optional
-        From where it is looked for, where the same pixels, read a little otherwise, told it. What
-        many told is taken as it is.
+    near : Field, optional
+        A rough one of the same pixels, read a little otherwise, from where it is looked for. A
+        coupling that many told is taken as it is.
     rough : bool
         Whether to stop before all has settled.
     show_progressbar : bool
@@ -150,23 +155,29 @@ def learn_field(
     )
     with bar, torch.no_grad():
         found = None
-        if near is not None and len(image) > FEW:
-            coupling = near
+        if near is not None and near.found is not None:
+            found = near.found._replace(pixels=pixels_of(*given))
+        if coupling is None and near is not None and found is not None:
+            coupling = near.coupling
+            if len(image) <= FEW:
+                logs = logs_of(coupling)
+                coupling, found = _climbed(found, distance, logs, STEPS, bar.update)
         if coupling is None:
-            coupling, found = _learned(given, distance, near, bar.update)
+            coupling, found = _learned(given, distance, bar.update)
         if found is None or len(found.pixels.rows) < len(image):
             found = _nothing_found(pixels_of(*given))
         penalty = with_alone(penalties(coupling.strength, coupling.growth, distance))
         settled = _settled(found, penalty, coupling.alone, sweeps, bar.update)
-        return _field(settled, penalty, coupling)
+        field = _field(settled, penalty, coupling)
+        return field._replace(found=settled) if rough else field
 
 
-def _nothing_found(pixels: Pixels) -> _Found:
+def _nothing_found(pixels: Pixels) -> Found:
     """Before the first sweep."""
-    return _Found(pixels, pixels.as_all(), pixels.nothing_said())
+    return Found(pixels, pixels.as_all(), pixels.nothing_said())
 
 
-def _field(found: _Found, penalty: Tensor, coupling: Coupling) -> Field:
+def _field(found: Found, penalty: Tensor, coupling: Coupling) -> Field:
     """What was found, with the pixels in the order that they were given in."""
     pixels, known, messages, _ = found
     prior, local = pixels.states(known, coupling.alone)
@@ -193,57 +204,54 @@ def _field(found: _Found, penalty: Tensor, coupling: Coupling) -> Field:
 def _learned(
     given: tuple[NDArray[np.float64], NDArray[np.int64], Graph, Tensor, Tensor],
     distance: Tensor,
-    near: Coupling | None,
     after_each: Callable[[], object],
-) -> tuple[Coupling, _Found]:
+) -> tuple[Coupling, Found]:
     """The coupling that makes pixels foretell one another best: by few of them, then by many."""
     _, image, graph, *_ = given
     in_time = _mostly_in_time(graph)
     few = _some_images(image, in_time, FEW)
-    if near is None:
-        logs = prior_of_logs(graph.n_axes)[0]
-        logs[0] = START
-    else:
-        logs = logs_of(near)
-    start = _nothing_found(pixels_of(*given, few))
-    coupling, found = _climbed(start, distance, logs, STEPS, after_each)
+    logs = prior_of_logs(graph.n_axes)[0]
+    logs[0] = START
+    found = _nothing_found(pixels_of(*given, few))
+    coupling, found = _climbed(found, distance, logs, STEPS, after_each)
     if len(few) < len(image):
-        start = _nothing_found(pixels_of(*given, _some_images(image, in_time, MANY)))
-        coupling, found = _climbed(start, distance, logs_of(coupling), STEPS_OF_MANY, after_each)
+        found = _nothing_found(pixels_of(*given, _some_images(image, in_time, MANY)))
+        coupling, found = _climbed(found, distance, logs_of(coupling), STEPS_OF_MANY, after_each)
     return coupling, found
 
 
 def _climbed(
-    found: _Found,
+    found: Found,
     distance: Tensor,
     start: Tensor,
     n_steps: int,
     after_each: Callable[[], object],
-) -> tuple[Coupling, _Found]:
+) -> tuple[Coupling, Found]:
     """The maximum of the score near logs of a coupling.
 
     One field and one beside it for growth, alone and each axis settle together; what is known of
     images is one. The strength is what moves all axes.
     """
-    n_axes = len(start) - 3
-    middle, width = prior_of_logs(n_axes)
-    aside = torch.eye(n_axes + 3, dtype=start.dtype)
+    middle, width = prior_of_logs(len(start) - 3)
+    aside = torch.eye(len(start), dtype=start.dtype)
     aside[0, 0] = 0.0
     of_logs = aside[:, 1:].clone()
     of_logs[0, 2:] = 1.0
-    coupling = coupling_of(start)
-    penalty = with_alone(penalties(coupling.strength, coupling.growth, distance))
-    found = _settled(found, penalty, coupling.alone, FIRST_SWEEPS, after_each)
+    if found.sweeps == 0:
+        coupling = coupling_of(start)
+        penalty = with_alone(penalties(coupling.strength, coupling.growth, distance))
+        found = _settled(found, penalty, coupling.alone, FIRST_SWEEPS, after_each)
     place, (pixels, known, messages, n_sweeps) = start, found
+    least_gain = max(LEAST_GAIN, GAIN_OF_PIXEL * len(pixels.rows))
     first, second = (x.expand(len(aside), -1, -1, -1) for x in messages)
-    share, taken = 1.0, torch.zeros_like(start)
+    share, taken, too_far, few_gains = 1.0, torch.zeros_like(start), False, 0
     for _ in range(n_steps):
         coupling = coupling_of(place + BESIDE * aside)
         penalty = with_alone(penalties(coupling.strength, coupling.growth, distance))
         beside = torch.exp(-penalty).float()
         prior, local = pixels.states(known, coupling.alone)
         kernel = Kernel(beside, pixels.in_time(known))
-        for _ in range(SWEEPS):
+        for _ in range(1 if too_far else SWEEPS):
             first, second = swept((first, second), local, pixels, kernel)
             n_sweeps += 1
             after_each()
@@ -258,20 +266,23 @@ def _climbed(
         gain = 0.5 * float(uphill @ step)
         if float(step @ curvature @ taken) < 0.0:  # beyond the top: weights move it, too
             share *= 0.5
-        taken = share * step * min(1.0, LONGEST / max(float(step.abs().max()), LONGEST))
+        longest = float(step.abs().max())
+        too_far = longest > LONGEST  # away from the top, roughly the direction is enough
+        taken = share * step * min(1.0, LONGEST / max(longest, LONGEST))
         place = place + taken
-        if gain < LEAST_GAIN:
+        few_gains = few_gains + 1 if gain < least_gain else 0
+        if few_gains == AT_LAST:
             break
-    return coupling_of(place), _Found(pixels, known, (first[0], second[0]), n_sweeps)
+    return coupling_of(place), Found(pixels, known, (first[0], second[0]), n_sweeps)
 
 
 def _settled(
-    found: _Found,
+    found: Found,
     penalty: Tensor,
     alone: Tensor,
     most_sweeps: int,
     after_each: Callable[[], object],
-) -> _Found:
+) -> Found:
     """What is found of the images at a known coupling, when nothing of it changes any more."""
     beside, (pixels, known, messages, done) = torch.exp(-penalty).float(), found
     for sweep in range(done, done + most_sweeps):
@@ -285,7 +296,7 @@ def _settled(
         after = (*messages, known.weight)
         if all(_near(x, y) for x, y in zip(before, after, strict=True)):
             break
-    return _Found(pixels, known, messages)
+    return Found(pixels, known, messages, max(found.sweeps, 1))
 
 
 def _near(before: Tensor, after: Tensor) -> bool:

@@ -16,6 +16,8 @@ Notation: n pixels, K classes, S = 2 A sides (before and behind along each axis)
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import mul
 from typing import NamedTuple
 
 import numpy as np
@@ -52,17 +54,13 @@ class Sides(NamedTuple):
     Attributes
     ----------
     sender : Tensor (S, 1, m) of int
-        The neighbour on each side, among those that send; 0 where there is none.
+        The neighbour on each side, among those that send, from 1 on; 0 where there is none.
     opposite : Tensor (S,) of int
         The side on which that neighbour sees the pixel.
-    there, absent : Tensor (S, 1, m)
-        1 where there is such a neighbour, else 0; and the other way round.
     """
 
     sender: Tensor
     opposite: Tensor
-    there: Tensor
-    absent: Tensor
 
 
 def sides_of(graph: Graph, receivers: slice = slice(None), first_sender: int = 0) -> Sides:
@@ -77,8 +75,7 @@ def sides_of(graph: Graph, receivers: slice = slice(None), first_sender: int = 0
         Row of the first of those that send to them.
     """
     row = torch.from_numpy(graph.neighbour[:, receivers]).unsqueeze(1)
-    sender = (row - first_sender).clamp(min=0)
-    return Sides(sender, torch.arange(len(row)) ^ 1, (row >= 0).float(), (row < 0).float())
+    return Sides((row - first_sender + 1).clamp(min=0), torch.arange(len(row)) ^ 1)
 
 
 def penalties(strength: Tensor, growth: Tensor, distance: Tensor) -> Tensor:
@@ -121,18 +118,30 @@ def passed(messages: Tensor, local: Tensor, sides: Sides, kernel: Kernel) -> Ten
     Tensor (..., S, K, m)
         Sums over classes are one.
     """
-    if local.shape[-1] == 0:  # where all are of one colour
-        return torch.ones_like(sides.there).expand(*messages.shape[:-1], -1)
-    outgoing = (local * messages.prod(-3)).unsqueeze(-3) / messages
+    n_sides = len(sides.opposite)
+    if local.shape[-1] == 0 or n_sides == 0:  # where all are of one colour, or of no axis
+        return messages.new_ones(sides.sender.shape).expand(*messages.shape[:-1], -1)
     n_beside = kernel.beside.shape[-3]
-    sent = torch.matmul(kernel.beside, outgoing[..., :n_beside, :, :])
+    # what goes to the neighbour on one side is all but what came from there: it is kept where that
+    # neighbour hears it, on the opposite side
+    both = messages.unflatten(-3, (n_sides // 2, 2))
+    of_axes = both[..., 0, :, :] * both[..., 1, :, :]
+    axes = range(n_sides // 2)
+    rest = [
+        reduce(mul, [of_axes[..., other, :, :] for other in axes if other != axis], local)
+        for axis in axes
+    ]
+    outgoing = (both * torch.stack(rest, -3).unsqueeze(-3)).flatten(-4, -3)
+    beside = kernel.beside.index_select(-3, sides.opposite[:n_beside])
+    sent = torch.matmul(beside, outgoing[..., :n_beside, :, :])
     if kernel.in_time is not None:
         to_images = outgoing[..., n_beside:, :, :].unsqueeze(-3)
-        sent = torch.cat([sent, (kernel.in_time * to_images).sum(-2)], -3)
-    sent = normalised(sent).clamp_(min=LEAST_SAID)
-    sent = sent.index_select(-3, sides.opposite)
-    got = sent.gather(-1, sides.sender.expand(*sent.shape[:-1], -1))
-    return got.mul_(sides.there).add_(sides.absent)
+        sent = torch.cat([sent, (kernel.in_time.flip(0) * to_images).sum(-2)], -3)
+    # and what those say who are not there, first
+    said_of_all = torch.nn.functional.pad(
+        normalised(sent).clamp_(min=LEAST_SAID), (1, 0), value=1.0
+    )
+    return said_of_all.gather(-1, sides.sender.expand(*sent.shape[:-1], -1))
 
 
 def normalised(weights: Tensor) -> Tensor:
@@ -142,7 +151,7 @@ def normalised(weights: Tensor) -> Tensor:
 
 def nothing_said(n_classes: int, sides: Sides) -> Tensor:
     """Messages (S, K, m) that favour no class."""
-    return torch.where(sides.there > 0, 1.0 / n_classes, 1.0).repeat(1, n_classes, 1)
+    return torch.where(sides.sender > 0, 1.0 / n_classes, 1.0).repeat(1, n_classes, 1)
 
 
 def values_of_all(known: ArrayLike | None, n_classes: int) -> NDArray[np.float64]:

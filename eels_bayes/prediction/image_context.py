@@ -93,11 +93,23 @@ class Pixels(NamedTuple):
         return log_posterior
 
 
+class Mix(NamedTuple):
+    """Class weights of images on their way to where they belong.
+
+    Attributes
+    ----------
+    weights : ndarray (I, K)
+    concentration, log_mean : float
+        Of the Dirichlet distribution: mean, and mean of the logarithm.
+    """
+
+    weights: Array
+    concentration: float
+    log_mean: float
+
+
 def image_weights(
-    probabilities: NDArray[Any],
-    image: NDArray[np.int64],
-    overall: NDArray[np.float64],
-    near: ImageWeights | None = None,
+    probabilities: NDArray[Any], image: NDArray[np.int64], overall: NDArray[np.float64]
 ) -> ImageWeights:
     """Fit the hierarchical prior: by fixed steps, without chance.
 
@@ -109,39 +121,60 @@ def image_weights(
         Index of each pixel's image.
     overall : (K,) array
         Class weights that the probabilities were computed with; they sum to one.
-    near : ImageWeights, optional
-        From where they are looked for: of the same pixels, read a little otherwise.
 
     Returns
     -------
     ImageWeights
         Row i for image i; images without pixels get the prior's.
     """
-    overall = np.maximum(overall, WEIGHT_FLOOR) / np.maximum(overall, WEIGHT_FLOOR).sum()
+    overall = floored(overall)
     pixels = pixels_of(np.asarray(probabilities, dtype=np.float64) / overall, image)
-    grid = _grid(len(overall))
-    log_concentration = max(CONCENTRATION[0], grid[0])
-    weights = np.tile(overall, (pixels.sums.shape[0], 1))
-    if near is not None:
-        log_concentration, weights = math.log(near.concentration), near.mean
-    concentration = math.exp(log_concentration)
-    for _ in range(MOST_STEPS):
-        before, log_before = weights, log_concentration
-        weights = climbed(pixels, concentration * overall, weights)
-        total = concentration + labels_worth(pixels, weights)
-        share = _on_grid(grid, overall, weights, total)
-        concentration, log_concentration = float(share @ np.exp(grid)), float(share @ grid)
-        change = np.abs(weights - before).max()
-        if change <= WEIGHT_TOLERANCE and abs(log_concentration - log_before) <= LOG_TOLERANCE:
-            break
-    believed = pixels.believed(weights)
-    counts = (concentration * overall + pixels.sums @ believed)[image] - believed
+    mix = mix_of(pixels, overall)
+    weights = mix.weights
+    total = mix.concentration + labels_worth(pixels, weights)
     return ImageWeights(
         mean=weights,
         sd=np.sqrt(weights * (1.0 - weights) / (total[:, None] + 1.0)),
-        concentration=math.exp(log_concentration),
-        others=counts / counts.sum(1, keepdims=True),
+        concentration=math.exp(mix.log_mean),
+        others=by_others(pixels, overall, mix),
     )
+
+
+def floored(overall: Array) -> Array:
+    """Class weights (K,) of which none is nothing."""
+    above = np.maximum(overall, WEIGHT_FLOOR)
+    found: Array = above / above.sum()
+    return found
+
+
+def mix_of(pixels: Pixels, overall: Array, most_steps: int = MOST_STEPS) -> Mix:
+    """Weights of images by what pixels say, from those of all (K,) on."""
+    log_mean = max(CONCENTRATION[0], _grid(len(overall))[0])
+    mix = Mix(np.tile(overall, (pixels.sums.shape[0], 1)), math.exp(log_mean), log_mean)
+    for _ in range(most_steps):
+        before = mix
+        weights = climbed(pixels, mix.concentration * overall, mix.weights)
+        mix = concentrated(pixels, overall, mix._replace(weights=weights))
+        change = np.abs(mix.weights - before.weights).max()
+        if change <= WEIGHT_TOLERANCE and abs(mix.log_mean - before.log_mean) <= LOG_TOLERANCE:
+            break
+    return mix
+
+
+def concentrated(pixels: Pixels, overall: Array, mix: Mix) -> Mix:
+    """With the concentration that images of these weights have."""
+    total = mix.concentration + labels_worth(pixels, mix.weights)
+    grid = _grid(len(overall))
+    share = _on_grid(grid, overall, mix.weights, total)
+    return Mix(mix.weights, float(share @ np.exp(grid)), float(share @ grid))
+
+
+def by_others(pixels: Pixels, overall: Array, mix: Mix) -> Array:
+    """Mean weights (n, K) of each pixel's image by all other pixels."""
+    believed = pixels.believed(mix.weights)
+    counts = (mix.concentration * overall + pixels.sums @ believed)[pixels.image] - believed
+    found: Array = counts / counts.sum(1, keepdims=True)
+    return found
 
 
 def pixels_of(ratio: Array, image: NDArray[np.int64]) -> Pixels:

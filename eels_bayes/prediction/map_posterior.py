@@ -110,7 +110,7 @@ def map_posterior(
     class_values: NDArray[np.float64] | None,
     *,
     links: Links | None = None,
-    near: Coupling | None = None,
+    near: MapPosterior | None = None,
     rough: bool = False,
     show_progressbar: bool = False,
 ) -> MapPosterior:
@@ -130,8 +130,8 @@ def map_posterior(
         The library's value of its classes, which are the first of all.
     links : Links, optional
         Of images of a series, whose places are neighbours in time.
-    near : Coupling, optional
-        Of the same pixels, read a little otherwise.
+    near : MapPosterior, optional
+        A rough one of the same pixels, read a little otherwise.
     rough : bool
         Whether it only says what each pixel is likely to be.
     show_progressbar : bool
@@ -154,7 +154,7 @@ def map_posterior(
         state_distance(states.share, class_distance(values)),
         prior,
         label=states.label,
-        near=near,
+        near=None if near is None else near.field,
         rough=rough,
         show_progressbar=show_progressbar,
     )

@@ -12,36 +12,34 @@ generalised least squares,
 
 over pixels j of image i and their components, S_j the covariance of a pixel within its image. Each
 pixel is then read without what the others of its image tell of its continuum: to first order, its
-own part is taken back. A component is likelier with an offset by
+own part is taken back. A component is as likely as its density at what is left.
 
-    h' o - o' J o / 2
-
-nats, so that no evidence need be reckoned anew.
+Pixels are kept in the few dimensions that components span, and what each tells of each component
+is found anew, some pixels at a time, where it is asked for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.special import softmax
 
 from eels_bayes.arrays import Array
 from eels_bayes.forward_model.directions import spanned
-from eels_bayes.forward_model.factor_mixture import Rotated, log_likelihood
+from eels_bayes.forward_model.factor_mixture import Rotated
 from eels_bayes.forward_model.fit import image_variances
 from eels_bayes.forward_model.model import ForwardModel
 
-LEAST_SHARE = 1e-3  # of a pixel, of which a component that it is less likely of is left out
-LEAST_PIXELS = 30  # of an image that fewer tell of, each is read by itself; chosen, not tuned
 # Of the noise's variance: what images differ by along a direction, at least. All directions below
 # it move a pixel's evidence by a few thousandths of a nat together.
 LEAST_SPREAD = 1e-3
 LEAST_NOISE = 0.1  # of the fit's median: pixels of less hear of the same factors
-BLOCK = 2048  # pixels at a time: what they need stays in a core's cache
+NUMBERS = 2**17  # of pixels' factors at a time: what they need stays in a core's cache
 Single = NDArray[np.float32]
 
 
@@ -52,62 +50,183 @@ class _Space(NamedTuple):
     ----------
     basis : (B, R) array
         Of the whitened bins.
+    middle : (R,) array
+        From where deviations are counted, so that they are small numbers.
     columns : (R, P) array
         Of the continuum, along which images differ by one standard deviation beforehand.
-    parts : list of Rotated
-        C components, of pixels within an image.
-    along : list of (P, F) array
-        What columns and each component's factors have in common.
+    center : (C, R) array
+        Of components of pixels within an image.
+    loadings : (C, F, R) array
+        Of their factors; zeros where a component has fewer than others.
+    value : (C, F) array
+        Squared lengths of these.
+    of_center : (C F, 1) array
+        Where the centers lie along them.
+    along : (P, C F) array
+        What columns and factors have in common.
     log_weight : (C,) array
     back : (P, B) array
         From offsets to profiles.
     """
 
     basis: Array
-    columns: Array
-    parts: list[Rotated]
-    along: list[Array]
-    log_weight: Array
-    back: Array
+    middle: Array
+    columns: Single
+    center: Single
+    loadings: Single
+    value: Single
+    of_center: Single
+    along: Single
+    log_weight: Single
+    back: Single
+
+    @property
+    def block(self) -> int:
+        """Pixels at a time."""
+        return max(16, NUMBERS // max(self.value.size, 1))
+
+
+class Told(NamedTuple):
+    """What m pixels of an image tell of its offset.
+
+    Attributes
+    ----------
+    component : (m, C) array
+        Probabilities of components, all images having one mix.
+    score : (m, P) array
+        Slope of each pixel's log-likelihood; 0 of a pixel that is not to tell.
+    information : (P, P) array
+        J of all, as if their components were known.
+    missing : (P, P) array
+        What of it is not there, as they are not.
+    shared : (P, K) array
+        Of classes and the offset, likewise.
+    """
+
+    component: Single
+    score: Array
+    information: Array
+    missing: Array
+    shared: Array
 
 
 class Heard(NamedTuple):
-    """What n pixels say of their images' offsets, and offsets of them.
+    """n pixels as they are likely of components, and tell of offsets.
 
     Attributes
     ----------
     space : _Space
+    target : (n, R) array
+        Their deviations.
     noise : (n,) array
-    log_joint : (n, C) array
-        Of each pixel and its component where the image is as the population.
-    score : (n, C, P) array
-        h of each component.
+    constant : (n, C) array
+        Of a component's log density what no deviation changes.
     """
 
     space: _Space
+    target: Single
     noise: Single
-    log_joint: Single
-    score: Single
+    constant: Single
 
     def with_offsets(self, offset: Array) -> Single:
-        """Log joint probabilities (n, C) of pixels and components, by offsets (n, P)."""
-        found = self.log_joint.copy()
-        for start in range(0, len(found), BLOCK):
-            here = slice(start, start + BLOCK)
-            moved = offset[here].astype(np.float32)
-            noise = self.noise[here, None]
-            found[here] += (self.score[here] @ moved[:, :, None])[..., 0]
-            size = np.square(moved @ self.space.columns.T).sum(1)
-            for part, along, column in zip(
-                self.space.parts, self.space.along, found[here].T, strict=True
-            ):
-                hidden = (np.square(moved @ along) / (noise + part.value)).sum(1)
-                column -= 0.5 * (size - hidden) / noise[:, 0]
+        """Log joint probabilities (n, C) of pixels and components, by offsets (n, P).
+
+        But for what is the same for all components of a pixel.
+        """
+        found = np.empty_like(self.constant)
+        for part in self._parts(offset):
+            found[part.rows] = part.log_joint(self)
         return found
+
+    def told(self, offset: Array, ratio: Array, of_class: Single, tells: NDArray[np.bool_]) -> Told:
+        """What pixels of one image tell of its offset.
+
+        Parameters
+        ----------
+        offset : (P,) array
+            That they are read with.
+        ratio : (n or 1, C) array
+            Weights of components in each pixel over those that all images have.
+        of_class : (C, K) array
+            One for the class of each component.
+        tells : (n,) array of bool
+            Which pixels are to tell of it.
+        """
+        space, dim = self.space, self.space.columns.shape[1]
+        component, score = np.empty_like(self.constant), np.empty((len(self.noise), dim))
+        hidden, second = np.zeros(space.value.shape), np.zeros((dim, dim))
+        whole, shared = 0.0, np.zeros((dim, of_class.shape[1]))
+        along = space.along.T.reshape(*space.value.shape, dim)
+        of_center = (space.center @ space.columns)[:, None]
+        ratio = np.broadcast_to(ratio.astype(np.float32), component.shape)
+        for part in self._parts(np.broadcast_to(offset, score.shape)):
+            rows, noise = part.rows, self.noise[part.rows]
+            component[rows] = softmax(part.log_joint(self), axis=1)
+            share = component[rows] * ratio[rows]
+            share *= (tells[rows] / share.sum(1))[:, None].astype(np.float32)
+            slope = part.left @ space.columns - of_center  # (C, m, P)
+            slope -= part.projected.transpose(0, 2, 1) @ along
+            slope /= noise[:, None]
+            likely = slope * share.T[:, :, None]
+            score[rows] = mean = likely.sum(0)
+            second += slope.reshape(-1, dim).T @ likely.reshape(-1, dim)
+            each = (share.T[:, None] @ slope)[:, 0]  # (C, P)
+            shared += each.T @ of_class - mean.T @ (share @ of_class)
+            weight = share.T / noise
+            hidden += (part.inverse @ weight[:, :, None])[..., 0]
+            whole += float(weight.sum())
+        lost = (space.along * hidden.ravel()) @ space.along.T
+        information = whole * (space.columns.T @ space.columns) - lost
+        return Told(component, score, information, second - score.T @ score, shared)
+
+    def of(self, rows: NDArray[np.intp]) -> Heard:
+        """Some of the pixels."""
+        return Heard(self.space, self.target[rows], self.noise[rows], self.constant[rows])
 
     def shift(self, offset: Array) -> Single:
         """Of profiles (n, B), by offsets (n, P)."""
         return offset.astype(np.float32) @ self.space.back
+
+    def _parts(self, offset: Array) -> Iterator[_Part]:
+        """Some pixels at a time, without offsets (n, P)."""
+        space = self.space
+        flat = space.loadings.reshape(space.value.size, -1)
+        for start in range(0, len(self.noise), space.block):
+            rows = slice(start, start + space.block)
+            left = self.target[rows] - offset[rows].astype(np.float32) @ space.columns.T
+            inverse = 1.0 / (space.value[:, :, None] + self.noise[rows])
+            along = (flat @ left.T - space.of_center).reshape(inverse.shape)
+            explained = along * inverse
+            yield _Part(rows, left, explained, inverse, (along * explained).sum(1))
+
+
+class _Part(NamedTuple):
+    """m pixels.
+
+    Attributes
+    ----------
+    rows : slice
+    left : (m, R) array
+        Their deviations without an offset.
+    projected : (C, F, m) array
+        Along factors, over noise and spread together.
+    inverse : (C, F, m) array
+        One over these.
+    explained : (C, m) array
+        Squared length of what factors explain.
+    """
+
+    rows: slice
+    left: Single
+    projected: Single
+    inverse: Single
+    explained: Single
+
+    def log_joint(self, of_all: Heard) -> Single:
+        """See `Heard.with_offsets`."""
+        near = self.left @ of_all.space.center.T + 0.5 * self.explained.T
+        found = of_all.constant[self.rows] + near / of_all.noise[self.rows, None]
+        return found.astype(np.float32, copy=False)
 
 
 _SPACES: WeakKeyDictionary[ForwardModel, _Space] = WeakKeyDictionary()  # so that each is made once
@@ -126,43 +245,18 @@ def heard(model: ForwardModel, profile: Single, level: Single) -> Heard:
     """
     if model not in _SPACES:
         _SPACES[model] = _space(model)
-    space = _SPACES[model]
-    n, n_parts, n_columns = len(profile), len(space.parts), space.columns.shape[1]
-    noise, log_joint = np.empty(n, np.float32), np.empty((n, n_parts), np.float32)
-    score = np.empty((n, n_parts, n_columns), np.float32)
-    for start in range(0, n, BLOCK):
-        here = slice(start, start + BLOCK)
+    space, n = _SPACES[model], len(profile)
+    noise, target = np.empty(n, np.float32), np.empty((n, len(space.middle)), np.float32)
+    constant = np.empty((n, len(space.value)), np.float32)
+    size = np.square(space.center).sum(1)
+    for start in range(0, n, space.block):
+        here = slice(start, start + space.block)
         deviation, variance = model.whiten(profile[here], level[here])
-        target = (deviation @ space.basis).astype(np.float32)
-        noise[here] = variance = variance.astype(np.float32)
-        for c, (part, along) in enumerate(zip(space.parts, space.along, strict=True)):
-            log_joint[here, c], factor, _ = log_likelihood(target, variance, part)
-            seen = (target - part.center) @ space.columns - factor @ along.T
-            score[here, c] = seen / variance[:, None]
-    return Heard(space, noise, log_joint + space.log_weight, score)
-
-
-def offsets(of_pixels: Heard, image: NDArray[np.int64], component: Array) -> Array:
-    """Offset (n, P) of each pixel's image, by all other pixels; 0 where too few of them tell.
-
-    Parameters
-    ----------
-    of_pixels : Heard
-    image : (n,) array of int
-    component : (n, C) array
-        Probabilities of the model's components; zeros of a pixel that is not to tell anything.
-    """
-    image = np.unique(image, return_inverse=True)[1]
-    tells: NDArray[np.bool_] = component.sum(1) > 0.0
-    score, each = _told(of_pixels, image, component)
-    offset = np.zeros_like(score)
-    order = np.argsort(image, kind="stable")
-    for rows, information in zip(
-        np.split(order, np.cumsum(np.bincount(image))[:-1]), each, strict=True
-    ):
-        if tells[rows].sum() >= LEAST_PIXELS:
-            offset[rows] = _by_others(score[rows], information, tells[rows])
-    return offset
+        target[here] = deviation @ space.basis - space.middle
+        noise[here] = variance
+        spread = np.log(space.value[:, :, None] + noise[here]).sum(1)
+        constant[here] = space.log_weight - 0.5 * (spread + size[:, None] / noise[here]).T
+    return Heard(space, target, noise, constant)
 
 
 def _space(model: ForwardModel) -> _Space:
@@ -177,54 +271,27 @@ def _space(model: ForwardModel) -> _Space:
     parts = replace(model, covariance=model.within).rotated_components()
     each = [np.column_stack([part.center, part.loadings]) for part in parts]
     basis = spanned(np.concatenate([columns, *each], axis=1))
-    reduced = [
-        part._replace(center=basis.T @ part.center, loadings=basis.T @ part.loadings)
-        .heard(model.noise * LEAST_NOISE)
-        .astype(np.dtype(np.float32))
-        for part in parts
-    ]
-    back = (columns / model.white[:, None]).T.astype(np.float32)
-    columns = (basis.T @ columns).astype(np.float32)
-    along = [columns.T @ part.loadings for part in reduced]
+    parts = [part.heard(model.noise * LEAST_NOISE) for part in parts]
+    weight = model.components()[1]
+    center = np.stack([part.center for part in parts]) @ basis
+    middle = weight @ center / weight.sum()
+    loadings, value = _padded(parts, basis)
+    back = (columns / model.white[:, None]).T
+    columns = basis.T @ columns
+    along = (loadings @ columns).reshape(-1, columns.shape[1]).T
     with np.errstate(divide="ignore"):
-        log_weight = np.log(model.components()[1]).astype(np.float32)
-    return _Space(basis, columns, reduced, along, log_weight, back)
+        log_weight = np.log(weight)
+    center = center - middle
+    of_center = (loadings @ center[:, :, None]).reshape(-1, 1)
+    numbers = (columns, center, loadings, value, of_center, along, log_weight, back)
+    return _Space(basis, middle, *(np.ascontiguousarray(x, np.float32) for x in numbers))
 
 
-def _by_others(score: Array, information: Array, tells: NDArray[np.bool_]) -> Array:
-    """An image's offset (n, P) by all pixels but the one in question, by scores (n, P)."""
-    precision = information + np.eye(len(information))
-    offset = np.linalg.solve(precision, score.sum(0))
-    of_one = information / tells.sum()  # as if all of an image told the same
-    own = tells[:, None] * (score - of_one @ offset)
-    found: Array = offset - own @ np.linalg.inv(precision - of_one)
-    return found
-
-
-def _told(of_pixels: Heard, image: NDArray[np.int64], component: Array) -> tuple[Array, Array]:
-    """What pixels of these components tell of offsets: scores (n, P), information (I, P, P)."""
-    space, n_images = of_pixels.space, int(image.max()) + 1
-    share = np.where(component > LEAST_SHARE, component, 0.0).astype(np.float32)
-    score = (share[:, None] @ of_pixels.score)[:, 0].astype(np.float64)
-    gram = (space.columns.T @ space.columns).astype(np.float64)
-    information = np.zeros((n_images, *gram.shape))
-    for part, along, one in zip(space.parts, space.along, share.T, strict=True):
-        rows = np.flatnonzero(one)
-        noise = of_pixels.noise[rows]
-        weight = (one[rows] / noise)[:, None]
-        hidden = np.column_stack([1.0 / (noise[:, None] + part.value), np.ones(len(rows))])
-        hidden = _sums(weight * hidden, image[rows], n_images)
-        information += hidden[:, -1, None, None] * gram
-        information -= (along * hidden[:, None, :-1]) @ along.T
-    return score, information
-
-
-def _sums(rows: Array, image: NDArray[np.int64], n_images: int) -> Array:
-    """Sums (I, F) of rows (n, F) over the pixels of each of so many images."""
-    if n_images == 1:
-        total: Array = rows.sum(0, keepdims=True)
-        return total
-    sums: Array = (
-        csr_array((np.ones(len(rows)), (image, np.arange(len(rows)))), (n_images, len(rows))) @ rows
-    )
-    return sums
+def _padded(parts: list[Rotated], basis: Array) -> tuple[Array, Array]:
+    """Loadings (C, F, R) and squared lengths (C, F) of all components' factors."""
+    most = max(len(part.value) for part in parts)
+    loadings, value = np.zeros((len(parts), most, basis.shape[1])), np.zeros((len(parts), most))
+    for part, of_part, squared in zip(parts, loadings, value, strict=True):
+        of_part[: len(part.value)] = part.loadings.T @ basis
+        squared[: len(part.value)] = part.value
+    return loadings, value

@@ -21,12 +21,12 @@ from eels_bayes.classifier import (
     training_latents,
 )
 from eels_bayes.classifier.classifier import EELSClassifier
+from eels_bayes.classifier.image_settling import ByImage
 from eels_bayes.classifier.loading import load_model
 from eels_bayes.classifier.model_file import KIND
 from eels_bayes.classifier.model_learned import novelty_from
 from eels_bayes.classifier.model_tensors import TENSORS
 from eels_bayes.prediction import known_readings
-from eels_bayes.prediction.image_context import ImageWeights
 
 SHORT = dataclasses.replace(eb.Effort.quick(), vae=eb.Schedule(2, 5))
 FLOATS = [
@@ -286,13 +286,13 @@ def test_images_speak_for_their_pixels(fitted, spectra, prediction, monkeypatch)
     weights = np.full((4, 4), 0.05) + 0.8 * np.eye(4)
     seen = []
 
-    def told(probabilities, image, overall, near=None):
-        seen.append((probabilities, image, overall))
-        return ImageWeights(weights, 0.1 * weights, 1.0, others=weights[image])
+    def told(pixels, states, overall):
+        # what continua of an image share is left in, as it is where pixels are read by themselves
+        none = np.zeros((len(pixels.image), pixels.heard.space.columns.shape[1]))
+        seen.append((pixels.by_heads, pixels.image, overall))
+        return ByImage(none, weights[pixels.image], none[:4])
 
-    monkeypatch.setattr(reading_with_neighbours, "image_weights", told)
-    # what continua of an image share is left in, as it is where pixels are read by themselves
-    monkeypatch.setattr(reading_with_neighbours, "_left", lambda fitted, pixels, known, _: known)
+    monkeypatch.setattr(reading_with_neighbours, "settled", told)
     found = fitted.predict(with_flags(spectra, bad), context="image")
     np.testing.assert_allclose(seen[0][0], prediction.probabilities[ok], atol=1e-4)
     np.testing.assert_array_equal(seen[0][1], spectra.image[ok])

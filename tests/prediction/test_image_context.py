@@ -138,15 +138,6 @@ def test_certain_pixels_are_counted():
     np.testing.assert_allclose(labels_worth(certain, found), [4.0, 3.0])
 
 
-def test_from_near_the_same_is_found():
-    p, image, _ = pixels(np.array([[0.8, 0.1, 0.1], [0.2, 0.2, 0.6]]), 60)
-    found = image_weights(p, image, OVERALL)
-    near = image_weights(p[::-1].copy(), image, OVERALL)
-    again = image_weights(p, image, OVERALL, near)
-    np.testing.assert_allclose(again.mean, found.mean, atol=2e-3)
-    assert again.concentration == pytest.approx(found.concentration, rel=0.02)
-
-
 def test_pixels_that_say_nothing_are_worth_no_label():
     silent = pixels_of(np.ones((5, 3)), np.array([0, 0, 0, 1, 1]))
     weights = np.array([[0.6, 0.3, 0.1], [0.2, 0.2, 0.6]])

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from eels_bayes.classifier.image_settling import LEAST_PIXELS, ByThemselves, moved, settled
 from eels_bayes.classifier.pixel_columns import columns_of
-from eels_bayes.classifier.reading_with_neighbours import Pixels, _apart, _with_image
+from eels_bayes.classifier.reading_with_neighbours import Pixels, _apart
 from eels_bayes.data.flags import Flag
 from eels_bayes.forward_model.factor_mixture import log_likelihood
 from eels_bayes.forward_model.fit import IMAGE_SHARE, image_variances
 from eels_bayes.prediction.image_context import image_weights
 from eels_bayes.prediction.pixel_states import pixel_states
-from eels_bayes.prediction.shared_continuum import LEAST_PIXELS, heard, offsets
+from eels_bayes.prediction.shared_continuum import heard
 
 EXPONENT = 1  # of the continuum's columns
 
@@ -25,10 +26,24 @@ def model(quick_classifier):
     return quick_classifier.fitted.forward
 
 
+def offsets(model, profile, level, image, component):
+    """Offset (n, P) of each pixel's image by others of known components, and what is heard."""
+    image, tells = np.unique(image, return_inverse=True)[1], component.sum(1) > 0
+    of_pixels = heard(model, profile, level)
+    none = np.zeros((len(image), 1), np.float32)
+    pixels = ByThemselves(of_pixels, image, tells, none, none)
+    ratio = np.where(tells[:, None], component, 1.0)
+    found = np.zeros((image.max() + 1, of_pixels.space.columns.shape[1]))
+    for _ in range(4):  # steps are not long
+        offset = moved(pixels, ratio, found)
+        found = np.stack([offset[image == i].mean(0) for i in range(len(found))])
+    return offset, of_pixels
+
+
 def shared_continuum(model, profile, level, image, component):
     """What of each profile is its image's."""
-    of_pixels = heard(model, profile, level)
-    return of_pixels.shift(offsets(of_pixels, image, component))
+    offset, of_pixels = offsets(model, profile, level, image, component)
+    return of_pixels.shift(offset)
 
 
 def parts_within(model):
@@ -95,16 +110,17 @@ def test_it_is_what_whole_matrices_give(model):
     """Of pixels that are of two components; each by all others, whatever one tells."""
     image = np.repeat([0, 1], 40)
     profile, level, component, columns = drawn(model, image, offsets_of(model, 2))
-    component[:, :2] = [0.7, 0.3]
+    component[::3, :2] = [0.0, 1.0]
     white, noise = model.whiten(profile, level)
     columns = columns * model.white[:, None]
     score, information = np.zeros((80, columns.shape[1])), np.zeros((80, *[columns.shape[1]] * 2))
-    for part, share in zip(parts_within(model)[:2], (0.7, 0.3), strict=True):
-        for pixel, variance in enumerate(noise):
-            covariance = variance * np.eye(len(columns)) + part.loadings @ part.loadings.T
-            seen = np.linalg.solve(covariance, columns)
-            score[pixel] += share * (white[pixel] - part.center) @ seen
-            information[pixel] += share * columns.T @ seen
+    parts = parts_within(model)
+    for pixel, variance in enumerate(noise):
+        part = parts[int(component[pixel].argmax())]
+        covariance = variance * np.eye(len(columns)) + part.loadings @ part.loadings.T
+        seen = np.linalg.solve(covariance, columns)
+        score[pixel] = (white[pixel] - part.center) @ seen
+        information[pixel] = columns.T @ seen
     prior = image_variances(model.continuum.prior_variances(model.library), model.library)
     expected = []
     for pixel in range(80):
@@ -117,11 +133,36 @@ def test_it_is_what_whole_matrices_give(model):
     np.testing.assert_allclose(found, expected, atol=3e-3 * np.abs(expected).max())
 
 
+def test_slope_and_curvature_are_those_of_the_likelihood(model):
+    """Of doubtful pixels, by differences."""
+    n, n_parts = 40, len(model.components()[0])
+    profile, level, _, _ = drawn(model, np.zeros(n, int), offsets_of(model, 1), level=3e-2)
+    of_pixels = heard(model, profile, level)
+    rng = np.random.default_rng(0)
+    ratio = rng.uniform(0.2, 5.0, (n, n_parts))
+    tells, of_class = np.arange(n) % 5 > 0, np.zeros((n_parts, 0), np.float32)
+    place = 0.3 * rng.standard_normal(of_pixels.space.columns.shape[1])
+
+    def told(at):
+        return of_pixels.told(at, ratio, of_class, tells)
+
+    here = told(place)
+    alike = softmax(of_pixels.with_offsets(np.tile(place, (n, 1))), axis=1)
+    np.testing.assert_allclose(here.component, alike, atol=1e-6)
+    assert (here.score[~tells] == 0).all()
+    curvature = here.information - here.missing
+    for axis in range(3):
+        beside = np.zeros_like(place)
+        beside[axis] = 0.05
+        ends = [told(place + sign * beside) for sign in (-1, 1)]
+        change = -(ends[1].score - ends[0].score).sum(0) / 0.1
+        np.testing.assert_allclose(curvature[axis], change, atol=0.02 * np.abs(curvature).max())
+
+
 def test_components_are_as_likely_as_their_evidence_of_what_is_left(model):
     image = np.repeat([0, 1], [120, LEAST_PIXELS - 1])
     profile, level, component, _ = drawn(model, image, offsets_of(model, 2))
-    of_pixels = heard(model, profile, level)
-    offset = offsets(of_pixels, image, component)
+    offset, of_pixels = offsets(model, profile, level, image, component)
     found, shift = of_pixels.with_offsets(offset), of_pixels.shift(offset)
     (before, noise), (after, _) = (model.whiten(x, level) for x in (profile, profile - shift))
     whole = np.isclose(before - after, shift * model.white, atol=1e-5).all(1)  # none drawn in
@@ -134,7 +175,7 @@ def test_components_are_as_likely_as_their_evidence_of_what_is_left(model):
     difference = found - expected
     # up to what no component spans, which is the same for all
     np.testing.assert_allclose(difference - difference[:, :1], 0.0, atol=1e-2)
-    without = of_pixels.log_joint[:, weight > 0]
+    without = of_pixels.with_offsets(np.zeros_like(offset))[:, weight > 0]
     assert np.ptp((found - without)[image == 0], axis=1).max() > 0.1
     np.testing.assert_array_equal(found[image == 1], without[image == 1])
 
@@ -179,25 +220,38 @@ def test_mix_and_continuum_are_found_together(quick_classifier, spectra):
     states = pixel_states(fitted.forward, weights)
     columns = columns_of(fitted, spectra, settings, states, None)
     pixels = Pixels(spectra, columns, states, weights)
-    apart = _apart(fitted, pixels)
-    left, others = _with_image(pixels, apart)
-    found = left.component * states.ratio_of_components(others)
+    alone = pixels.known()
+    apart = _apart(fitted, pixels, alone)
+    by_image = settled(apart, states, weights)
     of_class = np.eye(len(weights))[states.label[states.of_dominant]]
+    found = softmax(apart.heard.with_offsets(by_image.offset), axis=1)
+    found = found * states.ratio_of_components(states.of_classes(by_image.others))
     found = found @ of_class / found.sum(1, keepdims=True)
-    concentration = image_weights(found, spectra.image[left.rows], weights).concentration
-    told = sampled(apart.heard, spectra.image[left.rows], of_class, weights, concentration)
+    concentration = image_weights(found, spectra.image[alone.rows], weights).concentration
+    told = sampled(apart.heard, spectra.image[alone.rows], of_class, weights, concentration)
     assert np.abs(found - told).mean() < 0.03
-    alone = apart.alone.component @ of_class
-    assert np.abs(alone - told).mean() > 0.06  # what it takes away matters here
+    assert np.abs(alone.component @ of_class - told).mean() > 0.06  # what it takes away matters
+
+
+def test_images_of_few_pixels_have_the_mix_that_their_pixels_say(quick_classifier, spectra):
+    fitted, settings = quick_classifier.fitted, quick_classifier._settings(False)
+    few = spectra[spectra.position < LEAST_PIXELS - 5]
+    states, weights = pixel_states(fitted.forward, fitted.class_weights), fitted.class_weights
+    columns = columns_of(fitted, few, settings, states, None)
+    pixels = Pixels(few, columns, states, weights)
+    apart = _apart(fitted, pixels, pixels.known())
+    found = settled(apart, states, weights)
+    assert (found.offset == 0).all()
+    expected = image_weights(apart.by_heads, apart.image, weights).others
+    np.testing.assert_allclose(found.others, expected, atol=2e-3)
 
 
 def sampled(of_pixels, image, of_class, overall, concentration, n_sweeps=400, n_first=100):
     """Class probabilities (n, K) over all weights and offsets of the images."""
     rng = np.random.default_rng(0)
-    space, n_images = of_pixels.space, int(image.max()) + 1
-    of_column = np.eye(space.columns.shape[1])
-    gram = space.columns.T @ space.columns
-    weight, offset = np.tile(overall, (n_images, 1)), np.zeros((n_images, len(gram)))
+    n_images = int(image.max()) + 1
+    score, information = of_components(of_pixels)
+    weight, offset = np.tile(overall, (n_images, 1)), np.zeros((n_images, score.shape[2]))
     log_of_class = np.log(of_class @ overall)
     mean = np.zeros((len(image), of_class.shape[1]))
     for sweep in range(n_sweeps):
@@ -210,14 +264,26 @@ def sampled(of_pixels, image, of_class, overall, concentration, n_sweeps=400, n_
             mine = np.flatnonzero(image == i)
             counts = of_class[which[mine]].sum(0) + concentration * overall
             weight[i] = rng.dirichlet(counts) + 1e-12
-            precision, score = of_column.copy(), np.zeros(len(gram))
-            for j, c in zip(mine, which[mine], strict=True):
-                noise, part, along = of_pixels.noise[j], space.parts[c], space.along[c]
-                precision += (gram - (along / (noise + part.value)) @ along.T) / noise
-                score += of_pixels.score[j, c]
+            precision = np.eye(score.shape[2]) + information[mine, which[mine]].sum(0)
             root = np.linalg.cholesky(np.linalg.inv(precision))
-            offset[i] = root @ (root.T @ score + rng.standard_normal(len(gram)))
+            drawn_score = root.T @ score[mine, which[mine]].sum(0)
+            offset[i] = root @ (drawn_score + rng.standard_normal(len(precision)))
     return mean
+
+
+def of_components(of_pixels):
+    """What each pixel tells in each component: scores (n, C, P), information (n, C, P, P)."""
+    space = of_pixels.space
+    columns, n_parts = space.columns.astype(float), len(space.center)
+    score = np.empty((len(of_pixels.noise), n_parts, columns.shape[1]))
+    information = np.empty((*score.shape, columns.shape[1]))
+    for c in range(n_parts):
+        spread = space.loadings[c].T @ space.loadings[c]
+        for j, noise in enumerate(of_pixels.noise):
+            seen = np.linalg.solve(spread + noise * np.eye(len(columns)), columns)
+            score[j, c] = (of_pixels.target[j] - space.center[c]) @ seen
+            information[j, c] = columns.T @ seen
+    return score, information
 
 
 def test_images_are_read_without_what_they_share(quick_classifier, spectra):
