@@ -112,9 +112,7 @@ class WindowFit:
         return found & (self.class_pixels >= FEW_OF_CLASS)
 
 
-def window_fit(
-    model: ForwardModel, profile: Array, level: Array, dim: float = 0.0
-) -> WindowFit:
+def window_fit(model: ForwardModel, profile: Array, level: Array, dim: float = 0.0) -> WindowFit:
     """Compare pixels with a forward model.
 
     Parameters
