@@ -79,8 +79,8 @@ def notes(report: FitReport, *, limited: bool = False) -> tuple[str, ...]:
     if report.dim:
         found.append(
             f"{100 * report.dim:.2g} % of the pixels have less than a tenth of the counts of "
-            "bright ones of their image: vacuum beside the specimen, or holes. They were left out here, "
-            "and are read as far as their counts allow"
+            "bright ones of their image: vacuum beside the specimen, or holes. They were left out "
+            "here, and are read as far as their counts allow"
         )
     if report.empty and not scaled_away(report):
         found.append(
