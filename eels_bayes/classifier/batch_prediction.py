@@ -19,6 +19,7 @@ from eels_bayes.classifier.reading_with_neighbours import (
     read_with_neighbours,
 )
 from eels_bayes.classifier.settings import Settings
+from eels_bayes.data.dim_pixels import without_dim
 from eels_bayes.data.flags import Flag
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.prediction.joint_posterior import JointPosterior
@@ -58,12 +59,14 @@ def predict(
     states = pixel_states(fitted.forward, overall)
     if context == "pixel" and is_large(spectra):
         pixels, columns = read_in_parts(fitted, spectra, settings, states, given, joint)
+        bright = pixels.flag == 0
     else:
         moving = context == "series" and displacement is None  # is measured by the counts
         spectra = read_spectra(fitted, spectra, settings.show_progressbar, counts=moving)
         pixels = Places(spectra.flag, spectra.image, spectra.position, spectra.images)
         prior = None if given is None else states.of_classes(np.tile(given, (len(spectra), 1)))
         columns = columns_of(fitted, spectra, settings, states, prior)
+        bright = without_dim(spectra).ok
     alone, known, links = columns["total"], None, None
     if context == "series":
         linked = linked_images(spectra, displacement)
@@ -79,7 +82,8 @@ def predict(
             columns, known = read_with_neighbours(fitted, of_images, settings, links)
         columns["novelty"] = novelty  # of a pixel by itself, whatever its image is like
     ok = np.isfinite(columns["total"])
-    if unlike := unlike_model(columns["novelty"][ok]):
+    # a spectrum of few electrons, as of vacuum, is unlike those that the model draws
+    if unlike := unlike_model(columns["novelty"][ok & bright]):
         warnings.warn(f"predict: {unlike}", stacklevel=WARNED_CALL)
     columns = kept(columns, joint)
     gaussians = {name: columns.pop(name) for name in COMPONENTS if name in columns}

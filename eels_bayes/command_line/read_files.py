@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from eels_bayes.command_line.files import check_folder, numbered, write_figure, 
 from eels_bayes.command_line.fit_model import TOO_LITTLE, learned_little
 from eels_bayes.data.hyperspy_io import load
 from eels_bayes.prediction.prediction import Prediction
-from eels_bayes.prediction.uniform_novelty import unlike_model
 from eels_bayes.whole_file import write_whole
+
+SAID = "predict: "  # before what a prediction warns of
 
 
 def read_files(
@@ -44,11 +46,19 @@ def read_files(
     classifier = load_model(model)
     signals = load(files)
     out.mkdir(parents=True, exist_ok=True)
-    pred = classifier.predict(signals, context=context)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pred = classifier.predict(signals, context=context)
+    unlike = []
+    for one in caught:
+        said = str(one.message)
+        if said.startswith(SAID):
+            unlike.append(said.removeprefix(SAID))
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
     summary = pred.summary()
     text = [summary.to_string(float_format="%.3f", na_rep="-"), *_flagged(pred)]
-    unlike = unlike_model(pred.novelty[pred.ok])
-    problems = [*_of_the_fit(classifier, model), *([unlike] if unlike else [])]
+    problems = [*_of_the_fit(classifier, model), *unlike]
     text += [f"! {problem}" for problem in problems]
     written = write_all(pred, out)
     values = {

@@ -15,6 +15,7 @@ import pytest
 from exspy.signals import EELSSpectrum
 
 import eels_bayes as eb
+from eels_bayes.classifier import batch_prediction
 from eels_bayes.command_line import fit_model, inspect_files, read_files
 from eels_bayes.command_line.inspect_files import MOST_EDGES
 from eels_bayes.command_line.wording import in_options
@@ -235,7 +236,7 @@ def test_read_doubts_a_model_whose_fit_was_bad_or_short(call, files, monkeypatch
 
         return loaded
 
-    monkeypatch.setattr(read_files, "unlike_model", lambda novelty: "")
+    monkeypatch.setattr(batch_prediction, "unlike_model", lambda novelty: "")
     with monkeypatch.context() as patched:
         patched.setattr(read_files, "load_model", with_report(bad))
         said = call("read", *given)

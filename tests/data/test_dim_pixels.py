@@ -48,3 +48,20 @@ def test_vacuum_is_flagged_for_a_fit_alone(beside):
     assert (found.flag[~vacuum] == spectra.flag[~vacuum]).all()
     assert found.reasons()[0] == "next to no counts beside those of bright pixels of its image"
     assert without_dim(spectra[~vacuum]).ok.all()
+
+
+def test_vacuum_takes_no_part_in_a_fit_and_is_read_after_it(beside):
+    pre = eb.Preprocessor((677, 737), background=(600, 675), normalize=(570, 592.5))
+    spectra = pre(beside.signals, show_progressbar=False)
+    vacuum = np.isin(spectra.position, np.arange(50))
+    clf = eb.EELSClassifier(beside.library, latent_dim=4, effort=eb.Effort.quick(), seed=0)
+    clf.fit(spectra, show_progressbar=False)
+    report = clf.report()
+    assert (report.n_fitted, report.n_pixels, report.dim) == (150, 150, 0.5)
+    assert any(
+        note.startswith("50 % of the pixels have less than a tenth") for note in report.notes
+    )
+    pred = clf.predict(spectra, show_progressbar=False)
+    assert pred.ok.all()
+    # what no counts tell is left open
+    assert pred.total[vacuum].mean() > 2.0 * pred.total[~vacuum].mean()
