@@ -78,6 +78,19 @@ def exchanged(report: FitReport) -> str:
     )
 
 
+def begun_again(report: FitReport) -> str:
+    """Of a fit that stands where another factor of the library led it."""
+    if not report.begun_again:
+        return ""
+    return (
+        "a first fit had classes whose pixels differ in the size of their edge by more than those "
+        f"of one class do; this one is likelier, from another factor ({report.gain:.3g} now): each "
+        "explains these pixels, and classes may be wrong and sure. A background window into the "
+        "edge or far before it does that, and then this fit is the better one; a class that the "
+        "library lacks does it, too, and then it may be worse"
+    )
+
+
 def mixed_much(report: FitReport) -> str:
     """Of two classes with about as many pixels between them as pure ones."""
     weights = np.triu(report.pair_weights, 1)

@@ -7,6 +7,7 @@ import numpy as np
 from eels_bayes.classifier.fit_foreign import lacking
 from eels_bayes.classifier.fit_library import (
     another_class,
+    begun_again,
     beyond_slope,
     exchanged,
     far_off,
@@ -56,7 +57,7 @@ def problems(report: FitReport, *, limited: bool = False) -> tuple[str, ...]:
         of_all or lacking(report),
         exchanged(report),
         # of a larger noise, anything stands out
-        "" if of_all else several_in_one(report),
+        "" if of_all else several_in_one(report) or begun_again(report),
         mixed_much(report),
         by_class(report),
         mean_residuals(report, missed),

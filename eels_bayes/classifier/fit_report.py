@@ -81,6 +81,9 @@ class FitReport(WindowFit):
         relative to the edge's local intensity; smooth, and beyond the above.
     converged : bool
         Whether the fit ended because nothing more was to be gained.
+    begun_again : bool
+        Whether the fit is one from another factor of the library than the first, which had left a
+        class whose pixels differ by more than those of one do.
     log_likelihood : (I,) array
         Of each iteration, nats a pixel.
     held_out : str
@@ -113,6 +116,7 @@ class FitReport(WindowFit):
     misfit: float
     class_misfit: Array
     converged: bool
+    begun_again: bool
     log_likelihood: Array
     held_out: str
     pair_weights: Array

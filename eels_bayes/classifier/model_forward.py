@@ -53,6 +53,7 @@ def forward_words(forward: ForwardModel) -> dict[str, Any]:
         "library_fit": {k: float(v) for k, v in vars(forward.library_fit).items()},
         "misfit": misfit_words(forward),
         "converged": forward.converged,
+        "begun_again": forward.begun_again,
     }
 
 
@@ -73,7 +74,8 @@ def forward_from(
     return ForwardModel(
         library=library,
         library_fit=exactly(LibraryFit, config["library_fit"]),
-        converged=_flag(config["converged"]),
+        converged=_flag("converged", config),
+        begun_again=_flag("begun_again", config),
         continuum=Continuum(window=(low, high), **continuum),
         **misfit_from(tensors, config),
         foreign=foreign_from(tensors),
@@ -92,10 +94,11 @@ def _pairs(stored: Tensor, library: FingerprintLibrary) -> list[tuple[int, int]]
     return pairs
 
 
-def _flag(value: Any) -> bool:
+def _flag(name: str, config: dict[str, Any]) -> bool:
     """A setting that is true or false, or TypeError."""
+    value = config[name]
     if not isinstance(value, bool):
-        raise TypeError(f"converged is {value!r}")
+        raise TypeError(f"{name} is {value!r}")
     return value
 
 

@@ -166,6 +166,7 @@ def _likeliest(
     """A fit, or one from another factor: the library may have missed a rung of its ladder."""
     fit = model.library_fit
     others = [fitted_from(replace(fit, gain=other * fit.gain)) for other in OTHER_FACTORS]
+    others = [replace(other, begun_again=True) for other in others]
     return max([model, *others], key=lambda one: float(one.log_likelihood.max()))
 
 

@@ -81,6 +81,9 @@ class ForwardModel:
         Median noise variance of a whitened bin among the pixels of the fit.
     converged : bool
         Whether the fit ended because nothing more was to be gained.
+    begun_again : bool
+        Whether it is one from another factor than the first, which had left a class that is
+        several, and was less likely.
     """
 
     library: FingerprintLibrary
@@ -102,6 +105,7 @@ class ForwardModel:
     foreign: Foreign
     noise: float
     converged: bool = True
+    begun_again: bool = False
 
     @property
     def white(self) -> Array:

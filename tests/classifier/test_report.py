@@ -369,6 +369,13 @@ def test_pixels_beside_the_specimen(report):
     assert sentence.startswith("40 % of the pixels have less than a tenth of the counts")
 
 
+def test_another_factor_is_likelier(report):
+    report = dataclasses.replace(report, converged=True)
+    (sentence,) = problems(dataclasses.replace(report, begun_again=True))
+    assert f"from another factor ({report.gain:.3g} now)" in sentence
+    assert not problems(report) and not report.begun_again
+
+
 def test_many_pixels_between_two_classes(report):
     names = report.class_names
     weights = np.diag([0.3, 0.3, 0.1, 0.05])

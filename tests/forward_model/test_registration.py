@@ -184,3 +184,4 @@ def test_a_rung_of_the_ladder_that_the_fit_has_missed_is_found():
     share = evidence_of(model)(profile, level).log_probability.exp().numpy() @ model.dominance()
     assert (share.argmax(1) == label)[label >= 0].mean() > 0.9
     assert model.library_fit.gain == pytest.approx(1.0, abs=0.1)
+    assert model.begun_again
