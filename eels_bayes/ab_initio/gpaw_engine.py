@@ -171,7 +171,7 @@ def _with_gpaw(python: str | None) -> tuple[str, str, str]:
         try:
             asked = subprocess.run([one, "-c", PROBE], capture_output=True, text=True, check=True)
             version, setups = json.loads(asked.stdout.splitlines()[-1])
-        except (OSError, subprocess.CalledProcessError, ValueError, IndexError):
+        except (OSError, subprocess.CalledProcessError, TypeError, ValueError, IndexError):
             continue
         return one, version, hashlib.sha256(json.dumps(setups).encode()).hexdigest()
     raise ImportError(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 NO_PIXEL = 0.5  # pixels, by their probabilities: less is none
 LACKING = "no fingerprint's"  # name of pixels that look alike and like no class
 LAST = 10  # iterations whose gain is told
+UNKNOWN = 10.0  # of the library's factor, or eV: an error of more is what was set beforehand
 FINE = 0.01  # error below which a third decimal says something
 HEADER = ("class", "pixels", "chi-square", "largest mean residual (sd of a pixel)")
 
@@ -199,16 +200,16 @@ class FitReport(WindowFit):
             ("noise", f"{in_words(self.noise)} ({self.noise_source})"),
             (
                 "library factor",
-                f"{self.gain:.3g} +- {self.gain * of_gain:.2g}, sd among pixels "
+                f"{self.gain:.3g}{_error(of_gain, self.gain)}, sd among pixels "
                 f"{100 * self.gain_sd:.2g} %",
             ),
             (
                 "library shift",
-                f"{self.shift:+.2f} +- {of_shift:.2g} eV, sd among pixels {self.shift_sd:.2g} eV",
+                f"{self.shift:+.2f}{_error(of_shift)} eV, sd among pixels {self.shift_sd:.2g} eV",
             ),
             (
                 "broadening",
-                f"{self.broadening:.2f} +- {of_broadening:.2g} eV, sd among pixels "
+                f"{self.broadening:.2f}{_error(of_broadening)} eV, sd among pixels "
                 f"{self.broadening_sd:.2g} eV",
             ),
             (
@@ -310,3 +311,8 @@ def _with_error(value: float, error: float, sign: str = "-") -> str:
     """A number with its error, to digits that the error allows."""
     digits = 2 if error >= FINE else 3
     return f"{value:{sign}.{digits}f} +- {error:.{digits}f}"
+
+
+def _error(error: float, unit: float = 1.0) -> str:
+    """An error of where the library stands, or that pixels are too few to tell it."""
+    return f" +- {unit * error:.2g}" if error < UNKNOWN else " +- (unknown)"

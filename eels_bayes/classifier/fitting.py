@@ -27,6 +27,7 @@ from eels_bayes.classifier.reporting import measured_fit, warn_of_problems
 from eels_bayes.classifier.run import Run
 from eels_bayes.classifier.settings import Plan, Settings
 from eels_bayes.classifier.training_latents import class_variations, prior_weights
+from eels_bayes.data.dim_pixels import without_dim
 from eels_bayes.data.spectra import Spectra
 from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.reinsertion import Reinsertion, reinsertion
@@ -58,12 +59,26 @@ def check_training_spectra(spectra: Spectra) -> None:
             "spectra still hold their background; the fingerprints have none: give the "
             "Preprocessor a background window before the edge"
         )
-    n_usable = int(spectra.ok.sum())
-    if n_usable < LEAST_PIXELS:
+    training_of(spectra)
+
+
+def training_of(spectra: Spectra) -> Spectra:
+    """What a fit learns from: spectra of which pixels with next to no counts are flagged, too.
+
+    Raises
+    ------
+    ValueError
+        If too few are left.
+    """
+    training = without_dim(spectra)
+    n_usable, n_left = int(spectra.ok.sum()), int(training.ok.sum())
+    if n_left < LEAST_PIXELS:
+        dim = f"; {n_usable - n_left} more have next to no counts" if n_usable > n_left else ""
         raise ValueError(
-            f"only {n_usable} of {len(spectra)} pixels are usable; "
+            f"only {n_left} of {len(spectra)} pixels are usable{dim}; "
             f"at least {LEAST_PIXELS} are needed: see spectra.reasons()"
         )
+    return training
 
 
 def fit_run(run: Run, plan: Plan, settings: Settings, keep: Callable[[], None]) -> Fitted:

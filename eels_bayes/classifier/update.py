@@ -17,7 +17,7 @@ from eels_bayes.arrays import tensor
 from eels_bayes.classifier.compatibility import check_spectra
 from eels_bayes.classifier.finite_model import check_finite, check_latents
 from eels_bayes.classifier.fitted import Fitted
-from eels_bayes.classifier.fitting import LEAST_PIXELS
+from eels_bayes.classifier.fitting import training_of
 from eels_bayes.classifier.labels import Labelled, nothing_labelled
 from eels_bayes.classifier.learning import learn
 from eels_bayes.classifier.reporting import measured_fit
@@ -109,12 +109,9 @@ def learn_fingerprints(
             f"{known}: see FingerprintLibrary.with_fingerprints"
         )
     by_labels_alone = tuple(name for name in fitted.class_names if name not in library.class_names)
-    rows = stream(seed, Stream.UPDATE_PIXELS).permutation(np.flatnonzero(spectra.ok))
-    if len(rows) < LEAST_PIXELS:
-        raise ValueError(
-            f"only {len(rows)} of {len(spectra)} pixels are usable; {LEAST_PIXELS} are needed"
-        )
-    pixels = spectra[np.sort(rows[: effort.update_pixels])]
+    training = training_of(spectra)
+    rows = stream(seed, Stream.UPDATE_PIXELS).permutation(np.flatnonzero(training.ok))
+    pixels = training[np.sort(rows[: effort.update_pixels])]
     if recalibrate:
         forward = fit_forward_model(
             pixels,
@@ -130,12 +127,12 @@ def learn_fingerprints(
     return learn(
         fitted.preprocessor,
         fitted.energy,
-        reinsertion(forward, spectra),
+        reinsertion(forward, training),
         fitted.vae,
         library.class_names + by_labels_alone,
         fitted.labelled,
         settings,
-        measured=(measured_fit(forward, pixels), fitted.held_out),
+        measured=(measured_fit(forward, spectra), fitted.held_out),
         record=fitted.record.after_update,
         known=fitted,
         spectra=pixels,

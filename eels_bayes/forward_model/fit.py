@@ -117,8 +117,8 @@ def fit_forward_model(
         fit = start.library_fit
     library = of_one_size(placed(given, spectra.energy, fit.moved))
 
-    def fitted_from(fit: LibraryFit) -> ForwardModel:
-        """The nearest maximum."""
+    def fitted_from(fit: LibraryFit) -> tuple[ForwardModel, float]:
+        """The nearest maximum, and how high it is."""
         along = _misfits(library, fit, continuum, start)
         problem = _problem(library, fit, energy, continuum, whitening, pixels, along, class_weights)
         climb = climbed(
@@ -129,12 +129,12 @@ def fit_forward_model(
             stepping,
             show_progressbar=show_progressbar,
         )
-        return _fitted(problem, continuum, whitening, climb)
+        return _fitted(problem, continuum, whitening, climb), climb.objective
 
-    model = fitted_from(fit)
+    model, height = fitted_from(fit)
     if start is not None or not _of_several(model, pixels):
         return model
-    return _likeliest(model, fitted_from)
+    return _likeliest(model, height, fitted_from)
 
 
 def _check_axis(energy: Array) -> None:
@@ -161,13 +161,18 @@ def _of_several(model: ForwardModel, pixels: _Pixels) -> bool:
 
 
 def _likeliest(
-    model: ForwardModel, fitted_from: Callable[[LibraryFit], ForwardModel]
+    model: ForwardModel,
+    height: float,
+    fitted_from: Callable[[LibraryFit], tuple[ForwardModel, float]],
 ) -> ForwardModel:
-    """A fit, or one from another factor: the library may have missed a rung of its ladder."""
+    """A fit, or one from another factor: the library may have missed a rung of its ladder.
+
+    By what the fits end with: the course of a log-likelihood begins with part of the pixels.
+    """
     fit = model.library_fit
     others = [fitted_from(replace(fit, gain=other * fit.gain)) for other in OTHER_FACTORS]
-    others = [replace(other, begun_again=True) for other in others]
-    return max([model, *others], key=lambda one: float(one.log_likelihood.max()))
+    others = [(replace(other, begun_again=True), top) for other, top in others]
+    return max([(model, height), *others], key=lambda one: one[1])[0]
 
 
 def _chosen_pixels(spectra: Spectra, n_pixels: int, rng: np.random.Generator) -> _Pixels:

@@ -118,6 +118,11 @@ def test_an_interpreter_without_gpaw_is_told_before_any_work(tmp_path, monkeypat
         ab_initio.fingerprints({"F": SLAB}, "F K", engine=engine, core_hole=0.2)
     with pytest.raises(ab_initio.EngineFailed, match="no GPAW in"):
         engine.run(tmp_path)
+    other = tmp_path / "other"
+    other.write_text("#!/bin/sh\necho 5\n")
+    other.chmod(0o755)
+    with pytest.raises(ImportError, match="no GPAW in"):
+        ab_initio.Gpaw(python=str(other)).settings()
     with pytest.raises(ValueError, match="core_hole is missing"):
         ab_initio.fingerprints({"F": SLAB}, "F K", engine=engine)
 

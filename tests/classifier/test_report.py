@@ -152,6 +152,13 @@ def test_other_spectra_are_reported_on(clf, report, spectra):
         clf.report(spectra.intensity)
 
 
+def test_errors_that_few_pixels_do_not_tell_are_unknown(clf, report, spectra):
+    few = clf.report(spectra[np.flatnonzero(spectra.ok)[:3]])
+    for name in ("library factor", "library shift", "broadening"):
+        assert "+- (unknown)" in dict(few.rows())[name]
+        assert "unknown" not in dict(report.rows())[name]
+
+
 def test_of_many_pixels_some_are_looked_at(clf, spectra):
     many = spectra[np.tile(np.arange(320), 20)]
     found = measured_fit(clf.fitted.forward, many)

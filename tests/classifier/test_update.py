@@ -538,3 +538,24 @@ def test_labels_of_doubtful_pixels_are_no_word_against_components(base, spectra)
     assert (after - before).abs().max() < 2.0
     assert after[before > 0].min() > 4.0
     assert float(reader_of(clf.fitted).labels.sum()) == pytest.approx(len(doubtful), rel=1e-4)
+
+
+def test_pixels_with_next_to_no_counts_teach_a_new_class_nothing(base, spectra):
+    """They are left out as in a first fit, and told of."""
+    dim = np.zeros(len(spectra), dtype=bool)
+    dim[::5] = True
+    counts = np.where(dim, 0.01, 1.0)
+    vacuum = dataclasses.replace(spectra, level=(spectra.level / counts).astype(np.float32))
+    library, options = completed(base.library), {"show_progressbar": False}
+    found, without = (
+        copy.deepcopy(base).update(library, spectra=one, **options)
+        for one in (vacuum, spectra[~dim])
+    )
+    assert found.report().dim == pytest.approx(dim[spectra.ok].mean())
+    assert found.report().n_pixels == (spectra.ok & ~dim).sum()
+    assert found.fitted.forward.library_fit == without.fitted.forward.library_fit
+    few = dataclasses.replace(vacuum[:3], level=spectra.level[:3] / np.float32([0.01, 1, 0.02]))
+    message = "only 1 of 3 pixels are usable; 2 more have next to no counts"
+    for call in (copy.deepcopy(base).fit, lambda one: base.update(library, spectra=one)):
+        with pytest.raises(ValueError, match=message):
+            call(few)

@@ -21,6 +21,7 @@ from eels_bayes.forward_model.edge_shapes import LibraryFit, edge_shapes, onto_b
 from eels_bayes.forward_model.em_steps import FEW, log_likelihood_outside
 from eels_bayes.forward_model.factor_mixture import Population, Shape, log_likelihood, rotated
 from eels_bayes.forward_model.factor_moments import N_COMMON
+from eels_bayes.forward_model.fit import _likeliest
 from eels_bayes.forward_model.library_step import VARIATION_PIXELS, moved
 from eels_bayes.forward_model.model_evidence import evidence_of
 from eels_bayes.forward_model.stages import UNKNOWN_SHARE
@@ -590,3 +591,25 @@ def test_a_mixtures_shape_is_the_mixture_of_shapes():
         apart += (1 - share) ** 2 * other.loadings[:, N_COMMON:] @ other.loadings[:, N_COMMON:].T
         np.testing.assert_allclose(own @ own.T, apart, atol=1e-12)
         assert np.abs(apart).max() > 1e-4
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """A fit, as far as the choice among several looks at it."""
+
+    library_fit: LibraryFit
+    begun_again: bool = False
+
+
+def test_of_fits_from_other_factors_the_one_that_ends_highest_is_kept():
+    begun = []
+
+    def fitted_from(start):
+        begun.append(start)
+        return Ended(start), 3.0 if start.gain > 1.2 else 1.0
+
+    alone = Ended(LibraryFit(gain=1.2, shift=0.5))
+    assert _likeliest(alone, 2.0, fitted_from) == Ended(begun[1], begun_again=True)
+    assert _likeliest(alone, 4.0, fitted_from) is alone
+    assert [one.gain for one in begun[:2]] == pytest.approx([0.84, 1.68])
+    assert {one.shift for one in begun} == {0.5}
