@@ -14,6 +14,7 @@ from eels_bayes.classifier.fit_library import (
     mixed_much,
     no_onset,
     scaled_away,
+    unsure_factor,
 )
 from eels_bayes.classifier.fit_misfits import (
     by_class,
@@ -56,6 +57,7 @@ def problems(report: FitReport, *, limited: bool = False) -> tuple[str, ...]:
         another_class(report),
         of_all or lacking(report),
         exchanged(report),
+        unsure_factor(report),
         # of a larger noise, anything stands out
         "" if of_all else several_in_one(report) or begun_again(report),
         mixed_much(report),

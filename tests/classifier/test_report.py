@@ -376,6 +376,14 @@ def test_pixels_beside_the_specimen(report):
     assert sentence.startswith("40 % of the pixels have less than a tenth of the counts")
 
 
+def test_a_factor_that_pixels_hardly_show(report):
+    report = dataclasses.replace(report, converged=True, n_pixels=400)
+    unsure = dataclasses.replace(report, library_error=np.array([0.31, 0.5, 1.0]))
+    (sentence,) = problems(unsure)
+    assert sentence.startswith("these pixels show the library's factor to within 31 % only")
+    assert not problems(dataclasses.replace(unsure, n_pixels=100)) and not problems(report)
+
+
 def test_another_factor_is_likelier(report):
     report = dataclasses.replace(report, converged=True)
     (sentence,) = problems(dataclasses.replace(report, begun_again=True))
