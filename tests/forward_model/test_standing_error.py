@@ -9,6 +9,7 @@ from scipy.special import logsumexp, softmax
 from eels_bayes.data.energy_resampling import shift_and_broaden
 from eels_bayes.forward_model.factor_mixture import log_likelihood
 from eels_bayes.forward_model.standing_error import scores, standing_error
+from helpers.model_pixels import whitened_pixels
 
 
 @pytest.fixture(scope="module")
@@ -18,13 +19,7 @@ def model(quick_classifier):
 
 def pixels(model, n, noise, seed):
     """Whitened pixels (n, B) of the model itself, and their noise (n,)."""
-    rng = np.random.default_rng(seed)
-    parts, (_, weight) = model.rotated_components(), model.components()
-    which = rng.choice(len(parts), n, p=weight)
-    factors = [rng.standard_normal(len(part.value)) for part in (parts[c] for c in which)]
-    target = [parts[c].center + parts[c].loadings @ z for c, z in zip(which, factors, strict=True)]
-    target = np.array(target) + np.sqrt(noise) * rng.standard_normal((n, len(model.mean_profile)))
-    return target, np.full(n, noise)
+    return whitened_pixels(model, n, noise, seed), np.full(n, noise)
 
 
 def log_evidence(model, target, noise, parts):

@@ -10,6 +10,7 @@ from eels_bayes.forward_model.edge_shapes import LibraryFit, mean_edges
 from eels_bayes.forward_model.factor_mixture import log_likelihood
 from eels_bayes.forward_model.model_evidence import evidence_of
 from eels_bayes.forward_model.window_fit import _directions, _score, share_error, window_fit
+from helpers.model_pixels import whitened_pixels
 
 
 @pytest.fixture(scope="module")
@@ -19,14 +20,7 @@ def model(quick_classifier):
 
 def drawn(model, n, level, seed):
     """Profiles (n, B) of the model itself, and their noise levels (n,)."""
-    rng = np.random.default_rng(seed)
-    parts, (_, weight) = model.rotated_components(), model.components()
-    which = rng.choice(len(parts), n, p=weight)
-    deviation = np.empty((n, len(model.mean_profile)))
-    for row, c in enumerate(which):
-        part = parts[c]
-        deviation[row] = part.center + part.loadings @ rng.standard_normal(len(part.value))
-    deviation += np.sqrt(level) * rng.standard_normal(deviation.shape)
+    deviation = whitened_pixels(model, n, level, seed)
     center = model.continuum.center(model.continuum.energy)
     profile = center + deviation / model.white
     brightness = profile.mean(1) / model.mean_profile.mean()
