@@ -17,7 +17,7 @@ import numpy as np
 
 from eels_bayes.arrays import Array
 from eels_bayes.forward_model.edge_shapes import LibraryFit, mean_edges
-from eels_bayes.forward_model.factor_mixture import Rotated, log_likelihood
+from eels_bayes.forward_model.factor_mixture import Rotated, factors
 from eels_bayes.forward_model.model import ForwardModel
 
 MOVED = 0.1  # of a bin, and of its square: steps of the numerical derivatives
@@ -66,8 +66,8 @@ def scores(
     of_library, of_misfit = np.zeros((n, 3)), np.zeros((n, n_misfit))
     of_continuum = np.zeros((n, columns.shape[1]))
     for c, (part, classes) in enumerate(zip(parts, model.shares(), strict=True)):
-        _, factor, _ = log_likelihood(target, noise, part)
-        left = (target - part.center - factor @ part.loadings.T) * (share[:, c] / noise)[:, None]
+        factor, _ = factors(target, noise, part)
+        left = (target - part.center - (part.loadings @ factor).T) * (share[:, c] / noise)[:, None]
         of_library += left @ np.einsum("k,jkb->bj", classes, moves)
         of_misfit += np.kron(classes * model.along.amplitude, left @ modes)
         of_continuum += left @ columns
@@ -82,15 +82,15 @@ def _moves(model: ForwardModel) -> Array:
     width = float(energy[1] - energy[0])
     step, variance = MOVED * width, MOVED * width**2
 
-    def edges(**fit: float) -> Array:
-        return mean_edges(energy, model.library, LibraryFit(**fit))
+    def edges(fit: LibraryFit) -> Array:
+        return mean_edges(energy, model.library, fit)
 
-    here = edges()
+    here = edges(LibraryFit())
     return np.stack(
         [
             here,
-            (edges(shift=step) - edges(shift=-step)) / (2.0 * step),
-            (edges(broadening=variance) - here) / variance,
+            (edges(LibraryFit(shift=step)) - edges(LibraryFit(shift=-step))) / (2.0 * step),
+            (edges(LibraryFit(broadening=variance)) - here) / variance,
         ]
     )
 
