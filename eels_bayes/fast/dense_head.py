@@ -52,13 +52,7 @@ class DenseHeads(nn.Module):
         """Unnormalised log-probabilities (..., K) of latents (..., D)."""
         return self.layers((latents - self.center) / self.width)
 
-    def forward(
-        self,
-        read: Gaussians,
-        n: int,
-        ratio: Tensor | None,
-        quick: bool = False,
-    ) -> HeadOutputs:
+    def forward(self, read: Gaussians, n: int, ratio: Tensor | None) -> HeadOutputs:
         """Probabilities at the means of n pixels' Gaussians; all but the total is NaN."""
         joint = read.weight.unsqueeze(1) * torch.softmax(self.logits(read.mean), 1)
         if ratio is not None:

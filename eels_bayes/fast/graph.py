@@ -30,7 +30,7 @@ from eels_bayes.preprocessing.spikes import (
 )
 
 N_COLUMNS = 7  # beside the K probabilities
-CHUNK = 64  # spectra at a time: enough to pay for the calls, and few enough for the caches
+CHUNK = 128  # spectra at a time: enough to pay for the calls, and few enough for the caches
 # Of counts (n, E): columns, labels and flags.
 Run = Callable[[NDArray[np.float32], Plan], tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]
 
@@ -107,7 +107,7 @@ class FastGraph(nn.Module):
         # Spectra last from here on, so that channels are picked for many at once.
         if self.offset != 0.0:
             counts = counts - self.offset
-        shown = torch.where(read, counts.t(), self.none).contiguous()
+        shown = torch.where(read, counts.t().contiguous(), self.none)
         # As a product of all of it: compilers then keep what is shown, instead of turning the
         # counts round anew for each channel that is picked.
         added = sums @ shown

@@ -111,7 +111,8 @@ def whiten_tensors(
     deviation, noise : Tensor
         (n, B) and (n,).
     """
-    noise = level * (profile.mean(1) / brightness).clamp(least_brightness, most_brightness)
+    mean = profile.sum(1) / profile.size(1)  # faster than its mean where there are few
+    noise = level * (mean / brightness).clamp(least_brightness, most_brightness)
     # What is of constants alone is computed once where a graph is frozen.
     wide = outlier**2
     reach = torch.add(wide * spread**2, noise.unsqueeze(1), alpha=wide).sqrt()

@@ -80,8 +80,8 @@ class Reader(nn.Module):
     encoder : NoisyEncoder
         Gives the latents' posterior.
     heads : nn.Module
-        From `Gaussians`, the number of pixels n, their ratio (m, K) or None, and whether what
-        weighs little is averaged roughly to `HeadOutputs`. Its ``n_classes`` is K.
+        From `Gaussians`, the number of pixels n and their ratio (m, K) or None to
+        `HeadOutputs`. Its ``n_classes`` is K.
     scale : NoveltyScale
         Of the novelty.
     labels : Tensor (C, K), optional
@@ -168,12 +168,10 @@ class Reader(nn.Module):
         mixture: GaussianMixture,
         new: Tensor,
         ratio: Tensor | None,
-        quick: bool = False,
     ) -> Reading:
         """Read pixels by the Gaussians of their latents, of novelty ``new`` (n,).
 
-        Of components' probabilities (n, R) so much is read as ``weights`` (n, R) say; ``quick`` is
-        the heads'.
+        Of components' probabilities (n, R) so much is read as ``weights`` (n, R) say.
         """
         n, n_components, dim = mixture.mean.size()
         unread = (component - weights).unsqueeze(2) * self.of_class
@@ -193,7 +191,7 @@ class Reader(nn.Module):
         )
         if ratio is not None:
             ratio = ratio.expand(n, n_components, -1).flatten(0, 1).index_select(0, rows)
-        outputs = self.heads(read, n, ratio, quick)
+        outputs = self.heads(read, n, ratio)
         parts = outputs.classes
         # normalised as what is read
         each = (unread / outputs.whole.unsqueeze(2)).flatten(0, 1)

@@ -37,6 +37,4 @@ def read_again(
     """
     weights = reader.heavy(component, ratio, LIGHTER * reader.light)
     mixture = reader.encoder.read_some(profile, level, weights > 0.0)
-    return reader.of_mixture(
-        component, weights, mixture, torch.zeros_like(level), ratio, quick=True
-    )
+    return reader.of_mixture(component, weights, mixture, torch.zeros_like(level), ratio)

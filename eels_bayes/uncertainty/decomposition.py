@@ -19,7 +19,12 @@ from torch import Tensor
 
 from eels_bayes.uncertainty.packed_gp import GPConstants
 from eels_bayes.uncertainty.psi_statistics import gp_moments
-from eels_bayes.uncertainty.softmax_averages import SMALLEST, contrasts, node_averages
+from eels_bayes.uncertainty.softmax_averages import (
+    SMALLEST,
+    contrast_factors,
+    contrasts,
+    node_averages,
+)
 
 __all__ = ["Decomposition", "decompose", "decompose_latent", "entropies"]
 
@@ -108,7 +113,7 @@ def decompose(
     pixel = torch.arange(n, device=mean.device).repeat_interleave(n_components)
     averages = node_averages(
         mean.flatten(0, 1),
-        cov,
+        contrast_factors(cov, n_classes),
         encoder_nodes.narrow(1, 0, n_contrasts),
         classifier_nodes.narrow(1, 0, n_contrasts),
         None if ratio is None else ratio.expand(n, -1).index_select(0, pixel),

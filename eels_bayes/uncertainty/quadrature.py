@@ -160,3 +160,24 @@ def default_nodes(n_classes: int, seed: int = 0) -> tuple[Tensor, Tensor]:
         encoder, classifier = (mirrored_nodes(MIRRORED_NODES, dim, seed + own) for own in SEEDS)
         return encoder, classifier
     return normal_nodes(ENCODER_NODES, dim, seed), normal_nodes(CLASSIFIER_NODES, dim, seed + 1)
+
+
+def few_nodes(n_classes: int) -> tuple[Tensor, Tensor]:
+    """Return as few encoder and classifier nodes as keep means and covariances.
+
+    Along each axis to either side for the encoder, whose spread is the larger one, so that third
+    moments are kept, too; the corners of a simplex for the classifier.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of classes K, at least 2.
+
+    Returns
+    -------
+    encoder_nodes, classifier_nodes : Tensor
+        (2 (K-1), K-1) and (K, K-1), float64.
+    """
+    dim = n_classes - 1
+    axes = dim**0.5 * torch.eye(dim, dtype=torch.float64)
+    return torch.cat((axes, -axes)), normal_nodes(n_classes, dim)

@@ -2,16 +2,26 @@
 
 A softmax sees differences of logits only. Of K logits the K - 1 contrasts ``f_k - f_K`` are drawn:
 their covariances are linear in those of the logits (`contrasts`), and nodes of the standard normal
-distribution are carried to them by a Cholesky factor. `node_averages` sums over the nodes.
+distribution are carried to them by a Cholesky factor (`contrast_factors`). `node_averages` sums
+over the nodes.
 
-Everything but `contrasts` runs unchanged under ``torch.jit.script``. Notation: m Gaussians,
-K classes, Q1 encoder nodes, Q2 classifier nodes.
+Everything but the maps `contrasts` and `half_variances` runs unchanged under ``torch.jit.script``.
+Notation: m Gaussians, K classes, Q1 encoder nodes, Q2 classifier nodes.
 """
+
+import math
 
 import torch
 from torch import Tensor
 
-__all__ = ["contrasts", "node_averages"]
+__all__ = [
+    "contrast_factors",
+    "contrasts",
+    "few_node_averages",
+    "half_variances",
+    "likely_others",
+    "node_averages",
+]
 
 # Scripted functions see no globals: these are defaults of their arguments.
 
@@ -47,22 +57,67 @@ def contrasts(n_classes: int) -> tuple[Tensor, Tensor]:
     return of_covariance, of_covariance[:, :: n_classes + 1].clone()
 
 
-def _contrast_factor(
+def half_variances(of_contrasts: Tensor) -> Tensor:
+    """The map to half the variance of each ``f_j - f_k`` from that to covariances of contrasts.
+
+    Parameters
+    ----------
+    of_contrasts : Tensor
+        (K K, F): from any F numbers to the covariances (K, K) of ``f_k - f_K``, flattened.
+
+    Returns
+    -------
+    Tensor
+        (K K, F): from them to ``Var[f_j - f_k] / 2`` in row ``j K + k``.
+    """
+    n_classes = math.isqrt(len(of_contrasts))
+    cov = of_contrasts.view(n_classes, n_classes, -1)
+    var = cov.diagonal().t()
+    return (0.5 * (var.unsqueeze(1) + var.unsqueeze(0)) - cov).flatten(0, 1)
+
+
+def likely_others(mean: Tensor, half_variance: Tensor) -> Tensor:
+    """A bound on the probability of all classes but the likeliest one.
+
+    A softmax gives classes j beside k at most ``sum_j exp(f_j - f_k)``, whose mean is that of
+    log-normal variables. The k that it is least for is taken.
+
+    Parameters
+    ----------
+    mean : Tensor (m, K)
+        Mean logits.
+    half_variance : Tensor (K, K, m)
+        Half the variances of the differences ``f_j - f_k``; see `half_variances`.
+
+    Returns
+    -------
+    Tensor (m,)
+        May be infinite.
+    """
+    logits = mean.t()
+    of_others = (logits.unsqueeze(1) - logits.unsqueeze(0) + half_variance).exp().sum(0)
+    return of_others.amin(0) - 1.0
+
+
+def contrast_factors(
     cov: Tensor,
-    n_columns: int,
+    n_classes: int,
     relative_floor: float = PIVOT_FLOOR,
     least_floor: float = LEAST_PIVOT,
 ) -> Tensor:
-    """Return L (c, K, K-1, n) with ``L L'`` the covariances (c, K, K, n) of contrasts.
+    """Return columns L (2, K-1, K, m) with ``L' L`` the covariances (2, K K, m) of contrasts.
 
     Outer-product Cholesky whose pivots have a floor at rounding, so that a singular or slightly
     indefinite ``cov`` is no error, and whose rows are no longer than the sd of their contrast: what
     is rounding alone, without a sign, would grow from column to column without end. Plain loops
     over K keep it exportable. Inputs come last, as there are many of them and few classes.
     """
+    # Sizes come from the classes where they can: exporters know those of constants alone.
+    n_columns = n_classes - 1
+    cov = cov.view(2, n_classes, n_classes, -1)
     # no entry is larger than the largest variance
     floor = (relative_floor * cov.amax((1, 2))).clamp(min=least_floor)
-    left = torch.stack([cov.select(1, k).select(1, k) for k in range(n_columns + 1)], 1)
+    left = torch.stack([cov.select(1, k).select(1, k) for k in range(n_classes)], 1)
     columns: list[Tensor] = []
     for j in range(n_columns):
         column = cov.select(2, j)
@@ -74,12 +129,12 @@ def _contrast_factor(
             cov = torch.addcmul(cov, column.unsqueeze(2), column.unsqueeze(1), value=-1.0)
             left = torch.addcmul(left, column, column, value=-1.0)
     # what is left above the diagonal is rounding
-    return torch.stack(columns, 2)
+    return torch.stack(columns, 1)
 
 
 def node_averages(
     mean: Tensor,
-    cov: Tensor,
+    factor: Tensor,
     encoder_nodes: Tensor,
     classifier_nodes: Tensor,
     ratio: Tensor | None = None,
@@ -93,9 +148,9 @@ def node_averages(
     ----------
     mean : Tensor
         Mean logits, (m, K).
-    cov : Tensor
-        Covariances of contrasts by the encoder and by the classifier, (2, K K, m): see
-        `contrasts`.
+    factor : Tensor
+        Of covariances of contrasts by the encoder and by the classifier, (2, K-1, K, m): see
+        `contrast_factors`.
     encoder_nodes, classifier_nodes : Tensor
         As in `decompose`, in K-1 dimensions.
     ratio : Tensor, optional
@@ -114,14 +169,11 @@ def node_averages(
     """
     # Sizes come from the nodes where they can: exporters know those of constants alone.
     n_outer, n_inner = encoder_nodes.size(0), classifier_nodes.size(0)
-    n_contrasts = encoder_nodes.size(1)
-    n_classes = n_contrasts + 1
+    n_classes = encoder_nodes.size(1) + 1
     limit = limit_double if mean.dtype == torch.float64 else limit_single
-    factor = _contrast_factor(cov.view(2, n_classes, n_classes, -1), n_contrasts)
-    factor = factor.permute(0, 3, 1, 2).reshape(2, -1, n_contrasts)
-    outer = (factor.select(0, 0) @ encoder_nodes.t()).view(-1, n_classes, n_outer)
-    outer = outer + mean.unsqueeze(2)  # (m, K, Q1)
-    inner = (factor.select(0, 1) @ classifier_nodes.t()).view(-1, n_classes, n_inner)  # Q2
+    factor = factor.permute(0, 3, 2, 1).contiguous()
+    outer = factor.select(0, 0) @ encoder_nodes.t() + mean.unsqueeze(2)  # (m, K, Q1)
+    inner = factor.select(0, 1) @ classifier_nodes.t()  # (m, K, Q2)
     outer = (outer - outer.amax(1, keepdim=True)).clamp_(min=-limit)
     inner = (inner - inner.amax(1, keepdim=True)).clamp_(min=-limit)
     exp_outer = outer.exp()
@@ -155,3 +207,40 @@ def node_averages(
     of_z = (given_z * log_given_z).sum((1, 2))
     of_both = log_inverse.sum((1, 2)) / n_inner + energy.sum((1, 2))
     return torch.cat((given_z.sum(2), -torch.stack((of_z, of_both), 1)), 1) / n_outer
+
+
+def few_node_averages(
+    mean: Tensor,
+    factor: Tensor,
+    encoder_nodes: Tensor,
+    classifier_nodes: Tensor,
+    ratio: Tensor | None = None,
+    smallest: float = SMALLEST,
+) -> Tensor:
+    """The same as `node_averages`, in fewer steps where there are few nodes.
+
+    A softmax at each pair of nodes, whose logits are not split. Gaussians come last, as there are
+    more of them than nodes.
+    """
+    n_outer, n_inner = encoder_nodes.size(0), classifier_nodes.size(0)
+    n_classes = encoder_nodes.size(1) + 1
+    # the mean as one more column, so that compilers reckon it once and not at each node
+    columns = torch.cat((mean.t().unsqueeze(0), factor.select(0, 0))).flatten(1)
+    nodes = torch.nn.functional.pad(encoder_nodes, [1, 0], value=1.0)
+    outer = (nodes @ columns).view(n_outer, 1, n_classes, -1)
+    inner = (classifier_nodes @ factor.select(0, 1).flatten(1)).view(n_inner, n_classes, -1)
+    log_p = torch.log_softmax(outer + inner, 2)  # (Q1, Q2, K, m)
+    p = log_p.exp()
+    if ratio is None:
+        given_z = p.sum(1) / n_inner
+        log_given_z = given_z.clamp(min=smallest).log()
+    else:
+        factor_k = ratio.t()
+        p = factor_k * p
+        log_p = log_p + factor_k.clamp(min=smallest).log() - p.sum(2, keepdim=True).log()
+        given_z = p.sum(1) / n_inner
+        weight_z = given_z.sum(1, keepdim=True)
+        log_given_z = (given_z.clamp(min=smallest) / weight_z.clamp(min=smallest)).log()
+    of_z = (given_z * log_given_z).sum((0, 1))
+    of_both = (p * log_p).sum((0, 1, 2)) / n_inner
+    return torch.cat((given_z.sum(0), -torch.stack((of_z, of_both)))).t() / n_outer

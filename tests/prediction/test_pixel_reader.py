@@ -68,6 +68,13 @@ def reading(reader, pixels):
     return reader(*pixels)
 
 
+def by_all_nodes(reader):
+    """The same reader, which averages no Gaussian over few nodes."""
+    thorough = copy.deepcopy(reader)
+    thorough.heads.doubtful = -1.0
+    return thorough
+
+
 def assert_close(found, expected, rows=slice(None), scale=1.0):
     """All fields but novelty, whose steps `assert_ranked_alike` allows for."""
     for name, tolerance in TOLERANCE.items():
@@ -162,8 +169,9 @@ def in_parts(clf, profile, level, spike, ratio=None, light=LIGHT):
     return Reading(*parts[:5], new, value, value_sd, *latent, kept, mean, sd, each)
 
 
-def test_a_reading_is_what_its_parts_say(clf, pixels, reading):
+def test_a_reading_is_what_its_parts_say(clf, reader, pixels):
     expected = in_parts(clf, *pixels)
+    reading = by_all_nodes(reader)(*pixels)
     assert_close(reading, expected)
     assert_ranked_alike(reading.novelty, expected.novelty)
     # of pixels that differ
@@ -175,6 +183,7 @@ def test_a_reading_is_what_its_parts_say(clf, pixels, reading):
 def test_another_prior_is_that_of_the_decomposition(clf, reader, pixels, n):
     generator = torch.Generator().manual_seed(0)
     ratio = torch.exp(torch.randn(n, 4, generator=generator))
+    reader = by_all_nodes(reader)
     found = reader(*pixels, ratio.unsqueeze(1))
     expected = in_parts(clf, *pixels, ratio=ratio.double())
     assert_close(found, expected)
@@ -368,6 +377,7 @@ def invented(n_components, latent_dim=3, n_classes=3, seed=0):
 @pytest.mark.parametrize("n_components", [1, 2, 4])
 def test_readers_of_any_size_say_what_their_parts_say(n_components):
     reader, given = invented(n_components)
+    reader = by_all_nodes(reader)
     found = reader(*given)
     encoder = copy.deepcopy(reader.encoder).double()
     mixture = encoder(*(x.double() for x in given[:2]))
@@ -576,3 +586,35 @@ def test_numbers_come_back_from_the_state(reader, pixels, reading):
     again.heads = heads
     for one, other in zip(again(*pixels), reading, strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+# --- few nodes, and many
+
+
+def test_few_nodes_say_the_same_where_they_are_taken(reader, pixels, reading):
+    """The doubt that is left unread is bounded, so that next to nothing of the answer is lost."""
+    expected = by_all_nodes(reader)(*pixels)
+    away = (reading.probabilities - expected.probabilities).abs()
+    assert 0 < away.max() < 0.012 and away.amax(1).median() < 0.002
+    lost = expected.probabilities * (expected.probabilities / reading.probabilities).log()
+    assert lost.sum(1).mean() < 1e-4
+    for name in ("total", "aleatoric", "encoder", "classifier"):
+        assert (getattr(reading, name) - getattr(expected, name)).abs().median() < 0.003
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_doubtful_gaussians_are_read_by_all_nodes(weighted):
+    """Of functions as wide as their prior, whose few nodes alone would be far off."""
+    reader, given = invented(4)
+    reader.against.zero_()
+    if weighted:
+        ratio = torch.exp(torch.randn(25, 1, 3, generator=torch.Generator().manual_seed(2)))
+        given = *given, ratio
+    expected = by_all_nodes(reader)(*given)
+    careless = copy.deepcopy(reader)
+    careless.heads.doubtful = math.inf
+    away, careless = (
+        (one(*given).probabilities - expected.probabilities).abs().max()
+        for one in (reader, careless)
+    )
+    assert away < 0.005 < 0.01 < careless
