@@ -16,6 +16,7 @@ TAIL_SIGMAS = 6  # of the broadening, beyond which nothing of it arrives in doub
 NOTHING_LEFT = 40.0  # nats by which a frequency is weaker: exp(-40) is less than a rounding
 LEAST_PAD = 8  # channels: keeps the ramp's corner away where nothing is broadened; chosen
 RAMP = (4, 64)  # channels of the ramp: in units of the padding, and at least; chosen, not tuned
+EVEN = 32  # channels in all are a multiple of it: a Fourier transform of a prime number takes long
 MEANS_FROM = 1.5  # new channels so much wider are means over the old ones; chosen, not tuned
 
 
@@ -47,7 +48,9 @@ def shift_and_broaden(
     if n == 0:
         return np.empty((0, n_channels))
     pad = math.ceil(TAIL_SIGMAS * float(widths.max()) + float(np.abs(moves).max())) + LEAST_PAD
-    ramp = (1 + np.cos(np.linspace(0, np.pi, RAMP[0] * pad + RAMP[1]))) / 2
+    least = n_channels + (2 + RAMP[0]) * pad + RAMP[1]
+    ramp = np.linspace(0, np.pi, EVEN * -(-least // EVEN) - n_channels - 2 * pad)
+    ramp = (1 + np.cos(ramp)) / 2
     first, last = rows[:, :1], rows[:, -1:]
     padded = np.concatenate(
         [

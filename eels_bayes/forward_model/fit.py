@@ -156,7 +156,8 @@ def _whitening(center: Array, pixels: _Pixels, drawn_in: Array) -> Whitening:
 def _of_several(model: ForwardModel, pixels: _Pixels) -> bool:
     """Whether pixels of a class of the library differ by more than those of one class."""
     every = -(-len(pixels.profile) // CHECKED)
-    found = window_fit(model, pixels.profile[::every], pixels.level[::every])
+    some = pixels.profile[::every], pixels.level[::every]
+    found = window_fit(model, *some, errors=False)
     return bool(found.several[: model.library.n_classes].any())
 
 

@@ -112,7 +112,9 @@ class WindowFit:
         return found & (self.class_pixels >= FEW_OF_CLASS)
 
 
-def window_fit(model: ForwardModel, profile: Array, level: Array, dim: float = 0.0) -> WindowFit:
+def window_fit(
+    model: ForwardModel, profile: Array, level: Array, dim: float = 0.0, *, errors: bool = True
+) -> WindowFit:
     """Compare pixels with a forward model.
 
     Parameters
@@ -124,6 +126,8 @@ def window_fit(model: ForwardModel, profile: Array, level: Array, dim: float = 0
         As in `Spectra`.
     dim : float
         Share of the pixels that were left out, as they have next to no counts.
+    errors : bool
+        Whether to find the library's standard errors, which takes half of the time; else NaN.
 
     Returns
     -------
@@ -131,11 +135,8 @@ def window_fit(model: ForwardModel, profile: Array, level: Array, dim: float = 0
     """
     energy, white, inside = model.continuum.energy, model.white, model.continuum.inside
     target, noise = model.whiten(profile, level)
-    parts = model.rotated_components() + model.rotated_foreign()
-    foreign, (_, weight) = model.foreign, model.components()
-    weight = np.append((1.0 - foreign.share.sum()) * weight, foreign.share)
-    fits = np.stack([log_likelihood(target, noise, part)[0] for part in parts], axis=1)
-    share = softmax(fits + np.log(np.maximum(weight, LEAST_WEIGHT)), axis=1)
+    foreign = model.foreign
+    parts, share = _shares(model, target, noise)
     dominance = block_diag(model.dominance(), np.eye(len(foreign)))
     n, n_classes = len(target), dominance.shape[1]
     squares, expected, scores = np.zeros((3, n, n_classes))
@@ -163,7 +164,9 @@ def window_fit(model: ForwardModel, profile: Array, level: Array, dim: float = 0
         variance[k] = (of_class**2).sum(0)
         off[k] = np.sqrt(noise) @ of_class / white[inside]
     probability = share @ dominance
-    n_own = len(parts) - len(foreign)
+    of_library, n_own = np.full(3, np.nan), len(parts) - len(foreign)
+    if errors:
+        of_library = standing_error(model, target, noise, parts[:n_own], share[:, :n_own])
     class_pixels = probability.sum(0)
     known = np.maximum(class_pixels, NO_PIXELS)[:, None]
     chi, error = _ratio(squares, expected)
@@ -172,7 +175,7 @@ def window_fit(model: ForwardModel, profile: Array, level: Array, dim: float = 0
     return WindowFit(
         n_pixels=n,
         dim=dim,
-        library_error=standing_error(model, target, noise, parts[:n_own], share[:, :n_own]),
+        library_error=of_library,
         energy=energy[inside],
         chi_square=float(total[0]),
         chi_square_error=float(total_error[0]),
@@ -188,6 +191,16 @@ def window_fit(model: ForwardModel, profile: Array, level: Array, dim: float = 0
         edge_fit=(edge - off) / known,
         fingerprint=fingerprint[:, inside],
     )
+
+
+def _shares(model: ForwardModel, target: Array, noise: Array) -> tuple[list[Rotated], Array]:
+    """All components, those of structures that the library lacks last, and their shares (n, C)."""
+    parts = model.rotated_components() + model.rotated_foreign()
+    foreign, (_, weight) = model.foreign, model.components()
+    weight = np.append((1.0 - foreign.share.sum()) * weight, foreign.share)
+    fits = np.stack([log_likelihood(target, noise, part)[0] for part in parts], axis=1)
+    share: Array = softmax(fits + np.log(np.maximum(weight, LEAST_WEIGHT)), axis=1)
+    return parts, share
 
 
 def share_error(probability: Array) -> Array:
