@@ -14,6 +14,7 @@ from eels_bayes.classifier.fit_library import (
     mixed_much,
     no_onset,
     scaled_away,
+    undescribed,
     unsure_factor,
 )
 from eels_bayes.classifier.fit_misfits import (
@@ -51,11 +52,13 @@ def problems(report: FitReport, *, limited: bool = False) -> tuple[str, ...]:
     """
     missed = misfitting(report)
     of_all = overall(report, bool(missed))
+    worst = [another_class(report), of_all or lacking(report)]
+    if undescribed(report):
+        worst.reverse()
     found = [
         far_off(report),
         no_onset(report),
-        another_class(report),
-        of_all or lacking(report),
+        *worst,
         exchanged(report),
         unsure_factor(report),
         # of a larger noise, anything stands out

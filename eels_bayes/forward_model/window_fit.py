@@ -38,6 +38,7 @@ from eels_bayes.forward_model.standing_error import standing_error
 SCATTER = 0.25
 SURELY = 4.0  # standard errors by which it must be beyond
 FEW_OF_CLASS = 10.0  # pixels: fewer do not show how they scatter
+ALONE = 0.8  # share of the pixels: classes with less beside them are there themselves
 NO_PIXELS = 1e-9  # pixels: keeps the mean over none finite
 LEAST_SHARE = 1e-6  # of a component in a pixel: less changes no sum
 NO_EDGE = 1e-6  # of the strongest edge: a class with less has none
@@ -110,6 +111,28 @@ class WindowFit:
         beyond = np.maximum(SCATTER, SURELY * self.edge_scatter_error)
         found: NDArray[np.bool_] = self.edge_scatter - 1.0 > beyond
         return found & (self.class_pixels >= FEW_OF_CLASS)
+
+    def only_class(self, n_classes: int) -> int | None:
+        """Which of the library's K classes next to all pixels are of, if there is one.
+
+        Pixels that hardly show the edge of their class, as of a substrate beside a film, tell
+        nothing of where the library stands: they count for what they show of it.
+
+        Parameters
+        ----------
+        n_classes : int
+            K.
+
+        Returns
+        -------
+        int or None
+        """
+        edge, fingerprint = self.edge[:n_classes], self.fingerprint[:n_classes]
+        norm = (fingerprint**2).sum(1)
+        shown = np.divide((edge * fingerprint).sum(1), norm, out=np.ones(n_classes), where=norm > 0)
+        pixels = self.class_pixels[:n_classes] * np.clip(shown, 0.0, 1.0)
+        most = int(np.argmax(pixels))
+        return most if pixels[most] > ALONE * pixels.sum() else None
 
 
 def window_fit(model: ForwardModel, profile: Array, level: Array, dim: float = 0.0) -> WindowFit:

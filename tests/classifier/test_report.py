@@ -11,7 +11,7 @@ import pytest
 
 import eels_bayes as eb
 from eels_bayes.classifier import fitting
-from eels_bayes.classifier.fit_library import AS_WELL, rise_length
+from eels_bayes.classifier.fit_library import rise_length
 from eels_bayes.classifier.fit_misfits import misfitting
 from eels_bayes.classifier.fit_problems import FEW_PIXELS, UNDECIDED, notes, problems
 from eels_bayes.classifier.fit_report import NO_PIXEL
@@ -27,7 +27,7 @@ from eels_bayes.forward_model.factor_moments import N_COMMON
 from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.foreign import Foreign
 from eels_bayes.forward_model.registration import REACH
-from eels_bayes.forward_model.rivals import Exchange, Rival
+from eels_bayes.forward_model.rivals import AS_WELL, Exchange, Rival
 from eels_bayes.forward_model.window_fit import SCATTER, WindowFit
 from eels_bayes.preprocessing.series_noise import noise_source
 from eels_bayes.word_tables import aligned
@@ -207,6 +207,29 @@ def test_the_class_that_explains_the_only_one_as_well_is_named(report):
     assert f"{report.shift - 0.7:+.1f} eV for {names[2]}" in said and "(12 % off" in said
     worse = (Rival(1.0, 1.5, 0.9), Rival(0.0, 1.0, 0.1), Rival(-0.7, 0.8, 0.1 * AS_WELL), ALIEN)
     assert not any("as well" in it for it in problems(dataclasses.replace(only, rivals=worse)))
+
+
+def test_of_a_class_that_explains_nothing_the_misfit_comes_first(report):
+    only = dataclasses.replace(
+        report,
+        class_pixels=np.array([5.0, 310.0, 5.0, 0.0]),
+        chi_square=9.0,
+        chi_square_error=0.1,
+        rivals=(ALIEN, Rival(0.0, 1.0, 0.4), Rival(-0.7, 0.8, 0.42), ALIEN),
+    )
+    assert "as well" in problems(only)[0] and "chi-square" in problems(only)[1]
+    worse = (ALIEN, Rival(0.0, 1.0, 0.8), Rival(-0.7, 0.8, 0.82), ALIEN)
+    said = problems(dataclasses.replace(only, rivals=worse))
+    assert "chi-square" in said[0] and "as well" in said[1]
+
+
+def test_pixels_without_the_edge_of_their_class_are_no_class_beside_the_only_one(report):
+    """A substrate beside a film of one class: what tells where the library stands is the film."""
+    film = dataclasses.replace(report, class_pixels=np.array([60.0, 190.0, 5.0, 0.0]))
+    assert film.only_class(4) is None
+    edge = report.fingerprint.copy()
+    edge[0] *= 0.05
+    assert dataclasses.replace(film, edge=edge).only_class(4) == 1
 
 
 @pytest.mark.parametrize("k", [0, 1, 2])
