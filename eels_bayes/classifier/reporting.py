@@ -118,6 +118,7 @@ def report_of(
         misfit=forward.misfit.pixel,
         class_misfit=forward.misfit.of_class,
         converged=forward.converged,
+        normalized=preprocessor.normalize is not None,
         begun_again=forward.begun_again,
         log_likelihood=forward.log_likelihood,
         held_out=fitted.held_out.words,

@@ -42,6 +42,7 @@ ALONE = 0.8  # share of the pixels: classes with less beside them are there them
 NO_PIXELS = 1e-9  # pixels: keeps the mean over none finite
 LEAST_SHARE = 1e-6  # of a component in a pixel: less changes no sum
 NO_EDGE = 1e-6  # of the strongest edge: a class with less has none
+LEAST_COUNTS = 1e-6  # units of the norm: keeps the logarithm of an empty pixel finite
 LEAST_BAND = 1e-9  # sd of a pixel's noise: keeps residuals over their error finite
 
 
@@ -57,6 +58,9 @@ class WindowFit:
     n_pixels : int
     dim : float
         Share of the pixels that were left out, as they have next to no counts.
+    brightness : float
+        Sd of the logarithm of these pixels' counts before the window, in the unit of their
+        intensities, beyond the noise.
     library_error : (3,) array
         Standard errors of the library's factor (relative), shift and broadening (eV).
     energy : (W,) array
@@ -84,6 +88,7 @@ class WindowFit:
 
     n_pixels: int
     dim: float
+    brightness: float
     library_error: Array
     energy: Array
     chi_square: float
@@ -195,6 +200,7 @@ def window_fit(model: ForwardModel, profile: Array, level: Array, dim: float = 0
     return WindowFit(
         n_pixels=n,
         dim=dim,
+        brightness=brightness(energy, profile, level, model.continuum.window),
         library_error=standing_error(model, target, noise, parts[:n_own], share[:, :n_own]),
         energy=energy[inside],
         chi_square=float(total[0]),
@@ -211,6 +217,19 @@ def window_fit(model: ForwardModel, profile: Array, level: Array, dim: float = 0
         edge_fit=(edge - off) / known,
         fingerprint=fingerprint[:, inside],
     )
+
+
+def brightness(energy: Array, profile: Array, level: Array, window: tuple[float, float]) -> float:
+    """Sd of the logarithm of what pixels (n, B) show before a window, beyond the noise (n,).
+
+    As far before it as the window is wide: further off are other edges. 0 where nothing lies there.
+    """
+    near = (energy < window[0]) & (energy > 2.0 * window[0] - window[1])
+    if not near.any():
+        return 0.0
+    counts = np.maximum(profile[:, near].mean(1), LEAST_COUNTS)
+    noise = (level / (near.sum() * counts)).mean()
+    return float(np.sqrt(max(0.0, np.log(counts).var() - noise)))
 
 
 def share_error(probability: Array) -> Array:

@@ -28,7 +28,7 @@ from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.foreign import Foreign
 from eels_bayes.forward_model.registration import REACH
 from eels_bayes.forward_model.rivals import AS_WELL, Exchange, Rival
-from eels_bayes.forward_model.window_fit import SCATTER, WindowFit
+from eels_bayes.forward_model.window_fit import SCATTER, WindowFit, brightness
 from eels_bayes.preprocessing.series_noise import noise_source
 from eels_bayes.word_tables import aligned
 from helpers import tiny_models
@@ -405,6 +405,30 @@ def test_a_factor_that_pixels_hardly_show(report):
     (sentence,) = problems(unsure)
     assert sentence.startswith("these pixels show the library's factor to within 31 % only")
     assert not problems(dataclasses.replace(unsure, n_pixels=100)) and not problems(report)
+
+
+def test_pixels_of_different_brightness_need_a_unit_of_their_own(report):
+    report = dataclasses.replace(report, converged=True, brightness=0.3)
+    assert report.normalized and not problems(report)
+    sentence, *others = problems(dataclasses.replace(report, normalized=False))
+    assert sentence.startswith("pixels differ by 30 % in their counts before the edge")
+    assert "Preprocessor(normalize=...)" in sentence and not others
+    assert not problems(dataclasses.replace(report, normalized=False, brightness=0.05))
+
+
+@pytest.mark.parametrize("sd", [0.0, 0.05, 0.3])
+def test_brightness_is_what_differs_beyond_the_noise(rng, sd):
+    energy = np.arange(600.0, 760.0)
+    mean = 200.0 * np.exp(sd * rng.standard_normal(400))[:, None] * (energy / 680.0) ** -3
+    counts = rng.poisson(mean).astype(float)
+    # what lies further before the window than it is wide, or in it, does not count
+    counts[::2, energy < 620.0] *= 5.0
+    counts[::2, energy > 680.0] *= 5.0
+    found = brightness(energy, counts, np.ones(400), (680.0, 740.0))
+    assert found == pytest.approx(sd, rel=0.1, abs=0.005)
+    in_a_unit = brightness(energy, counts / 50.0, np.full(400, 1 / 50.0), (680.0, 740.0))
+    assert in_a_unit == pytest.approx(found, abs=1e-9)
+    assert brightness(energy[80:], counts[:, 80:], np.ones(400), (680.0, 740.0)) == 0.0
 
 
 def test_another_factor_is_likelier(report):
