@@ -8,7 +8,7 @@ from eels_bayes.arrays import Array
 from eels_bayes.classifier.fit_misfits import listed
 from eels_bayes.classifier.fit_report import FitReport
 from eels_bayes.forward_model.registration import BEGINS, NEAR, REACH
-from eels_bayes.forward_model.rivals import AS_WELL, as_well
+from eels_bayes.forward_model.rivals import AS_WELL, NOT_AT_ALL, as_well
 from eels_bayes.forward_model.window_fit import FEW_OF_CLASS
 
 # Of the mean weight of two pure classes that pixels between them have, and of all pixels. Fits with
@@ -22,7 +22,6 @@ LEAST_MIXED = 50.0  # pixels: of fewer, chance decides
 # 0.3, and 0.08 with 256 and more; a specimen of 1.5 mean free paths had 0.3 with 2048.
 UNSURE_FACTOR = 0.2
 TOLD_BY = 250.0  # pixels: of fewer, such errors are too large by themselves
-NOT_AT_ALL = 0.5  # relative misfit of the only class: that another explains as much says little
 
 
 def far_off(report: FitReport) -> str:

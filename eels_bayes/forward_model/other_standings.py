@@ -17,7 +17,7 @@ from eels_bayes.arrays import Array
 from eels_bayes.data.fingerprints import FingerprintLibrary
 from eels_bayes.forward_model.edge_shapes import LibraryFit
 from eels_bayes.forward_model.model import ForwardModel
-from eels_bayes.forward_model.rivals import as_well, rivals
+from eels_bayes.forward_model.rivals import NOT_AT_ALL, as_well, rivals
 from eels_bayes.forward_model.window_fit import WindowFit, window_fit
 
 CHECKED = 4000  # pixels, at most, that a fit is asked of
@@ -70,4 +70,5 @@ def _by_place(
     return [
         replace(fit, gain=fit.gain * tried[k].factor, shift=fit.shift + tried[k].shift)
         for k in as_well(tried, only)
+        if tried[k].off < NOT_AT_ALL  # beyond, its factor may be none
     ]

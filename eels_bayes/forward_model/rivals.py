@@ -32,6 +32,7 @@ FACTORS = np.geomspace(0.25, 4.0, 57)  # of the fit's own that are tried for the
 EXCHANGED = 0.2  # share of the pixels whose class is another: fewer change no map much
 FEW = 10.0  # pixels: fewer show no edge
 AS_WELL = 1.5  # times what the class read leaves; chosen on benchmarks/white_lines.py alone
+NOT_AT_ALL = 0.5  # relative misfit of a class that does not explain an edge
 DESCRIBED = 0.1  # relative misfit of the classes read below which no other is looked for
 
 
