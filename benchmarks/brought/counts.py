@@ -135,6 +135,19 @@ def half_without(film: float) -> Case:
     return brought
 
 
+def evenly_bright(sample: Sample) -> Brought:
+    """Each pixel as if it had been measured until it has the counts of the dimmest; no unit."""
+    before = sample.energy < FITTED[1]
+
+    def stopped(counts: Array, least: float) -> Array:
+        size = counts[..., before].mean(-1, keepdims=True)
+        return sample.rng.binomial(counts.astype(int), np.minimum(least / size, 1.0))
+
+    least = min(float(s.data[..., before].mean(-1).min()) for s in sample.signals)
+    found = changed(sample, lambda counts: stopped(counts, least))
+    return replace(found, settings={"normalize": None})
+
+
 def half_saturated(sample: Sample) -> Brought:
     """A tenth of the channels stand at the detector's limit, next to the background's top."""
     return changed(sample, lambda counts: np.minimum(counts, np.quantile(counts, 0.9)))
@@ -159,5 +172,6 @@ CASES: dict[str, Case] = {
     "Fe L2,3 in 15 % of the pixels": iron(0.15),
     "half of each image is vacuum": half_without(0.001),
     "half of each image is a thin film": half_without(0.2),
+    "not normalised, evenly bright": evenly_bright,
     "saturated": half_saturated,
 }

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from eels_bayes.classifier.fit_library import AS_WELL
 from eels_bayes.classifier.reporting import measured_fit
 from eels_bayes.forward_model.fit import fit_forward_model
-from eels_bayes.forward_model.rivals import rivals
+from eels_bayes.forward_model.rivals import AS_WELL, rivals
 
 from .bed import CLASSES, SETS, library, preprocess, series
 from .options import Options

@@ -8,6 +8,7 @@ from eels_bayes.arrays import Array
 from eels_bayes.classifier.fit_misfits import listed
 from eels_bayes.classifier.fit_report import FitReport
 from eels_bayes.forward_model.registration import BEGINS, NEAR, REACH
+from eels_bayes.forward_model.rivals import AS_WELL, NOT_AT_ALL, as_well
 from eels_bayes.forward_model.window_fit import FEW_OF_CLASS
 
 # Of the mean weight of two pure classes that pixels between them have, and of all pixels. Fits with
@@ -21,7 +22,6 @@ LEAST_MIXED = 50.0  # pixels: of fewer, chance decides
 # 0.3, and 0.08 with 256 and more; a specimen of 1.5 mean free paths had 0.3 with 2048.
 UNSURE_FACTOR = 0.2
 TOLD_BY = 250.0  # pixels: of fewer, such errors are too large by themselves
-AS_WELL = 1.5  # times what the class read leaves; chosen on benchmarks/white_lines.py alone
 
 
 def far_off(report: FitReport) -> str:
@@ -36,9 +36,9 @@ def far_off(report: FitReport) -> str:
 
 def another_class(report: FitReport) -> str:
     """Of another class that explains the only one that is there, if the library stood elsewhere."""
-    if not report.rivals:
+    only = report.only_class(len(report.class_names))
+    if not report.rivals or only is None:
         return ""
-    only = int(np.argmax(report.class_pixels[: len(report.class_names)]))
     own, names = report.rivals[only].off, report.class_names
     beside = float(np.delete(report.class_pixels[: len(names)], only).sum())
     if not np.abs(report.fingerprint[only]).any():
@@ -49,7 +49,7 @@ def another_class(report: FitReport) -> str:
             "all of them share would be explained as well, as a part of the continuum; fit with "
             "pixels that show more of it"
         )
-    others = [k for k, rival in enumerate(report.rivals) if k != only and rival.off < AS_WELL * own]
+    others = as_well(report.rivals, only)
     if not others:
         return ""
     k = min(others, key=lambda other: report.rivals[other].off)
@@ -62,6 +62,12 @@ def another_class(report: FitReport) -> str:
         f"for {names[only]}, one by {report.shift + rival.shift:+.1f} eV for {names[k]}: measure "
         "it at another edge (eb.calibrate_axis), or fit with pixels of a known class"
     )
+
+
+def undescribed(report: FitReport) -> bool:
+    """Whether next to all pixels are of one class, and this one does not explain them."""
+    only = report.only_class(len(report.class_names))
+    return bool(report.rivals) and only is not None and report.rivals[only].off > NOT_AT_ALL
 
 
 def exchanged(report: FitReport) -> str:

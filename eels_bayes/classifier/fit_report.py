@@ -37,6 +37,9 @@ class FitReport(WindowFit):
     dim : float
         Share of the usable pixels that were left out here and of the fit, as they have less than a
         tenth of the counts that bright ones of their image have.
+    brightness : float
+        Sd of the logarithm of these pixels' counts before the window, in the unit of their
+        intensities, beyond the noise.
     library_error : (3,) array
         Standard errors of the library's factor (relative), shift and broadening (eV), by what these
         pixels show of them and of the misfit that may stand for them.
@@ -82,6 +85,8 @@ class FitReport(WindowFit):
         relative to the edge's local intensity; smooth, and beyond the above.
     converged : bool
         Whether the fit ended because nothing more was to be gained.
+    normalized : bool
+        Whether a window of `Preprocessor` made the unit of each pixel's intensities.
     begun_again : bool
         Whether the fit is one from another factor of the library than the first, which had left a
         class whose pixels differ by more than those of one do.
@@ -117,6 +122,7 @@ class FitReport(WindowFit):
     misfit: float
     class_misfit: Array
     converged: bool
+    normalized: bool
     begun_again: bool
     log_likelihood: Array
     held_out: str

@@ -95,7 +95,7 @@ _FOREIGN = {
 }
 _REPORT = {
     "n_pixels": Expected("", INT, NOT_NEGATIVE),
-    "dim": Expected("", F64, NOT_NEGATIVE),
+    **dict.fromkeys(("dim", "brightness"), Expected("", F64, NOT_NEGATIVE)),
     "library_error": Expected("3", F64, NOT_NEGATIVE),
     **dict.fromkeys(("chi_square", "chi_square_error"), Expected("", F64)),
     "energy": Expected("U", F64, ASCENDING),

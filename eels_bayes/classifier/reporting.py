@@ -25,7 +25,6 @@ from eels_bayes.preprocessing.preprocessor import Preprocessor
 from eels_bayes.preprocessing.series_noise import noise_source
 
 MOST_PIXELS = 4000  # that a report looks at: a second's work, and errors are small by then
-ALONE = 0.8  # share of the classes' pixels: classes with less beside them are there themselves
 WARNED_CALL = 5  # calls from a warning about a fit up to the line that calls `EELSClassifier.fit`
 
 
@@ -101,10 +100,9 @@ def report_of(
     fit = forward.library_fit
     of_classes = window.class_pixels[: library.n_classes]
     edges = window.edge[: library.n_classes]
-    only = int(np.argmax(of_classes))
-    alone = of_classes[only] > ALONE * of_classes.sum()
+    only = window.only_class(library.n_classes)
     # beside a class without an edge, few others tell where the library stands
-    placed_by_it = alone and np.abs(window.fingerprint[only]).any()
+    placed_by_it = only is not None and np.abs(window.fingerprint[only]).any()
     report = FitReport(
         **vars(window),
         class_names=forward.library.class_names,
@@ -120,12 +118,13 @@ def report_of(
         misfit=forward.misfit.pixel,
         class_misfit=forward.misfit.of_class,
         converged=forward.converged,
+        normalized=preprocessor.normalize is not None,
         begun_again=forward.begun_again,
         log_likelihood=forward.log_likelihood,
         held_out=fitted.held_out.words,
         # of the fit's pixels: of others nothing is known
         pair_weights=_pair_weights(forward) * (spectra is None),
-        rivals=tuple(rivals(forward, library, edges[only])) if alone else (),
+        rivals=tuple(rivals(forward, library, edges[only])) if only is not None else (),
         exchange=None if placed_by_it else exchange(forward, library, edges, of_classes),
     )
     limited = effort.forward_iterations < FULL.forward_iterations

@@ -21,7 +21,7 @@ SAYINGS = (
     (r"Preprocessor\(noise=\.\.\.\)", "--gain"),
     (r"\bnoise is Noise\([^)]*\); ", "--gain or --offset: "),
     # windows and axes
-    (r"Preprocessor\(align=\.\.\.\)", "--align"),
+    (r"Preprocessor\((align|normalize)=\.\.\.\)", r"--\1"),
     (r"give the Preprocessor a background window", "give --background, a window"),
     (r"\bdispersion=", "--dispersion"),
     (r"see eb\.calibrate_axis|\(eb\.calibrate_axis\)", "see `eels-bayes calibrate`"),

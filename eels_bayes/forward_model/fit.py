@@ -28,15 +28,13 @@ from eels_bayes.forward_model.foreign import Foreign
 from eels_bayes.forward_model.image_offsets import pooled
 from eels_bayes.forward_model.misfit import Directions, Misfit, directions, shared_on
 from eels_bayes.forward_model.model import ForwardModel
+from eels_bayes.forward_model.other_standings import Elsewhere, other_standings
 from eels_bayes.forward_model.registration import check_background, placed, registered
 from eels_bayes.forward_model.stages import climbed
 from eels_bayes.forward_model.whitening import Whitening
-from eels_bayes.forward_model.window_fit import window_fit
 
 LEAST_BINS = 8  # of a profile: fewer cannot tell an edge from its continuum
 LEAST_PROFILE = 1e-6  # units of the norm: keeps the noise of an empty bin finite
-CHECKED = 4000  # pixels, at most, that a fit is asked of whether a class is several
-OTHER_FACTORS = (0.7, 1.4)  # about half a rung of a ladder of classes to either side
 IMAGE_SHARE = 0.1  # of the continuum's variance beforehand that an image's pixels share
 # Of that, for overlapping shapes: what they have in common in an image would be taken from its
 # classes.
@@ -132,9 +130,8 @@ def fit_forward_model(
         return _fitted(problem, continuum, whitening, climb), climb.objective
 
     model, height = fitted_from(fit)
-    if start is not None or not _of_several(model, pixels):
-        return model
-    return _likeliest(model, height, fitted_from)
+    others = [] if start is not None else other_standings(model, given, *pixels[:2])
+    return _likeliest(model, height, fitted_from, others)
 
 
 def _check_axis(energy: Array) -> None:
@@ -153,27 +150,21 @@ def _whitening(center: Array, pixels: _Pixels, drawn_in: Array) -> Whitening:
     return Whitening.of(deviation, pixels.level, mean_profile, center)
 
 
-def _of_several(model: ForwardModel, pixels: _Pixels) -> bool:
-    """Whether pixels of a class of the library differ by more than those of one class."""
-    every = -(-len(pixels.profile) // CHECKED)
-    some = pixels.profile[::every], pixels.level[::every]
-    found = window_fit(model, *some, errors=False)
-    return bool(found.several[: model.library.n_classes].any())
-
-
 def _likeliest(
     model: ForwardModel,
     height: float,
     fitted_from: Callable[[LibraryFit], tuple[ForwardModel, float]],
+    others: list[Elsewhere],
 ) -> ForwardModel:
-    """A fit, or one from another factor: the library may have missed a rung of its ladder.
+    """A fit, or one from where else the library may stand.
 
     By what the fits end with: the course of a log-likelihood begins with part of the pixels.
     """
-    fit = model.library_fit
-    others = [fitted_from(replace(fit, gain=other * fit.gain)) for other in OTHER_FACTORS]
-    others = [(replace(other, begun_again=True), top) for other, top in others]
-    return max([(model, height), *others], key=lambda one: one[1])[0]
+    found = [(model, height)]
+    for other in others:
+        tried, top = fitted_from(other.fit)
+        found.append((replace(tried, begun_again=other.by_size), top))
+    return max(found, key=lambda one: one[1])[0]
 
 
 def _chosen_pixels(spectra: Spectra, n_pixels: int, rng: np.random.Generator) -> _Pixels:

@@ -54,8 +54,11 @@ def placed(library: FingerprintLibrary, energy: Array, moved: float) -> Fingerpr
     A library that is moved may leave channels of the axis uncovered; there it goes on with its
     end values.
     """
-    if moved == 0.0:
-        return library.resample(energy)
+    return library.resample(energy) if moved == 0.0 else _moved(library, energy, moved)
+
+
+def _moved(library: FingerprintLibrary, energy: Array, moved: float) -> FingerprintLibrary:
+    """As `placed`, and an axis that the library does not cover is no error."""
     axis = library.energy + moved
     step = axis[1] - axis[0]
     before = max(0, int(np.ceil((axis[0] - energy[0]) / step)))
@@ -113,11 +116,15 @@ def registered(
     white = 1.0 / np.sqrt(whitening.mean_profile)
     bin_width = float(continuum.energy[1] - continuum.energy[0])
     n_steps = int(np.ceil(REACH / bin_width * STEPS_PER_BIN))
+    # Behind the window an edge goes on as its own course says: a line that the window's end cuts
+    # would be continued as a step, and explain what lies there.
+    n_behind = int(np.ceil(min(REACH, continuum.energy[-1] - axis[-1]) / (axis[1] - axis[0])))
+    axis = np.append(axis, axis[-1] + (axis[1] - axis[0]) * np.arange(1, n_behind + 1))
     best = (-np.inf, 1.0, 0.0)
     usual = -np.inf
     for step in range(-n_steps, n_steps + 1):
         moved = step * bin_width / STEPS_PER_BIN
-        here = placed(library, axis, moved)
+        here = _moved(library, axis, moved)
         means = mean_edges(continuum.energy, here, LibraryFit()) * white
         for likelihood, factor in _by_factor(
             projected @ means.T, np.diag(means @ inverse @ means.T)

@@ -9,7 +9,7 @@ was given, moved, broadened and multiplied.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -31,6 +31,8 @@ NEAR = 1.5  # eV to either side that classes which stand for one another are loo
 FACTORS = np.geomspace(0.25, 4.0, 57)  # of the fit's own that are tried for them
 EXCHANGED = 0.2  # share of the pixels whose class is another: fewer change no map much
 FEW = 10.0  # pixels: fewer show no edge
+AS_WELL = 1.5  # times what the class read leaves; chosen on benchmarks/white_lines.py alone
+NOT_AT_ALL = 0.5  # relative misfit of a class that does not explain an edge
 DESCRIBED = 0.1  # relative misfit of the classes read below which no other is looked for
 
 
@@ -60,6 +62,12 @@ class Exchange(NamedTuple):
     factor: float
     off: float
     own: float
+
+
+def as_well(found: Sequence[Rival], only: int) -> list[int]:
+    """Classes that explain the edge of the only one about as well as it does itself."""
+    most = AS_WELL * found[only].off
+    return [k for k, rival in enumerate(found) if k != only and rival.off < most]
 
 
 class _Weighed(NamedTuple):

@@ -38,9 +38,11 @@ from eels_bayes.forward_model.standing_error import standing_error
 SCATTER = 0.25
 SURELY = 4.0  # standard errors by which it must be beyond
 FEW_OF_CLASS = 10.0  # pixels: fewer do not show how they scatter
+ALONE = 0.8  # share of the pixels: classes with less beside them are there themselves
 NO_PIXELS = 1e-9  # pixels: keeps the mean over none finite
 LEAST_SHARE = 1e-6  # of a component in a pixel: less changes no sum
 NO_EDGE = 1e-6  # of the strongest edge: a class with less has none
+LEAST_COUNTS = 1e-6  # units of the norm: keeps the logarithm of an empty pixel finite
 LEAST_BAND = 1e-9  # sd of a pixel's noise: keeps residuals over their error finite
 
 
@@ -56,6 +58,9 @@ class WindowFit:
     n_pixels : int
     dim : float
         Share of the pixels that were left out, as they have next to no counts.
+    brightness : float
+        Sd of the logarithm of these pixels' counts before the window, in the unit of their
+        intensities, beyond the noise.
     library_error : (3,) array
         Standard errors of the library's factor (relative), shift and broadening (eV).
     energy : (W,) array
@@ -83,6 +88,7 @@ class WindowFit:
 
     n_pixels: int
     dim: float
+    brightness: float
     library_error: Array
     energy: Array
     chi_square: float
@@ -110,6 +116,28 @@ class WindowFit:
         beyond = np.maximum(SCATTER, SURELY * self.edge_scatter_error)
         found: NDArray[np.bool_] = self.edge_scatter - 1.0 > beyond
         return found & (self.class_pixels >= FEW_OF_CLASS)
+
+    def only_class(self, n_classes: int) -> int | None:
+        """Which of the library's K classes next to all pixels are of, if there is one.
+
+        Pixels that hardly show the edge of their class, as of a substrate beside a film, tell
+        nothing of where the library stands: they count for what they show of it.
+
+        Parameters
+        ----------
+        n_classes : int
+            K.
+
+        Returns
+        -------
+        int or None
+        """
+        edge, fingerprint = self.edge[:n_classes], self.fingerprint[:n_classes]
+        norm = (fingerprint**2).sum(1)
+        shown = np.divide((edge * fingerprint).sum(1), norm, out=np.ones(n_classes), where=norm > 0)
+        pixels = self.class_pixels[:n_classes] * np.clip(shown, 0.0, 1.0)
+        most = int(np.argmax(pixels))
+        return most if pixels[most] > ALONE * pixels.sum() else None
 
 
 def window_fit(
@@ -175,6 +203,7 @@ def window_fit(
     return WindowFit(
         n_pixels=n,
         dim=dim,
+        brightness=brightness(energy, profile, level, model.continuum.window),
         library_error=of_library,
         energy=energy[inside],
         chi_square=float(total[0]),
@@ -201,6 +230,19 @@ def _shares(model: ForwardModel, target: Array, noise: Array) -> tuple[list[Rota
     fits = np.stack([log_likelihood(target, noise, part)[0] for part in parts], axis=1)
     share: Array = softmax(fits + np.log(np.maximum(weight, LEAST_WEIGHT)), axis=1)
     return parts, share
+
+
+def brightness(energy: Array, profile: Array, level: Array, window: tuple[float, float]) -> float:
+    """Sd of the logarithm of what pixels (n, B) show before a window, beyond the noise (n,).
+
+    As far before it as the window is wide: further off are other edges. 0 where nothing lies there.
+    """
+    near = (energy < window[0]) & (energy > 2.0 * window[0] - window[1])
+    if not near.any():
+        return 0.0
+    counts = np.maximum(profile[:, near].mean(1), LEAST_COUNTS)
+    noise = (level / (near.sum() * counts)).mean()
+    return float(np.sqrt(max(0.0, np.log(counts).var() - noise)))
 
 
 def share_error(probability: Array) -> Array:

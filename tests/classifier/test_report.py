@@ -11,7 +11,7 @@ import pytest
 
 import eels_bayes as eb
 from eels_bayes.classifier import fitting
-from eels_bayes.classifier.fit_library import AS_WELL, rise_length
+from eels_bayes.classifier.fit_library import rise_length
 from eels_bayes.classifier.fit_misfits import misfitting
 from eels_bayes.classifier.fit_problems import FEW_PIXELS, UNDECIDED, notes, problems
 from eels_bayes.classifier.fit_report import NO_PIXEL
@@ -27,8 +27,8 @@ from eels_bayes.forward_model.factor_moments import N_COMMON
 from eels_bayes.forward_model.fit import fit_forward_model
 from eels_bayes.forward_model.foreign import Foreign
 from eels_bayes.forward_model.registration import REACH
-from eels_bayes.forward_model.rivals import Exchange, Rival
-from eels_bayes.forward_model.window_fit import SCATTER, WindowFit
+from eels_bayes.forward_model.rivals import AS_WELL, Exchange, Rival
+from eels_bayes.forward_model.window_fit import SCATTER, WindowFit, brightness
 from eels_bayes.preprocessing.series_noise import noise_source
 from eels_bayes.word_tables import aligned
 from helpers import tiny_models
@@ -209,6 +209,29 @@ def test_the_class_that_explains_the_only_one_as_well_is_named(report):
     assert not any("as well" in it for it in problems(dataclasses.replace(only, rivals=worse)))
 
 
+def test_of_a_class_that_explains_nothing_the_misfit_comes_first(report):
+    only = dataclasses.replace(
+        report,
+        class_pixels=np.array([5.0, 310.0, 5.0, 0.0]),
+        chi_square=9.0,
+        chi_square_error=0.1,
+        rivals=(ALIEN, Rival(0.0, 1.0, 0.4), Rival(-0.7, 0.8, 0.42), ALIEN),
+    )
+    assert "as well" in problems(only)[0] and "chi-square" in problems(only)[1]
+    worse = (ALIEN, Rival(0.0, 1.0, 0.8), Rival(-0.7, 0.8, 0.82), ALIEN)
+    said = problems(dataclasses.replace(only, rivals=worse))
+    assert "chi-square" in said[0] and "as well" in said[1]
+
+
+def test_pixels_without_the_edge_of_their_class_are_no_class_beside_the_only_one(report):
+    """A substrate beside a film of one class: what tells where the library stands is the film."""
+    film = dataclasses.replace(report, class_pixels=np.array([60.0, 190.0, 5.0, 0.0]))
+    assert film.only_class(4) is None
+    edge = report.fingerprint.copy()
+    edge[0] *= 0.05
+    assert dataclasses.replace(film, edge=edge).only_class(4) == 1
+
+
 @pytest.mark.parametrize("k", [0, 1, 2])
 def test_a_series_of_one_class_is_read_right_or_said_to_be_unsure(clf, spectra, series, k):
     """Of few pixels of a weak edge alone, nothing tells it from the continuum."""
@@ -382,6 +405,30 @@ def test_a_factor_that_pixels_hardly_show(report):
     (sentence,) = problems(unsure)
     assert sentence.startswith("these pixels show the library's factor to within 31 % only")
     assert not problems(dataclasses.replace(unsure, n_pixels=100)) and not problems(report)
+
+
+def test_pixels_of_different_brightness_need_a_unit_of_their_own(report):
+    report = dataclasses.replace(report, converged=True, brightness=0.3)
+    assert report.normalized and not problems(report)
+    sentence, *others = problems(dataclasses.replace(report, normalized=False))
+    assert sentence.startswith("pixels differ by 30 % in their counts before the edge")
+    assert "Preprocessor(normalize=...)" in sentence and not others
+    assert not problems(dataclasses.replace(report, normalized=False, brightness=0.05))
+
+
+@pytest.mark.parametrize("sd", [0.0, 0.05, 0.3])
+def test_brightness_is_what_differs_beyond_the_noise(rng, sd):
+    energy = np.arange(600.0, 760.0)
+    mean = 200.0 * np.exp(sd * rng.standard_normal(400))[:, None] * (energy / 680.0) ** -3
+    counts = rng.poisson(mean).astype(float)
+    # what lies further before the window than it is wide, or in it, does not count
+    counts[::2, energy < 620.0] *= 5.0
+    counts[::2, energy > 680.0] *= 5.0
+    found = brightness(energy, counts, np.ones(400), (680.0, 740.0))
+    assert found == pytest.approx(sd, rel=0.1, abs=0.005)
+    in_a_unit = brightness(energy, counts / 50.0, np.full(400, 1 / 50.0), (680.0, 740.0))
+    assert in_a_unit == pytest.approx(found, abs=1e-9)
+    assert brightness(energy[80:], counts[:, 80:], np.ones(400), (680.0, 740.0)) == 0.0
 
 
 def test_another_factor_is_likelier(report):

@@ -24,6 +24,7 @@ from eels_bayes.forward_model.factor_moments import N_COMMON
 from eels_bayes.forward_model.fit import _likeliest
 from eels_bayes.forward_model.library_step import VARIATION_PIXELS, moved
 from eels_bayes.forward_model.model_evidence import evidence_of
+from eels_bayes.forward_model.other_standings import Elsewhere
 from eels_bayes.forward_model.stages import UNKNOWN_SHARE
 from eels_bayes.forward_model.whitening import OUTLIER
 from helpers.drawn_pixels import (
@@ -608,8 +609,11 @@ def test_of_fits_from_other_factors_the_one_that_ends_highest_is_kept():
         begun.append(start)
         return Ended(start), 3.0 if start.gain > 1.2 else 1.0
 
-    alone = Ended(LibraryFit(gain=1.2, shift=0.5))
-    assert _likeliest(alone, 2.0, fitted_from) == Ended(begun[1], begun_again=True)
-    assert _likeliest(alone, 4.0, fitted_from) is alone
-    assert [one.gain for one in begun[:2]] == pytest.approx([0.84, 1.68])
-    assert {one.shift for one in begun} == {0.5}
+    first = Ended(LibraryFit(gain=1.2, shift=0.5))
+    others = [LibraryFit(gain=gain, shift=0.5) for gain in (0.84, 1.68)]
+    by_size = [Elsewhere(other, by_size=True) for other in others]
+    assert _likeliest(first, 2.0, fitted_from, by_size) == Ended(others[1], begun_again=True)
+    assert _likeliest(first, 4.0, fitted_from, by_size) is first
+    assert begun == [*others, *others]
+    by_place = [Elsewhere(other, by_size=False) for other in others]
+    assert _likeliest(first, 2.0, fitted_from, by_place) == Ended(others[1], begun_again=False)

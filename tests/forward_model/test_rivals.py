@@ -1,6 +1,7 @@
 """Classes that would explain the pixels of others as well are found, alone or several."""
 
 import dataclasses
+import types
 from itertools import permutations
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 import eels_bayes as eb
 from eels_bayes.forward_model.edge_shapes import LibraryFit, mean_edges
+from eels_bayes.forward_model.other_standings import _by_place
 from eels_bayes.forward_model.rivals import EXCHANGED, SAME_UNIT, _assigned, exchange, rivals
 
 ENERGY = np.arange(677.0, 737.0, 0.25)
@@ -72,6 +74,23 @@ def test_a_library_in_the_unit_of_the_data_stays_in_it(twins):
     elsewhere = dataclasses.replace(model, library_fit=LibraryFit(gain=20.0))
     found = rivals(elsewhere, twice, 20.0 * edge)[1]
     assert found.factor == pytest.approx(0.5, abs=0.05) and found.off < 0.1
+
+
+def test_a_fit_begins_again_where_another_class_explains_the_only_one(twins):
+    model, library = twins
+    edge = np.array([shown(model, library, k) for k in range(3)])
+
+    def places(only=0, factor=1.0, fingerprint=edge):
+        found = {"only_class": lambda _: only, "edge": factor * edge, "fingerprint": fingerprint}
+        return _by_place(model, library, types.SimpleNamespace(**found))
+
+    (elsewhere,) = places(only=1)
+    assert elsewhere.shift == pytest.approx(1.0, abs=0.15)
+    assert elsewhere.gain == pytest.approx(1.0, abs=0.05)
+    # what no class explains has no other place, though all explain it as well
+    assert places(only=1, factor=-1.0) == []
+    assert places(only=1, fingerprint=0.0 * edge) == []
+    assert places(only=None) == []
 
 
 def test_without_an_edge_none_is_a_rival(twins):
