@@ -196,13 +196,16 @@ def by_workers(folder: Path, name: str, n_workers: int, killed: bool) -> Row:
     from distributed import Client, LocalCluster
 
     import eels_bayes as eb
+    from eels_bayes.fast import opened_models
 
     os.environ["OMP_NUM_THREADS"] = "1"
     dask.config.set({"distributed.logging.distributed": "critical"})
     fast, counts = eb.load_fast(folder / "model.fast"), lazy_counts(folder)
     how = {"n_workers": n_workers, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(**how) as cluster, Client(cluster) as client:
-        warm = counts[:, :2, :2].rechunk((1, 1, 2, -1))  # every worker opens the model
+        open_bytes, (data,) = fast.__reduce__()
+        client.run(opened_models.opened, data, open_bytes)
+        warm = counts[:, :2, :2].rechunk((1, 1, 2, -1))  # every worker reads and writes
         fast.map(warm, folder / f"{name}.warm", show_progressbar=False)
         shutil.rmtree(folder / f"{name}.warm")
         pids = client.run(os.getpid)
