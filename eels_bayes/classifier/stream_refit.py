@@ -41,7 +41,8 @@ class Refit:
     """Fits a model anew to a sample of a stream, for `LiveClassifier`.
 
     The stream's first spectra may show a few of the classes alone, by which a library cannot be
-    placed. So what the model was fitted to before is fitted to as well.
+    placed. So what the model was fitted to before is fitted to as well, and a fit waits until each
+    class has had half of an even share of the stream.
 
     Parameters
     ----------
