@@ -29,6 +29,7 @@ import copy
 import itertools
 import json
 import os
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -44,7 +45,9 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 import eels_bayes as eb
+from eels_bayes.classifier.stream_refit import AFTER
 from eels_bayes.fast.live_adapter import LiveAdapter
+from eels_bayes.fast.relearning import Relearning
 
 Array = NDArray[Any]
 Row = dict[str, Any]
@@ -55,6 +58,7 @@ ENERGY_DRIFT = 1.0  # eV, amplitude of a slow wave; none jumps from image to ima
 ONE_IMAGE = 12  # of the fit's series, whose temperature shows three of the classes
 RATE, TURN, ROUNDS = 400.0, 2000, 4  # spectra a second, and of each turn
 FIRST = 2280  # spectra of the stream that a cold start is fitted anew to
+SECONDS = 25  # s, that a fit in the background takes from its first spectrum to reading by it
 WARM = 200  # results of a turn that do not count
 QUIET = 0.1  # of a core, that other programs may take in a turn
 LOOK = 0.5  # s, that they are watched before one
@@ -117,9 +121,43 @@ def stretches(n: int, first: int = 0) -> list[slice]:
     return [slice(a, b) for a, b in itertools.pairwise(ends)]
 
 
-def followed(fast: eb.FastClassifier, stream: Stream, adapt: eb.Adaptation) -> tuple[Array, Row]:
+class Late:
+    """A fit anew whose model is there a number of spectra after it was begun."""
+
+    def __init__(self, refit: eb.Refit):
+        self.after, self.pixels = refit.after, refit.pixels
+        self.check, self.stop = refit.check, refit.stop
+        self._refit, self._time = refit, threading.Event()
+        self._due: float | None = None
+
+    def __call__(self, *given: Any) -> eb.FastClassifier:
+        fast = self._refit(*given)
+        self._time.wait()
+        return fast
+
+    def look(self, adapter: Relearning, n: int) -> None:
+        """After n spectra: let what is due be there."""
+        if not adapter.fitting:
+            self._due = None
+        elif self._due is None:
+            self._time.clear()
+            self._due = n + SECONDS * RATE
+        elif n >= self._due:
+            self._time.set()
+            adapter.wait()
+            self._due = None
+
+
+def followed(
+    fast: eb.FastClassifier, stream: Stream, adapt: eb.Adaptation, refit: eb.Refit | None = None
+) -> tuple[Array, Row]:
     """Probabilities of a stream that is learned from step by step, and what became of it."""
-    adapter, found, frozen = LiveAdapter(fast, adapt, 1), [], []
+    late = None if refit is None else Late(refit)
+    adapter: Any = LiveAdapter(fast, adapt, 1)
+    if late is not None:
+        adapter = Relearning(fast, adapt, 1, late)
+        adapter.start()
+    found, frozen = [], []
     mean = stream.counts[: adapt.step].mean(0)
     seconds = 0.0
     for start in range(0, len(stream.counts), adapt.step):
@@ -132,8 +170,11 @@ def followed(fast: eb.FastClassifier, stream: Stream, adapt: eb.Adaptation) -> t
         rows = [(row, shift) for row, odd in zip(some, reading.flag, strict=True) if odd == 0]
         began = time.thread_time()
         if rows:
-            adapter.learn(rows)
+            (adapter if late is None else adapter.now).learn(rows)
         seconds += time.thread_time() - began
+        if late is not None:
+            adapter.keep(some, np.full(len(some), shift), reading.flag)
+            late.look(adapter, start + adapt.step)
         adapter.take(start + adapt.step)
     row = {
         "frozen": np.concatenate(frozen),
@@ -141,12 +182,25 @@ def followed(fast: eb.FastClassifier, stream: Stream, adapt: eb.Adaptation) -> t
         "first swap": adapter.swaps[0].number if adapter.swaps else None,
         "us to learn, a spectrum": 1e6 * seconds / len(stream.counts),
     }
+    if late is not None:
+        row["fitted anew"] = [
+            [swap.number, swap.learned, swap.gain, swap.gain_error]
+            for swap in adapter.swaps
+            if swap.model == "refitted"
+        ]
+        adapter.stop()
     return np.concatenate(found), row
 
 
-def compared(name: str, fast: eb.FastClassifier, stream: Stream, first: int = 0) -> Row:
+def compared(
+    name: str,
+    fast: eb.FastClassifier,
+    stream: Stream,
+    first: int = 0,
+    refit: eb.Refit | None = None,
+) -> Row:
     """Frozen and adaptive, stretch by stretch; the first spectra are left out of the scores."""
-    found, row = followed(fast, stream, eb.Adaptation())
+    found, row = followed(fast, stream, eb.Adaptation(), refit)
     frozen, labels, read = row.pop("frozen"), stream.labels, slice(first, None)
     row["frozen"] = scores(frozen[read], labels[read])
     row["adaptive"] = scores(found[read], labels[read])
@@ -330,6 +384,8 @@ def run(given: argparse.Namespace) -> Row:
                 anew = fitted_to_first(one, some, series.signals[0], first)
                 its = anew.compile(anew.preprocessor, energy=energy)
                 keep(f"{name}, anew", compared(f"{name}, anew", its, some, first))
+                refit = eb.Refit(one, series.signals[image], after=(200,) if given.smoke else AFTER)
+                keep(f"{name}, refit", compared(f"{name}, refit", cold, some, refit=refit))
         else:
             compiled = {
                 name: clf.compile(clf.preprocessor, energy=energy, backend=name)

@@ -1,7 +1,7 @@
 """Counts larger than memory: peak memory, time, interruption, workers, and a fit to them.
 
-    python benchmarks/scale.py [--pixels 1000000] [--parts map kill workers fit kept] [--model FILE]
-        [--folder DIR] [--json FILE] [--smoke]
+    python benchmarks/scale.py [--pixels 1000000] [--parts map kill workers fit kept predict]
+        [--model FILE] [--folder DIR] [--json FILE] [--smoke]
 
 The counts are a simulated annealing series whose images are tiled to the wanted number of pixels,
 each spectrum with fresh Poisson noise, 1,600 channels of uint16 in one zarr array of chunks of some
@@ -14,7 +14,7 @@ kill     The process is killed when half of the blocks are there; the same call 
          is compared with an uninterrupted one, bit by bit.
 workers  One worker of dask and two, by processes; and two of which one is killed in the middle.
          Two workers need two idle cores. Other programs lengthen the wall time, and the processor
-         time less: of all workers together, and of this process, which measures the drifts first
+         time less: of all workers together, and of this process, which hands out blocks
          and where dask's scheduler runs. `limit` is the ratio of the wall times if all that this
          process does stands beside the workers' work, which two of them share evenly.
 fit      A fit to a sample of the tiled series, read lazily, beside one to the series in memory: NLL
@@ -22,6 +22,9 @@ fit      A fit to a sample of the tiled series, read lazily, beside one to the s
 kept     What is kept of a pixel, and the peak beside it, by edge spectra with and without their
          counts, and by `EELSClassifier.predict` with the joint posterior in single and in half
          precision and without it: of some images of the tiled series, read lazily.
+predict  `EELSClassifier.predict` of all of it, read lazily, with the joint posterior and without:
+         peak memory beyond that of the imports and the model, what of it the result holds, and the
+         time of a spectrum beside that of some in memory, in the same process.
 """
 
 from __future__ import annotations
@@ -51,7 +54,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Row = dict[str, Any]
 
-PARTS = ("map", "kill", "workers", "fit", "kept")
+PARTS = ("map", "kill", "workers", "fit", "kept", "predict")
 CHUNK = (32, 32)  # pixels of a stored chunk along y and x: 3.3 MB
 IN_MEMORY = 20_000  # spectra, that the time in memory is taken of
 FIT_SAMPLE = 13_680  # spectra that are fitted to: as many as the series holds
@@ -196,13 +199,16 @@ def by_workers(folder: Path, name: str, n_workers: int, killed: bool) -> Row:
     from distributed import Client, LocalCluster
 
     import eels_bayes as eb
+    from eels_bayes.fast import opened_models
 
     os.environ["OMP_NUM_THREADS"] = "1"
     dask.config.set({"distributed.logging.distributed": "critical"})
     fast, counts = eb.load_fast(folder / "model.fast"), lazy_counts(folder)
     how = {"n_workers": n_workers, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(**how) as cluster, Client(cluster) as client:
-        warm = counts[:, :2, :2].rechunk((1, 1, 2, -1))  # every worker opens the model
+        open_bytes, (data,) = fast.__reduce__()
+        client.run(opened_models.opened, data, open_bytes)
+        warm = counts[:, :2, :2].rechunk((1, 1, 2, -1))  # every worker reads and writes
         fast.map(warm, folder / f"{name}.warm", show_progressbar=False)
         shutil.rmtree(folder / f"{name}.warm")
         pids = client.run(os.getpid)
@@ -317,16 +323,61 @@ def kept(folder: Path, what: str, how: Any) -> Row:
         else:
             found = clf.predict(signal, joint=how, show_progressbar=False)
         seconds = time.process_time() - began
-    held = [*vars(found).values(), *vars(getattr(found, "joint", None) or NOTHING).values()]
     n = len(found)
     return {
         "what": what,
         "how": how,
         "pixels": n,
-        "bytes_a_pixel": sum(x.nbytes for x in held if isinstance(x, np.ndarray) and len(x) == n)
-        / n,
+        "bytes_a_pixel": held(found) / n,
         "peak_bytes_a_pixel": 1e6 * peak.beyond / n,
         "processor_us_a_pixel": 1e6 * seconds / n,
+    }
+
+
+def held(found: Any) -> int:
+    """Bytes of what edge spectra or a prediction hold of each pixel."""
+    own = [*vars(found).values(), *vars(getattr(found, "joint", None) or NOTHING).values()]
+    n = len(found)
+    return sum(x.nbytes for x in own if isinstance(x, np.ndarray) and len(x) == n)
+
+
+def predict_whole(folder: Path, joint: Any) -> Row:
+    """`EELSClassifier.predict` of everything, and of some spectra in memory beside it."""
+    import dask
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    import eels_bayes as eb
+
+    torch.set_num_threads(1)
+    dask.config.set(scheduler="synchronous")
+    clf, signal = eb.load_model(folder / "model.eels"), lazy_signal(folder)
+    few = signal.inav[..., 0]
+    few.compute(show_progressbar=False)
+    n_few = int(np.prod(few.data.shape[:-1]))
+    clf.predict(signal.inav[:4, :4, 0], joint=joint, show_progressbar=False)  # imports
+    times = []
+    with threadpool_limits(1):
+        for _ in range(ROUNDS):
+            began = time.process_time()
+            clf.predict(few, joint=joint, show_progressbar=False)
+            times.append((time.process_time() - began) / n_few)
+        del few
+        with Peak() as peak:
+            began, before = time.perf_counter(), time.process_time()
+            found = clf.predict(signal, joint=joint, show_progressbar=False)
+            seconds, own = time.perf_counter() - began, time.process_time() - before
+    n = len(found)
+    return {
+        "joint": joint,
+        "pixels": n,
+        "seconds": seconds,
+        "processor_us_a_spectrum": 1e6 * own / n,
+        "processor_us_in_memory": 1e6 * float(np.median(times)),
+        "in_memory": n_few,
+        "ratio": own / n / float(np.median(times)),
+        "peak_mb_beyond_imports_and_model": peak.beyond,
+        "of_which_the_result_mb": held(found) / 1e6,
     }
 
 
@@ -396,6 +447,9 @@ def measure(folder: Path, options: argparse.Namespace) -> Row:
             ways += [("prediction", how) for how in (True, "float16", False)]
             result["kept"] = [call(kept, folder, *way) for way in ways]
             print(json.dumps(result["kept"]), flush=True)
+        if "predict" in options.parts:
+            result["predict"] = [call(predict_whole, folder, how) for how in (False, True)]
+            print(json.dumps(result["predict"]), flush=True)
         if "fit" in options.parts:
             rows = [call(fit, folder, lazily, options.smoke) for lazily in (False, True)]
             result["fit"] = {

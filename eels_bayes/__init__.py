@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from eels_bayes.classifier.fit_report import FitReport
     from eels_bayes.classifier.held_out import HeldOut
     from eels_bayes.classifier.loading import load_model
+    from eels_bayes.classifier.stream_refit import Refit
     from eels_bayes.data.broadening import broaden
     from eels_bayes.data.detector_noise import Noise
     from eels_bayes.data.dual_eels import DualEELS, load_dual
@@ -70,6 +71,7 @@ _HOME = {
     "Noise": "data.detector_noise:Noise",
     "Prediction": "prediction.prediction:Prediction",
     "Preprocessor": "preprocessing.preprocessor:Preprocessor",
+    "Refit": "classifier.stream_refit:Refit",
     "Schedule": "training:Schedule",
     "ShapeComparison": "data.shape_comparison:ShapeComparison",
     "Spectra": "data.spectra:Spectra",
@@ -122,6 +124,7 @@ __all__ = [
     "Noise",
     "Prediction",
     "Preprocessor",
+    "Refit",
     "Schedule",
     "ShapeComparison",
     "Spectra",

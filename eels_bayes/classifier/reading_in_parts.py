@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,7 +66,7 @@ def read_in_parts(
     quiet = settings._replace(show_progressbar=False)
     images: list[ImageInfo] = []
     where: list[tuple[NDArray[Any], ...]] = []
-    parts: list[dict[str, NDArray[Any]]] = []
+    found = Growing(n_all)
     shown = settings.show_progressbar
     with tqdm(total=n_all, desc="predict", unit="pixel", delay=PATIENCE, disable=not shown) as bar:
         for part in fitted.preprocessor.parts(signals):
@@ -78,20 +77,41 @@ def read_in_parts(
             if class_weights is not None:
                 prior = states.of_classes(np.tile(class_weights, (len(part), 1)))
             columns = columns_of(fitted, part, quiet, states, prior)
-            parts.append(kept(columns, joint))
+            found.add(kept(columns, joint))
             where.append((part.flag, np.full(len(part), len(images) - 1), part.position))
             bar.update(len(part))
     flag, image, position = (np.concatenate(rows) for rows in zip(*where, strict=True))
-    return Places(flag, image, position, tuple(images)), _joined(parts)
+    return Places(flag, image, position, tuple(images)), found.columns
 
 
-def _joined(parts: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    """Columns of all parts, each with as many Gaussians a pixel as any has."""
-    most = max((part[COMPONENTS[0]].shape[1] for part in parts if COMPONENTS[0] in part), default=0)
-    joined = {}
-    for name in list(parts[0]):
-        columns = [part.pop(name) for part in parts]  # what is joined is not kept twice
-        if name in COMPONENTS:
-            columns = [padded(torch.from_numpy(one), most).numpy() for one in columns]
-        joined[name] = np.concatenate(columns)
-    return joined
+class Growing:
+    """Columns of n pixels, in the order in which they come.
+
+    What is read of a part is written to where it stays: parts that are kept until all are there
+    would need as much again.
+    """
+
+    def __init__(self, n: int):
+        self.n, self._done = n, 0
+        self.columns: dict[str, NDArray[Any]] = {}
+
+    def add(self, part: dict[str, NDArray[Any]]) -> None:
+        """Columns of the next pixels, which may have more Gaussians a pixel, or fewer."""
+        rows = slice(self._done, self._done + len(next(iter(part.values()))))
+        for name, values in part.items():
+            whole = self.columns.get(name)
+            if whole is None:
+                whole = np.empty((self.n, *values.shape[1:]), dtype=values.dtype)
+            if name in COMPONENTS:
+                most = max(values.shape[1], whole.shape[1])
+                whole, values = _wide(whole, most), _wide(values, most)
+            whole[rows] = values
+            self.columns[name] = whole
+        self._done = rows.stop
+
+
+def _wide(columns: NDArray[Any], most: int) -> NDArray[Any]:
+    """Columns of so many Gaussians; themselves where they are."""
+    if columns.shape[1] == most:
+        return columns
+    return padded(torch.from_numpy(columns), most).numpy()

@@ -73,6 +73,15 @@ class SignalBlocks:
         found: NDArray[Any] = counts.compute() if self.lazy else counts
         return found
 
+    def read_together(self, cells: Sequence[Cells]) -> tuple[NDArray[Any], ...]:
+        """Counts of several blocks that fit into memory; of a lazy signal each chunk once."""
+        parts = tuple(self.data[one] for one in cells)
+        if not self.lazy:
+            return parts
+        import dask
+
+        return tuple(dask.compute(*parts))
+
 
 def signal_blocks(signal: Any) -> SignalBlocks:
     """A signal, or an array with the energy last, in blocks that its chunks suit.

@@ -74,16 +74,16 @@ class Swap:
         First spectrum of the run that is read by it.
     learned : int
         Spectra that were learned from.
-    model : {"adapted", "frozen"}
+    model : {"adapted", "frozen", "refitted"}
         What is read by now.
     gain, gain_error : float
         Mean log evidence of recent spectra, nats a spectrum, of what was learned over the frozen
-        model, and its standard error.
+        model, and its standard error; of a model that was fitted anew over the one in use before.
     """
 
     number: int
     learned: int
-    model: Literal["adapted", "frozen"]
+    model: Literal["adapted", "frozen", "refitted"]
     gain: float
     gain_error: float
 
@@ -149,12 +149,17 @@ class Follower:
 
     def learn(self, counts: NDArray[Any], shift: NDArray[np.float64]) -> None:
         """Learn from raw counts (n, E) that can be read, with the drifts (n,) to be removed, eV."""
-        rows, known = torch.from_numpy(self.fast._rows(counts)[0]), self._tensors
-        drift = torch.as_tensor(shift, dtype=torch.float32)
         with torch.no_grad():
-            seen = self._read(rows, drift, known["evidence.middle"], known["evidence.spread"])
+            seen = self._seen(counts, shift)
             if len(seen.noise) > 0:
                 self._take_in(seen)
+
+    def _seen(self, counts: NDArray[Any], shift: NDArray[np.float64]) -> Seen:
+        """Raw counts as they are learned from."""
+        rows, known = torch.from_numpy(self.fast._rows(counts)[0]), self._tensors
+        drift = torch.as_tensor(shift, dtype=torch.float32)
+        seen: Seen = self._read(rows, drift, known["evidence.middle"], known["evidence.spread"])
+        return seen
 
     def _take_in(self, seen: Seen) -> None:
         """Learn from spectra that were read."""
@@ -185,6 +190,25 @@ class Follower:
             self._read_by = self._frozen
             return Proposal(None, {}, self.learned, *of_frozen)
         return None
+
+    def log_density(
+        self, counts: NDArray[Any], shift: NDArray[np.float64], *, newest: bool
+    ) -> NDArray[np.float64]:
+        """Of the profiles of raw counts (n, E), nats but for a constant.
+
+        By what is read by, or by the newest that is known.
+        With what lies beside the directions that matter, so that models of other directions, and
+        of another whitening, can be compared.
+        """
+        with torch.no_grad():
+            seen = self._seen(counts, shift)
+            model = self._now if newest else self._read_by
+            along = self._em.log_evidence(seen, model)
+            noise = seen.noise * model.noise
+            beside = seen.beside / noise + seen.n_beside * noise.log()
+            white = self.fast.graph.reader.encoder.evidence.white.double().log().sum()
+            found: NDArray[np.float64] = (along - 0.5 * beside + white).numpy()
+        return found
 
     def gain(self) -> tuple[float, float]:
         """What recent spectra gain by what is known, nats: mean and standard error, NaN of none."""

@@ -7,7 +7,8 @@ by the process that did so. The model comes as the bytes of its file.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,11 +16,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eels_bayes.data.signal_blocks import Cells, SignalBlocks
-from eels_bayes.fast import fast_file, opened_models, result_store
-from eels_bayes.fast.frame_drift import Drift
+from eels_bayes.fast import fast_file, frame_drift, opened_models, result_store
+from eels_bayes.fast.frame_drift import Drift, Sums
 from eels_bayes.fast.parts import FastParts
 from eels_bayes.fast.reading_columns import SINGLE, read_columns
 from eels_bayes.preprocessing.preprocessor import Preprocessor
+
+Counts = Any  # of a block: an array (..., E), lazy or not, or what reads it
 
 
 class Compiled(Protocol):
@@ -83,7 +86,7 @@ def _block_columns(
 
 
 def _write_block(
-    counts: NDArray[Any],
+    counts: Counts,
     shift: NDArray[np.float64],
     model: bytes,
     open_bytes: Callable[[bytes], Any],
@@ -91,8 +94,9 @@ def _write_block(
     cells: Cells,
 ) -> int:
     """Read a block and write what is said of it, in one process; how many pixels it has."""
-    result_store.write(path, cells, _block_columns(counts, shift, model, open_bytes))
-    return int(np.prod(counts.shape[:-1]))
+    columns = _block_columns(_there(counts), shift, model, open_bytes)
+    result_store.write(path, cells, columns)
+    return int(np.prod(columns.shape[:-1]))
 
 
 def _shared(fast: Compiled) -> tuple[Any, Callable[[bytes], Any]]:
@@ -131,14 +135,99 @@ def by_workers(
 ) -> None:
     """Have blocks read and written by the workers; what a lost one had is done again by others."""
     import dask
-    from distributed import as_completed
 
     model, open_bytes = _shared(fast)
     write, where = dask.delayed(_write_block, pure=False), str(path.absolute())
-    tasks = [write(blocks.data[one], drift.of(one), model, open_bytes, where, one) for one in cells]
+    tasks = [
+        write(_at_once(blocks, one), drift.of(one), model, open_bytes, where, one) for one in cells
+    ]
+    for _ in _as_done(client, tasks, "classify", shown):
+        pass
+
+
+def drift_by_workers(
+    client: Any,
+    fast: Compiled,
+    blocks: SignalBlocks,
+    outer: tuple[int, ...],
+    shown: Callable[..., Iterable[Any]],
+) -> Drift:
+    """As `frame_drift.measured_drift`, by the workers, and the same to the last bit.
+
+    A block's sums stay with the worker that read it until those of the same images are there.
+    """
+    import dask
+
+    model, open_bytes = _shared(fast)
+    sums, shift_of = (dask.delayed(what, pure=False) for what in (_block_sums, _shift_of_images))
+    groups = frame_drift.sampled(blocks, outer)
+    tasks = [
+        shift_of(
+            [sums(_at_once(blocks, one), outer, model, open_bytes) for one in group],
+            model,
+            open_bytes,
+        )
+        for group in groups
+    ]
+    shift = np.zeros([blocks.shape[axis] for axis in outer])
+    for k, found in _as_done(client, tasks, "drift", shown):
+        shift[frame_drift.images_of(groups[k], outer)] = found
+    return frame_drift.measured(shift, blocks.shape, outer)
+
+
+def _block_sums(
+    counts: Counts,
+    outer: tuple[int, ...],
+    model: bytes,
+    open_bytes: Callable[[bytes], Any],
+) -> Sums:
+    """What a block shows of its images' drift."""
+    return frame_drift.image_sums(_there(counts), outer, opened_models.opened(model, open_bytes))
+
+
+def _shift_of_images(
+    sums: Sequence[Sums], model: bytes, open_bytes: Callable[[bytes], Any]
+) -> NDArray[np.float64]:
+    """The drift (eV) of images, of all that blocks show of it."""
+    return frame_drift.shift_of_images(sums, opened_models.opened(model, open_bytes))
+
+
+def _at_once(blocks: SignalBlocks, cells: Cells) -> Counts:
+    """A block's counts, to be read by the task that needs them.
+
+    As tasks of their own its chunks would be read by whichever worker is free, and sent to another.
+    """
+    import dask
+    from distributed import futures_of
+
+    counts = blocks.data[cells]
+    if futures_of(counts):  # what lies with workers is dask's to bring
+        return counts
+    (alone,) = dask.optimize(counts)  # without the other blocks' chunks
+    return partial(_read, alone)
+
+
+def _there(counts: Counts) -> NDArray[Any]:
+    """Counts that are brought, or read now."""
+    return counts() if callable(counts) else counts
+
+
+def _read(lazy: Any) -> NDArray[Any]:
+    """Counts of a lazy array, by this thread."""
+    counts: NDArray[Any] = lazy.compute(scheduler="synchronous")
+    return counts
+
+
+def _as_done(
+    client: Any, tasks: Sequence[Any], what: str, shown: Callable[..., Iterable[Any]]
+) -> Iterator[tuple[int, Any]]:
+    """Results of tasks with their place among these, as they come."""
+    from distributed import as_completed
+
     futures = client.compute(tasks)
+    place = {future.key: k for k, future in enumerate(futures)}
     try:
-        for future in shown(as_completed(futures), "classify", total=len(futures)):
-            future.result()
+        for future in shown(as_completed(futures), what, total=len(futures)):
+            yield place[future.key], future.result()
     finally:
         client.cancel(futures)

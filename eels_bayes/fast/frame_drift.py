@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,28 @@ PIXELS = 30_000
 LEAST_BLOCKS = 8  # that they are taken from, so that no corner stands for an image
 
 GIVEN, MEASURED, NONE = "given", "measured from the mean spectrum", "not removed"
+
+
+class Aligning(Protocol):
+    """What finds a drift: a `FastClassifier`."""
+
+    def drift(self, counts: ArrayLike) -> float: ...
+    def _rows(self, counts: ArrayLike) -> tuple[NDArray[np.float32], bool]: ...
+
+
+class Sums(NamedTuple):
+    """Of pixels of some images.
+
+    Attributes
+    ----------
+    total : ndarray (*images, E)
+        Counts that say something, of all pixels.
+    number : ndarray (*images, E) of int
+        Of how many.
+    """
+
+    total: NDArray[np.float64]
+    number: NDArray[np.int64]
 
 
 class Drift(NamedTuple):
@@ -61,9 +83,8 @@ def given_drift(shift: ArrayLike, shape: Sequence[int], outer: tuple[int, ...]) 
 def measured_drift(
     blocks: SignalBlocks,
     outer: tuple[int, ...],
-    rows: Callable[[Any], NDArray[np.float32]],
-    drift: Callable[[Any], float],
-    shown: Callable[[Sequence[Cells], str], Iterable[Cells]],
+    model: Aligning,
+    shown: Callable[..., Iterable[Any]],
 ) -> Drift:
     """The drift of every image, block by block: each chosen block is read once.
 
@@ -72,38 +93,61 @@ def measured_drift(
     blocks : SignalBlocks
     outer : tuple of int
         Which navigation axes number images.
-    rows : callable
-        Counts (n, E) as the fast path reads them, NaN where they say nothing.
-    drift : callable
-        Of a mean spectrum (E,), eV.
+    model : FastClassifier
     shown : callable
         Blocks with a progress bar that says what is done.
     """
-    sums: dict[tuple[int, ...], Any] = {}
-    cells_read = _sampled(blocks, outer)
-    left: dict[tuple[int, ...], int] = {}
-    for cells in cells_read:
-        for image in _images(cells, outer):
-            left[image] = left.get(image, 0) + 1
+    groups = sampled(blocks, outer)
     shift = np.zeros([blocks.shape[axis] for axis in outer])
-    most = max(1, -(-PIXELS // LEAST_BLOCKS))
-    for cells in shown(cells_read, "drift"):
-        counts = blocks.read(cells)
-        for image in _images(cells, outer):
-            index = list[Any]([slice(None)] * len(cells))
-            for axis, cell in zip(outer, image, strict=True):
-                index[axis] = cell - cells[axis].start
-            flat = counts[tuple(index)].reshape(-1, counts.shape[-1])
-            seen = rows(flat[:: max(1, len(flat) // most)])
-            finite = np.isfinite(seen)
-            total = np.where(finite, seen, 0.0).sum(0, dtype=np.float64)
-            before = sums.get(image, (0.0, 0))
-            sums[image] = (before[0] + total, before[1] + finite.sum(0))
-            left[image] -= 1
-            if not left[image]:
-                whole, number = sums.pop(image)
-                shift[image] = drift(whole / np.maximum(number, 1))
-    return Drift(_spread(shift, blocks.shape, outer), outer, MEASURED)
+    coming = iter(shown([one for group in groups for one in group], "drift"))
+    for group in groups:
+        read = (next(coming) for _ in group)
+        sums = (image_sums(blocks.read(cells), outer, model) for cells in read)
+        shift[images_of(group, outer)] = shift_of_images(sums, model)
+    for _ in coming:  # to its end, which a bar waits for
+        pass
+    return measured(shift, blocks.shape, outer)
+
+
+def image_sums(counts: NDArray[Any], outer: tuple[int, ...], model: Aligning) -> Sums:
+    """Of a block's counts (..., E): of each image, a sum over some of its pixels and their number.
+
+    Parameters
+    ----------
+    counts : ndarray (..., E)
+    outer : tuple of int
+        Which of its axes number images.
+    model : FastClassifier
+    """
+    shape, n_channels = [counts.shape[axis] for axis in outer], counts.shape[-1]
+    total = np.zeros((*shape, n_channels))
+    number = np.zeros((*shape, n_channels), dtype=np.int64)
+    images = np.moveaxis(counts, outer, range(len(outer)))
+    most = -(-PIXELS // LEAST_BLOCKS)
+    for image in np.ndindex(*shape):
+        flat = images[image].reshape(-1, n_channels)
+        seen = model._rows(flat[:: max(1, len(flat) // most)])[0]
+        finite = np.isfinite(seen)
+        total[image] = np.where(finite, seen, 0.0).sum(0, dtype=np.float64)
+        number[image] = finite.sum(0)
+    return Sums(total, number)
+
+
+def shift_of_images(sums: Iterable[Sums], model: Aligning) -> NDArray[np.float64]:
+    """The drift (eV) of images, from what is summed of each in blocks, in their order."""
+    total, number = np.zeros(1), np.zeros(1, dtype=np.int64)
+    for one in sums:
+        total, number = total + one.total, number + one.number
+    mean = total / np.maximum(number, 1)
+    shift = np.zeros(mean.shape[:-1])
+    for image in np.ndindex(*shift.shape):
+        shift[image] = model.drift(mean[image])
+    return shift
+
+
+def measured(shift: NDArray[np.float64], shape: Sequence[int], outer: tuple[int, ...]) -> Drift:
+    """The drift (eV) of every image, as it was measured."""
+    return Drift(_spread(shift, shape, outer), outer, MEASURED)
 
 
 def no_drift(shape: Sequence[int], outer: tuple[int, ...]) -> Drift:
@@ -111,22 +155,21 @@ def no_drift(shape: Sequence[int], outer: tuple[int, ...]) -> Drift:
     return given_drift(0.0, shape, outer)._replace(source=NONE)
 
 
-def _sampled(blocks: SignalBlocks, outer: tuple[int, ...]) -> list[Cells]:
-    """Blocks that hold a sample of every image."""
-    cells, size = blocks.cells(), math.prod(blocks.block)
+def sampled(blocks: SignalBlocks, outer: tuple[int, ...]) -> list[list[Cells]]:
+    """Blocks that hold a sample of every image, those of the same images together."""
+    size = math.prod(blocks.block)
     groups: dict[tuple[tuple[int, int], ...], list[Cells]] = {}
-    for one in cells:
+    for one in blocks.cells():
         key = tuple((one[axis].start, one[axis].stop) for axis in outer)
         groups.setdefault(key, []).append(one)
     images = math.prod(blocks.block[axis] for axis in outer)
     n = max(LEAST_BLOCKS, -(-PIXELS * images // size))
-    return [one for group in groups.values() for one in chosen(group, n)]
+    return [chosen(group, n) for group in groups.values()]
 
 
-def _images(cells: Cells, outer: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """Indices of the images that a block has pixels of."""
-    for index in np.ndindex(*(cells[axis].stop - cells[axis].start for axis in outer)):
-        yield tuple(k + cells[axis].start for k, axis in zip(index, outer, strict=True))
+def images_of(group: Sequence[Cells], outer: tuple[int, ...]) -> tuple[slice, ...]:
+    """Which images such blocks have pixels of."""
+    return tuple(group[0][axis] for axis in outer)
 
 
 def _spread(

@@ -22,6 +22,7 @@ from eels_bayes.fast.live_adapter import LiveAdapter
 from eels_bayes.fast.live_drift import RunningDrift
 from eels_bayes.fast.live_queue import Inbox, Waiting, from_queue, read_source
 from eels_bayes.fast.live_statistics import Counters
+from eels_bayes.fast.relearning import Refitting, Relearning
 from eels_bayes.fast.torch_threads import thread_limit
 
 if TYPE_CHECKING:
@@ -116,6 +117,10 @@ class LiveClassifier:
         more, for a second; machine code is not compiled again. What was learned stays for further
         runs, but is not pickled. With ONNX Runtime as the backend, what is read by it is read by
         TorchScript. From which spectrum on it is depends on when the thread is done.
+    refit : Refit, optional
+        With `adapt`: a model is fitted anew in the background to a random choice of the stream's
+        spectra, for what does not follow it, as a cold start from one image needs. It is swapped
+        in where it describes what came since better, and logged, as above.
 
     Raises
     ------
@@ -141,22 +146,28 @@ class LiveClassifier:
         drift: int | None = 200,
         threads: int = 1,
         adapt: bool | Adaptation = False,
+        refit: Refitting | None = None,
     ) -> None:
         sizes = {"queue_size": queue_size, "batch_size": batch_size, "threads": threads}
         for name, value in (sizes | ({} if drift is None else {"drift": drift})).items():
             validation.whole(name, value)
         self.fast, self.threads, self.drift, self.adapt = fast, threads, drift, adapt
         policy = validation.choice("policy", policy, ("block", "drop_oldest", "batch"))
+        if refit is not None and not adapt:
+            raise ValueError("refit is for streams that are followed: give adapt=True, too")
+        self.refit = refit
         self._new_inbox = partial(Inbox, queue_size, policy, batch_size)
         self._begin()
 
     def _begin(self) -> None:
         """What belongs to this process: a run that may be in progress, and what follows streams."""
         self._inbox = self._new_inbox()
-        self._adapter: LiveAdapter | None = None
-        if self.adapt:
-            options = self.adapt if isinstance(self.adapt, Adaptation) else Adaptation()
-            self._adapter = LiveAdapter(self.fast, options, self.threads)
+        self._adapter: LiveAdapter | Relearning | None = None
+        if not self.adapt:
+            return
+        options = self.adapt if isinstance(self.adapt, Adaptation) else Adaptation()
+        how = self.fast, options, self.threads
+        self._adapter = LiveAdapter(*how) if self.refit is None else Relearning(*how, self.refit)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without a run that may be in progress, and what it has learned."""

@@ -92,11 +92,27 @@ class LiveAdapter:
 
     def stop(self) -> None:
         """Learn no more; what was learned stays for the next run."""
+        self.end()
+        self._thread.join(LEAVE)
+
+    def end(self) -> None:
+        """Learn no more, without waiting for the step in progress."""
         with contextlib.suppress(queue.Empty):
             while True:
                 self._steps.get_nowait()
         self._steps.put(None)
-        self._thread.join(LEAVE)
+
+    @property
+    def asked(self) -> bool:
+        """Whether to go back to the frozen model was asked for in this run."""
+        return self._asked.is_set()
+
+    def log_density(
+        self, counts: NDArray[Any], shift: NDArray[np.float64], *, newest: bool = False
+    ) -> NDArray[np.float64]:
+        """See `Follower.log_density`."""
+        with thread_limit(self.threads):
+            return self._follower.log_density(counts, shift, newest=newest)
 
     def note(self, counts: NDArray[Any], shift: NDArray[Any], flag: NDArray[Any]) -> None:
         """Spectra that were read: those without a flag are learned from, some together."""

@@ -196,8 +196,11 @@ def pending(path: Path, cells: Sequence[Cells]) -> list[Cells]:
 def _done(group: zarr.Group, cells: Cells) -> bool:
     """Whether a block's flags are there, and all that it holds can be read."""
     try:
-        found = {name: np.asarray(group[name][cells]) for name in (DONE, *READINGS)}
-        return bool((found[DONE] != NOT_YET).all())
+        if (np.asarray(group[DONE][cells]) == NOT_YET).any():
+            return False
+        for name in READINGS:
+            np.asarray(group[name][cells])
+        return True
     except (OSError, ValueError, RuntimeError):  # a file that was cut short
         return False
 

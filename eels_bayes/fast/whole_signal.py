@@ -114,7 +114,7 @@ def map_signal(
     if path is not None:
         _check_alone(context)
         return _to_file(self, blocks, validation.path("path", path).resolve(), given, outer, shown)
-    drift, words = given or _measured(self, blocks, outer, shown), _words(self, {})
+    drift, words = given or _measured(self, blocks, outer, shown, context), _words(self, {})
     if blocks.lazy and context == "pixel":
         return dataset_of(block_tasks.lazy_columns(self, blocks, drift), blocks, words, drift)
     single = _all(self, blocks, drift, shown)
@@ -185,11 +185,20 @@ def _to_file(
     return result_store.opened_result(path)
 
 
-def _measured(fast: Compiled, blocks: SignalBlocks, outer: tuple[int, ...], shown: Shown) -> Drift:
-    """The drift of every image, where the preprocessor aligns."""
+def _measured(
+    fast: Compiled,
+    blocks: SignalBlocks,
+    outer: tuple[int, ...],
+    shown: Shown,
+    context: Context = "pixel",
+) -> Drift:
+    """The drift of every image, where the preprocessor aligns; by a cluster if that will read."""
     if not fast.aligned:
         return no_drift(blocks.shape, outer)
-    return measured_drift(blocks, outer, lambda rows: fast._rows(rows)[0], fast.drift, shown)
+    client = block_tasks.cluster()
+    if client is not None and blocks.lazy and context == "pixel":
+        return block_tasks.drift_by_workers(client, fast, blocks, outer, shown)
+    return measured_drift(blocks, outer, fast, shown)
 
 
 def _each(
@@ -249,11 +258,12 @@ def _counts_digest(blocks: SignalBlocks) -> str:
     found = hashlib.sha256(json.dumps(about).encode())
     # whatever the blocks are: another time they may be others
     rng = np.random.default_rng(SEED)
+    checked = []
     for place in rng.integers(math.prod(blocks.shape), size=CHECKED_RUNS):
         index = np.unravel_index(place, blocks.shape) if blocks.shape else ()
         runs = [1] * (len(index) - 1) + [CHECKED_RUN]
-        cells = tuple(slice(int(k), int(k) + n) for k, n in zip(index, runs, strict=False))
-        counts = blocks.read(cells)
+        checked.append(tuple(slice(int(k), int(k) + n) for k, n in zip(index, runs, strict=False)))
+    for counts in blocks.read_together(checked):
         found.update(np.ascontiguousarray(np.ma.getdata(counts)).tobytes())
         if np.ma.is_masked(counts):
             found.update(np.packbits(np.ma.getmaskarray(counts)).tobytes())

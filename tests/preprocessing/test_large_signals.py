@@ -1,12 +1,14 @@
 """Lazy signals larger than memory: a sample of chunks to learn from, and parts to be read in."""
 
 import functools
+import tracemalloc
 
 import numpy as np
 import pytest
 import torch
 
 import eels_bayes as eb
+from eels_bayes.classifier.reading_in_parts import Growing
 from eels_bayes.data import unread_images
 from eels_bayes.preprocessing import image_parts
 from helpers import tiny_models
@@ -177,6 +179,42 @@ def test_many_small_lazy_images_are_predicted_one_by_one(monkeypatch):
     assert at_once == [20, 20]
     np.testing.assert_array_equal(found.image, expected.image)
     np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
+
+
+def part(n, n_gaussians, rng):
+    return {
+        "component_mean": rng.random((n, n_gaussians, 16)),
+        "component_weight": rng.random((n, n_gaussians)),
+        "total": rng.random(n),
+    }
+
+
+def test_columns_of_parts_are_held_once():
+    n, rng = 200, np.random.default_rng(0)
+    tracemalloc.start()
+    found = Growing(50 * n)
+    for _ in range(50):
+        found.add(part(n, 4, rng))
+    held, peak = sum(x.nbytes for x in found.columns.values()), tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.15 * held
+
+
+def test_parts_of_more_gaussians_and_of_fewer_are_put_together():
+    rng = np.random.default_rng(0)
+    parts, found = [part(3, k, rng) for k in (2, 4, 1)], Growing(9)
+    for one in parts:
+        found.add(one)
+    for k, one in enumerate(parts):
+        for name, values in one.items():
+            own = found.columns[name][3 * k : 3 * k + 3]
+            np.testing.assert_array_equal(
+                own[:, : values.shape[1]] if own.ndim > 1 else own, values
+            )
+    weight, mean = found.columns["component_weight"], found.columns["component_mean"]
+    assert weight.shape == (9, 4) and mean.shape == (9, 4, 16)
+    assert (weight[:3, 2:] == 0.0).all() and (weight[6:, 1:] == 0.0).all()
+    np.testing.assert_array_equal(mean[6:, 3], parts[2]["component_mean"][:, 0])
 
 
 @pytest.mark.usefixtures("small_parts")
