@@ -172,13 +172,15 @@ def _by_factor(overlap: Array, norm: Array) -> list[tuple[float, float]]:
     tried = factors = largest * FACTORS
     halfway = np.sqrt(FACTORS[1] / FACTORS[0])
     n_pixels, n_classes = overlap.shape
+    overlap = np.ascontiguousarray(overlap.T)
     log_weight = np.full((len(factors), n_classes, 1), -np.log(n_classes))
     for step in range(WEIGHT_STEPS + FACTOR_STEPS):
         # all factors at once, (F, K, n): there are thousands of such small sums
         along = factors[:, None, None]
-        joint = along * overlap.T - 0.5 * along**2 * norm[:, None] + log_weight
+        joint = along * overlap - 0.5 * along**2 * norm[:, None] + log_weight
         highest = joint.max(1, keepdims=True)
-        relative = np.exp(joint - highest)
+        # in single precision an eighth of the time, and differences are small numbers
+        relative = np.exp((joint - highest).astype(np.float32))
         total = relative.sum(1, keepdims=True)
         relative /= total
         share = relative.mean(2, keepdims=True)
@@ -186,7 +188,7 @@ def _by_factor(overlap: Array, norm: Array) -> list[tuple[float, float]]:
         log_weight = np.log((share + 1.0 / n_pixels) / (1.0 + n_classes / n_pixels))
         if WEIGHT_STEPS - 1 <= step < WEIGHT_STEPS + FACTOR_STEPS - 1:
             # where edges are strong, a factor that is off by some per cent costs more than a class
-            shown = (relative * overlap.T).mean((1, 2))
+            shown = (relative * overlap).mean((1, 2))
             expected = np.maximum(share[:, :, 0] @ norm, np.finfo(float).tiny)
             factors = np.clip(shown / expected, tried / halfway, tried * halfway)
     return list(zip(likelihood.tolist(), factors.tolist(), strict=True))

@@ -22,6 +22,7 @@ from eels_bayes.training import learning
 from eels_bayes.uncertainty.packed_gp import GPConstants, pack
 from eels_bayes.uncertainty.psi_statistics import distinct_moments, mixture_moments
 
+LIGHT = 1e-6  # weight in a pixel of a Gaussian that is not read: of many, most have less
 CHUNK = 1024  # latents a step: bounds the memory, does not change the result
 PRIOR_LOG_SD = 0.7  # of the log-normal prior of lengthscales, latents of unit sd; not tuned
 LEARNING_RATE = 0.1  # of Adam at the start; chosen, not tuned
@@ -216,8 +217,12 @@ def value_moments(
         In the library's unit; the sd holds the value's own scatter at a known latent.
     """
     packed = pack([regression.constants])
-    chunks = zip(mean.flatten(0, 1).split(CHUNK), var.flatten(0, 1).split(CHUNK), strict=True)
-    moments = torch.cat([distinct_moments(m, v, packed) for m, v in chunks])
+    heavy = (weights > LIGHT).flatten()
+    chunks = (x.flatten(0, 1)[heavy].split(CHUNK) for x in (mean, var))
+    moments = mean.new_zeros(len(heavy), 3)
+    moments[heavy] = torch.cat(
+        [distinct_moments(m, v, packed) for m, v in zip(*chunks, strict=True)]
+    )
     center, of_function, of_latent = moments.unbind(1)
     value, var = mixture_moments(weights, center, of_function + of_latent)
     return value, (var + regression.noise_var).clamp_min(0.0).sqrt()

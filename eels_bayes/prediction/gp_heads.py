@@ -26,6 +26,7 @@ from eels_bayes.uncertainty.softmax_averages import (
 # averaged over few nodes only, which 98 or 99 of 100 are. On a default series probabilities are
 # then off by 0.0001 in the mean (0.00006 by all nodes), and 4e-6 nats are lost at most (dose 10).
 DOUBTFUL = 0.02
+MANY = 8  # classes above which logits are split at few nodes, too: a softmax costs more there
 # Logits by which a component of the forward model speaks against classes that it is not of, where
 # the functions are known. By divergence a prediction of white lines loses up to 0.03 nats of what
 # the forward model tells with 0, up to 0.008 with 4, 0.002 with 6 and 0.0004 with 8; where that
@@ -174,7 +175,7 @@ class GPHeads(nn.Module):
         few = zip(("few_encoder", "few_classifier"), few_nodes(n_classes), strict=True)
         for name, nodes in few:
             self.register_buffer(f"{name}_nodes", nodes.float(), persistent=False)
-        self.doubtful = DOUBTFUL
+        self.doubtful, self.many = DOUBTFUL, n_classes > MANY
         self.few_encoder_nodes: Tensor
         self.few_classifier_nodes: Tensor
         self.value_noise: Tensor
@@ -224,7 +225,10 @@ class GPHeads(nn.Module):
         n_classes = self.encoder_nodes.size(1) + 1
         few = self.few_encoder_nodes, self.few_classifier_nodes
         factor = contrast_factors(self.contrasts @ moments.t(), n_classes)
-        rows = few_node_averages(logits, factor, few[0], few[1], ratio)
+        if self.many:
+            rows = node_averages(logits, factor, few[0], few[1], ratio)
+        else:
+            rows = few_node_averages(logits, factor, few[0], few[1], ratio)
         half = (self.half_variances @ moments.t()).view(n_classes, n_classes, -1)
         if ratio is None:
             doubt = likely_others(logits, half) * read.weight
