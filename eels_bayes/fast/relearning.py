@@ -114,7 +114,9 @@ class Relearning:
         # an event of this run: a fit of an earlier one may still compile, and is of no use
         self._ended.set()
         self._ended = threading.Event()
-        if self._now is self._first and not self._first.following:
+        if self._first.asked:  # after the last spectrum of the run before, or since
+            self._now = self._first
+        if self._now is self._first and (self._first.asked or not self._first.following):
             self._begin()
         self._now.start()
 
@@ -179,7 +181,7 @@ class Relearning:
             return
         new = LiveAdapter(self._refit(self._first.fast, counts, shift), *self._how)
         while len(recent := self._recent()) < RECENT:
-            if ended.wait(LOOK) or given_up(ended):
+            if ended.wait(LOOK) or not threading.main_thread().is_alive():
                 return
         gains = self._followed(new, recent)[-RECENT:].clip(-MOST, MOST)
         gain, error = float(gains.mean()), float(gains.std() / np.sqrt(len(gains)))
@@ -239,11 +241,6 @@ class Relearning:
         new.start()
 
 
-def given_up(ended: threading.Event) -> bool:
-    """Whether the run has ended, or the program ends."""
-    return ended.is_set() or not threading.main_thread().is_alive()
-
-
 def _fit(
     relearning: Relearning,
     ended: threading.Event,
@@ -255,7 +252,9 @@ def _fit(
     try:
         relearning.fit(counts, shift, ended)
     except Exception:  # a stream must go on: it is read by what it was read by before
-        if not given_up(ended):
+        if not threading.main_thread().is_alive():
+            LOG.info("the program ends: what was being fitted anew is given up")
+        elif not ended.is_set():
             LOG.exception("fitting anew failed; the stream is read by the model in use")
-    if not given_up(ended):
+    if not ended.is_set():
         relearning.fitted(seen)

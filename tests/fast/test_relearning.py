@@ -219,6 +219,16 @@ def test_it_is_fitted_anew_again_and_at_the_end_given_up(fast, counts):
 
 
 @pytest.mark.usefixtures("few")
+def test_after_a_way_back_at_its_end_the_next_run_learns_from_the_first_model(fast, worse, counts):
+    live = eb.LiveClassifier(worse, drift=None, adapt=Adaptation(), refit=Given(fast))
+    assert list(patient(live, counts)) and [s.model for s in live.swaps] == ["refitted"]
+    live.revert()
+    (again,) = live.run(counts[:1])
+    same_reading(again.reading, worse(counts[0], 0.0))
+    assert live._adapter.now.following and live._adapter._kept.seen == 1
+
+
+@pytest.mark.usefixtures("few")
 def test_what_an_earlier_run_was_fitted_to_is_not_read_by(fast, worse, counts, monkeypatch):
     """The end of a run does not wait for what compiles, nor does the next one take it."""
     monkeypatch.setattr(relearning, "LEAVE", 0.01)
@@ -253,9 +263,10 @@ def test_a_program_that_ends_says_nothing_of_the_fit_that_it_ends(
     fast, counts, caplog, monkeypatch
 ):
     adapter = Relearning(fast, OPTIONS, 1, Given(None))
+    assert adapter._due == (100,)
     monkeypatch.setattr(threading, "main_thread", lambda: threading.Thread())  # none that lives
     relearning._fit(adapter, threading.Event(), 100, counts, np.zeros(len(counts)))
-    assert not caplog.records
+    assert not caplog.records and adapter._due == ()  # nor is it begun again
 
 
 def test_a_stream_that_shows_few_of_the_classes_is_not_fitted_to(fast, counts):
