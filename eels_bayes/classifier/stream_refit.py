@@ -47,7 +47,7 @@ class Refit:
     Parameters
     ----------
     classifier : EELSClassifier
-        Fitted; what was compiled for the stream.
+        Fitted, without labels; what was compiled for the stream.
     signals : EELSSpectrum or list of them
         What it was fitted to, or some images of that: their counts are kept.
     after : sequence of int
