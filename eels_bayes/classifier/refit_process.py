@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from itertools import accumulate
 from pathlib import Path
 
@@ -14,6 +15,7 @@ LOWER_PRIORITY = 10  # of the process, as Unix counts
 
 def fit_in(name: str) -> None:
     """Fit to what lies in a folder, and leave the compiled model there."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asked, who ends this
     if hasattr(os, "nice"):
         os.nice(LOWER_PRIORITY)
     import torch
@@ -30,10 +32,10 @@ def fit_in(name: str) -> None:
     counts = np.fromfile(folder / "counts", dtype=np.float32).reshape(-1, len(energy))
     signals = []
     for image in np.split(counts, list(accumulate(about["pixels"]))[:-1]):
-        signal = EELSSpectrum(image[None])
-        axis = signal.axes_manager[-1]
+        spectra = EELSSpectrum(image[None])
+        axis = spectra.axes_manager[-1]
         axis.offset, axis.scale, axis.units = energy[0], energy[1] - energy[0], "eV"
-        signals.append(signal)
+        signals.append(spectra)
     pre = model.preprocessor
     pre.noise = Noise(*about["noise"])  # the stream's, which no metadata state
     own = ("prior", "latent_dim", "likelihood", "class_weights", "effort", "seed")

@@ -47,7 +47,7 @@ class Refit:
     Parameters
     ----------
     classifier : EELSClassifier
-        Fitted; what was compiled for the stream.
+        Fitted, without labels; what was compiled for the stream.
     signals : EELSSpectrum or list of them
         What it was fitted to, or some images of that: their counts are kept.
     after : sequence of int
@@ -58,7 +58,8 @@ class Refit:
     Raises
     ------
     TypeError, ValueError
-        If numbers are not whole or do not ascend, or the classifier is not fitted.
+        If numbers are not whole or do not ascend, or the classifier is not fitted, or has learned
+        from labels.
 
     Examples
     --------
@@ -84,6 +85,11 @@ class Refit:
             raise ValueError(f"Refit.after is {tuple(after)}; ascending numbers are needed")
         if classifier.fitted is None:
             raise ValueError("classifier is not fitted: call fit before")
+        if classifier.fitted.labelled.names:
+            raise ValueError(
+                "classifier has learned from labels, which a fit anew does not know: what they "
+                "tell would be lost; give refit a classifier without them, or leave refit out"
+            )
         self.classifier, self.after, self.pixels = classifier, tuple(after), pixels
         images = [read_counts(signal) for signal in as_list(signals)]
         self.images = [np.array(image.counts) for image in images]
@@ -101,7 +107,13 @@ class Refit:
         self._stopped = False
 
     def check(self, fast: FastClassifier) -> None:
-        """Raise ValueError unless the images lie on the stream's energy axis."""
+        """Raise ValueError unless classes and energy axis are the stream's."""
+        own = self.classifier.class_names
+        if fast.class_names != own:
+            raise ValueError(
+                f"Refit.classifier knows the classes {', '.join(own)}, and the stream is read by "
+                f"{', '.join(fast.class_names)}: give the classifier that was compiled for it"
+            )
         for axis in self.axes:
             if not validation.same_axis(fast.energy, axis.offset + axis.scale * np.arange(axis.n)):
                 raise ValueError(

@@ -138,9 +138,8 @@ def by_workers(
 
     model, open_bytes = _shared(fast)
     write, where = dask.delayed(_write_block, pure=False), str(path.absolute())
-    tasks = [
-        write(_at_once(blocks, one), drift.of(one), model, open_bytes, where, one) for one in cells
-    ]
+    counts = _tasks_counts(blocks)
+    tasks = [write(counts(one), drift.of(one), model, open_bytes, where, one) for one in cells]
     for _ in _as_done(client, tasks, "classify", shown):
         pass
 
@@ -161,12 +160,9 @@ def drift_by_workers(
     model, open_bytes = _shared(fast)
     sums, shift_of = (dask.delayed(what, pure=False) for what in (_block_sums, _shift_of_images))
     groups = frame_drift.sampled(blocks, outer)
+    counts = _tasks_counts(blocks)
     tasks = [
-        shift_of(
-            [sums(_at_once(blocks, one), outer, model, open_bytes) for one in group],
-            model,
-            open_bytes,
-        )
+        shift_of([sums(counts(one), outer, model, open_bytes) for one in group], model, open_bytes)
         for group in groups
     ]
     shift = np.zeros([blocks.shape[axis] for axis in outer])
@@ -192,19 +188,26 @@ def _shift_of_images(
     return frame_drift.shift_of_images(sums, opened_models.opened(model, open_bytes))
 
 
-def _at_once(blocks: SignalBlocks, cells: Cells) -> Counts:
-    """A block's counts, to be read by the task that needs them.
+def _tasks_counts(blocks: SignalBlocks) -> Callable[[Cells], Counts]:
+    """What gives a block's counts to the task that needs them, to be read by it.
 
     As tasks of their own its chunks would be read by whichever worker is free, and sent to another.
+    That is dask's to do where they lie with workers, or are of a file that is mapped into the
+    memory of this process: all of the file would be sent with each task.
     """
     import dask
     from distributed import futures_of
 
-    counts = blocks.data[cells]
-    if futures_of(counts):  # what lies with workers is dask's to bring
-        return counts
-    (alone,) = dask.optimize(counts)  # without the other blocks' chunks
-    return partial(_read, alone)
+    graph = blocks.data.__dask_graph__()
+    mapped = any(isinstance(getattr(it, "value", it), np.memmap) for it in dict(graph).values())
+    if mapped or futures_of(blocks.data):
+        return blocks.data.__getitem__
+
+    def alone(cells: Cells) -> Counts:
+        (counts,) = dask.optimize(blocks.data[cells])  # without the other blocks' chunks
+        return partial(_read, counts)
+
+    return alone
 
 
 def _there(counts: Counts) -> NDArray[Any]:

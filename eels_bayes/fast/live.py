@@ -120,7 +120,8 @@ class LiveClassifier:
     refit : Refit, optional
         With `adapt`: a model is fitted anew in the background to a random choice of the stream's
         spectra, for what does not follow it, as a cold start from one image needs. It is swapped
-        in where it describes what came since better, and logged, as above.
+        in where it describes what came since better, and logged, as above. The end of a run gives
+        up a fit in progress.
 
     Raises
     ------

@@ -111,9 +111,13 @@ class Relearning:
 
     def start(self) -> None:
         """Learn from now on; from the first model where it was gone back to."""
-        if self._now is self._first and not self._first.following:
+        # an event of this run: a fit of an earlier one may still compile, and is of no use
+        self._ended.set()
+        self._ended = threading.Event()
+        if self._first.asked:  # after the last spectrum of the run before, or since
+            self._now = self._first
+        if self._now is self._first and (self._first.asked or not self._first.following):
             self._begin()
-        self._ended.clear()
         self._now.start()
 
     def stop(self) -> None:
@@ -123,6 +127,8 @@ class Relearning:
         self._now.stop()
         if self._fit is not None:
             self._fit.join(LEAVE)
+            if self._fit.is_alive():  # it may have begun just then
+                self._refit.stop()
 
     def revert(self) -> None:
         """Read by the first model, as it was, from the next spectrum on."""
@@ -151,7 +157,7 @@ class Relearning:
             self._since.clear()
         self._fit = threading.Thread(
             target=_fit,
-            args=(self, self._kept.seen, *self._kept.kept()),
+            args=(self, self._ended, self._kept.seen, *self._kept.kept()),
             name="eels_bayes refit",
         )  # no daemon: a program must not end while one compiles
         self._fit.start()
@@ -166,17 +172,23 @@ class Relearning:
         if self._fit is not None:
             self._fit.join()
 
-    def fit(self, counts: NDArray[Any], shift: NDArray[Any]) -> None:
-        """Fit anew to these, and compare by what came since: no model has seen that."""
+    def fit(self, counts: NDArray[Any], shift: NDArray[Any], ended: threading.Event) -> None:
+        """Fit anew to these, and compare by what came since, until the run has ended.
+
+        The new model has not seen what it is compared on; the one in use may have learned from it.
+        """
+        if ended.is_set():
+            return
         new = LiveAdapter(self._refit(self._first.fast, counts, shift), *self._how)
         while len(recent := self._recent()) < RECENT:
-            if self._ended.wait(LOOK) or not threading.main_thread().is_alive():
+            if ended.wait(LOOK) or not threading.main_thread().is_alive():
                 return
         gains = self._followed(new, recent)[-RECENT:].clip(-MOST, MOST)
         gain, error = float(gains.mean()), float(gains.std() / np.sqrt(len(gains)))
         if gain > CERTAIN * error:
             with self._turn:
-                self._ready = Ready(new, gain, error)
+                if not ended.is_set():
+                    self._ready = Ready(new, gain, error)
         else:
             LOG.info("the model fitted anew has %+.3f (%.3f) nats: it is left", gain, error)
 
@@ -200,11 +212,6 @@ class Relearning:
     def fitted(self, seen: int) -> None:
         """The fit after so many spectra is done with."""
         self._due = tuple(due for due in self._due if due > seen)
-
-    @property
-    def given_up(self) -> bool:
-        """Whether the run has ended."""
-        return self._ended.is_set()
 
     def take(self, number: int) -> None:
         """Change models where that is due, before this spectrum of the run is read."""
@@ -234,12 +241,20 @@ class Relearning:
         new.start()
 
 
-def _fit(relearning: Relearning, seen: int, counts: NDArray[Any], shift: NDArray[Any]) -> None:
+def _fit(
+    relearning: Relearning,
+    ended: threading.Event,
+    seen: int,
+    counts: NDArray[Any],
+    shift: NDArray[Any],
+) -> None:
     """Fit anew, and say where that fails."""
     try:
-        relearning.fit(counts, shift)
+        relearning.fit(counts, shift, ended)
     except Exception:  # a stream must go on: it is read by what it was read by before
-        if not relearning.given_up:
+        if not threading.main_thread().is_alive():
+            LOG.info("the program ends: what was being fitted anew is given up")
+        elif not ended.is_set():
             LOG.exception("fitting anew failed; the stream is read by the model in use")
-    if not relearning.given_up:
+    if not ended.is_set():
         relearning.fitted(seen)

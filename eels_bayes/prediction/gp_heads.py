@@ -14,6 +14,7 @@ from eels_bayes.uncertainty.packed_gp import GPConstants, PackedGP, pack, place
 from eels_bayes.uncertainty.psi_statistics import distinct_moments
 from eels_bayes.uncertainty.quadrature import default_nodes, few_nodes
 from eels_bayes.uncertainty.softmax_averages import (
+    SMALLEST,
     contrast_factors,
     contrasts,
     few_node_averages,
@@ -26,7 +27,6 @@ from eels_bayes.uncertainty.softmax_averages import (
 # averaged over few nodes only, which 98 or 99 of 100 are. On a default series probabilities are
 # then off by 0.0001 in the mean (0.00006 by all nodes), and 4e-6 nats are lost at most (dose 10).
 DOUBTFUL = 0.02
-MANY = 8  # classes above which logits are split at few nodes, too: a softmax costs more there
 # Logits by which a component of the forward model speaks against classes that it is not of, where
 # the functions are known. By divergence a prediction of white lines loses up to 0.03 nats of what
 # the forward model tells with 0, up to 0.008 with 4, 0.002 with 6 and 0.0004 with 8; where that
@@ -175,7 +175,10 @@ class GPHeads(nn.Module):
         few = zip(("few_encoder", "few_classifier"), few_nodes(n_classes), strict=True)
         for name, nodes in few:
             self.register_buffer(f"{name}_nodes", nodes.float(), persistent=False)
-        self.doubtful, self.many = DOUBTFUL, n_classes > MANY
+        self.doubtful, self.smallest = DOUBTFUL, SMALLEST
+        # a softmax at each pair of few nodes: of more than ten classes all nodes take less time
+        pairs = len(self.few_encoder_nodes) * len(self.few_classifier_nodes)
+        self.few_will_do = pairs * n_classes < len(self.encoder_nodes) * len(self.classifier_nodes)
         self.few_encoder_nodes: Tensor
         self.few_classifier_nodes: Tensor
         self.value_noise: Tensor
@@ -225,10 +228,9 @@ class GPHeads(nn.Module):
         n_classes = self.encoder_nodes.size(1) + 1
         few = self.few_encoder_nodes, self.few_classifier_nodes
         factor = contrast_factors(self.contrasts @ moments.t(), n_classes)
-        if self.many:
-            rows = node_averages(logits, factor, few[0], few[1], ratio)
-        else:
-            rows = few_node_averages(logits, factor, few[0], few[1], ratio)
+        if not self.few_will_do:
+            return node_averages(logits, factor, self.encoder_nodes, self.classifier_nodes, ratio)
+        rows = few_node_averages(logits, factor, few[0], few[1], ratio)
         half = (self.half_variances @ moments.t()).view(n_classes, n_classes, -1)
         if ratio is None:
             doubt = likely_others(logits, half) * read.weight
@@ -236,7 +238,7 @@ class GPHeads(nn.Module):
             share = read.weight * rows.narrow(1, 0, n_classes).sum(1)
             whole = share.new_zeros(n).index_add(0, read.pixel, share)
             share = share / whole.index_select(0, read.pixel)
-            doubt = likely_others(logits + ratio.log(), half) * share
+            doubt = likely_others(logits + ratio.clamp(min=self.smallest).log(), half) * share
         chosen = (doubt > self.doubtful).nonzero().squeeze(1)
         if torch.jit.is_scripting() and chosen.numel() == 0:
             return rows

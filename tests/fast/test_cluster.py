@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 
 from eels_bayes.data import signal_blocks
-from eels_bayes.fast import frame_drift, opened_models, whole_signal
+from eels_bayes.fast import block_tasks, frame_drift, opened_models, whole_signal
 from helpers import tiny_models
 
 distributed = pytest.importorskip("distributed")
@@ -126,6 +126,22 @@ def test_a_worker_reads_a_block_of_several_chunks_by_one_task(tmp_path, monkeypa
         tiny_models.compiled().map(counts(), tmp_path / "map.zarr", shift=0.0)
     (tasks,) = sent
     assert set(tasks) == {2}  # the model, and all that is done to a block
+
+
+def test_a_file_in_this_process_s_memory_is_not_sent_with_each_task(tmp_path, monkeypatch):
+    monkeypatch.setattr(signal_blocks, "BLOCK_BYTES", 1)
+    given = stack().compute()
+    np.save(tmp_path / "counts.npy", given)
+    mapped = np.load(tmp_path / "counts.npy", mmap_mode="r")
+    assert isinstance(mapped, np.memmap)
+    for source, is_read in ((mapped, False), (given, True)):
+        blocks = signal_blocks.signal_blocks(da.from_array(source, chunks=(2, 2, 4, 800)))
+        one = next(iter(blocks.cells()))
+        counts = block_tasks._tasks_counts(blocks)(one)
+        assert callable(counts) == is_read
+        if not is_read:
+            counts = counts.compute()
+        np.testing.assert_array_equal(block_tasks._there(counts), given[one])
 
 
 class Ending:

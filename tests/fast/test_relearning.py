@@ -3,6 +3,9 @@
 import copy
 import logging
 import pickle
+import subprocess
+import sys
+import threading
 import time
 
 import numpy as np
@@ -215,6 +218,57 @@ def test_it_is_fitted_anew_again_and_at_the_end_given_up(fast, counts):
     until(lambda: not adapter.fitting)
 
 
+@pytest.mark.usefixtures("few")
+def test_after_a_way_back_at_its_end_the_next_run_learns_from_the_first_model(fast, worse, counts):
+    live = eb.LiveClassifier(worse, drift=None, adapt=Adaptation(), refit=Given(fast))
+    assert list(patient(live, counts)) and [s.model for s in live.swaps] == ["refitted"]
+    live.revert()
+    (again,) = live.run(counts[:1])
+    same_reading(again.reading, worse(counts[0], 0.0))
+    assert live._adapter.now.following and live._adapter._kept.seen == 1
+
+
+@pytest.mark.usefixtures("few")
+def test_what_an_earlier_run_was_fitted_to_is_not_read_by(fast, worse, counts, monkeypatch):
+    """The end of a run does not wait for what compiles, nor does the next one take it."""
+    monkeypatch.setattr(relearning, "LEAVE", 0.01)
+    done = threading.Event()
+
+    class Slow(Given):
+        def __call__(self, *given):
+            done.wait(PATIENCE)
+            return super().__call__(*given)
+
+    refit = Slow(fast)
+    adapter = Relearning(worse, Adaptation(), 1, refit)
+    adapter.start()
+    zeros = np.zeros(100)
+    adapter.keep(counts[:100], zeros, zeros.astype(int))
+    late = adapter._fit
+    adapter.revert()
+    adapter.take(0)
+    adapter.stop()
+    assert refit.stopped == 2  # the second time for what had not begun yet
+    adapter.start()
+    adapter.keep(counts[:99], zeros[:99], zeros[:99].astype(int))
+    done.set()
+    late.join(PATIENCE)
+    assert adapter._ready is None and len(adapter._since) == 99
+    adapter.stop()
+    adapter.fit(counts, np.zeros(len(counts)), adapter._ended)
+    assert len(refit.asked) == 1  # what has ended asks for nothing
+
+
+def test_a_program_that_ends_says_nothing_of_the_fit_that_it_ends(
+    fast, counts, caplog, monkeypatch
+):
+    adapter = Relearning(fast, OPTIONS, 1, Given(None))
+    assert adapter._due == (100,)
+    monkeypatch.setattr(threading, "main_thread", lambda: threading.Thread())  # none that lives
+    relearning._fit(adapter, threading.Event(), 100, counts, np.zeros(len(counts)))
+    assert not caplog.records and adapter._due == ()  # nor is it begun again
+
+
 def test_a_stream_that_shows_few_of_the_classes_is_not_fitted_to(fast, counts):
     """By these alone a library is placed wrongly."""
     labels = fast(counts, 0.0).labels
@@ -272,6 +326,29 @@ def test_a_process_that_fails_says_why(monkeypatch):
     ):
         refit(tiny_models.compiled(), tiny_models.counts().astype("float32"), np.zeros(20))
     refit.stop()  # there is none: nothing happens
+
+
+def test_ctrl_c_is_for_the_process_that_asked(tmp_path):
+    """A terminal sends it to both."""
+    code = (
+        "from eels_bayes.classifier.refit_process import fit_in, os; import signal\n"
+        "os.nice = lambda by: os.kill(os.getpid(), signal.SIGINT)\n"
+        f"fit_in({str(tmp_path)!r})"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "KeyboardInterrupt" not in ended.stderr and "about.json" in ended.stderr
+
+
+def test_what_labels_taught_is_not_lost_unsaid():
+    clf = tiny_models.fitted_copy()
+    clf.update(tiny_models.spectra()[:2], ["new", clf.class_names[0]], show_progressbar=False)
+    with pytest.raises(ValueError, match="has learned from labels"):
+        eb.Refit(clf, tiny_models.signals()[0])
+    energy = tiny_models.energy()
+    fast = clf.compile(clf.preprocessor, energy=energy)
+    refit = eb.Refit(tiny_models.fitted(), tiny_models.signals()[0])
+    with pytest.raises(ValueError, match=r"0 % F, and the stream is read by .*, new: give"):
+        eb.LiveClassifier(fast, adapt=True, refit=refit)
 
 
 def test_what_cannot_be_is_refused(fast):

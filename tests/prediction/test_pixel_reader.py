@@ -618,3 +618,23 @@ def test_doubtful_gaussians_are_read_by_all_nodes(weighted):
         for one in (reader, careless)
     )
     assert away < 0.005 < 0.01 < careless
+
+
+@pytest.mark.parametrize("n_classes", [10, 11])
+def test_of_many_classes_pairs_of_few_nodes_are_no_saving(n_classes):
+    """As many softmaxes as pairs, which grow as the square of the classes."""
+    reader, given = invented(2, n_classes=n_classes)
+    assert reader.heads.few_will_do == (n_classes == 10)
+    reader.heads.doubtful = math.inf
+    thorough = copy.deepcopy(reader)
+    thorough.heads.doubtful = -1.0
+    away = (reader(*given).probabilities - thorough(*given).probabilities).abs().max()
+    assert (away > 0) == reader.heads.few_will_do
+
+
+def test_a_class_of_no_weight_leaves_the_others_as_they_are():
+    """So little is 0 in single precision, whose logarithm is no number to compare with."""
+    reader, given = invented(4)
+    weight = torch.tensor([1.0, 1.0, 1e-20]).expand(25, 1, 3)
+    found, expected = (reader(*given, one) for one in (weight * torch.tensor([1, 1, 0]), weight))
+    torch.testing.assert_close(found.probabilities, expected.probabilities)
