@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -213,4 +214,6 @@ def _window_fit(tensors: dict[str, Tensor]) -> WindowFit:
         name: value.numpy() if value.ndim else value.item()
         for name, value in below("report.", tensors).items()
     }
+    if missing := [one.name for one in fields(WindowFit) if one.name not in arrays]:
+        raise ValueError(f"report.{missing[0]} is missing")
     return WindowFit(**arrays)
