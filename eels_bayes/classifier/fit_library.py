@@ -55,8 +55,8 @@ def another_class(report: FitReport) -> str:
     k = min(others, key=lambda other: report.rivals[other].off)
     rival = report.rivals[k]
     return (
-        f"next to all pixels are read as {names[only]}, and where the library stands rests on that "
-        f"alone: {names[k]}, another {rival.shift:+.1f} eV away and multiplied by "
+        f"next to all pixels with an edge are read as {names[only]}, and where the library stands "
+        f"rests on that alone: {names[k]}, another {rival.shift:+.1f} eV away and multiplied by "
         f"{rival.factor:.2g}, would explain them as well ({100 * rival.off:.0f} % off, "
         f"{names[only]} {100 * own:.0f} %). A shift of the axis by {report.shift:+.1f} eV speaks "
         f"for {names[only]}, one by {report.shift + rival.shift:+.1f} eV for {names[k]}: measure "

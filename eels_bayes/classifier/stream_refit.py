@@ -79,13 +79,16 @@ class Refit:
         after: Sequence[int] = AFTER,
         pixels: int = PIXELS,
     ):
+        if not isinstance(after, Sequence):
+            raise TypeError(f"Refit.after is {after!r}; give ascending numbers, as (2280, 4560)")
         for number in (*after, pixels):
             validation.whole("Refit.after and pixels", number)
         if list(after) != sorted(set(after)):
             raise ValueError(f"Refit.after is {tuple(after)}; ascending numbers are needed")
-        if classifier.fitted is None:
-            raise ValueError("classifier is not fitted: call fit before")
-        if classifier.fitted.labelled.names:
+        fitted = getattr(classifier, "fitted", None)
+        if fitted is None:
+            raise ValueError(f"classifier is {classifier!r:.60}; give a fitted EELSClassifier")
+        if fitted.labelled.names:
             raise ValueError(
                 "classifier has learned from labels, which a fit anew does not know: what they "
                 "tell would be lost; give refit a classifier without them, or leave refit out"

@@ -357,8 +357,12 @@ def test_what_cannot_be_is_refused(fast):
         eb.Refit(clf, signal, after=(200, 100))
     with pytest.raises(ValueError, match="after and pixels must be a whole number"):
         eb.Refit(clf, signal, pixels=0.5)
-    with pytest.raises(ValueError, match="not fitted"):
+    with pytest.raises(ValueError, match="give a fitted EELSClassifier"):
         eb.Refit(tiny_models.unfitted(), signal)
+    with pytest.raises(ValueError, match="give a fitted EELSClassifier"):
+        eb.Refit(fast, signal)
+    with pytest.raises(TypeError, match="ascending numbers"):
+        eb.Refit(clf, signal, after=2280)
     other = signal.deepcopy()
     other.axes_manager[-1].offset += 1.0
     with pytest.raises(ValueError, match=r"1600 channels from 391 eV, and the stream 1600 from"):
