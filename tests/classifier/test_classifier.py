@@ -106,7 +106,8 @@ def test_prediction_keeps_its_laws(prediction, spectra):
 def test_signals_are_read_as_the_fit_read_its_own(fitted, prediction, series):
     assert_equal(prediction, fitted.predict(series.signals, show_progressbar=False))
     first = fitted.predict(series.signals[0], show_progressbar=False)
-    assert_equal(first, prediction, rows=slice(0, 80))
+    # but for rounding: sums over nodes run along the pixels
+    assert_equal(first, prediction, rows=slice(0, 80), tolerance=1e-6)
     with pytest.raises(TypeError, match="spectra is a list; make Spectra with the Preprocessor"):
         fitted.predict([])
     with pytest.raises(TypeError, match="spectra is a ndarray"):
